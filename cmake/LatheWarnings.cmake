@@ -1,0 +1,10 @@
+include_guard()
+
+# Warnings for our own code. Errors only where LATHE_WERROR is on (CI): a user's newer compiler
+# must not fail a build.
+add_library(lathe_warnings INTERFACE)
+add_library(lathe::warnings ALIAS lathe_warnings)
+target_compile_options(lathe_warnings INTERFACE
+  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 false alarm on std::string + (bug 105651)
+  $<$<BOOL:${LATHE_WERROR}>:-Werror>)

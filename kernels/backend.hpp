@@ -1,0 +1,271 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "lib/core/dtype.hpp"
+#include "lib/core/matrix_view.hpp"
+
+namespace lathe {
+class ThreadPool;
+}
+
+namespace lathe::kernels {
+
+enum class BackendKind { reference, cpu, cuda };
+
+/// Memory that a backend owns and its kernels may touch. Move-only; zero-filled when allocated.
+template <class T>
+class Array {
+public:
+    Array() = default;
+    Array(std::shared_ptr<void> memory, std::size_t size)
+        : memory_(std::move(memory)), size_(size) {}
+    Array(Array&&) noexcept = default;
+    Array& operator=(Array&&) noexcept = default;
+
+    [[nodiscard]] T* data() const noexcept { return static_cast<T*>(memory_.get()); }
+    [[nodiscard]] std::size_t size() const noexcept { return size_; }
+    [[nodiscard]] std::span<T> span() const noexcept { return {data(), size_}; }
+    /// The first rows * cols elements as a matrix.
+    [[nodiscard]] MatrixView<T> matrix(std::size_t rows, std::size_t cols) const {
+        return {data(), rows, cols};
+    }
+
+private:
+    std::shared_ptr<void> memory_;
+    std::size_t size_ = 0;
+};
+
+/// Which queries see which keys. Queries are the last `query_length` positions of each sequence of
+/// `key_length` positions; both are equal but for generation with a key-value cache.
+struct AttentionShape {
+    std::size_t n_sequences = 1;
+    std::size_t query_length = 0;
+    std::size_t key_length = 0;
+    std::size_t n_heads = 0;
+    std::size_t n_kv_heads = 0;  ///< divides n_heads; head h reads key-value head h / (n_heads/n_kv_heads)
+    std::size_t head_dim = 0;
+    float scale = 1.0F;      ///< multiplies q.k before the softmax
+    bool causal = true;      ///< a query at position p sees keys 0..p only
+    std::size_t window = 0;  ///< if > 0, of those only the last `window`
+};
+
+/// An integer grid. Element j of a row belongs to group j / group_size (the last group may be
+/// short). Its value is scale * (code - zero), with codes 0 .. 2^num_bits - 1. A symmetric grid has
+/// zero = 2^(num_bits - 1) everywhere and never uses code 0, so that it is symmetric about zero
+/// (2 bits: -1, 0, 1).
+struct IntegerGridSettings {
+    unsigned num_bits = 4;        ///< 2 .. 8
+    std::size_t group_size = 64;  ///< elements along a row that share a scale
+    bool symmetric = true;
+};
+
+[[nodiscard]] inline std::size_t group_count(std::size_t cols, std::size_t group_size) {
+    return (cols + group_size - 1) / group_size;
+}
+
+/// What a column of activations looked like: one entry per column each.
+struct ColumnStatistics {
+    std::span<double> sum_abs;
+    std::span<float> minimum;
+    std::span<float> maximum;
+};
+
+/// Everything the numerical code asks of a device, on one page.
+///
+/// `reference` is the definition: plain loops, one thread. Every other backend must agree with it
+/// within the tolerance a function states ("exact": bit for bit, given bit-equal inputs).
+/// On any backend results do not depend on the number of threads: work is cut into tiles of fixed
+/// size, and a tile is computed by one thread.
+///
+/// Views and spans lie in memory the backend can reach: from allocate(), or for `reference` and
+/// `cpu` any host memory. Notation: T tokens, x @ y a matrix product, all matrices row-major.
+/// All functions throw ShapeError when extents do not fit together, naming both.
+class Backend {
+public:
+    virtual ~Backend() = default;
+    [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+
+    // ---- memory -------------------------------------------------------------------------------
+
+    template <class T>
+    [[nodiscard]] Array<T> allocate(std::size_t n) const {
+        return Array<T>(do_allocate(n * sizeof(T)), n);
+    }
+    /// Host to backend, converting `y.rows * y.cols` packed elements of floating type `dtype`.
+    /// @throws DataError  if dtype is not floating
+    void upload(const std::byte* host, DType dtype, MatrixView<float> y) const;
+    /// Backend to host. `host` has room for x.rows * x.cols elements.
+    void download(MatrixView<const float> x, float* host) const;
+
+    // ---- forward pass ---------------------------------------------------------------------------
+
+    /// y[t] = table[ids[t]].  ids [T], table [V, D], y [T, D]. Exact.
+    /// @throws DataError  if an id is not below V
+    void embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
+               MatrixView<float> y) const;
+
+    /// y = x @ w^T + bias.  x [T, in], w [out, in], bias [out] or empty, y [T, out]; y not x.
+    /// Relative 2-norm difference per row: 1e-5.
+    void linear(MatrixView<const float> x, MatrixView<const float> w, std::span<const float> bias,
+                MatrixView<float> y) const;
+
+    /// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row; y may be x. Relative 1e-6.
+    void rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
+                  MatrixView<float> y) const;
+
+    /// Rotates pairs (i, i + r/2) of the first r = 2 * cos.cols elements of each head of x by the
+    /// angle of row positions[t] of the tables (the "half-split" layout of Hugging Face models).
+    ///   x [T, n_heads * head_dim] in place; cos, sin [n_positions, r/2]; positions [T]
+    void rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const float> cos,
+              MatrixView<const float> sin, std::span<const std::uint32_t> positions) const;
+
+    /// Scaled dot-product attention with grouped heads.
+    ///   q, y [n_sequences * query_length, n_heads * head_dim]
+    ///   k, v [n_sequences * key_length, n_kv_heads * head_dim]
+    /// Relative 2-norm difference per row: 1e-5.
+    void attention(MatrixView<const float> q, MatrixView<const float> k,
+                   MatrixView<const float> v, const AttentionShape& shape,
+                   MatrixView<float> y) const;
+
+    /// y = silu(gate) * up, element by element; y may be gate or up. silu(x) = x / (1 + exp(-x)).
+    /// Relative 1e-6.
+    void silu_multiply(MatrixView<const float> gate, MatrixView<const float> up,
+                       MatrixView<float> y) const;
+
+    /// y += x. Exact.
+    void add(MatrixView<const float> x, MatrixView<float> y) const;
+
+    /// False if any element is NaN or infinite.
+    [[nodiscard]] bool all_finite(MatrixView<const float> x) const;
+
+    // ---- losses ---------------------------------------------------------------------------------
+
+    /// losses[t] = -log softmax(logits[t])[targets[t]], in nats. Relative 1e-6.
+    void cross_entropy(MatrixView<const float> logits, std::span<const std::uint32_t> targets,
+                       std::span<double> losses) const;
+
+    /// kl[t] = KL(softmax(p_logits[t]) || softmax(q_logits[t])), in nats, summed in fp64; exactly 0
+    /// for equal rows. agree[t] = 1 if both have their (first) maximum in the same place.
+    void kl_divergence(MatrixView<const float> p_logits, MatrixView<const float> q_logits,
+                       std::span<double> kl, std::span<std::uint8_t> agree) const;
+
+    // ---- calibration statistics -----------------------------------------------------------------
+
+    /// gram += x^T @ x, on and above the diagonal; below it nothing is read or written.
+    /// x [T, d]; gram [d, d]. Products of at most 2048 tokens are summed in fp32 and added in fp64.
+    /// Relative to sqrt(gram_ii gram_jj): 1e-5.
+    void accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const;
+
+    /// Adds |x| to sum_abs and widens minimum and maximum, column by column. Row order is fixed.
+    void accumulate_column_statistics(MatrixView<const float> x,
+                                      const ColumnStatistics& statistics) const;
+
+    // ---- compression ----------------------------------------------------------------------------
+
+    /// The factor that error-feedback quantisation needs: U upper triangular with
+    /// U^T @ U = (gram + damping * mean(diag gram) * I)^-1; entries below the diagonal are set to 0.
+    ///   gram [d, d] symmetric, both triangles; factor [d, d]
+    /// Computed in fp64 as the inverse of the factor R of A = R R^T (R upper), which costs half of
+    /// inverting A first. A zero on the diagonal (a dead input) counts as 1.
+    /// @throws DataError  if the damped matrix is not positive definite
+    void inverse_factor(MatrixView<const double> gram, double damping,
+                        MatrixView<float> factor) const;
+
+    /// errors[r] = d_r @ gram @ d_r^T for each row d_r of `delta`: the squared output error of each
+    /// output. delta [rows, d]; gram [d, d] symmetric, both triangles, fp32. Relative 1e-4.
+    void row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
+                    std::span<double> errors) const;
+
+    /// Chooses scale and zero for each group of each row, minimising
+    /// sum_j importance[j] * (w_j - rounded w_j)^2 over shrunk ranges of the group: factors
+    /// 1.00, 0.98, ... 0.30 of its largest magnitude (symmetric) or of its range, which always
+    /// includes 0 (not symmetric). Of equal errors the larger range wins. Scales are rounded to
+    /// fp16 before they are tried (never below 2^-24), zeros are whole codes.
+    ///   w [rows, cols]; importance [cols] >= 0; scales, zeros [rows, group_count]
+    void fit_integer_grid(MatrixView<const float> w, std::span<const float> importance,
+                          const IntegerGridSettings& settings, MatrixView<float> scales,
+                          MatrixView<float> zeros) const;
+
+    /// Round to nearest (ties to even) on a given grid: codes and their values.
+    ///   w, values [rows, cols] (values may be w), codes [rows, cols]. Exact.
+    void round_to_grid(MatrixView<const float> w, const IntegerGridSettings& settings,
+                       MatrixView<const float> scales, MatrixView<const float> zeros,
+                       MatrixView<std::uint8_t> codes, MatrixView<float> values) const;
+
+    /// GPTQ: quantises column by column in the given order, adding each column's error to the
+    /// columns still to come. With an empty `order` columns go left to right and each group's grid
+    /// is fitted to the weights as they stand when its first column comes up; with an order (a
+    /// permutation of the columns) all grids are fitted to the original weights.
+    ///   w          [rows, cols]  in: weights; out: values of the chosen codes
+    ///   factor     [cols, cols]  inverse_factor of the Gram matrix, rows and columns in `order`
+    ///   importance [cols]        diagonal of the Gram matrix, in the columns' own order
+    ///   codes      [rows, cols]  out, in the columns' own order
+    /// Columns are taken in blocks of 128; the block size changes rounding only.
+    /// Source: Frantar et al. 2022, arXiv:2210.17323, algorithm 1.
+    void gptq(MatrixView<float> w, MatrixView<const float> factor,
+              std::span<const float> importance, std::span<const std::uint32_t> order,
+              const IntegerGridSettings& settings, MatrixView<float> scales,
+              MatrixView<float> zeros, MatrixView<std::uint8_t> codes) const;
+
+private:
+    virtual std::shared_ptr<void> do_allocate(std::size_t bytes) const = 0;
+    virtual void do_upload(const std::byte* host, DType dtype, MatrixView<float> y) const = 0;
+    virtual void do_download(MatrixView<const float> x, float* host) const = 0;
+    virtual void do_embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
+                          MatrixView<float> y) const = 0;
+    virtual void do_linear(MatrixView<const float> x, MatrixView<const float> w,
+                           std::span<const float> bias, MatrixView<float> y) const = 0;
+    virtual void do_rms_norm(MatrixView<const float> x, std::span<const float> weight,
+                             float epsilon, MatrixView<float> y) const = 0;
+    virtual void do_rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const float> cos,
+                         MatrixView<const float> sin,
+                         std::span<const std::uint32_t> positions) const = 0;
+    virtual void do_attention(MatrixView<const float> q, MatrixView<const float> k,
+                              MatrixView<const float> v, const AttentionShape& shape,
+                              MatrixView<float> y) const = 0;
+    virtual void do_silu_multiply(MatrixView<const float> gate, MatrixView<const float> up,
+                                  MatrixView<float> y) const = 0;
+    virtual void do_add(MatrixView<const float> x, MatrixView<float> y) const = 0;
+    virtual bool do_all_finite(MatrixView<const float> x) const = 0;
+    virtual void do_cross_entropy(MatrixView<const float> logits,
+                                  std::span<const std::uint32_t> targets,
+                                  std::span<double> losses) const = 0;
+    virtual void do_kl_divergence(MatrixView<const float> p_logits,
+                                  MatrixView<const float> q_logits, std::span<double> kl,
+                                  std::span<std::uint8_t> agree) const = 0;
+    virtual void do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const = 0;
+    virtual void do_accumulate_column_statistics(MatrixView<const float> x,
+                                                 const ColumnStatistics& statistics) const = 0;
+    virtual void do_inverse_factor(MatrixView<const double> gram, double damping,
+                                   MatrixView<float> factor) const = 0;
+    virtual void do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
+                               std::span<double> errors) const = 0;
+    virtual void do_fit_integer_grid(MatrixView<const float> w, std::span<const float> importance,
+                                     const IntegerGridSettings& settings, MatrixView<float> scales,
+                                     MatrixView<float> zeros) const = 0;
+    virtual void do_round_to_grid(MatrixView<const float> w, const IntegerGridSettings& settings,
+                                  MatrixView<const float> scales, MatrixView<const float> zeros,
+                                  MatrixView<std::uint8_t> codes,
+                                  MatrixView<float> values) const = 0;
+    virtual void do_gptq(MatrixView<float> w, MatrixView<const float> factor,
+                         std::span<const float> importance, std::span<const std::uint32_t> order,
+                         const IntegerGridSettings& settings, MatrixView<float> scales,
+                         MatrixView<float> zeros, MatrixView<std::uint8_t> codes) const = 0;
+};
+
+/// `pool` carries the tiles of the `cpu` backend and must outlive it; `reference` ignores it.
+/// @throws UsageError  if this build has no such backend, or no such device is at hand
+std::unique_ptr<Backend> make_backend(BackendKind kind, ThreadPool& pool);
+
+/// The backends of this build that can run on this machine; `reference` is always first.
+std::vector<BackendKind> available_backends();
+
+/// "reference", "cpu", "cuda". @throws UsageError  for another name
+BackendKind backend_from_name(std::string_view name);
+
+}  // namespace lathe::kernels

@@ -1,0 +1,63 @@
+#pragma once
+
+#include "kernels/backend.hpp"
+#include "lib/core/parallel.hpp"
+
+namespace lathe::kernels {
+
+/// Host memory, vectorised loops, and OpenBLAS held to one thread a call: parallel work is cut into
+/// tiles of fixed size that the pool's threads share, so threads do not show in the results.
+class CpuBackend final : public Backend {
+public:
+    explicit CpuBackend(ThreadPool& pool);
+    [[nodiscard]] std::string_view name() const noexcept override { return "cpu"; }
+
+private:
+    std::shared_ptr<void> do_allocate(std::size_t bytes) const override;
+    void do_upload(const std::byte* host, DType dtype, MatrixView<float> y) const override;
+    void do_download(MatrixView<const float> x, float* host) const override;
+    void do_embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
+                          MatrixView<float> y) const override;
+    void do_linear(MatrixView<const float> x, MatrixView<const float> w,
+                           std::span<const float> bias, MatrixView<float> y) const override;
+    void do_rms_norm(MatrixView<const float> x, std::span<const float> weight,
+                             float epsilon, MatrixView<float> y) const override;
+    void do_rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const float> cos,
+                         MatrixView<const float> sin,
+                         std::span<const std::uint32_t> positions) const override;
+    void do_attention(MatrixView<const float> q, MatrixView<const float> k,
+                              MatrixView<const float> v, const AttentionShape& shape,
+                              MatrixView<float> y) const override;
+    void do_silu_multiply(MatrixView<const float> gate, MatrixView<const float> up,
+                                  MatrixView<float> y) const override;
+    void do_add(MatrixView<const float> x, MatrixView<float> y) const override;
+    bool do_all_finite(MatrixView<const float> x) const override;
+    void do_cross_entropy(MatrixView<const float> logits,
+                                  std::span<const std::uint32_t> targets,
+                                  std::span<double> losses) const override;
+    void do_kl_divergence(MatrixView<const float> p_logits,
+                                  MatrixView<const float> q_logits, std::span<double> kl,
+                                  std::span<std::uint8_t> agree) const override;
+    void do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const override;
+    void do_accumulate_column_statistics(MatrixView<const float> x,
+                                                 const ColumnStatistics& statistics) const override;
+    void do_inverse_factor(MatrixView<const double> gram, double damping,
+                                   MatrixView<float> factor) const override;
+    void do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
+                               std::span<double> errors) const override;
+    void do_fit_integer_grid(MatrixView<const float> w, std::span<const float> importance,
+                                     const IntegerGridSettings& settings, MatrixView<float> scales,
+                                     MatrixView<float> zeros) const override;
+    void do_round_to_grid(MatrixView<const float> w, const IntegerGridSettings& settings,
+                                  MatrixView<const float> scales, MatrixView<const float> zeros,
+                                  MatrixView<std::uint8_t> codes,
+                                  MatrixView<float> values) const override;
+    void do_gptq(MatrixView<float> w, MatrixView<const float> factor,
+                         std::span<const float> importance, std::span<const std::uint32_t> order,
+                         const IntegerGridSettings& settings, MatrixView<float> scales,
+                         MatrixView<float> zeros, MatrixView<std::uint8_t> codes) const override;
+
+    ThreadPool& pool_;
+};
+
+}  // namespace lathe::kernels

@@ -1,0 +1,72 @@
+#pragma once
+
+#include <atomic>
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace lathe::comm {
+
+/// All message tags of the program.
+enum class Tag : int {
+    task = 1,       ///< coordinator to worker
+    result = 2,     ///< worker to coordinator: results and heartbeats
+    activation = 3  ///< worker to worker, along the pipeline of blocks
+};
+
+struct Message {
+    int source = 0;
+    std::vector<std::byte> bytes;
+};
+
+/// Point-to-point messages between the ranks of a job, and nothing collective: a rank that is gone
+/// must not hang the others. Messages from one rank to another with one tag arrive in order.
+/// Every function may be called from any thread. Waiting sleeps between polls; it does not spin.
+class Communicator {
+public:
+    virtual ~Communicator() = default;
+    [[nodiscard]] virtual int rank() const noexcept = 0;
+    [[nodiscard]] virtual int size() const noexcept = 0;
+    /// Ranks on this rank's node, and this rank's place among them: for threads and devices.
+    [[nodiscard]] virtual int local_size() const noexcept = 0;
+    [[nodiscard]] virtual int local_rank() const noexcept = 0;
+
+    /// Sends without waiting for the receiver; the bytes are kept until they are gone. `to` may be
+    /// this rank itself. Any length; beyond 2^31 - 1 bytes it is cut up inside.
+    /// @throws InternalError  naming the MPI call, with MPI's own text
+    virtual void send(int to, Tag tag, std::vector<std::byte> bytes) = 0;
+    /// The next message with this tag from `from` (-1: any rank), if one is there.
+    virtual std::optional<Message> try_receive(int from, Tag tag) = 0;
+    /// Waits for it. Returns none if `stop` (may be null) becomes true first.
+    std::optional<Message> receive(int from, Tag tag, const std::atomic<bool>* stop = nullptr);
+};
+
+/// One process: rank 0 of 1, messages to itself by a queue.
+std::unique_ptr<Communicator> make_local_communicator();
+
+/// Starts and ends MPI, if the process was started by a launcher (mpirun, srun with PMIx); else
+/// there is one local rank and MPI is never touched.
+class Session {
+public:
+    /// @throws UsageError  under srun with several tasks but no PMIx support: every task would
+    ///   believe it is alone
+    Session(int* argc, char*** argv);
+    /// Finalizes MPI, unless an exception is unwinding or abandon() was called: then the process
+    /// must end with _exit, since other ranks would hang in MPI_Finalize.
+    ~Session();
+    Session(const Session&) = delete;
+    Session& operator=(const Session&) = delete;
+
+    [[nodiscard]] Communicator& world() { return *world_; }
+    /// Ends the whole job at once, with this exit code. Does not return under MPI.
+    void abort(int exit_code);
+
+private:
+    bool uses_mpi_ = false;
+    std::unique_ptr<Communicator> world_;
+};
+
+}  // namespace lathe::comm

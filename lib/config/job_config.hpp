@@ -1,0 +1,88 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/job/budget.hpp"
+
+namespace lathe {
+
+/// Place of a value in a job file, for messages: "job.yaml:12:5".
+struct SourcePlace {
+    std::string text;
+};
+
+/// One entry of `candidates`: a method and, for each of its keys, the values to try. The keys are
+/// the method's own; it checks them (methods/method.hpp).
+struct CandidateEntry {
+    struct Key {
+        std::string name;
+        std::vector<std::string> values;  ///< scalars as written; a single value is a list of one
+        SourcePlace place;
+    };
+    std::string method;
+    std::vector<Key> keys;
+    SourcePlace place;
+};
+
+struct CalibrationConfig {
+    std::vector<std::filesystem::path> data;   ///< .txt, .jsonl (field `text`), .h5 of token ids
+    std::size_t num_calibration_samples = 128;
+    std::size_t max_seq_length = 2048;         ///< capped by the model's own maximum
+};
+
+struct SearchConfig {
+    std::vector<std::filesystem::path> evaluation;  ///< empty: the end of the calibration text
+    std::size_t num_evaluation_samples = 16;
+};
+
+struct EvaluateConfig {
+    std::vector<std::filesystem::path> perplexity;
+    std::size_t max_seq_length = 2048;  ///< capped by the model's own maximum
+};
+
+struct RuntimeConfig {
+    std::string backend = "cpu";
+    std::size_t threads = 0;         ///< per rank; 0: this node's processors over its ranks
+    double max_walltime = 0.0;       ///< seconds; 0: the batch system's end time, or none
+    double worker_timeout = 600.0;   ///< seconds without a sign of life
+};
+
+/// A job, as read from a job file or the command line, every default filled in.
+struct JobConfig {
+    std::filesystem::path model;
+    std::filesystem::path output;
+    std::uint64_t seed = 0;
+    CalibrationConfig calibration;
+    Budget budget;
+    std::vector<CandidateEntry> candidates;
+    std::vector<std::string> ignore;  ///< tensor or unit names, or "re:..."; these stay dense
+    SearchConfig search;
+    EvaluateConfig evaluate;
+    std::vector<std::string> exports;  ///< "hf"
+    RuntimeConfig runtime;
+};
+
+/// Reads a job file strictly: an unknown key, a key given twice, a value of the wrong type or out
+/// of range is an error with file, line and column, and for an unknown key the list of valid ones.
+/// Relative paths in it are relative to the working directory.
+///
+/// `overrides` are "a.b.c=value" (value in YAML) and win over the file. `yaml` may be empty: then
+/// overrides must give `model` and `output`.
+/// @throws UsageError
+[[nodiscard]] JobConfig read_job(const std::string& yaml, const std::string& file_name,
+                                 const std::vector<std::string>& overrides);
+
+/// The effective job file: every key, defaults filled in; read_job() of it gives the same job.
+[[nodiscard]] std::string to_yaml(const JobConfig& job);
+
+/// The keys in which two jobs differ and that a resumed run may not change, as
+/// "budget: 4x, was 3x". Empty: `now` may continue `before`. Keys that may change: runtime.*,
+/// evaluate.*, exports.
+[[nodiscard]] std::vector<std::string> incompatible_changes(const JobConfig& before,
+                                                            const JobConfig& now);
+
+}  // namespace lathe

@@ -1,0 +1,208 @@
+#include "lib/core/file.hpp"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "lib/core/errors.hpp"
+
+namespace lathe {
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr std::string_view temporary_suffix = ".lathe-tmp";
+
+[[noreturn]] void throw_io(const std::string& what, const fs::path& path, int error_number) {
+    throw IoError(what + " " + path.string() + ": " + std::strerror(error_number));
+}
+
+class Descriptor {
+public:
+    explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
+    ~Descriptor() {
+        if (descriptor_ >= 0) { ::close(descriptor_); }
+    }
+    Descriptor(const Descriptor&) = delete;
+    Descriptor& operator=(const Descriptor&) = delete;
+    [[nodiscard]] int get() const { return descriptor_; }
+    int release() { return std::exchange(descriptor_, -1); }
+
+private:
+    int descriptor_;
+};
+
+int open_for_reading(const fs::path& path) {
+    const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+    if (descriptor < 0 && (errno == ENOENT || errno == ENOTDIR)) {
+        throw MissingInputError("no such file: " + path.string());
+    }
+    if (descriptor < 0) { throw_io("cannot open", path, errno); }
+    return descriptor;
+}
+
+void write_all(int descriptor, std::string_view content, const fs::path& path) {
+    while (!content.empty()) {
+        const ssize_t written = ::write(descriptor, content.data(), content.size());
+        if (written < 0 && errno == EINTR) { continue; }
+        if (written < 0) { throw_io("cannot write", path, errno); }
+        content.remove_prefix(static_cast<std::size_t>(written));
+    }
+}
+
+void sync_path(const fs::path& path, int flags) {
+    const Descriptor file(::open(path.c_str(), flags | O_CLOEXEC));
+    if (file.get() < 0) { throw_io("cannot open", path, errno); }
+    if (::fsync(file.get()) != 0) { throw_io("cannot flush", path, errno); }
+}
+
+fs::path parent_of(const fs::path& path) {
+    return path.has_parent_path() ? path.parent_path() : fs::path(".");
+}
+
+}  // namespace
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+    const Descriptor file(open_for_reading(path));
+    struct stat status {};
+    if (::fstat(file.get(), &status) != 0) { throw_io("cannot stat", path, errno); }
+    if (!S_ISREG(status.st_mode)) { throw DataError(path.string() + " is not a regular file"); }
+    size_ = static_cast<std::size_t>(status.st_size);
+    if (size_ == 0) { return; }
+    void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
+    if (address == MAP_FAILED) { throw_io("cannot map", path, errno); }
+    data_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::~MappedFile() {
+    if (data_ != nullptr) { ::munmap(const_cast<std::byte*>(data_), size_); }
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)),
+      data_(std::exchange(other.data_, nullptr)),
+      size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+    std::swap(path_, other.path_);
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+}
+
+void MappedFile::release(std::span<const std::byte> range) const noexcept {
+    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const auto first = reinterpret_cast<std::uintptr_t>(range.data()) / page * page;
+    const auto last = reinterpret_cast<std::uintptr_t>(range.data()) + range.size();
+    if (data_ != nullptr && !range.empty()) {
+        ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+    }
+}
+
+AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
+    temporary_ = path_;
+    temporary_ += "." + std::to_string(::getpid()) + std::string(temporary_suffix);
+}
+
+AtomicFile::~AtomicFile() {
+    if (!committed_) {
+        std::error_code ignored;
+        fs::remove(temporary_, ignored);
+    }
+}
+
+void AtomicFile::commit() {
+    sync_path(temporary_, O_RDONLY);
+    if (::rename(temporary_.c_str(), path_.c_str()) != 0) {
+        throw_io("cannot rename to", path_, errno);
+    }
+    committed_ = true;
+    sync_path(parent_of(path_), O_RDONLY | O_DIRECTORY);
+}
+
+void write_file(const fs::path& path, std::string_view content) {
+    AtomicFile file(path);
+    {
+        const Descriptor out(
+            ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+        if (out.get() < 0) { throw_io("cannot create", path, errno); }
+        write_all(out.get(), content, path);
+    }
+    file.commit();
+}
+
+std::string read_file(const fs::path& path) {
+    const Descriptor file(open_for_reading(path));
+    std::string content;
+    std::string chunk(1 << 16, '\0');
+    while (true) {
+        const ssize_t n = ::read(file.get(), chunk.data(), chunk.size());
+        if (n < 0 && errno == EINTR) { continue; }
+        if (n < 0) { throw_io("cannot read", path, errno); }
+        if (n == 0) { return content; }
+        content.append(chunk.data(), static_cast<std::size_t>(n));
+    }
+}
+
+AppendFile::AppendFile(const fs::path& path) : path_(path) {
+    std::error_code ignored;
+    if (fs::exists(path, ignored)) {
+        const std::string content = read_file(path);
+        const std::size_t newline = content.rfind('\n');
+        const std::size_t whole = newline == std::string::npos ? 0 : newline + 1;
+        if (whole != content.size() && ::truncate(path.c_str(), static_cast<off_t>(whole)) != 0) {
+            throw_io("cannot truncate", path, errno);
+        }
+    }
+    descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    if (descriptor_ < 0) { throw_io("cannot open", path, errno); }
+}
+
+AppendFile::~AppendFile() { ::close(descriptor_); }
+
+void AppendFile::append(std::string_view line) {
+    write_all(descriptor_, std::string(line) + "\n", path_);
+    if (::fdatasync(descriptor_) != 0) { throw_io("cannot flush", path_, errno); }
+}
+
+std::optional<FileLock> FileLock::try_lock(const fs::path& path) {
+    Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
+    if (file.get() < 0) { throw_io("cannot open", path, errno); }
+    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno == EWOULDBLOCK) { return std::nullopt; }
+        throw_io("cannot lock", path, errno);
+    }
+    return FileLock(file.release());
+}
+
+FileLock::~FileLock() {
+    if (descriptor_ >= 0) { ::close(descriptor_); }
+}
+
+FileLock::FileLock(FileLock&& other) noexcept
+    : descriptor_(std::exchange(other.descriptor_, -1)) {}
+
+void make_directories(const fs::path& path) {
+    std::error_code error;
+    fs::create_directories(path, error);
+    if (error) { throw IoError("cannot create directory " + path.string() + ": " + error.message()); }
+}
+
+void remove_temporary_files(const fs::path& directory) {
+    std::error_code error;
+    for (fs::recursive_directory_iterator it(directory, error), end; !error && it != end;
+         it.increment(error)) {
+        if (it->path().native().ends_with(temporary_suffix)) {
+            std::error_code ignored;
+            fs::remove(it->path(), ignored);
+        }
+    }
+}
+
+}  // namespace lathe

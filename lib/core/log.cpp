@@ -1,0 +1,37 @@
+#include "lib/core/log.hpp"
+
+#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/spdlog.h>
+
+#include <memory>
+
+namespace lathe {
+namespace {
+
+std::shared_ptr<spdlog::logger>& logger() {
+    static std::shared_ptr<spdlog::logger> instance;
+    return instance;
+}
+
+void write(spdlog::level::level_enum level, std::string_view text) {
+    if (logger()) { logger()->log(level, text); }
+}
+
+}  // namespace
+
+void start_logging(LogLevel level, int rank) {
+    auto instance = std::make_shared<spdlog::logger>(
+        "lathe", std::make_shared<spdlog::sinks::stderr_sink_mt>());
+    instance->set_pattern("%H:%M:%S %L rank=" + std::to_string(rank) + " %v");
+    instance->set_level(level == LogLevel::verbose  ? spdlog::level::debug
+                        : level == LogLevel::normal ? spdlog::level::info
+                                                    : spdlog::level::warn);
+    instance->flush_on(spdlog::level::debug);
+    logger() = std::move(instance);
+}
+
+void log_info(std::string_view text) { write(spdlog::level::info, text); }
+void log_detail(std::string_view text) { write(spdlog::level::debug, text); }
+void log_warning(std::string_view text) { write(spdlog::level::warn, text); }
+
+}  // namespace lathe

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace lathe {
+
+enum class LogLevel { quiet, normal, verbose };
+
+/// Starts logging to standard error, one line an event: `time rank=0 event key=value ...`.
+/// Called once by the program; before that, and in tests, nothing is logged.
+void start_logging(LogLevel level, int rank);
+
+/// One event. `text` is `event key=value key=value`. `info` shows from `normal` on, `detail` only
+/// when verbose, `warning` always.
+void log_info(std::string_view text);
+void log_detail(std::string_view text);
+void log_warning(std::string_view text);
+
+}  // namespace lathe

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <span>
+#include <string_view>
+
+#include "lib/encoding/encoded_tensor.hpp"
+
+namespace lathe {
+
+/// What the table knows of an encoding. A new encoding is one pair of files with such a row, one
+/// line in encoding_table.cpp and one test.
+struct EncodingRow {
+    std::string_view name;
+    void (*validate)(const EncodedTensor& tensor, const std::string& where);
+    void (*decode)(const EncodedTensor& tensor, MatrixView<float> values);
+};
+
+[[nodiscard]] std::span<const EncodingRow> encoding_table();
+
+}  // namespace lathe

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+namespace lathe {
+
+/// One choice of method and settings, e.g. method "integer", {num_bits: 4, group_size: 64,
+/// solver: gptq}. Values are kept as text in canonical form; only the method reads them.
+struct Setting {
+    std::string method;
+    std::map<std::string, std::string> values;
+
+    auto operator<=>(const Setting&) const = default;
+    bool operator==(const Setting&) const = default;
+};
+
+/// "dense", "integer group_size=64 num_bits=4 solver=gptq symmetric=true": stable, unique.
+[[nodiscard]] std::string to_string(const Setting& setting);
+
+/// Inverse of to_string(). @throws DataError
+[[nodiscard]] Setting setting_from_string(const std::string& text);
+
+/// A unit under one setting: what it costs and what it does to the unit's output.
+struct Candidate {
+    std::size_t unit = 0;  ///< index into ModelSpec::units
+    Setting setting;
+    std::uint64_t bytes = 0;      ///< payload of all the unit's tensors
+    double error = 0.0;           ///< tr(dW G dW^T), mean over calibration tokens
+    double relative_error = 0.0;  ///< error / tr(W G W^T); 0 if that is 0
+};
+
+/// One candidate for each unit. choice[u] is the setting of unit u.
+struct Plan {
+    std::vector<Setting> choice;
+    std::uint64_t predicted_bytes = 0;  ///< of the whole output, container included
+    std::string origin;                 ///< "search", "homogeneous integer ..."
+};
+
+}  // namespace lathe

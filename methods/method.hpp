@@ -1,0 +1,76 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/config/job_config.hpp"
+#include "lib/core/matrix_view.hpp"
+#include "lib/encoding/encoded_tensor.hpp"
+#include "lib/job/candidate.hpp"
+#include "lib/model/model_spec.hpp"
+
+namespace lathe::kernels {
+class Backend;
+}
+
+namespace lathe {
+
+/// Statistics of the input that the tensors of a unit share, averaged over calibration tokens.
+struct UnitStatistics {
+    /// x^T x / T, symmetric, both triangles. Empty for a unit whose input are token ids.
+    MatrixView<const double> gram;
+    /// For a unit that reads token ids: how often each row of the table is used, as a share of
+    /// all tokens, plus a floor of one use shared by all rows. Size: rows of the table; else empty.
+    std::span<const float> row_weights;
+};
+
+/// A tensor of a unit as a method sees it: W [out_features, in_features], row-major, fp32.
+struct UnitTensor {
+    MatrixView<const float> weight;
+    Shape shape;
+    DType source_dtype = DType::f32;
+};
+
+/// The tensors of a unit under one setting. error: squared output error, summed over tensors.
+struct UnitSolution {
+    std::vector<EncodedTensor> tensors;
+    double error = 0.0;
+};
+
+/// A compression method. Adding one: a pair of files with such a row, one line in
+/// method_table.cpp, one test.
+struct MethodRow {
+    std::string_view name;
+
+    /// All settings an entry of `candidates` stands for: each combination of its values, every key
+    /// filled in. @throws UsageError  naming the entry's place: unknown key (lists the valid ones),
+    ///   value out of range
+    std::vector<Setting> (*expand)(const CandidateEntry& entry);
+
+    /// Payload bytes of a tensor of this shape: exactly what solve() will produce.
+    std::uint64_t (*bytes)(const Setting& setting, const Shape& shape, DType source_dtype);
+
+    /// Whether the setting can be used for the unit: "" or the reason why not.
+    std::string (*refuses)(const Setting& setting, const UnitSpec& unit, const Shape& shape,
+                           DType source_dtype);
+
+    /// Solves one unit for several settings; what they share (factors of the Gram matrix) is
+    /// computed once. Deterministic. Solutions in the order of `settings`.
+    std::vector<UnitSolution> (*solve)(std::span<const Setting> settings,
+                                       std::span<const UnitTensor> tensors,
+                                       const UnitStatistics& statistics,
+                                       const kernels::Backend& backend);
+};
+
+[[nodiscard]] std::span<const MethodRow> method_table();
+
+/// @throws UsageError  for a name that is none, listing the names
+[[nodiscard]] const MethodRow& find_method(std::string_view name, const std::string& place);
+
+/// The settings of all entries, without repetition, in order; "dense" is always among them.
+[[nodiscard]] std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entries);
+
+}  // namespace lathe

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <vector>
+
+namespace lathe {
+
+/// One choice for one unit: what it costs and how bad it is.
+struct Option {
+    std::uint64_t bytes = 0;
+    double score = 0.0;  ///< >= 0, finite; the lower the better; scores of units add up
+};
+
+/// Indices of the options that no other beats (another with no more bytes and no higher score, one
+/// of them lower; of equals the first), by increasing bytes.
+[[nodiscard]] std::vector<std::size_t> pareto_front(const std::vector<Option>& options);
+
+/// Multiple-choice knapsack: one option of each unit, total bytes at most `limit_bytes`, the sum
+/// of scores as low as possible. Deterministic; of equal sums the one with fewer bytes wins, then
+/// the one whose choices come first.
+///
+/// Dynamic programming over bytes in units of their common divisor. If that would need more than
+/// `max_buckets`, sizes are rounded up to buckets, a Lagrangian solution competes, and what is left
+/// of the budget is spent greedily on single better choices (best gain per byte first), so the
+/// result is never worse than the greedy one.
+/// @returns  one option index for each unit; none if even the smallest do not fit
+[[nodiscard]] std::optional<std::vector<std::size_t>> solve_knapsack(
+    const std::vector<std::vector<Option>>& units, std::uint64_t limit_bytes,
+    std::size_t max_buckets = 200000);
+
+}  // namespace lathe
