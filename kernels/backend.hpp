@@ -47,7 +47,8 @@ struct AttentionShape {
     std::size_t query_length = 0;
     std::size_t key_length = 0;
     std::size_t n_heads = 0;
-    std::size_t n_kv_heads = 0;  ///< divides n_heads; head h reads key-value head h / (n_heads/n_kv_heads)
+    std::size_t n_kv_heads =
+        0;  ///< divides n_heads; head h reads key-value head h / (n_heads/n_kv_heads)
     std::size_t head_dim = 0;
     float scale = 1.0F;      ///< multiplies q.k before the softmax
     bool causal = true;      ///< a query at position p sees keys 0..p only
@@ -128,9 +129,8 @@ public:
     ///   q, y [n_sequences * query_length, n_heads * head_dim]
     ///   k, v [n_sequences * key_length, n_kv_heads * head_dim]
     /// Relative 2-norm difference per row: 1e-5.
-    void attention(MatrixView<const float> q, MatrixView<const float> k,
-                   MatrixView<const float> v, const AttentionShape& shape,
-                   MatrixView<float> y) const;
+    void attention(MatrixView<const float> q, MatrixView<const float> k, MatrixView<const float> v,
+                   const AttentionShape& shape, MatrixView<float> y) const;
 
     /// y = silu(gate) * up, element by element; y may be gate or up. silu(x) = x / (1 + exp(-x)).
     /// Relative 1e-6.
@@ -168,7 +168,8 @@ public:
     // ---- compression ----------------------------------------------------------------------------
 
     /// The factor that error-feedback quantisation needs: U upper triangular with
-    /// U^T @ U = (gram + damping * mean(diag gram) * I)^-1; entries below the diagonal are set to 0.
+    /// U^T @ U = (gram + damping * mean(diag gram) * I)^-1; entries below the diagonal are set to
+    /// 0.
     ///   gram [d, d] symmetric, both triangles; factor [d, d]
     /// Computed in fp64 as the inverse of the factor R of A = R R^T (R upper), which costs half of
     /// inverting A first. A zero on the diagonal (a dead input) counts as 1.

@@ -22,7 +22,10 @@ using Attributes = std::map<std::string, AttributeValue>;
 ///
 /// bf16 is stored as uint16; a dataset's attribute "dtype" ("bfloat16", "float16", "uint8", ...)
 /// says what its elements are. f16 is HDF5's own 16-bit IEEE type. Each dataset carries "hash", the
-/// XXH3-64 of its bytes, as 16 hex digits.
+/// XXH3-64 of its bytes, as 16 hex digits. Whatever is given under these two names is replaced.
+///
+/// Overhead: about 170 bytes a file, 120 to 180 a group, 200 to 290 a dataset and 45 for each
+/// further attribute. Reading and writing may happen on any thread; files take turns.
 class ArtifactWriter {
 public:
     /// @throws IoError
@@ -31,9 +34,11 @@ public:
     ArtifactWriter(const ArtifactWriter&) = delete;
     ArtifactWriter& operator=(const ArtifactWriter&) = delete;
 
-    /// Creates the group `path` ("/a/b") and its parents, if absent, and sets its attributes.
+    /// Creates the group `path` ("/a/b") and its parents, if absent, and sets its attributes; "/"
+    /// is the root. @throws IoError
     void group(const std::string& path, const Attributes& attributes);
     /// Writes a dataset of `shape`; parents are created. `data` holds packed elements of `dtype`.
+    /// @throws IoError
     void dataset(const std::string& path, DType dtype, const Shape& shape, const std::byte* data,
                  const Attributes& attributes = {});
     /// A link to the root group of another file, relative to this file's directory.
@@ -53,7 +58,9 @@ struct DatasetInfo {
     Attributes attributes;
 };
 
-/// Reads one HDF5 file. External links are followed.
+/// Reads one HDF5 file. External links are followed, relative to the directory of the file they
+/// stand in, whatever the working directory. Every function throws MissingInputError if a linked
+/// file is not there, and DataError, naming file and object, for everything else.
 class ArtifactReader {
 public:
     /// @throws MissingInputError  if there is no such file
@@ -67,16 +74,19 @@ public:
     /// Names directly below a group, in alphabetical order.
     [[nodiscard]] std::vector<std::string> children(const std::string& path) const;
     [[nodiscard]] bool is_dataset(const std::string& path) const;
+    /// Attributes of other kinds (arrays, references), which only foreign files have, are left out.
     [[nodiscard]] Attributes attributes(const std::string& path) const;
     [[nodiscard]] DatasetInfo info(const std::string& path) const;
     /// All bytes of a dataset, as stored. With `check_hash` the attribute "hash" is compared.
     /// @throws DataError  naming file and dataset: absent, unreadable, or another hash
-    [[nodiscard]] std::vector<std::byte> read(const std::string& path, bool check_hash = true) const;
+    [[nodiscard]] std::vector<std::byte> read(const std::string& path,
+                                              bool check_hash = true) const;
     /// Like read(), into memory of the caller of exactly the right size.
     void read_into(const std::string& path, std::byte* data, std::size_t size_bytes,
                    bool check_hash = true) const;
     /// Reads a dataset of any numeric HDF5 type converted to the wanted one (for files of other
-    /// programs: int64 ids, float32 references). No hash check.
+    /// programs: int64 ids, float32 references). No hash check. A value that is no 64-bit integer
+    /// is refused, not rounded.
     [[nodiscard]] std::vector<std::int64_t> read_integers(const std::string& path) const;
     [[nodiscard]] std::vector<float> read_floats(const std::string& path) const;
 

@@ -27,7 +27,8 @@ public:
     /// Reads and checks all headers: length field and JSON inside the file, at most 100 MB; each
     /// tensor of a known dtype, with offsets that lie inside the file, match dtype and shape, and
     /// neither overlap nor leave gaps; every tensor of the index in the shard it names; no tensor
-    /// twice; no unnamed file in place of a shard.
+    /// twice; no shard outside the directory. With both `model.safetensors` and an index the single
+    /// file is read, as transformers does.
     /// @throws MissingInputError  no such directory, weights file or shard
     /// @throws DataError          anything else, naming file, tensor, value and what was expected
     explicit SafetensorsCheckpoint(const std::filesystem::path& directory);
@@ -42,7 +43,7 @@ public:
     [[nodiscard]] std::uint64_t tensor_bytes() const;
     /// Hash over file names, sizes and headers (names, types, shapes, offsets) and a sample of the
     /// data: 64 KiB at the start, middle and end of each file. Cheap for any size; guards against
-    /// another model in the same place.
+    /// another model in the same place. The same for a model that was moved.
     [[nodiscard]] std::uint64_t fingerprint() const;
 
 private:
@@ -59,9 +60,12 @@ struct TensorToWrite {
     std::span<const std::byte> bytes;
 };
 
-/// Writes one safetensors file, atomically: header padded to 8 bytes, tensors in the given order,
-/// metadata {"format": "pt"}, so that transformers loads it.
-/// @throws IoError
+/// Writes one safetensors file, atomically: header padded to 8 bytes, tensors in the given order
+/// but wider elements first, so that each is aligned to its element size; metadata
+/// {"format": "pt"}, so that transformers loads it.
+/// @throws IoError     disk full, no such directory, no permission
+/// @throws ShapeError  if a tensor's bytes do not fit its shape
+/// @throws InternalError  for two tensors of one name
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors);
 
 }  // namespace lathe

@@ -38,7 +38,8 @@ public:
     /// this rank itself. Any length; beyond 2^31 - 1 bytes it is cut up inside.
     /// @throws InternalError  naming the MPI call, with MPI's own text
     virtual void send(int to, Tag tag, std::vector<std::byte> bytes) = 0;
-    /// The next message with this tag from `from` (-1: any rank), if one is there.
+    /// The next message with this tag from `from` (-1: any rank), if a whole one is there. Never
+    /// blocks, also when a sender dies halfway through a long message.
     virtual std::optional<Message> try_receive(int from, Tag tag) = 0;
     /// Waits for it. Returns none if `stop` (may be null) becomes true first.
     std::optional<Message> receive(int from, Tag tag, const std::atomic<bool>* stop = nullptr);
@@ -63,9 +64,14 @@ public:
     [[nodiscard]] Communicator& world() { return *world_; }
     /// Ends the whole job at once, with this exit code. Does not return under MPI.
     void abort(int exit_code);
+    /// Gives MPI up because a rank is lost: waits a moment for messages already sent to leave;
+    /// from then on MPI_Finalize is not called, and the process must end with _exit.
+    void abandon();
 
 private:
     bool uses_mpi_ = false;
+    bool abandoned_ = false;
+    int exceptions_at_start_ = 0;
     std::unique_ptr<Communicator> world_;
 };
 

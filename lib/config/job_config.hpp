@@ -29,9 +29,9 @@ struct CandidateEntry {
 };
 
 struct CalibrationConfig {
-    std::vector<std::filesystem::path> data;   ///< .txt, .jsonl (field `text`), .h5 of token ids
+    std::vector<std::filesystem::path> data;  ///< .txt, .jsonl (field `text`), .h5 of token ids
     std::size_t num_calibration_samples = 128;
-    std::size_t max_seq_length = 2048;         ///< capped by the model's own maximum
+    std::size_t max_seq_length = 2048;  ///< capped by the model's own maximum
 };
 
 struct SearchConfig {
@@ -46,9 +46,9 @@ struct EvaluateConfig {
 
 struct RuntimeConfig {
     std::string backend = "cpu";
-    std::size_t threads = 0;         ///< per rank; 0: this node's processors over its ranks
-    double max_walltime = 0.0;       ///< seconds; 0: the batch system's end time, or none
-    double worker_timeout = 600.0;   ///< seconds without a sign of life
+    std::size_t threads = 0;        ///< per rank; 0: this node's processors over its ranks
+    double max_walltime = 0.0;      ///< seconds; 0: the batch system's end time, or none
+    double worker_timeout = 600.0;  ///< seconds without a sign of life
 };
 
 /// A job, as read from a job file or the command line, every default filled in.

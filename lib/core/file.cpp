@@ -188,6 +188,11 @@ FileLock::~FileLock() {
 FileLock::FileLock(FileLock&& other) noexcept
     : descriptor_(std::exchange(other.descriptor_, -1)) {}
 
+FileLock& FileLock::operator=(FileLock&& other) noexcept {
+    std::swap(descriptor_, other.descriptor_);
+    return *this;
+}
+
 void make_directories(const fs::path& path) {
     std::error_code error;
     fs::create_directories(path, error);

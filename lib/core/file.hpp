@@ -86,7 +86,7 @@ public:
     static std::optional<FileLock> try_lock(const std::filesystem::path& path);
     ~FileLock();
     FileLock(FileLock&& other) noexcept;
-    FileLock& operator=(FileLock&&) = delete;
+    FileLock& operator=(FileLock&& other) noexcept;
 
 private:
     explicit FileLock(int descriptor) : descriptor_(descriptor) {}

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <compare>
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <string>
@@ -17,10 +19,13 @@ struct Setting {
     bool operator==(const Setting&) const = default;
 };
 
-/// "dense", "integer group_size=64 num_bits=4 solver=gptq symmetric=true": stable, unique.
+/// "dense", "integer group_size=64 num_bits=4 solver=gptq symmetric=true": stable, unique,
+/// keys in byte order.
+/// @throws InternalError  if the method, a key or a value is empty or has a space, a "=" or
+///   anything but printable ASCII in it
 [[nodiscard]] std::string to_string(const Setting& setting);
 
-/// Inverse of to_string(). @throws DataError
+/// Inverse of to_string(). @throws DataError  for a text that to_string() does not write
 [[nodiscard]] Setting setting_from_string(const std::string& text);
 
 /// A unit under one setting: what it costs and what it does to the unit's output.

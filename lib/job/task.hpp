@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 namespace lathe {
 
@@ -12,6 +13,8 @@ struct Task {
     std::string arguments;  ///< what the stage needs to know, in its own form (JSON)
     double cost = 1.0;      ///< estimated work, any unit; the queue goes longest first
     int rank = -1;          ///< the only rank that may run it, or -1
+
+    bool operator==(const Task&) const = default;
 };
 
 /// What became of a task.
@@ -22,6 +25,18 @@ struct TaskResult {
     std::string text;   ///< the stage's answer (JSON), or the error's message
     double seconds = 0.0;
     int rank = 0;
+
+    bool operator==(const TaskResult&) const = default;
 };
+
+/// One line of JSON with every field, for messages between ranks and for the journal. Bytes of
+/// TaskResult::text that are no UTF-8 (a message may quote a file) become U+FFFD.
+/// @throws InternalError  if any other text is no UTF-8, or a number is not finite
+[[nodiscard]] std::string to_json(const Task& task);
+[[nodiscard]] std::string to_json(const TaskResult& result);
+
+/// Inverses of to_json(). @throws InternalError  for anything to_json() does not write
+[[nodiscard]] Task task_from_json(std::string_view text);
+[[nodiscard]] TaskResult task_result_from_json(std::string_view text);
 
 }  // namespace lathe

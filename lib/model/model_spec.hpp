@@ -55,7 +55,9 @@ struct UnitSpec {
 /// Rotary position embedding. Layout: pairs (i, i + r/2) of the first r = 2 * inv_freq.size()
 /// elements of a head.
 struct RopeSpec {
-    std::vector<double> inv_freq;   ///< radians per position, scaling (linear, llama3) applied
+    /// Radians per position, scaling (linear, llama3) applied. Each is a float32 value: angles
+    /// formed in float32 (position * frequency, both rounded) agree with transformers.
+    std::vector<double> inv_freq;
     double attention_factor = 1.0;  ///< multiplies cos and sin
 };
 
@@ -98,11 +100,13 @@ struct FoundTensor {
 
 /// Checks that `found` is what `spec` asks for.
 /// Known buffers that carry no weights (rotary inv_freq) and a head stored beside a tied embedding
-/// are passed over, and so are names matched by `ignore` (exact, or "re:" and a regular expression).
-/// Weights stored with or without the family's prefix ("model.") are found: TensorSpec::name is set
-/// to the name in the checkpoint.
+/// are passed over, and so are other names matched by `ignore`: exact, or "re:" and a regular
+/// expression that matches from the start of the name. What the model needs is never ignored.
+/// Weights stored with or without the family's prefix ("model.") are found:
+/// TensorSpec::name is set to the name in the checkpoint.
 /// @throws DataError  missing tensor; another shape or a type that is not floating; a tensor that
 ///   no role claims
+/// @throws UsageError  an entry of `ignore` is not a regular expression
 void match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
                    const std::vector<std::string>& ignore, const std::string& where);
 

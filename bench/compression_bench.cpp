@@ -1,0 +1,156 @@
+#include <benchmark/benchmark.h>
+
+#include <cstdint>
+#include <random>
+#include <vector>
+
+#include "kernels/backend.hpp"
+#include "lib/core/parallel.hpp"
+
+// Speed of calibration and compression on the `cpu` backend, all processors of the process.
+// "flops" counts useful multiplications and additions; compare BM_Gram with BM_Linear of the same
+// run, whose matrix product shows what the machine gives at that moment.
+
+namespace {
+
+using namespace lathe;
+using kernels::IntegerGridSettings;
+
+ThreadPool& pool() {
+    static ThreadPool threads(0);
+    return threads;
+}
+
+const kernels::Backend& backend() {
+    static const auto cpu = kernels::make_backend(kernels::BackendKind::cpu, pool());
+    return *cpu;
+}
+
+/// Numbers in [-1, 1) that are the same in every run.
+std::vector<float> numbers(std::size_t n, std::uint32_t seed) {
+    std::mt19937 random(seed);
+    std::vector<float> values(n);
+    for (float& value : values) {
+        value = static_cast<float>(static_cast<std::int32_t>(random())) * 0x1p-31F;
+    }
+    return values;
+}
+
+void report_flops(benchmark::State& state, double flops) {
+    state.counters["flops"] = benchmark::Counter(flops * static_cast<double>(state.iterations()),
+                                                 benchmark::Counter::kIsRate);
+}
+
+/// A layer of d inputs and d outputs and its Gram matrix.
+struct Layer {
+    std::size_t d;
+    std::vector<float> inputs;
+    std::vector<float> weights;
+    std::vector<double> gram;
+    std::vector<float> importance;
+    std::vector<float> factor;
+
+    explicit Layer(std::size_t d_, std::size_t n_tokens)
+        : d(d_),
+          inputs(numbers(n_tokens * d, 1)),
+          weights(numbers(d * d, 2)),
+          gram(d * d, 0.0),
+          importance(d),
+          factor(d * d) {
+        backend().accumulate_gram({inputs.data(), n_tokens, d}, {gram.data(), d, d});
+        for (std::size_t i = 0; i < d; ++i) {
+            for (std::size_t j = 0; j < i; ++j) { gram[i * d + j] = gram[j * d + i]; }
+            importance[i] = static_cast<float>(gram[i * d + i]);
+        }
+    }
+    void invert() { backend().inverse_factor({gram.data(), d, d}, 0.01, {factor.data(), d, d}); }
+};
+
+void BM_Linear(benchmark::State& state) {
+    const auto d = static_cast<std::size_t>(state.range(0));
+    const std::vector<float> x = numbers(2048 * d, 1);
+    const std::vector<float> w = numbers(d * d, 2);
+    std::vector<float> y(2048 * d);
+    for (auto _ : state) {
+        backend().linear({x.data(), 2048, d}, {w.data(), d, d}, {}, {y.data(), 2048, d});
+    }
+    report_flops(state, 2.0 * 2048.0 * static_cast<double>(d * d));
+}
+
+void BM_Gram(benchmark::State& state) {
+    const auto d = static_cast<std::size_t>(state.range(0));
+    const std::vector<float> x = numbers(2048 * d, 1);
+    std::vector<double> gram(d * d);
+    for (auto _ : state) {
+        backend().accumulate_gram({x.data(), 2048, d}, {gram.data(), d, d});
+    }
+    report_flops(state, 2048.0 * static_cast<double>(d * (d + 1)));
+}
+
+void BM_InverseFactor(benchmark::State& state) {
+    Layer layer(static_cast<std::size_t>(state.range(0)), 4096);
+    for (auto _ : state) { layer.invert(); }
+    const auto d = static_cast<double>(layer.d);
+    report_flops(state, 2.0 / 3.0 * d * d * d);
+}
+
+void BM_RowErrors(benchmark::State& state) {
+    const Layer layer(static_cast<std::size_t>(state.range(0)), 512);
+    const std::vector<float> gram(layer.gram.begin(), layer.gram.end());
+    std::vector<double> errors(layer.d);
+    for (auto _ : state) {
+        backend().row_errors({layer.weights.data(), layer.d, layer.d},
+                             {gram.data(), layer.d, layer.d}, errors);
+    }
+}
+
+void BM_FitGrid(benchmark::State& state) {
+    const Layer layer(static_cast<std::size_t>(state.range(0)), 512);
+    const IntegerGridSettings settings{4, 64, state.range(1) != 0};
+    const std::size_t d = layer.d;
+    const std::size_t n_groups = kernels::group_count(d, settings.group_size);
+    std::vector<float> scales(d * n_groups);
+    std::vector<float> zeros(d * n_groups);
+    for (auto _ : state) {
+        backend().fit_integer_grid({layer.weights.data(), d, d}, layer.importance, settings,
+                                   {scales.data(), d, n_groups}, {zeros.data(), d, n_groups});
+    }
+}
+
+/// A whole layer: factor, grids and sweep.
+void BM_Gptq(benchmark::State& state) {
+    Layer layer(static_cast<std::size_t>(state.range(0)), 4096);
+    const IntegerGridSettings settings{4, 64, true};
+    const std::size_t d = layer.d;
+    const std::size_t n_groups = kernels::group_count(d, settings.group_size);
+    std::vector<float> scales(d * n_groups);
+    std::vector<float> zeros(d * n_groups);
+    std::vector<std::uint8_t> codes(d * d);
+    for (auto _ : state) {
+        std::vector<float> w = layer.weights;
+        layer.invert();
+        backend().gptq({w.data(), d, d}, {layer.factor.data(), d, d}, layer.importance, {},
+                       settings, {scales.data(), d, n_groups}, {zeros.data(), d, n_groups},
+                       {codes.data(), d, d});
+    }
+}
+
+// Work is done by the pool's threads, so only the clock on the wall tells.
+#define LATHE_BENCHMARK(function) \
+    BENCHMARK(function)->Unit(benchmark::kMillisecond)->UseRealTime()->ArgName("d")
+
+LATHE_BENCHMARK(BM_Linear)->Arg(1024)->Arg(2048)->Arg(4096);
+LATHE_BENCHMARK(BM_Gram)->Arg(1024)->Arg(2048)->Arg(4096);
+LATHE_BENCHMARK(BM_InverseFactor)->Arg(1024)->Arg(2048);
+LATHE_BENCHMARK(BM_RowErrors)->Arg(2048);
+BENCHMARK(BM_FitGrid)
+    ->Unit(benchmark::kMillisecond)
+    ->UseRealTime()
+    ->ArgNames({"d", "symmetric"})
+    ->Args({2048, 1})
+    ->Args({2048, 0});
+LATHE_BENCHMARK(BM_Gptq)->Arg(1024)->Arg(2048);
+
+}  // namespace
+
+BENCHMARK_MAIN();

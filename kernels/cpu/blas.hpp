@@ -1,0 +1,53 @@
+#pragma once
+
+#include <cstddef>
+
+#include "lib/core/matrix_view.hpp"
+
+/// The only door to OpenBLAS and LAPACK: thin wrappers over row-major views that check extents and
+/// results. Every call runs on the calling thread alone; parallel work is cut into tiles outside.
+///
+/// All functions throw ShapeError when extents do not fit together or exceed what the C interface
+/// can count (2^31 - 1). Empty matrices are allowed and do nothing.
+namespace lathe::kernels::blas {
+
+enum class Transpose { no, yes };
+/// Which half of a square row-major matrix is meant; the diagonal belongs to both.
+enum class Triangle { upper, lower };
+
+/// Holds OpenBLAS to one thread a call, for the whole process. Called by CpuBackend's constructor.
+void use_one_thread();
+
+/// c = alpha * op(a) @ op(b) + beta * c, with op(a) [m, k], op(b) [k, n], c [m, n].
+/// With beta = 0 the old content of c is not read.
+void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, MatrixView<const float> a,
+          MatrixView<const float> b, float beta, MatrixView<float> c);
+void gemm(Transpose transpose_a, Transpose transpose_b, double alpha, MatrixView<const double> a,
+          MatrixView<const double> b, double beta, MatrixView<double> c);
+
+/// y = alpha * a @ x + beta * y.  a [m, n], x [n], y [m].
+void gemv(float alpha, MatrixView<const float> a, const float* x, float beta, float* y);
+
+/// c = alpha * a^T @ a + beta * c in one triangle of c; the other is not touched.  a [k, n], c [n,
+/// n].
+void syrk_of_columns(Triangle triangle, float alpha, MatrixView<const float> a, float beta,
+                     MatrixView<float> c);
+void syrk_of_columns(Triangle triangle, double alpha, MatrixView<const double> a, double beta,
+                     MatrixView<double> c);
+
+/// b = alpha * op(t)^-1 @ b, in place, with t triangular [m, m] (not unit) and b [m, n].
+void trsm_left(Triangle triangle, Transpose transpose, float alpha, MatrixView<const float> t,
+               MatrixView<float> b);
+void trsm_left(Triangle triangle, Transpose transpose, double alpha, MatrixView<const double> t,
+               MatrixView<double> b);
+
+/// Cholesky factor in place, of the matrix whose given triangle is stored in `a`; the other
+/// triangle is not touched. upper: a = U^T U; lower: a = L L^T.
+/// @return  0, or the order (from 1) of the leading minor that is not positive definite
+[[nodiscard]] std::size_t cholesky(Triangle triangle, MatrixView<double> a);
+
+/// Inverse of a triangular matrix (not unit), in place; the other triangle is not touched.
+/// @return  0, or the place (from 1) of a zero on the diagonal
+[[nodiscard]] std::size_t invert_triangular(Triangle triangle, MatrixView<double> a);
+
+}  // namespace lathe::kernels::blas

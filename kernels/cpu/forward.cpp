@@ -1,0 +1,106 @@
+#include <algorithm>
+#include <atomic>
+
+#include "kernels/cpu/blas.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/scratch.hpp"
+#include "kernels/cpu/vector_kernels.hpp"
+#include "kernels/host_checks.hpp"
+#include "lib/core/half.hpp"
+
+namespace lathe::kernels {
+namespace {
+
+/// Elements of a tile of rows: enough to be worth a hand-over between threads, few enough to stay
+/// in the second-level cache.
+constexpr std::size_t row_tile_elements = std::size_t{1} << 16;
+
+/// Calls row(i) for all rows, in tiles whose height depends on the row length alone.
+template <class Row>
+void for_each_row(ThreadPool& pool, std::size_t n_rows, std::size_t n_cols, const Row& row) {
+    const std::size_t height =
+        std::max<std::size_t>(1, row_tile_elements / std::max<std::size_t>(n_cols, 1));
+    pool.for_each((n_rows + height - 1) / height, [&](std::size_t tile) {
+        const std::size_t end = std::min(n_rows, (tile + 1) * height);
+        for (std::size_t i = tile * height; i < end; ++i) {
+            row(i);
+        }
+    });
+}
+
+}  // namespace
+
+CpuBackend::CpuBackend(ThreadPool& pool) : pool_(pool) {
+    blas::use_one_thread();
+}
+
+std::shared_ptr<void> CpuBackend::do_allocate(std::size_t bytes) const {
+    return allocate_zeroed(bytes);
+}
+
+void CpuBackend::do_upload(const std::byte* host, DType dtype, MatrixView<float> y) const {
+    const std::size_t row_bytes = y.cols * size_bytes(dtype);
+    for_each_row(pool_, y.rows, y.cols, [&](std::size_t i) {
+        to_float(host + i * row_bytes, dtype, {y.row(i), y.cols});
+    });
+}
+
+void CpuBackend::do_download(MatrixView<const float> x, float* host) const {
+    for_each_row(pool_, x.rows, x.cols,
+                 [&](std::size_t i) { std::copy_n(x.row(i), x.cols, host + i * x.cols); });
+}
+
+void CpuBackend::do_embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
+                          MatrixView<float> y) const {
+    require_below(ids, table.rows, "embed: id");
+    for_each_row(pool_, y.rows, y.cols,
+                 [&](std::size_t t) { std::copy_n(table.row(ids[t]), table.cols, y.row(t)); });
+}
+
+void CpuBackend::do_rms_norm(MatrixView<const float> x, std::span<const float> weight,
+                             float epsilon, MatrixView<float> y) const {
+    const VectorKernels& kernels = vector_kernels();
+    for_each_row(pool_, x.rows, x.cols, [&](std::size_t t) {
+        kernels.rms_norm(x.row(t), weight.data(), epsilon, x.cols, y.row(t));
+    });
+}
+
+void CpuBackend::do_rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const float> cos,
+                         MatrixView<const float> sin,
+                         std::span<const std::uint32_t> positions) const {
+    require_below(positions, cos.rows, "rope: position");
+    const VectorKernels& kernels = vector_kernels();
+    for_each_row(pool_, x.rows, x.cols, [&](std::size_t t) {
+        for (std::size_t first = 0; first < x.cols; first += head_dim) {
+            kernels.rotate(x.row(t) + first, cos.row(positions[t]), sin.row(positions[t]),
+                           cos.cols);
+        }
+    });
+}
+
+void CpuBackend::do_silu_multiply(MatrixView<const float> gate, MatrixView<const float> up,
+                                  MatrixView<float> y) const {
+    const VectorKernels& kernels = vector_kernels();
+    for_each_row(pool_, y.rows, y.cols, [&](std::size_t t) {
+        kernels.silu_multiply(gate.row(t), up.row(t), y.cols, y.row(t));
+    });
+}
+
+void CpuBackend::do_add(MatrixView<const float> x, MatrixView<float> y) const {
+    const VectorKernels& kernels = vector_kernels();
+    for_each_row(pool_, y.rows, y.cols,
+                 [&](std::size_t t) { kernels.add(x.row(t), x.cols, y.row(t)); });
+}
+
+bool CpuBackend::do_all_finite(MatrixView<const float> x) const {
+    const VectorKernels& kernels = vector_kernels();
+    std::atomic<bool> finite{true};
+    for_each_row(pool_, x.rows, x.cols, [&](std::size_t t) {
+        if (!kernels.all_finite(x.row(t), x.cols)) {
+            finite.store(false);
+        }
+    });
+    return finite.load();
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,94 @@
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "kernels/cpu/blas.hpp"
+#include "kernels/cpu/cpu_backend.hpp"
+
+namespace lathe::kernels {
+namespace {
+
+/// Edge of a tile of the Gram matrix: large enough that packing the operands is a small part of a
+/// product, small enough that a matrix has tiles for many threads.
+constexpr std::size_t gram_tile = 512;
+constexpr std::size_t max_fp32_tokens = 2048;
+constexpr std::size_t statistics_tile = 256;  // columns
+
+struct Tile {
+    std::size_t row = 0;
+    std::size_t col = 0;
+};
+
+/// Tiles on and above the diagonal, the full ones first, since they take twice as long.
+std::vector<Tile> upper_tiles(std::size_t d) {
+    std::vector<Tile> tiles;
+    for (std::size_t row = 0; row < d; row += gram_tile) {
+        for (std::size_t col = row + gram_tile; col < d; col += gram_tile) {
+            tiles.push_back({row, col});
+        }
+    }
+    for (std::size_t row = 0; row < d; row += gram_tile) {
+        tiles.push_back({row, row});
+    }
+    return tiles;
+}
+
+void add_tile(MatrixView<const float> x, Tile tile, MatrixView<double> gram) {
+    const std::size_t rows = std::min(gram_tile, x.cols - tile.row);
+    const std::size_t cols = std::min(gram_tile, x.cols - tile.col);
+    const bool on_diagonal = tile.row == tile.col;
+    const auto memory = std::make_unique_for_overwrite<float[]>(rows * cols);
+    const MatrixView<float> product(memory.get(), rows, cols);
+
+    for (std::size_t t = 0; t < x.rows; t += max_fp32_tokens) {
+        const auto part = x.row_range(t, std::min(max_fp32_tokens, x.rows - t));
+        const auto left = part.col_range(tile.row, rows);
+        const auto right = part.col_range(tile.col, cols);
+        if (on_diagonal) {
+            blas::syrk_of_columns(blas::Triangle::upper, 1.0F, left, 0.0F, product);
+        } else {
+            blas::gemm(blas::Transpose::yes, blas::Transpose::no, 1.0F, left, right, 0.0F, product);
+        }
+        for (std::size_t i = 0; i < rows; ++i) {
+            const float* from = product.row(i);
+            double* to = gram.row(tile.row + i) + tile.col;
+            for (std::size_t j = on_diagonal ? i : 0; j < cols; ++j) {
+                to[j] += static_cast<double>(from[j]);
+            }
+        }
+    }
+}
+
+}  // namespace
+
+void CpuBackend::do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const {
+    if (x.rows == 0) {
+        return;
+    }
+    const std::vector<Tile> tiles = upper_tiles(x.cols);
+    pool_.for_each(tiles.size(), [&](std::size_t i) { add_tile(x, tiles[i], gram); });
+}
+
+void CpuBackend::do_accumulate_column_statistics(MatrixView<const float> x,
+                                                 const ColumnStatistics& statistics) const {
+    const std::size_t n_tiles = (x.cols + statistics_tile - 1) / statistics_tile;
+    pool_.for_each(n_tiles, [&](std::size_t tile) {
+        const std::size_t begin = tile * statistics_tile;
+        const std::size_t size = std::min(statistics_tile, x.cols - begin);
+        double* sum_abs = statistics.sum_abs.data() + begin;
+        float* minimum = statistics.minimum.data() + begin;
+        float* maximum = statistics.maximum.data() + begin;
+        for (std::size_t t = 0; t < x.rows; ++t) {
+            const float* row = x.row(t) + begin;
+            for (std::size_t j = 0; j < size; ++j) {
+                sum_abs[j] += static_cast<double>(std::abs(row[j]));
+                minimum[j] = row[j] < minimum[j] ? row[j] : minimum[j];
+                maximum[j] = row[j] > maximum[j] ? row[j] : maximum[j];
+            }
+        }
+    });
+}
+
+}  // namespace lathe::kernels

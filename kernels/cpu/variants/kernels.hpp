@@ -1,0 +1,43 @@
+#pragma once
+
+// What the sources of this folder define, for kernels/cpu/variants/table.cpp. The contracts stand
+// at VectorKernels.
+
+#include "kernels/cpu/variants/vector_kernels.hpp"
+
+namespace lathe::kernels::LATHE_ISA {
+
+/// Rows and columns of one product. A product keeps height * 2 sums in registers: 28 of 32 with
+/// AVX-512, else 12 of 16. The rest hold two columns of the panel and an element of the left
+/// operand.
+constexpr std::size_t product_height = LATHE_LANES == 16 ? 14 : 6;
+constexpr std::size_t product_width = 2 * LATHE_LANES;
+
+void pack_transposed(const float* rows, std::size_t stride, std::size_t n_rows, std::size_t depth,
+                     float* panel);
+void pack(const float* rows, std::size_t stride, std::size_t n_cols, std::size_t depth,
+          float* panel);
+void multiply(std::size_t n_rows, std::size_t depth, const float* a, const float* panel, float* c,
+              std::size_t c_stride, bool accumulate);
+void multiply_few(const float* x, std::size_t x_stride, std::size_t n_tokens, const float* w,
+                  std::size_t w_stride, std::size_t n_rows, std::size_t depth, float* y,
+                  std::size_t y_stride);
+
+void scale(const float* x, float factor, std::size_t n, float* y);
+float softmax_step(float* scores, std::size_t n, std::size_t begin, std::size_t end, float* maximum,
+                   float* sum);
+void weighted_sum(const float* p, const float* rows, std::size_t stride, std::size_t n_rows,
+                  std::size_t n_cols, float* y);
+
+void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* y);
+void rotate(float* head, const float* cos, const float* sin, std::size_t n);
+void silu_multiply(const float* gate, const float* up, std::size_t n, float* y);
+void add(const float* x, std::size_t n, float* y);
+bool all_finite(const float* x, std::size_t n);
+
+float maximum(const float* x, std::size_t n);
+double sum_exp(const float* x, double shift, std::size_t n);
+void divergence_sums(const float* p, double p_shift, const float* q, double q_shift, std::size_t n,
+                     double sums[3]);
+
+}  // namespace lathe::kernels::LATHE_ISA

@@ -1,0 +1,30 @@
+#include "kernels/cpu/variants/kernels.hpp"
+
+#define LATHE_TEXT_OF(x) #x
+#define LATHE_TEXT(x) LATHE_TEXT_OF(x)
+
+namespace lathe::kernels::LATHE_ISA {
+
+extern const VectorKernels table;
+const VectorKernels table = {
+    .name = LATHE_TEXT(LATHE_ISA),
+    .panel_height = product_height,
+    .panel_width = product_width,
+    .pack_transposed = pack_transposed,
+    .pack = pack,
+    .multiply = multiply,
+    .multiply_few = multiply_few,
+    .scale = scale,
+    .softmax_step = softmax_step,
+    .weighted_sum = weighted_sum,
+    .rms_norm = rms_norm,
+    .rotate = rotate,
+    .silu_multiply = silu_multiply,
+    .add = add,
+    .all_finite = all_finite,
+    .maximum = maximum,
+    .sum_exp = sum_exp,
+    .divergence_sums = divergence_sums,
+};
+
+}  // namespace lathe::kernels::LATHE_ISA

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace lathe::kernels {
+
+/// Depth (number of products summed) that one call of a multiplication kernel takes at most, and
+/// the distance between rows of its left operand. A fixed distance spares the kernel its address
+/// arithmetic; the 16 extra elements keep rows from falling on the same cache sets.
+inline constexpr std::size_t depth_block = 384;
+inline constexpr std::size_t packed_stride = depth_block + 16;
+
+/// The inner loops of the `cpu` backend, compiled once for each instruction set from the same
+/// sources (kernels/cpu/variants). Pointers and counts only: nothing that could leave code for a
+/// newer processor in a function that all of the program shares.
+///
+/// Names: a *panel* is `panel_width` columns of a right operand, laid out [depth][panel_width].
+struct VectorKernels {
+    const char* name;          ///< "avx512", "avx2", "generic"
+    std::size_t panel_height;  ///< rows of the left operand a multiplication takes at most
+    std::size_t panel_width;   ///< columns of a panel
+
+    // ---- matrix products --------------------------------------------------------------------
+
+    /// panel[k][j] = rows[j * stride + k] for j < n_rows, 0 for the other columns of the panel.
+    void (*pack_transposed)(const float* rows, std::size_t stride, std::size_t n_rows,
+                            std::size_t depth, float* panel);
+    /// panel[k][j] = rows[k * stride + j] for j < n_cols, 0 for the other columns of the panel.
+    void (*pack)(const float* rows, std::size_t stride, std::size_t n_cols, std::size_t depth,
+                 float* panel);
+    /// c[i][j] = (accumulate ? c[i][j] : 0) + sum_k a[i * packed_stride + k] * panel[k][j] for
+    /// i < n_rows <= panel_height and all panel_width columns j. Each sum runs over k in order, so
+    /// an element does not depend on how many rows are asked for. depth <= depth_block.
+    void (*multiply)(std::size_t n_rows, std::size_t depth, const float* a, const float* panel,
+                     float* c, std::size_t c_stride, bool accumulate);
+    /// y[t * y_stride + j] = sum_k x[t][k] * w[j][k], for n_tokens <= 8 and n_rows rows of w: reads
+    /// w once, straight from where it lies.
+    void (*multiply_few)(const float* x, std::size_t x_stride, std::size_t n_tokens, const float* w,
+                         std::size_t w_stride, std::size_t n_rows, std::size_t depth, float* y,
+                         std::size_t y_stride);
+
+    // ---- attention --------------------------------------------------------------------------
+
+    /// y[j] = x[j] * factor.
+    void (*scale)(const float* x, float factor, std::size_t n, float* y);
+    /// One step of the running softmax of a row. Of the n scores those in [begin, end) count, the
+    /// others become 0; n is a multiple of panel_width. Turns scores into exp(score - maximum),
+    /// widens `maximum`, adds to `sum`, and returns the factor by which what was summed so far has
+    /// to be multiplied.
+    float (*softmax_step)(float* scores, std::size_t n, std::size_t begin, std::size_t end,
+                          float* maximum, float* sum);
+    /// y[j] = sum_i p[i] * rows[i * stride + j], for j < n_cols.
+    void (*weighted_sum)(const float* p, const float* rows, std::size_t stride, std::size_t n_rows,
+                         std::size_t n_cols, float* y);
+
+    // ---- row by row -------------------------------------------------------------------------
+
+    void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t n, float* y);
+    /// (a, b) becomes (a cos - b sin, b cos + a sin), with a the first n elements of the head and b
+    /// the next n.
+    void (*rotate)(float* head, const float* cos, const float* sin, std::size_t n);
+    void (*silu_multiply)(const float* gate, const float* up, std::size_t n, float* y);
+    void (*add)(const float* x, std::size_t n, float* y);
+    bool (*all_finite)(const float* x, std::size_t n);
+
+    // ---- losses -----------------------------------------------------------------------------
+
+    /// The largest element that is a number; -infinity if there is none.
+    float (*maximum)(const float* x, std::size_t n);
+    /// sum_j exp(x[j] - shift), in fp64.
+    double (*sum_exp)(const float* x, double shift, std::size_t n);
+    /// With d_j = (p[j] - p_shift) - (q[j] - q_shift): sums[0] = sum_j exp(p[j] - p_shift),
+    /// sums[1] = sum_j exp(q[j] - q_shift), sums[2] = sum_j exp(p[j] - p_shift) * d_j, where a p[j]
+    /// of -infinity adds nothing.
+    void (*divergence_sums)(const float* p, double p_shift, const float* q, double q_shift,
+                            std::size_t n, double sums[3]);
+};
+
+}  // namespace lathe::kernels

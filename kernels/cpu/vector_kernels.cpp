@@ -1,0 +1,48 @@
+#include "kernels/cpu/vector_kernels.hpp"
+
+#include <vector>
+
+namespace lathe::kernels {
+
+namespace generic {
+extern const VectorKernels table;
+}
+#ifdef LATHE_X86_VARIANTS
+namespace avx2 {
+extern const VectorKernels table;
+}
+namespace avx512 {
+extern const VectorKernels table;
+}
+#endif
+
+namespace {
+
+std::vector<const VectorKernels*> find_runnable() {
+    std::vector<const VectorKernels*> tables{&generic::table};
+#ifdef LATHE_X86_VARIANTS
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+        return tables;
+    }
+    tables.push_back(&avx2::table);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+        tables.push_back(&avx512::table);
+    }
+#endif
+    return tables;
+}
+
+}  // namespace
+
+std::span<const VectorKernels* const> runnable_vector_kernels() {
+    static const std::vector<const VectorKernels*> tables = find_runnable();
+    return tables;
+}
+
+const VectorKernels& vector_kernels() {
+    return *runnable_vector_kernels().back();
+}
+
+}  // namespace lathe::kernels

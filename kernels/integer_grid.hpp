@@ -1,0 +1,45 @@
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+
+#include "kernels/backend.hpp"
+#include "lib/core/half.hpp"
+
+/// What every backend agrees on about integer grids (kernels/backend.hpp says what they are for).
+namespace lathe::kernels {
+
+/// A scale is a positive fp16 number: the smallest (subnormal) and the largest of them.
+inline constexpr float smallest_scale = 0x1p-24F;
+inline constexpr float largest_scale = 65504.0F;
+
+/// The ranges that fit_integer_grid() tries, the largest first: 1.00, 0.98, ... 0.30.
+inline constexpr std::size_t n_range_factors = 36;
+[[nodiscard]] constexpr float range_factor(std::size_t i) {
+    return static_cast<float>(100 - 2 * static_cast<int>(i)) / 100.0F;
+}
+
+/// Codes that a grid uses, both ends included.
+struct CodeRange {
+    float lowest = 0.0F;
+    float highest = 0.0F;
+};
+
+[[nodiscard]] constexpr CodeRange code_range(const IntegerGridSettings& settings) {
+    const auto highest = static_cast<float>((1U << settings.num_bits) - 1U);
+    return {settings.symmetric ? 1.0F : 0.0F, highest};
+}
+
+/// The zero of a symmetric grid, a code.
+[[nodiscard]] constexpr float symmetric_zero(unsigned num_bits) {
+    return static_cast<float>(1U << (num_bits - 1U));
+}
+
+/// The fp16 number nearest to a positive scale, kept within the range of fp16.
+[[nodiscard]] inline float storable_scale(float scale) {
+    const float half = half_to_float(float_to_half(std::min(scale, largest_scale)));
+    return std::max(half, smallest_scale);
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,92 @@
+#include "lib/checkpoint/encoded_tensor_io.hpp"
+
+#include <charconv>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/hash.hpp"
+
+namespace lathe {
+namespace {
+
+std::string shape_to_text(const Shape& shape) {
+    std::string text;
+    for (std::size_t extent : shape) {
+        text += (text.empty() ? "" : ",") + std::to_string(extent);
+    }
+    return text;
+}
+
+Shape shape_from_text(const std::string& text, const std::string& where) {
+    Shape shape;
+    const char* at = text.data();
+    const char* const end = text.data() + text.size();
+    while (at != end) {
+        std::size_t extent = 0;
+        const auto [next, error] = std::from_chars(at, end, extent);
+        const bool more = next != end && *next == ',' && next + 1 != end;
+        if (error != std::errc() || (next != end && !more)) {
+            throw DataError(where + ": shape is '" + text + "', expected numbers and commas");
+        }
+        shape.push_back(extent);
+        at = more ? next + 1 : next;
+    }
+    return shape;
+}
+
+bool is_own_attribute(const std::string& key) {
+    return key == "encoding" || key == "shape" || key == "content_hash";
+}
+
+}  // namespace
+
+void write_encoded(ArtifactWriter& file, const std::string& path, const EncodedTensor& tensor) {
+    Attributes attributes{{"encoding", tensor.encoding},
+                          {"shape", shape_to_text(tensor.shape)},
+                          {"content_hash", to_hex(content_hash(tensor))}};
+    for (const auto& [key, value] : tensor.settings) {
+        attributes[key] = value;
+    }
+    file.group(path, attributes);
+    for (const TensorPart& p : tensor.parts) {
+        file.dataset(path + "/" + p.name, p.dtype, p.shape, p.bytes.data());
+    }
+}
+
+EncodedTensor read_encoded(const ArtifactReader& file, const std::string& path, bool check_hash) {
+    const std::string where = file.path().string() + ": " + path;
+    const Attributes attributes = file.attributes(path);
+    EncodedTensor tensor;
+    tensor.encoding = text_attribute(attributes, "encoding", where);
+    tensor.shape = shape_from_text(text_attribute(attributes, "shape", where), where);
+    for (const auto& [key, value] : attributes) {
+        if (!is_own_attribute(key)) {
+            tensor.settings[key] = integer_attribute(attributes, key, where);
+        }
+    }
+    for (const std::string& name : file.children(path)) {
+        const std::string part_path = path + "/" + name;
+        const DatasetInfo info = file.info(part_path);
+        tensor.parts.push_back({name, info.dtype, info.shape, file.read(part_path, check_hash)});
+    }
+    validate(tensor, where);
+    if (check_hash) {
+        const std::string expected = text_attribute(attributes, "content_hash", where);
+        const std::string found = to_hex(content_hash(tensor));
+        if (found != expected) {
+            throw DataError(where + ": content hash is " + found + ", the file says " + expected);
+        }
+    }
+    return tensor;
+}
+
+Shape read_shape(const ArtifactReader& file, const std::string& path) {
+    const std::string where = file.path().string() + ": " + path;
+    return shape_from_text(text_attribute(file.attributes(path), "shape", where), where);
+}
+
+std::string stored_content_hash(const ArtifactReader& file, const std::string& path) {
+    return text_attribute(file.attributes(path), "content_hash",
+                          file.path().string() + ": " + path);
+}
+
+}  // namespace lathe

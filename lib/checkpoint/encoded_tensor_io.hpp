@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string>
+
+#include "lib/checkpoint/artifact.hpp"
+#include "lib/encoding/encoded_tensor.hpp"
+
+namespace lathe {
+
+/// An encoded tensor in a file: a group `path` with attributes `encoding` (text), `shape` (text,
+/// "2048,256"; "" for a scalar), one integer for each setting and `content_hash` (16 hex digits),
+/// and a dataset for each part. docs/file_format.md is the contract.
+void write_encoded(ArtifactWriter& file, const std::string& path, const EncodedTensor& tensor);
+
+/// Reads it back and validates it. With `check_hash` the content hash is compared too.
+/// @throws DataError  naming file and tensor
+[[nodiscard]] EncodedTensor read_encoded(const ArtifactReader& file, const std::string& path,
+                                         bool check_hash = true);
+
+/// The shape of the tensor at `path`, without reading the tensor.
+[[nodiscard]] Shape read_shape(const ArtifactReader& file, const std::string& path);
+
+/// The attribute content_hash of the tensor at `path`, without reading the tensor.
+[[nodiscard]] std::string stored_content_hash(const ArtifactReader& file, const std::string& path);
+
+}  // namespace lathe

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "lib/comm/communicator.hpp"
+
+namespace lathe::comm {
+
+/// What coordinator and worker tell each other, all of it.
+enum class ControlKind : char {
+    task = 'T',       ///< coordinator to worker; text: the task
+    stop = 'S',       ///< coordinator to worker: leave; text: empty, or stop_with_lost_ranks
+    result = 'R',     ///< worker to coordinator; text: the result
+    heartbeat = 'H',  ///< worker to coordinator: still alive
+    stopped = 'E'     ///< worker to coordinator, its last message: leaving, as told
+};
+
+/// Some rank will not leave with the others, so nothing collective, MPI_Finalize included, is
+/// possible any more.
+inline constexpr std::string_view stop_with_lost_ranks = "ranks are lost";
+
+struct Control {
+    ControlKind kind = ControlKind::heartbeat;
+    int source = 0;
+    std::string text;
+};
+
+/// The tag is Tag::task for what the coordinator sends, Tag::result for what a worker sends.
+void send_control(Communicator& communicator, int to, ControlKind kind, std::string_view text = {});
+
+/// @throws InternalError  if it is no control message
+[[nodiscard]] Control parse_control(const Message& message);
+
+}  // namespace lathe::comm

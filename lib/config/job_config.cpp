@@ -1,0 +1,313 @@
+#include "lib/config/job_config.hpp"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include "lib/config/yaml_reader.hpp"
+#include "lib/core/errors.hpp"
+
+namespace lathe {
+namespace {
+
+constexpr std::uint64_t max_samples = 10000000;
+constexpr std::uint64_t max_tokens = 10000000;
+constexpr double max_seconds = 1e9;
+
+/// Short forms that users of similar tools type.
+struct Alias {
+    std::string_view section;
+    std::string_view alias;
+    std::string_view key;
+};
+constexpr std::array aliases = {
+    Alias{"calibration", "nsamples", "num_calibration_samples"},
+    Alias{"calibration", "seqlen", "max_seq_length"},
+};
+
+/// Writes the long key for each short one.
+void resolve_aliases(YamlValue& root) {
+    for (const auto& [section, alias, key] : aliases) {
+        YamlValue::Entry* const map = find_entry(root, section);
+        YamlValue::Entry* const entry = map == nullptr ? nullptr : find_entry(map->value, alias);
+        if (entry == nullptr) {
+            continue;
+        }
+        if (const auto* const other = find_entry(map->value, key)) {
+            refuse_at(entry->place, std::string(section) + "." + std::string(alias) +
+                                        " is a short form of " + std::string(key) +
+                                        ", which is given at " + other->place.text +
+                                        "; keep one of them");
+        }
+        entry->key = key;
+    }
+}
+
+/// An override wins over the file also where both say the same in two ways.
+void resolve_path(Override& change) {
+    if (change.path.size() != 2) {
+        return;
+    }
+    for (const auto& [section, alias, key] : aliases) {
+        if (change.path[0] == section && change.path[1] == alias) {
+            change.path[1] = key;
+        }
+    }
+    // A budget has one form: the new one replaces the old one.
+    if (change.path[0] == "budget") {
+        YamlValue form;
+        form.kind = YamlValue::Kind::map;
+        form.place = change.value.place;
+        form.entries.push_back({change.path[1], form.place, std::move(change.value)});
+        change.path.pop_back();
+        change.value = std::move(form);
+    }
+}
+
+CalibrationConfig read_calibration(const YamlValue* value) {
+    CalibrationConfig calibration;
+    MapReader map(value, "calibration");
+    map.read_paths("data", calibration.data);
+    map.read_whole("num_calibration_samples", calibration.num_calibration_samples, 1, max_samples);
+    map.read_whole("max_seq_length", calibration.max_seq_length, 2, max_tokens);
+    map.finish();
+    return calibration;
+}
+
+Budget read_budget_text(const SourcePlace& place, const std::string& text) {
+    try {
+        return parse_budget(text);
+    } catch (const UsageError& error) {
+        refuse_at(place, error.what());
+    }
+}
+
+Budget read_budget(const YamlValue* value) {
+    if (value == nullptr) {
+        return {};
+    }
+    if (value->kind == YamlValue::Kind::text) {
+        return read_budget_text(value->place, value->text);
+    }
+    if (value->kind != YamlValue::Kind::map) {
+        refuse_at(value->place, "budget is " + describe(*value) +
+                                    "; expected 4x, 35GB, 3.5bpw or one of {ratio: 4.0}, "
+                                    "{bytes: 35GB}, {bits_per_weight: 3.5}");
+    }
+    MapReader map(value, "budget");
+    const YamlValue* const ratio = map.find("ratio");
+    const YamlValue* const bytes = map.find("bytes");
+    const YamlValue* const bits = map.find("bits_per_weight");
+    map.finish();
+    if (value->entries.size() != 1) {
+        refuse_at(value->place, "budget has " + std::to_string(value->entries.size()) +
+                                    " keys; expected one of ratio, bytes, bits_per_weight");
+    }
+    if (ratio != nullptr) {
+        (void)number_of(*ratio, "budget.ratio");
+        return read_budget_text(ratio->place, ratio->text + "x");
+    }
+    if (bits != nullptr) {
+        (void)number_of(*bits, "budget.bits_per_weight");
+        return read_budget_text(bits->place, bits->text + "bpw");
+    }
+    const Budget budget = read_budget_text(bytes->place, text_of(*bytes, "budget.bytes"));
+    if (budget.kind != Budget::Kind::bytes) {
+        refuse_at(bytes->place,
+                  "budget.bytes is " + describe(*bytes) + "; expected a size such as 35GB");
+    }
+    return budget;
+}
+
+std::vector<std::string> read_candidate_values(const YamlValue& value, const std::string& name) {
+    if (value.kind != YamlValue::Kind::list) {
+        return {text_of(value, name)};
+    }
+    if (value.items.empty()) {
+        refuse_at(value.place, name + " is an empty list; expected the values to try");
+    }
+    std::vector<std::string> values;
+    for (const YamlValue& item : value.items) {
+        values.push_back(text_of(item, "an item of " + name));
+    }
+    return values;
+}
+
+CandidateEntry read_candidate(const YamlValue& value, std::size_t index) {
+    const std::string path = "candidates[" + std::to_string(index) + "]";
+    CandidateEntry entry;
+    entry.place = value.place;
+    MapReader map(&value, path);
+    map.read_text("method", entry.method);
+    if (entry.method.empty()) {
+        refuse_at(value.place, path + " has no key \"method\"; expected {method: NAME, ...}");
+    }
+    for (const YamlValue::Entry& key : value.entries) {
+        if (key.key == "method") {
+            continue;
+        }
+        entry.keys.push_back(
+            {key.key, read_candidate_values(key.value, map.path_of(key.key)), key.place});
+    }
+    return entry;
+}
+
+std::vector<CandidateEntry> default_candidates() {
+    const SourcePlace place{"default candidates"};
+    const auto integer = [&](const char* solver) {
+        return CandidateEntry{"integer",
+                              {{"num_bits", {"2", "3", "4", "8"}, place},
+                               {"group_size", {"64"}, place},
+                               {"solver", {solver}, place}},
+                              place};
+    };
+    // Embeddings are look-ups without a Gram matrix: only rounding to nearest can do them.
+    return {{"dense", {}, place}, integer("gptq"), integer("rtn")};
+}
+
+std::vector<CandidateEntry> read_candidates(const YamlValue* value) {
+    if (value == nullptr) {
+        return default_candidates();
+    }
+    if (value->kind != YamlValue::Kind::list || value->items.empty()) {
+        refuse_at(value->place, "candidates is " +
+                                    (value->kind == YamlValue::Kind::list ? std::string("empty")
+                                                                          : describe(*value)) +
+                                    "; expected a list of {method: NAME, ...}");
+    }
+    std::vector<CandidateEntry> candidates;
+    for (const YamlValue& item : value->items) {
+        candidates.push_back(read_candidate(item, candidates.size()));
+    }
+    return candidates;
+}
+
+SearchConfig read_search(const YamlValue* value) {
+    SearchConfig search;
+    MapReader map(value, "search");
+    map.read_paths("evaluation", search.evaluation);
+    map.read_whole("num_evaluation_samples", search.num_evaluation_samples, 1, max_samples);
+    map.finish();
+    return search;
+}
+
+EvaluateConfig read_evaluate(const YamlValue* value) {
+    EvaluateConfig evaluate;
+    MapReader map(value, "evaluate");
+    map.read_paths("perplexity", evaluate.perplexity);
+    map.read_whole("max_seq_length", evaluate.max_seq_length, 2, max_tokens);
+    map.finish();
+    return evaluate;
+}
+
+void require_known_exports(const YamlValue* value, const std::vector<std::string>& exports) {
+    for (std::size_t i = 0; i < exports.size(); ++i) {
+        if (exports[i] == "hf") {
+            continue;
+        }
+        refuse_at(value->items[i].place, "unknown export format \"" + exports[i] + "\"; known: hf");
+    }
+}
+
+/// "HH:MM:SS" or "MM:SS"; the first part may be larger than a clock's.
+std::optional<double> parse_clock(std::string_view text) {
+    double seconds = 0.0;
+    std::size_t n_parts = 0;
+    for (std::size_t begin = 0; begin <= text.size(); ++n_parts) {
+        const std::size_t end = std::min(text.find(':', begin), text.size());
+        const std::string_view digits = text.substr(begin, end - begin);
+        unsigned part = 0;
+        const auto [rest, error] =
+            std::from_chars(digits.data(), digits.data() + digits.size(), part);
+        if (digits.empty() || error != std::errc{} || rest != digits.data() + digits.size() ||
+            (n_parts > 0 && (part >= 60 || digits.size() != 2))) {
+            return std::nullopt;
+        }
+        seconds = 60.0 * seconds + part;
+        begin = end + 1;
+    }
+    return n_parts == 2 || n_parts == 3 ? std::optional(seconds) : std::nullopt;
+}
+
+void read_walltime(const YamlValue* value, double& out) {
+    if (value == nullptr) {
+        return;
+    }
+    const bool is_clock =
+        value->kind == YamlValue::Kind::text && value->text.find(':') != std::string::npos;
+    const std::optional<double> seconds =
+        is_clock ? parse_clock(value->text) : number_of(*value, "runtime.max_walltime");
+    if (!seconds || !(*seconds >= 0.0) || !(*seconds <= max_seconds)) {
+        refuse_at(value->place, "runtime.max_walltime is " + describe(*value) +
+                                    "; expected seconds from 0 (none) to 1e9, HH:MM:SS or MM:SS");
+    }
+    out = *seconds;
+}
+
+RuntimeConfig read_runtime(const YamlValue* value) {
+    constexpr std::uint64_t max_threads = 4096;
+    RuntimeConfig runtime;
+    MapReader map(value, "runtime");
+    if (const YamlValue* backend = map.find("backend")) {
+        runtime.backend = text_of(*backend, "runtime.backend");
+        if (runtime.backend != "reference" && runtime.backend != "cpu" &&
+            runtime.backend != "cuda") {
+            refuse_at(backend->place, "runtime.backend is " + describe(*backend) +
+                                          "; expected reference, cpu or cuda");
+        }
+    }
+    map.read_whole("threads", runtime.threads, 0, max_threads);
+    read_walltime(map.find("max_walltime"), runtime.max_walltime);
+    map.read_positive("worker_timeout", runtime.worker_timeout, max_seconds);
+    map.finish();
+    return runtime;
+}
+
+JobConfig read_root(const YamlValue& root, const std::string& file_name) {
+    JobConfig job;
+    MapReader map(&root, "");
+    map.read_path("model", job.model);
+    map.read_path("output", job.output);
+    map.read_whole("seed", job.seed, 0, std::numeric_limits<std::uint64_t>::max());
+    job.calibration = read_calibration(map.find("calibration"));
+    job.budget = read_budget(map.find("budget"));
+    job.candidates = read_candidates(map.find("candidates"));
+    map.read_texts("ignore", job.ignore);
+    job.search = read_search(map.find("search"));
+    job.evaluate = read_evaluate(map.find("evaluate"));
+    map.read_texts("export", job.exports);
+    require_known_exports(map.find("export"), job.exports);
+    job.runtime = read_runtime(map.find("runtime"));
+    map.finish();
+    if (job.model.empty()) {
+        refuse_at({file_name}, "no key \"model\"; it names the directory of the source checkpoint");
+    }
+    if (job.output.empty()) {
+        refuse_at({file_name}, "no key \"output\"; it names the run directory");
+    }
+    return job;
+}
+
+}  // namespace
+
+JobConfig read_job(const std::string& yaml, const std::string& file_name,
+                   const std::vector<std::string>& overrides) {
+    const std::string name = file_name.empty() ? std::string("job") : file_name;
+    YamlValue root = parse_yaml(yaml, name);
+    if (root.kind != YamlValue::Kind::null && root.kind != YamlValue::Kind::map) {
+        refuse_at(root.place, "the job is " + describe(root) + "; expected a map of keys");
+    }
+    resolve_aliases(root);
+    for (const std::string& text : overrides) {
+        Override change = parse_override(text);
+        resolve_path(change);
+        apply_override(root, change);
+        resolve_aliases(root);
+    }
+    return read_root(root, name);
+}
+
+}  // namespace lathe

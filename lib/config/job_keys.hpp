@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "lib/config/job_config.hpp"
+
+namespace lathe {
+
+/// One key of a job with its value as YAML in one line. to_yaml() and incompatible_changes() both
+/// go through this list, so a new key of JobConfig is added here and in read_job(), nowhere else.
+struct JobKey {
+    std::string_view section;  ///< "" for the top level
+    std::string_view name;
+    std::string text;
+    std::vector<std::string> items;  ///< for a list written one item a line; then `text` is all
+    bool may_change = false;         ///< by a resumed run
+};
+
+/// Every key, in the order of the file; keys of a section stand together.
+[[nodiscard]] std::vector<JobKey> job_keys(const JobConfig& job);
+
+}  // namespace lathe

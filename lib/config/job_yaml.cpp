@@ -1,0 +1,134 @@
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "lib/config/job_keys.hpp"
+
+namespace lathe {
+namespace {
+
+/// Whether YAML reads the text, without quotes, as just that text, also inside [...] and {...}.
+bool is_plain(std::string_view text) {
+    const auto is_word = [](char c) {
+        return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+               c == '_' || c == '/' || c == '.';
+    };
+    return !text.empty() && is_word(text.front()) &&
+           std::all_of(text.begin(), text.end(),
+                       [&](char c) { return is_word(c) || c == '-' || c == '+'; }) &&
+           text.find_first_not_of('.') != std::string_view::npos && text != "null" &&
+           text != "Null" && text != "NULL";
+}
+
+std::string yaml_text(const std::string& text) {
+    if (is_plain(text)) {
+        return text;
+    }
+    constexpr std::string_view hex = "0123456789ABCDEF";
+    std::string quoted = "\"";
+    for (const char c : text) {
+        const auto byte = static_cast<unsigned char>(c);
+        if (c == '"' || c == '\\') {
+            quoted += '\\';
+            quoted += c;
+        } else if (byte < 0x20 || byte == 0x7F) {
+            quoted += "\\x";
+            quoted += hex[byte / 16];
+            quoted += hex[byte % 16];
+        } else {
+            quoted += c;
+        }
+    }
+    return quoted + '"';
+}
+
+std::string yaml_text(const std::filesystem::path& path) {
+    return yaml_text(path.string());
+}
+
+template <typename T>
+std::string yaml_list(const std::vector<T>& items) {
+    std::string list = "[";
+    for (const T& item : items) {
+        list += (list.size() > 1 ? ", " : "") + yaml_text(item);
+    }
+    return list + "]";
+}
+
+std::string yaml_number(double value) {
+    std::array<char, 32> buffer{};
+    const auto result = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value);
+    return {buffer.data(), result.ptr};
+}
+
+std::string yaml_entry(const CandidateEntry& entry) {
+    std::string map = "{method: " + yaml_text(entry.method);
+    for (const CandidateEntry::Key& key : entry.keys) {
+        map += ", " + yaml_text(key.name) + ": ";
+        map += key.values.size() == 1 ? yaml_text(key.values.front()) : yaml_list(key.values);
+    }
+    return map + "}";
+}
+
+JobKey candidates_key(const std::vector<CandidateEntry>& candidates) {
+    JobKey key{"", "candidates", "[", {}};
+    for (const CandidateEntry& entry : candidates) {
+        key.items.push_back(yaml_entry(entry));
+        key.text += (key.text.size() > 1 ? ", " : "") + key.items.back();
+    }
+    key.text += "]";
+    return key;
+}
+
+}  // namespace
+
+std::vector<JobKey> job_keys(const JobConfig& job) {
+    const auto whole = [](std::uint64_t value) { return std::to_string(value); };
+    const CalibrationConfig& calibration = job.calibration;
+    const SearchConfig& search = job.search;
+    const EvaluateConfig& evaluate = job.evaluate;
+    const RuntimeConfig& runtime = job.runtime;
+    constexpr bool may_change = true;
+    return {
+        {"", "model", yaml_text(job.model), {}},
+        {"", "output", yaml_text(job.output), {}},
+        {"", "seed", whole(job.seed), {}},
+        {"calibration", "data", yaml_list(calibration.data), {}},
+        {"calibration", "num_calibration_samples", whole(calibration.num_calibration_samples), {}},
+        {"calibration", "max_seq_length", whole(calibration.max_seq_length), {}},
+        {"", "budget", to_string(job.budget), {}},
+        candidates_key(job.candidates),
+        {"", "ignore", yaml_list(job.ignore), {}},
+        {"search", "evaluation", yaml_list(search.evaluation), {}},
+        {"search", "num_evaluation_samples", whole(search.num_evaluation_samples), {}},
+        {"evaluate", "perplexity", yaml_list(evaluate.perplexity), {}, may_change},
+        {"evaluate", "max_seq_length", whole(evaluate.max_seq_length), {}, may_change},
+        {"", "export", yaml_list(job.exports), {}, may_change},
+        {"runtime", "backend", yaml_text(runtime.backend), {}, may_change},
+        {"runtime", "threads", whole(runtime.threads), {}, may_change},
+        {"runtime", "max_walltime", yaml_number(runtime.max_walltime), {}, may_change},
+        {"runtime", "worker_timeout", yaml_number(runtime.worker_timeout), {}, may_change},
+    };
+}
+
+std::string to_yaml(const JobConfig& job) {
+    std::string yaml;
+    std::string_view section;
+    for (const JobKey& key : job_keys(job)) {
+        if (key.section != section && !key.section.empty()) {
+            yaml += std::string(key.section) + ":\n";
+        }
+        section = key.section;
+        yaml += (section.empty() ? "" : "  ") + std::string(key.name) + ":";
+        if (key.items.empty()) {
+            yaml += " " + key.text;
+        }
+        for (const std::string& item : key.items) {
+            yaml += "\n  - " + item;
+        }
+        yaml += "\n";
+    }
+    return yaml;
+}
+
+}  // namespace lathe

@@ -1,0 +1,113 @@
+#include "lib/encoding/encoded_tensor.hpp"
+
+#include <bit>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/hash.hpp"
+#include "lib/encoding/encoding_table.hpp"
+#include "lib/encoding/part_checks.hpp"
+
+// Parts are little-endian on disk and are used where they lie.
+static_assert(std::endian::native == std::endian::little);
+
+namespace lathe {
+namespace {
+
+const EncodingRow* find_encoding(const std::string& name) {
+    for (const EncodingRow& row : encoding_table()) {
+        if (row.name == name) {
+            return &row;
+        }
+    }
+    return nullptr;
+}
+
+std::string known_encodings() {
+    std::string names;
+    for (const EncodingRow& row : encoding_table()) {
+        names += (names.empty() ? "" : ", ") + std::string(row.name);
+    }
+    return names;
+}
+
+void add_shape(Hasher& hasher, const Shape& shape) {
+    hasher.add_field(std::uint64_t{shape.size()});
+    for (const std::size_t extent : shape) {
+        hasher.add_field(std::uint64_t{extent});
+    }
+}
+
+}  // namespace
+
+std::uint64_t stored_bytes(const EncodedTensor& tensor) {
+    std::uint64_t total = 0;
+    for (const TensorPart& part : tensor.parts) {
+        total += part.bytes.size();
+    }
+    return total;
+}
+
+std::uint64_t content_hash(const EncodedTensor& tensor) {
+    Hasher hasher;
+    hasher.add_field(tensor.encoding);
+    add_shape(hasher, tensor.shape);
+    hasher.add_field(std::uint64_t{tensor.settings.size()});
+    for (const auto& [key, value] : tensor.settings) {
+        hasher.add_field(key);
+        hasher.add_field(static_cast<std::uint64_t>(value));
+    }
+    hasher.add_field(std::uint64_t{tensor.parts.size()});
+    for (const TensorPart& part : tensor.parts) {
+        hasher.add_field(part.name);
+        hasher.add_field(name(part.dtype));
+        add_shape(hasher, part.shape);
+        hasher.add_field(std::uint64_t{part.bytes.size()});
+        hasher.add(part.bytes);
+    }
+    return hasher.digest();
+}
+
+void validate(const EncodedTensor& tensor, const std::string& where) {
+    const EncodingRow* row = find_encoding(tensor.encoding);
+    if (row == nullptr) {
+        throw DataError(where + ": unknown encoding '" + tensor.encoding + "'; known are " +
+                        known_encodings());
+    }
+    check_extents(tensor.shape, where);
+    row->validate(tensor, where);
+}
+
+void decode(const EncodedTensor& tensor, MatrixView<float> values) {
+    const EncodingRow* row = find_encoding(tensor.encoding);
+    if (row == nullptr) {
+        throw InternalError("decode of the unknown encoding '" + tensor.encoding + "'");
+    }
+    const auto [rows, cols] = matrix_extents(tensor.shape);
+    if (values.rows != rows || values.cols != cols) {
+        throw ShapeError("a tensor of shape " + to_string(tensor.shape) +
+                         " cannot be decoded into a matrix " + values.shape_text());
+    }
+    row->decode(tensor, values);
+}
+
+const TensorPart& part(const EncodedTensor& tensor, const std::string& name) {
+    for (const TensorPart& candidate : tensor.parts) {
+        if (candidate.name == name) {
+            return candidate;
+        }
+    }
+    throw DataError("a tensor in encoding '" + tensor.encoding + "' has no part '" + name + "'");
+}
+
+std::pair<std::size_t, std::size_t> matrix_extents(const Shape& shape) {
+    if (shape.empty()) {
+        return {1, 1};
+    }
+    std::size_t rows = 1;
+    for (std::size_t i = 0; i + 1 < shape.size(); ++i) {
+        rows *= shape[i];
+    }
+    return {rows, shape.back()};
+}
+
+}  // namespace lathe

@@ -1,0 +1,18 @@
+#include "lib/encoding/encoding_table.hpp"
+
+#include <array>
+
+#include "lib/encoding/dense.hpp"
+#include "lib/encoding/integer.hpp"
+
+namespace lathe {
+
+std::span<const EncodingRow> encoding_table() {
+    static const std::array table{
+        dense_encoding(),
+        integer_encoding(),
+    };
+    return table;
+}
+
+}  // namespace lathe

@@ -1,0 +1,229 @@
+#include "lib/encoding/integer.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/half.hpp"
+#include "lib/encoding/bit_packing.hpp"
+#include "lib/encoding/part_checks.hpp"
+
+namespace lathe {
+namespace {
+
+constexpr std::size_t word_bytes = 4;
+
+std::size_t groups_per_row(std::size_t cols, std::size_t group_size) {
+    return cols / group_size + (cols % group_size != 0 ? 1 : 0);
+}
+
+IntegerLayout layout_of(const EncodedTensor& tensor) {
+    return {.num_bits = static_cast<unsigned>(tensor.settings.at("num_bits")),
+            .group_size = static_cast<std::size_t>(tensor.settings.at("group_size")),
+            .symmetric = tensor.settings.at("symmetric") != 0};
+}
+
+/// The zero of a symmetric grid.
+std::uint8_t middle_code(unsigned num_bits) {
+    return static_cast<std::uint8_t>(1U << (num_bits - 1));
+}
+
+std::uint8_t largest_code(unsigned num_bits) {
+    return static_cast<std::uint8_t>((1U << num_bits) - 1U);
+}
+
+// ---- codes ---------------------------------------------------------------------------------
+
+TensorPart pack_codes(MatrixView<const std::uint8_t> codes, unsigned num_bits) {
+    const std::size_t words = words_per_row(codes.cols, num_bits);
+    TensorPart packed{
+        .name = "codes", .dtype = DType::u32, .shape = {codes.rows, words}, .bytes = {}};
+    packed.bytes.resize(codes.rows * words * word_bytes);
+    for (std::size_t i = 0; i < codes.rows; ++i) {
+        const std::uint8_t* row = codes.row(i);
+        const std::uint8_t* end = row + codes.cols;
+        if (std::any_of(row, end, [&](std::uint8_t c) { return c > largest_code(num_bits); })) {
+            throw InternalError("row " + std::to_string(i) + " holds a code that needs more than " +
+                                std::to_string(num_bits) + " bits");
+        }
+        pack_row(row, codes.cols, num_bits, packed.bytes.data() + i * words * word_bytes);
+    }
+    return packed;
+}
+
+/// The bits of each row's last word that no code uses must be 0: equal codes make equal bytes.
+void check_unused_bits(const TensorPart& codes, std::size_t cols, unsigned num_bits,
+                       const std::string& where) {
+    const std::size_t used = cols % 32 * num_bits % 32;
+    if (used == 0) {
+        return;
+    }
+    const std::size_t words = codes.shape[1];
+    for (std::size_t i = 0; i < codes.shape[0]; ++i) {
+        std::uint32_t last = 0;
+        std::memcpy(&last, codes.bytes.data() + ((i + 1) * words - 1) * word_bytes, word_bytes);
+        if (last >> used != 0) {
+            throw DataError(where + ": part 'codes' has bits set behind the last code of row " +
+                            std::to_string(i));
+        }
+    }
+}
+
+// ---- scales and zeros ------------------------------------------------------------------------
+
+TensorPart pack_scales(MatrixView<const float> scales) {
+    TensorPart packed{
+        .name = "scales", .dtype = DType::f16, .shape = {scales.rows, scales.cols}, .bytes = {}};
+    packed.bytes.resize(scales.rows * scales.cols * 2);
+    for (std::size_t i = 0; i < scales.rows; ++i) {
+        for (std::size_t g = 0; g < scales.cols; ++g) {
+            const std::uint16_t bits = float_to_half(scales(i, g));
+            // Also refuses NaN; infinity is an fp16 number, but no scale.
+            if (half_to_float(bits) != scales(i, g) || (bits & 0x7C00U) == 0x7C00U) {
+                throw InternalError("scale " + std::to_string(scales(i, g)) + " of row " +
+                                    std::to_string(i) + " is not a finite fp16 number");
+            }
+            std::memcpy(packed.bytes.data() + (i * scales.cols + g) * 2, &bits, 2);
+        }
+    }
+    return packed;
+}
+
+TensorPart pack_zeros(MatrixView<const float> zeros, unsigned num_bits) {
+    TensorPart packed{
+        .name = "zeros", .dtype = DType::u8, .shape = {zeros.rows, zeros.cols}, .bytes = {}};
+    packed.bytes.reserve(zeros.rows * zeros.cols);
+    for (std::size_t i = 0; i < zeros.rows; ++i) {
+        for (std::size_t g = 0; g < zeros.cols; ++g) {
+            const float zero = zeros(i, g);
+            const bool in_range =
+                zero >= 0.0F && zero <= static_cast<float>(largest_code(num_bits));
+            if (!in_range || static_cast<float>(static_cast<std::uint8_t>(zero)) != zero) {
+                throw InternalError("zero " + std::to_string(zero) + " of row " +
+                                    std::to_string(i) + " is not a code of " +
+                                    std::to_string(num_bits) + " bits");
+            }
+            packed.bytes.push_back(static_cast<std::byte>(zero));
+        }
+    }
+    return packed;
+}
+
+// ---- the row of the table --------------------------------------------------------------------
+
+void validate_integer(const EncodedTensor& tensor, const std::string& where) {
+    check_setting_names(tensor, {"num_bits", "group_size", "symmetric"}, where);
+    checked_setting(tensor, "num_bits", 2, 8, where);
+    checked_setting(tensor, "group_size", 1, std::numeric_limits<std::int64_t>::max(), where);
+    checked_setting(tensor, "symmetric", 0, 1, where);
+
+    const IntegerLayout layout = layout_of(tensor);
+    const auto [rows, cols] = matrix_extents(tensor.shape);
+    const Shape grid{rows, groups_per_row(cols, layout.group_size)};
+    if (layout.symmetric) {
+        check_part_names(tensor, {"codes", "scales"}, where);
+    } else {
+        check_part_names(tensor, {"codes", "scales", "zeros"}, where);
+        check_part(tensor.parts[2], DType::u8, grid, where);
+        check_bytes_at_most(tensor.parts[2], largest_code(layout.num_bits), where);
+    }
+    check_part(tensor.parts[0], DType::u32, {rows, words_per_row(cols, layout.num_bits)}, where);
+    check_unused_bits(tensor.parts[0], cols, layout.num_bits, where);
+    check_part(tensor.parts[1], DType::f16, grid, where);
+    check_finite_halves(tensor.parts[1], where);
+}
+
+void decode_integer(const EncodedTensor& tensor, MatrixView<float> values) {
+    const IntegerLayout layout = layout_of(tensor);
+    const UnpackRow unpack = unpack_row_of(layout.num_bits);
+    const std::size_t row_bytes = words_per_row(values.cols, layout.num_bits) * word_bytes;
+    const std::size_t groups = groups_per_row(values.cols, layout.group_size);
+    const std::byte* codes = tensor.parts[0].bytes.data();
+    const std::byte* scales = tensor.parts[1].bytes.data();
+    const std::byte* zeros = layout.symmetric ? nullptr : tensor.parts[2].bytes.data();
+
+    std::vector<std::uint8_t> row_codes(values.cols);
+    std::vector<float> row_scales(groups);
+    for (std::size_t i = 0; i < values.rows; ++i) {
+        unpack(codes + i * row_bytes, values.cols, row_codes.data());
+        to_float(scales + i * groups * 2, DType::f16, row_scales);
+        for (std::size_t g = 0; g < groups; ++g) {
+            const int zero = zeros == nullptr ? middle_code(layout.num_bits)
+                                              : std::to_integer<int>(zeros[i * groups + g]);
+            const float scale = row_scales[g];
+            const std::size_t begin = g * layout.group_size;
+            const std::size_t count = std::min(layout.group_size, values.cols - begin);
+            const std::uint8_t* from = row_codes.data() + begin;
+            float* to = values.row(i) + begin;
+            for (std::size_t j = 0; j < count; ++j) {
+                to[j] = scale * static_cast<float>(from[j] - zero);
+            }
+        }
+    }
+}
+
+void check_matrix(const std::string& what, std::size_t rows, std::size_t cols,
+                  std::size_t expected_rows, std::size_t expected_cols) {
+    if (rows != expected_rows || cols != expected_cols) {
+        throw ShapeError(what + " are " + to_string({rows, cols}) + ", expected " +
+                         to_string({expected_rows, expected_cols}));
+    }
+}
+
+void check_layout(const IntegerLayout& layout) {
+    if (layout.num_bits < 2 || layout.num_bits > 8 || layout.group_size == 0) {
+        throw ShapeError("an integer layout of " + std::to_string(layout.num_bits) +
+                         " bits and groups of " + std::to_string(layout.group_size) +
+                         "; 2 to 8 bits and groups of at least 1 are possible");
+    }
+}
+
+}  // namespace
+
+std::uint64_t integer_bytes(const Shape& shape, const IntegerLayout& layout) {
+    check_layout(layout);
+    const auto [rows, cols] = matrix_extents(shape);
+    const std::uint64_t bytes_per_group = layout.symmetric ? 2 : 3;
+    return rows * (words_per_row(cols, layout.num_bits) * word_bytes +
+                   groups_per_row(cols, layout.group_size) * bytes_per_group);
+}
+
+EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
+                             MatrixView<const std::uint8_t> codes, MatrixView<const float> scales,
+                             MatrixView<const float> zeros) {
+    check_layout(layout);
+    const auto [rows, cols] = matrix_extents(shape);
+    const std::size_t groups = groups_per_row(cols, layout.group_size);
+    check_matrix("codes", codes.rows, codes.cols, rows, cols);
+    check_matrix("scales", scales.rows, scales.cols, rows, groups);
+    EncodedTensor tensor{.encoding = "integer",
+                         .shape = shape,
+                         .settings = {{"num_bits", layout.num_bits},
+                                      {"group_size", static_cast<std::int64_t>(layout.group_size)},
+                                      {"symmetric", layout.symmetric ? 1 : 0}},
+                         .parts = {}};
+    tensor.parts.push_back(pack_codes(codes, layout.num_bits));
+    tensor.parts.push_back(pack_scales(scales));
+    if (!layout.symmetric) {
+        check_matrix("zeros", zeros.rows, zeros.cols, rows, groups);
+        tensor.parts.push_back(pack_zeros(zeros, layout.num_bits));
+    }
+    return tensor;
+}
+
+void unpack_codes(const EncodedTensor& tensor, std::size_t row, std::uint8_t* codes) {
+    const IntegerLayout layout = layout_of(tensor);
+    const auto [rows, cols] = matrix_extents(tensor.shape);
+    if (row >= rows) {
+        throw ShapeError("row " + std::to_string(row) + " of a tensor of " + std::to_string(rows));
+    }
+    const std::size_t row_bytes = words_per_row(cols, layout.num_bits) * word_bytes;
+    unpack_row_of(layout.num_bits)(tensor.parts[0].bytes.data() + row * row_bytes, cols, codes);
+}
+
+EncodingRow integer_encoding() {
+    return {"integer", validate_integer, decode_integer};
+}
+
+}  // namespace lathe

@@ -1,0 +1,60 @@
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+
+namespace lathe {
+
+/// Where everything lies in a run directory. Only names: nothing is opened or created here.
+class RunDirectory {
+public:
+    explicit RunDirectory(std::filesystem::path root) : root_(std::move(root)) {}
+
+    [[nodiscard]] const std::filesystem::path& root() const { return root_; }
+    [[nodiscard]] std::filesystem::path job() const { return root_ / "job.yaml"; }
+    [[nodiscard]] std::filesystem::path manifest() const { return root_ / "manifest.json"; }
+    [[nodiscard]] std::filesystem::path journal() const { return root_ / "journal.jsonl"; }
+    [[nodiscard]] std::filesystem::path lock() const { return root_ / "lock"; }
+    [[nodiscard]] std::filesystem::path status() const { return root_ / "status.json"; }
+    [[nodiscard]] std::filesystem::path report() const { return root_ / "report.json"; }
+
+    /// Token ids of the calibration and the evaluation samples.
+    [[nodiscard]] std::filesystem::path samples() const { return root_ / "calibration/samples.h5"; }
+    /// `name`: "block_0003", "head".
+    [[nodiscard]] std::filesystem::path statistics(const std::string& name) const {
+        return root_ / "calibration" / (name + ".h5");
+    }
+    /// The residual stream entering a block, kept now and then so that a restart need not begin at
+    /// the first block.
+    [[nodiscard]] std::filesystem::path stream(std::size_t block) const {
+        return root_ / "calibration" / ("stream_" + std::to_string(block) + ".h5");
+    }
+    [[nodiscard]] std::filesystem::path candidates(const std::string& unit) const {
+        return root_ / "candidates" / (unit + ".h5");
+    }
+    /// Final hidden states of the source model on a chunk of the evaluation samples.
+    [[nodiscard]] std::filesystem::path reference(std::size_t chunk) const {
+        return root_ / "search" / ("reference_" + std::to_string(chunk) + ".h5");
+    }
+    [[nodiscard]] std::filesystem::path search() const { return root_ / "search"; }
+    /// The plan of the job's own budget, or of another one (`budget` as text, "3x").
+    [[nodiscard]] std::filesystem::path plan(const std::string& budget = "") const {
+        return search() / (budget.empty() ? "plan.json" : "plan_" + budget + ".json");
+    }
+    [[nodiscard]] std::filesystem::path checkpoint(const std::string& budget = "") const {
+        return root_ / (budget.empty() ? "checkpoint" : "checkpoint_" + budget);
+    }
+    [[nodiscard]] std::filesystem::path hf_export() const { return root_ / "export"; }
+
+private:
+    std::filesystem::path root_;
+};
+
+/// "block_0003".
+[[nodiscard]] inline std::string block_name(std::size_t block) {
+    const std::string digits = std::to_string(block);
+    return "block_" + std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits;
+}
+
+}  // namespace lathe

@@ -1,0 +1,83 @@
+#include "lib/model/family.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include <nlohmann/json.hpp>
+
+#include "lib/core/errors.hpp"
+#include "lib/model/config_reader.hpp"
+#include "lib/model/llama.hpp"
+
+namespace lathe {
+namespace {
+
+using nlohmann::json;
+
+/// "unexpected end of input; expected ..." without the parser's own numbering.
+std::string parser_words(const json::parse_error& error) {
+    const std::string text = error.what();
+    const auto place = text.find("column ");
+    const auto colon = place == std::string::npos ? place : text.find(": ", place);
+    return colon == std::string::npos ? text : text.substr(colon + 2);
+}
+
+json parse(const std::string& text, const std::string& where) {
+    try {
+        return json::parse(text);
+    } catch (const json::parse_error& error) {
+        const std::size_t byte = std::min(error.byte, text.size());
+        const auto line =
+            1 + std::count(text.begin(), text.begin() + static_cast<long>(byte), '\n');
+        throw DataError(where + ": not JSON, line " + std::to_string(line) + ", byte " +
+                        std::to_string(error.byte) + ": " + parser_words(error));
+    }
+}
+
+void refuse_quantised(const ConfigReader& config) {
+    for (const char* key : {"quantization_config", "compression_config"}) {
+        const auto quantisation = config.object(key);
+        if (!quantisation) continue;
+        const std::string method =
+            quantisation->optional_string("quant_method").value_or("unknown");
+        throw DataError(config.where() + ": the checkpoint is already quantised (" + key +
+                        ", quant_method \"" + method + "\"); start from the original weights");
+    }
+}
+
+const FamilyRow& family_of(const ConfigReader& config) {
+    std::string known;
+    for (const FamilyRow& row : family_table())
+        known += (known.empty() ? "" : ", ") + std::string(row.model_type);
+    const auto type = config.optional_string("model_type");
+    const FamilyRow* row = type ? find_family(*type) : nullptr;
+    if (!row) config.refuse("model_type", "one of the supported families: " + known);
+    return *row;
+}
+
+}  // namespace
+
+std::span<const FamilyRow> family_table() {
+    static const std::array rows{
+        llama_family(),
+    };
+    return rows;
+}
+
+const FamilyRow* find_family(std::string_view model_type) {
+    const auto rows = family_table();
+    const auto row = std::ranges::find(rows, model_type, &FamilyRow::model_type);
+    return row == rows.end() ? nullptr : &*row;
+}
+
+ModelSpec read_model_spec(const std::string& config_json, const std::string& where) {
+    const json parsed = parse(config_json, where);
+    const ConfigReader config(parsed, where);
+    const FamilyRow& family = family_of(config);
+    refuse_quantised(config);
+    ModelSpec spec = family.read(parsed, where);
+    spec.family = family.model_type;
+    return spec;
+}
+
+}  // namespace lathe

@@ -1,0 +1,33 @@
+#include "lib/model/llama.hpp"
+
+#include <array>
+
+#include "lib/model/config_reader.hpp"
+#include "lib/model/gated_decoder.hpp"
+
+namespace lathe {
+namespace {
+
+/// Checkpoints of 2023 carry the frequencies of each block; they follow from config.json.
+constexpr std::array<std::string_view, 1> buffers{".rotary_emb.inv_freq"};
+
+ModelSpec read_llama(const nlohmann::json& json, const std::string& where) {
+    const ConfigReader config(json, where);
+    ModelSpec spec = read_gated_decoder(config);
+    const bool attention_bias = config.boolean("attention_bias", false);
+    const bool mlp_bias = config.boolean("mlp_bias", false);
+    add_gated_decoder_tensors(spec, {.qkv = attention_bias, .o = attention_bias, .mlp = mlp_bias});
+    return spec;
+}
+
+}  // namespace
+
+FamilyRow llama_family() {
+    return {.model_type = "llama",
+            .prefix = "model.",
+            .head = "lm_head.weight",
+            .buffers = buffers,
+            .read = read_llama};
+}
+
+}  // namespace lathe

@@ -1,0 +1,149 @@
+#include <algorithm>
+#include <map>
+#include <regex>
+#include <string_view>
+
+#include "lib/core/errors.hpp"
+#include "lib/model/family.hpp"
+#include "lib/model/model_spec.hpp"
+
+namespace lathe {
+namespace {
+
+/// std::regex recurses for each character: a name beyond this length could exhaust the stack, and
+/// no real tensor has one.
+constexpr std::size_t longest_name = 1000;
+
+std::string quoted(std::string_view name) {
+    constexpr std::size_t longest_shown = 200;
+    const bool cut = name.size() > longest_shown;
+    return "\"" + std::string(name.substr(0, longest_shown)) + (cut ? "...\"" : "\"");
+}
+
+/// The names that `ignore` lists: as they are, or "re:" and a pattern that matches from the
+/// start of the name, like Python's re.match.
+class IgnoreList {
+public:
+    explicit IgnoreList(const std::vector<std::string>& entries) {
+        for (const std::string& entry : entries) {
+            if (!entry.starts_with("re:")) {
+                names_.push_back(entry);
+                continue;
+            }
+            try {
+                patterns_.emplace_back(entry.substr(3));
+            } catch (const std::regex_error& error) {
+                throw UsageError("ignore: " + quoted(entry) +
+                                 " is not a regular expression: " + error.what());
+            }
+        }
+    }
+
+    [[nodiscard]] bool has(const std::string& name) const {
+        if (std::ranges::find(names_, name) != names_.end()) return true;
+        if (name.size() > longest_name) return false;
+        return std::ranges::any_of(patterns_, [&](const std::regex& pattern) {
+            return std::regex_search(name, pattern, std::regex_constants::match_continuous);
+        });
+    }
+
+private:
+    std::vector<std::string> names_;
+    std::vector<std::regex> patterns_;
+};
+
+using FoundByName = std::map<std::string_view, const FoundTensor*>;
+
+FoundByName by_name(const std::vector<FoundTensor>& found, const std::string& where) {
+    FoundByName index;
+    for (const FoundTensor& tensor : found)
+        if (!index.emplace(tensor.name, &tensor).second)
+            throw DataError(where + ": tensor " + quoted(tensor.name) + " is there twice");
+    return index;
+}
+
+/// The tensor under its full name or, saved from the base model alone, without the prefix.
+const FoundTensor* look_up(const FoundByName& index, std::string_view name,
+                           std::string_view prefix) {
+    auto entry = index.find(name);
+    if (entry == index.end() && name.starts_with(prefix))
+        entry = index.find(name.substr(prefix.size()));
+    return entry == index.end() ? nullptr : entry->second;
+}
+
+/// "q_proj bias of block 3".
+std::string described(const TensorSpec& tensor) {
+    std::string text{name(tensor.role)};
+    if (tensor.is_bias) text += " bias";
+    if (tensor.block) text += " of block " + std::to_string(*tensor.block);
+    return text;
+}
+
+std::string and_others(std::size_t count) {
+    return count > 1 ? " (and " + std::to_string(count - 1) + " more)" : "";
+}
+
+void check_tensor(const TensorSpec& wanted, const FoundTensor& found, const std::string& where) {
+    const std::string tensor =
+        where + ": tensor " + quoted(found.name) + " (" + described(wanted) + ")";
+    if (found.shape != wanted.shape)
+        throw DataError(tensor + " has shape " + to_string(found.shape) +
+                        "; config.json asks for " + to_string(wanted.shape));
+    if (!is_floating(found.dtype))
+        throw DataError(tensor + " has type " + std::string(name(found.dtype)) +
+                        "; expected a floating type: bfloat16, float16, float32 or float64");
+}
+
+[[noreturn]] void refuse_missing(const std::vector<const TensorSpec*>& missing,
+                                 const std::string& where) {
+    const TensorSpec& first = *missing.front();
+    std::string message = where + ": tensor " + quoted(first.name) + " (" + described(first) +
+                          ", shape " + to_string(first.shape) + ") is missing" +
+                          and_others(missing.size());
+    if (first.role == Role::lm_head)
+        message +=
+            "; these weights have no head of their own: if it is the embedding, config.json must "
+            "say \"tie_word_embeddings\": true";
+    throw DataError(message);
+}
+
+}  // namespace
+
+void match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
+                   const std::vector<std::string>& ignore, const std::string& where) {
+    const FamilyRow* family = find_family(spec.family);
+    if (!family) throw InternalError("match_tensors: no family \"" + spec.family + "\"");
+    const IgnoreList ignored(ignore);
+    FoundByName unclaimed = by_name(found, where);
+
+    std::vector<const FoundTensor*> claimed;
+    std::vector<const TensorSpec*> missing;
+    for (const TensorSpec& wanted : spec.tensors) {
+        const FoundTensor* tensor = look_up(unclaimed, wanted.name, family->prefix);
+        if (!tensor) {
+            missing.push_back(&wanted);
+            continue;
+        }
+        check_tensor(wanted, *tensor, where);
+        unclaimed.erase(tensor->name);
+        claimed.push_back(tensor);
+    }
+    if (!missing.empty()) refuse_missing(missing, where);
+
+    std::erase_if(unclaimed, [&](const auto& entry) {
+        const bool is_buffer = std::ranges::any_of(
+            family->buffers, [&](std::string_view end) { return entry.first.ends_with(end); });
+        const bool is_tied_head = spec.tied_head && entry.first == family->head;
+        return is_buffer || is_tied_head || ignored.has(entry.second->name);
+    });
+    if (!unclaimed.empty()) {
+        const FoundTensor& first = *unclaimed.begin()->second;
+        throw DataError(where + ": tensor " + quoted(first.name) + " " + to_string(first.shape) +
+                        " belongs to no part of a " + spec.family + " model" +
+                        and_others(unclaimed.size()) + "; names under \"ignore\" are passed over");
+    }
+    // Only now, so that a refused checkpoint leaves the spec as it was.
+    for (std::size_t i = 0; i < claimed.size(); ++i) spec.tensors[i].name = claimed[i]->name;
+}
+
+}  // namespace lathe

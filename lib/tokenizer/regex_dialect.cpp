@@ -1,0 +1,140 @@
+#include "lib/tokenizer/regex_dialect.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "lib/core/errors.hpp"
+
+namespace lathe::tokenizer {
+namespace {
+
+class Translator {
+public:
+    explicit Translator(std::string_view pattern) : pattern_(pattern) {}
+
+    std::string run() {
+        while (position_ < pattern_.size()) {
+            const char c = pattern_[position_];
+            if (c == '\\') {
+                translate_escape();
+            } else if (in_class_) {
+                translate_in_class(c);
+            } else {
+                translate_outside(c);
+            }
+        }
+        return std::move(out_);
+    }
+
+private:
+    [[noreturn]] void refuse(const std::string& construct) const {
+        throw DataError("the pattern \"" + std::string(pattern_) + "\" uses " + construct +
+                        ", which is not supported");
+    }
+
+    bool looking_at(std::string_view text) const {
+        return pattern_.substr(position_).starts_with(text);
+    }
+
+    void copy(std::size_t length) {
+        out_ += pattern_.substr(position_, length);
+        position_ += length;
+    }
+
+    void replace(std::size_t length, std::string_view replacement) {
+        out_ += replacement;
+        position_ += length;
+    }
+
+    void translate_escape() {
+        const char kind = position_ + 1 < pattern_.size() ? pattern_[position_ + 1] : '\0';
+        switch (kind) {
+            case 's': return replace(2, "\\p{White_Space}");
+            case 'S': return replace(2, "\\P{White_Space}");
+            case 'w': return replace(2, in_class_ ? word_set : "[" + word_set + "]");
+            case 'W':
+                if (in_class_) refuse("\\W inside [...]");
+                return replace(2, "[^" + word_set + "]");
+            case 'h': return replace(2, in_class_ ? "0-9A-Fa-f" : "[0-9A-Fa-f]");
+            case 'H':
+                if (in_class_) refuse("\\H inside [...]");
+                return replace(2, "[^0-9A-Fa-f]");
+            case 'u': return translate_code_point();
+            case 'Q':
+            case 'O':
+            case 'y':
+            case 'Y': refuse(std::string("\\") + kind);
+            default: return copy(escape_length());
+        }
+    }
+
+    /// Bytes of the escape at the current position, with the braces of \p{L} and \x{41}.
+    std::size_t escape_length() const {
+        const std::string_view rest = pattern_.substr(position_);
+        const bool has_braces = rest.size() > 2 && rest[2] == '{' &&
+                                std::string_view("pPx").find(rest[1]) != std::string_view::npos;
+        const std::size_t end = has_braces ? rest.find('}') : 1;
+        return std::min(end == std::string_view::npos ? rest.size() : end + 1, rest.size());
+    }
+
+    void translate_code_point() {
+        const std::string_view digits = pattern_.substr(position_ + 2).substr(0, 4);
+        if (digits.size() != 4 ||
+            digits.find_first_not_of("0123456789abcdefABCDEF") != std::string_view::npos) {
+            refuse("\\u without four hexadecimal digits");
+        }
+        replace(6, "\\x{" + std::string(digits) + "}");
+    }
+
+    void translate_in_class(char c) {
+        if (looking_at("&&")) refuse("&& inside [...]");
+        if (looking_at("[:")) {
+            const std::size_t end = pattern_.find(":]", position_);
+            if (end != std::string_view::npos) return copy(end + 2 - position_);
+        }
+        if (c == '[') refuse("a set inside [...]");
+        if (c == ']') in_class_ = false;
+        copy(1);
+    }
+
+    void translate_outside(char c) {
+        if (c == '[') {
+            in_class_ = true;
+            copy(looking_at("[^") ? 2 : 1);
+            // A bracket that comes first stands for itself.
+            if (looking_at("]")) replace(1, "\\]");
+        } else if (looking_at("(?") && !looking_at("(?#")) {
+            translate_group();
+        } else if (looking_at("}+")) {
+            refuse("{...}+");
+        } else {
+            copy(1);
+        }
+    }
+
+    /// Copies "(?imx-imx" with the letters of PCRE2; other groups have no letter m there.
+    void translate_group() {
+        copy(2);
+        while (position_ < pattern_.size() &&
+               std::string_view("imx-").find(pattern_[position_]) != std::string_view::npos) {
+            if (pattern_[position_] == 'm') {
+                replace(1, "s");
+            } else {
+                copy(1);
+            }
+        }
+    }
+
+    inline static const std::string word_set = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+
+    std::string_view pattern_;
+    std::size_t position_ = 0;
+    bool in_class_ = false;
+    std::string out_;
+};
+
+}  // namespace
+
+std::string to_pcre2_pattern(std::string_view pattern) { return Translator(pattern).run(); }
+
+}  // namespace lathe::tokenizer

@@ -1,0 +1,202 @@
+#include "lib/tokenizer/unicode.hpp"
+
+#include <cstdint>
+#include <cstdlib>
+#include <memory>
+
+#include <utf8proc.h>
+
+#include "lib/core/errors.hpp"
+
+namespace lathe::tokenizer {
+namespace {
+
+bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
+bool is_between(unsigned char byte, unsigned low, unsigned high) {
+    return byte >= low && byte <= high;
+}
+
+struct Sequence {
+    std::size_t length;  // bytes, at least 1
+    bool is_valid;
+};
+
+/// The UTF-8 sequence at the start of `bytes`, or the longest start of one if it is broken.
+Sequence read_sequence(std::string_view bytes) {
+    const auto lead = static_cast<unsigned char>(bytes[0]);
+    if (lead < 0x80) return {1, true};
+    if (!is_between(lead, 0xC2, 0xF4)) return {1, false};
+
+    const std::size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    // The second byte has a narrower range after four leads: no overlong forms, no surrogates,
+    // nothing above U+10FFFF.
+    const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    for (std::size_t i = 1; i < length; ++i) {
+        if (i == bytes.size()) return {i, false};
+        const auto byte = static_cast<unsigned char>(bytes[i]);
+        if (i == 1 ? !is_between(byte, low, high) : !is_between(byte, 0x80, 0xBF)) {
+            return {i, false};
+        }
+    }
+    return {length, true};
+}
+
+std::size_t find_invalid(std::string_view bytes, std::size_t position) {
+    while (position < bytes.size()) {
+        if (is_ascii(bytes[position])) {
+            ++position;
+            continue;
+        }
+        const Sequence sequence = read_sequence(bytes.substr(position));
+        if (!sequence.is_valid) break;
+        position += sequence.length;
+    }
+    return position;
+}
+
+utf8proc_category_t category(char32_t code_point) {
+    return utf8proc_category(static_cast<utf8proc_int32_t>(code_point));
+}
+
+utf8proc_option_t options_of(NormalForm form) {
+    int options = UTF8PROC_STABLE;
+    const bool composes = form == NormalForm::nfc || form == NormalForm::nfkc;
+    const bool compatible = form == NormalForm::nfkc || form == NormalForm::nfkd;
+    options |= composes ? UTF8PROC_COMPOSE : UTF8PROC_DECOMPOSE;
+    if (compatible) options |= UTF8PROC_COMPAT;
+    return static_cast<utf8proc_option_t>(options);
+}
+
+void append_normal_form(std::string& out, std::string_view text, NormalForm form) {
+    utf8proc_uint8_t* raw = nullptr;
+    const utf8proc_ssize_t length =
+        utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(text.data()),
+                     static_cast<utf8proc_ssize_t>(text.size()), &raw, options_of(form));
+    const std::unique_ptr<utf8proc_uint8_t, decltype(&std::free)> owner(raw, &std::free);
+    if (length < 0) {
+        throw InternalError(std::string("Unicode normalisation failed: ") +
+                            utf8proc_errmsg(length));
+    }
+    out.append(reinterpret_cast<const char*>(raw), static_cast<std::size_t>(length));
+}
+
+}  // namespace
+
+char32_t previous_code_point(std::string_view text, std::size_t& position) {
+    do {
+        --position;
+    } while ((static_cast<unsigned char>(text[position]) & 0xC0) == 0x80);
+    std::size_t start = position;
+    return next_code_point(text, start);
+}
+
+void append_code_point(std::string& out, char32_t code_point) {
+    if (code_point < 0x80) {
+        out.push_back(static_cast<char>(code_point));
+        return;
+    }
+    utf8proc_uint8_t bytes[4];
+    const utf8proc_ssize_t length =
+        utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes);
+    out.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(length));
+}
+
+std::size_t count_code_points(std::string_view text) {
+    std::size_t count = 0;
+    for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
+    return count;
+}
+
+bool is_valid_utf8(std::string_view bytes) { return find_invalid(bytes, 0) == bytes.size(); }
+
+std::string repair_utf8(std::string_view bytes) {
+    std::string out;
+    out.reserve(bytes.size());
+    std::size_t position = 0;
+    while (position < bytes.size()) {
+        const std::size_t bad = find_invalid(bytes, position);
+        out.append(bytes, position, bad - position);
+        if (bad == bytes.size()) break;
+        out += "\xEF\xBF\xBD";
+        position = bad + read_sequence(bytes.substr(bad)).length;
+    }
+    return out;
+}
+
+bool is_white_space(char32_t code_point) {
+    if (code_point < 0x80) return code_point == ' ' || (code_point >= 0x09 && code_point <= 0x0D);
+    return code_point == 0x85 || code_point == 0xA0 || code_point == 0x1680 ||
+           (code_point >= 0x2000 && code_point <= 0x200A) || code_point == 0x2028 ||
+           code_point == 0x2029 || code_point == 0x202F || code_point == 0x205F ||
+           code_point == 0x3000;
+}
+
+bool is_numeric(char32_t code_point) {
+    if (code_point < 0x80) return code_point >= '0' && code_point <= '9';
+    const utf8proc_category_t kind = category(code_point);
+    return kind >= UTF8PROC_CATEGORY_ND && kind <= UTF8PROC_CATEGORY_NO;
+}
+
+bool is_punctuation(char32_t code_point) {
+    if (code_point < 0x80) {
+        return (code_point >= 0x21 && code_point <= 0x2F) ||
+               (code_point >= 0x3A && code_point <= 0x40) ||
+               (code_point >= 0x5B && code_point <= 0x60) ||
+               (code_point >= 0x7B && code_point <= 0x7E);
+    }
+    const utf8proc_category_t kind = category(code_point);
+    return kind >= UTF8PROC_CATEGORY_PC && kind <= UTF8PROC_CATEGORY_PO;
+}
+
+bool is_mark(char32_t code_point) {
+    const utf8proc_category_t kind = category(code_point);
+    return kind >= UTF8PROC_CATEGORY_MN && kind <= UTF8PROC_CATEGORY_ME;
+}
+
+bool is_nonspacing_mark(char32_t code_point) {
+    return category(code_point) == UTF8PROC_CATEGORY_MN;
+}
+
+bool is_control(char32_t code_point) {
+    if (code_point < 0x80) return code_point < 0x20 || code_point == 0x7F;
+    const utf8proc_category_t kind = category(code_point);
+    return kind == UTF8PROC_CATEGORY_CC || kind == UTF8PROC_CATEGORY_CF ||
+           kind == UTF8PROC_CATEGORY_CO;
+}
+
+void append_lowercase(std::string& out, char32_t code_point) {
+    if (code_point < 0x80) {
+        const bool is_upper = code_point >= 'A' && code_point <= 'Z';
+        out.push_back(static_cast<char>(is_upper ? code_point + 0x20 : code_point));
+    } else if (code_point == 0x130) {
+        out += "i\xCC\x87";  // the only code point whose full lower case is two
+    } else {
+        append_code_point(out, static_cast<char32_t>(
+                                   utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))));
+    }
+}
+
+std::string to_normal_form(std::string_view text, NormalForm form) {
+    std::string out;
+    out.reserve(text.size());
+    // ASCII is left as it is by every form. Only the last ASCII character before other ones may
+    // change, by composing with a mark, so it belongs to their stretch.
+    std::size_t copied = 0;
+    for (std::size_t i = 0; i < text.size();) {
+        if (is_ascii(text[i])) {
+            ++i;
+            continue;
+        }
+        const std::size_t begin = i > copied ? i - 1 : i;
+        while (i < text.size() && !is_ascii(text[i])) ++i;
+        out.append(text, copied, begin - copied);
+        append_normal_form(out, text.substr(begin, i - begin), form);
+        copied = i;
+    }
+    out.append(text, copied);
+    return out;
+}
+
+}  // namespace lathe::tokenizer

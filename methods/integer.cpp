@@ -1,0 +1,97 @@
+#include "methods/integer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+
+#include "lib/core/errors.hpp"
+#include "lib/encoding/integer.hpp"
+#include "methods/integer_solver.hpp"
+#include "methods/setting_keys.hpp"
+
+namespace lathe {
+namespace {
+
+std::optional<std::string> read_bits(const std::string& text) {
+    return read_whole_number(text, 2, 8);
+}
+std::optional<std::string> read_group_size(const std::string& text) {
+    return read_whole_number(text, 1, std::numeric_limits<std::int32_t>::max());
+}
+std::optional<std::string> read_solver(const std::string& text) {
+    static constexpr std::array<std::string_view, 2> words = {"gptq", "rtn"};
+    return read_word(text, words);
+}
+std::optional<std::string> read_block_size(const std::string& text) {
+    return read_whole_number(text, 128, 128);
+}
+
+constexpr std::array<SettingKey, 7> keys = {{
+    {"num_bits", "4", read_bits, "a whole number from 2 to 8"},
+    {"group_size", "64", read_group_size, "a positive whole number"},
+    {"symmetric", "true", read_flag, "true or false"},
+    {"solver", "gptq", read_solver, "gptq or rtn"},
+    {"actorder", "false", read_flag, "true or false"},
+    {"dampening_frac", "0.01", read_fraction, "a number above 0 and below 1"},
+    {"block_size", "128", read_block_size, "128 (the block size does not change the result)"},
+}};
+
+IntegerLayout layout_of(const Setting& setting) {
+    return {static_cast<unsigned>(std::stoul(setting_value(setting, "num_bits"))),
+            static_cast<std::size_t>(std::stoull(setting_value(setting, "group_size"))),
+            setting_value(setting, "symmetric") == "true"};
+}
+
+bool uses_gptq(const Setting& setting) { return setting_value(setting, "solver") == "gptq"; }
+
+IntegerTask task_of(const Setting& setting) {
+    IntegerTask task{layout_of(setting), std::nullopt};
+    if (uses_gptq(setting)) {
+        task.feedback = ErrorFeedback{std::stod(setting_value(setting, "dampening_frac")),
+                                      setting_value(setting, "actorder") == "true"};
+    }
+    return task;
+}
+
+/// Keys that rtn does not look at get their defaults, so that one result has one setting.
+std::vector<Setting> expand(const CandidateEntry& entry) {
+    std::vector<Setting> settings;
+    for (Setting& setting : expand_keys(entry, keys)) {
+        if (!uses_gptq(setting)) {
+            setting.values["actorder"] = "false";
+            setting.values["dampening_frac"] = "0.01";
+        }
+        if (std::find(settings.begin(), settings.end(), setting) == settings.end()) {
+            settings.push_back(std::move(setting));
+        }
+    }
+    return settings;
+}
+
+std::uint64_t bytes(const Setting& setting, const Shape& shape, DType /*source_dtype*/) {
+    return integer_bytes(shape, layout_of(setting));
+}
+
+std::string refuses(const Setting& setting, const UnitSpec& unit, const Shape& /*shape*/,
+                    DType /*source_dtype*/) {
+    if (unit.input == Signal::token_ids && uses_gptq(setting)) {
+        return "solver gptq needs the Gram matrix of a unit's input, and unit " + unit.name +
+               " looks up token ids; use solver rtn";
+    }
+    return "";
+}
+
+std::vector<UnitSolution> solve(std::span<const Setting> settings,
+                                std::span<const UnitTensor> tensors,
+                                const UnitStatistics& statistics,
+                                const kernels::Backend& backend) {
+    std::vector<IntegerTask> tasks;
+    std::transform(settings.begin(), settings.end(), std::back_inserter(tasks), task_of);
+    return solve_integer(tasks, tensors, statistics, backend);
+}
+
+}  // namespace
+
+MethodRow integer_method() { return {"integer", expand, bytes, refuses, solve}; }
+
+}  // namespace lathe

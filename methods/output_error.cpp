@@ -1,0 +1,66 @@
+#include "methods/output_error.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "lib/core/errors.hpp"
+
+namespace lathe {
+namespace {
+
+std::vector<double> lookup_errors(MatrixView<const float> weight, MatrixView<const float> values,
+                                  std::span<const float> row_weights) {
+    if (row_weights.size() != weight.rows) {
+        throw ShapeError("row_weights has " + std::to_string(row_weights.size()) +
+                         " entries, expected one for each row of the table " +
+                         weight.shape_text());
+    }
+    std::vector<double> errors(weight.rows, 0.0);
+    for (std::size_t r = 0; r < weight.rows; ++r) {
+        for (std::size_t j = 0; j < weight.cols; ++j) {
+            const double difference =
+                static_cast<double>(weight(r, j)) - static_cast<double>(values(r, j));
+            errors[r] += difference * difference;
+        }
+        errors[r] *= static_cast<double>(row_weights[r]);
+    }
+    return errors;
+}
+
+}  // namespace
+
+OutputError::OutputError(const UnitStatistics& statistics, const kernels::Backend& backend)
+    : backend_(backend), n_inputs_(statistics.gram.rows), row_weights_(statistics.row_weights) {
+    const MatrixView<const double>& gram = statistics.gram;
+    gram_ = backend.allocate<float>(gram.rows * gram.cols);
+    for (std::size_t i = 0; i < gram.rows; ++i) {
+        std::transform(gram.row(i), gram.row(i) + gram.cols, gram_.data() + i * gram.cols,
+                       [](double value) { return static_cast<float>(value); });
+    }
+}
+
+std::vector<double> OutputError::of_rows(MatrixView<const float> weight,
+                                         MatrixView<const float> values) const {
+    if (n_inputs_ == 0) { return lookup_errors(weight, values, row_weights_); }
+    const auto memory = backend_.allocate<float>(weight.rows * weight.cols);
+    const MatrixView<float> delta = memory.matrix(weight.rows, weight.cols);
+    for (std::size_t r = 0; r < weight.rows; ++r) {
+        std::transform(weight.row(r), weight.row(r) + weight.cols, values.row(r), delta.row(r),
+                       [](float w, float value) { return w - value; });
+    }
+    const auto errors = backend_.allocate<double>(weight.rows);
+    backend_.row_errors(delta, gram_.matrix(n_inputs_, n_inputs_), errors.span());
+    std::vector<double> result(weight.rows);
+    // Rounding may take a vanishing error below zero.
+    std::transform(errors.span().begin(), errors.span().end(), result.begin(),
+                   [](double error) { return std::max(error, 0.0); });
+    return result;
+}
+
+double OutputError::of_tensor(MatrixView<const float> weight,
+                              MatrixView<const float> values) const {
+    const std::vector<double> errors = of_rows(weight, values);
+    return std::accumulate(errors.begin(), errors.end(), 0.0);
+}
+
+}  // namespace lathe

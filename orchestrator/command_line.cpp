@@ -1,0 +1,190 @@
+#include "orchestrator/command_line.hpp"
+
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
+#include "lib/job/run_directory.hpp"
+#include "orchestrator/version.hpp"
+
+namespace lathe {
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Values of the short options that stand for keys of the job file.
+struct ShortOptions {
+    std::string model, output, budget, backend;
+    std::vector<std::string> calibration, evaluate;
+    std::size_t threads = 0;
+    bool quiet = false;
+    bool verbose = false;
+    double max_walltime = 0.0;
+};
+
+/// A string as a YAML scalar that nothing in it can break.
+std::string quoted(const std::string& text) {
+    std::string result = "\"";
+    for (char c : text) {
+        if (c == '"' || c == '\\') { result += '\\'; }
+        result += c;
+    }
+    return result + "\"";
+}
+
+std::string quoted_list(const std::vector<std::string>& items) {
+    std::string result = "[";
+    for (const std::string& item : items) { result += (result.size() > 1 ? ", " : "") + quoted(item); }
+    return result + "]";
+}
+
+void add_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
+    app.add_option("--set", line.overrides, "Override a key of the job file: a.b=value")
+        ->take_all();
+    app.add_option("--max-walltime", shorts.max_walltime, "Stop in good order after so many seconds");
+}
+
+void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
+    app.add_option("job", line.path, "Job file (YAML); may be left out if --model is given");
+    app.add_option("--model", shorts.model, "Hugging Face directory");
+    app.add_option("--output", shorts.output, "Run directory");
+    app.add_option("--calibration", shorts.calibration, "Calibration text(s)");
+    app.add_option("--evaluate", shorts.evaluate, "Text(s) to measure perplexity on at the end");
+    app.add_option("--budget", shorts.budget, "4x, 35GB or 3.5bpw");
+    add_job_options(app, line, shorts);
+}
+
+void add_runtime_options(CLI::App& app, ShortOptions& shorts) {
+    app.add_option("--backend", shorts.backend, "reference, cpu or cuda");
+    app.add_option("--threads", shorts.threads, "Threads of each rank; 0: processors over ranks");
+}
+
+void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
+    app.add_flag("--json", line.json, "Print one JSON object on standard output");
+    app.add_flag("-q,--quiet", shorts.quiet, "Warnings only");
+    app.add_flag("-v,--verbose", shorts.verbose, "More log lines");
+    const auto command = [&](const char* name, const char* help) {
+        CLI::App* sub = app.add_subcommand(name, help);
+        sub->fallthrough();
+        return sub;
+    };
+    for (auto [name, help] : {std::pair("plan", "Check a job and say what it will take"),
+                              std::pair("run", "Run a job, or go on with it")}) {
+        CLI::App* sub = command(name, help);
+        add_new_job_options(*sub, line, shorts);
+        add_runtime_options(*sub, shorts);
+    }
+    CLI::App* resume = command("resume", "Go on with a run directory");
+    resume->add_option("run", line.path, "Run directory")->required();
+    add_job_options(*resume, line, shorts);
+    add_runtime_options(*resume, shorts);
+
+    CLI::App* status = command("status", "How far a run is");
+    status->add_option("run", line.path, "Run directory")->required();
+    status->add_flag("--watch", line.watch, "Print again every two seconds until it ends");
+
+    CLI::App* search = command("search", "Plans for other budgets, from a finished run's candidates");
+    search->add_option("run", line.path, "Run directory")->required();
+    search->add_option("--budget", line.budgets, "One or more budgets: 3x,4x")
+        ->required()
+        ->delimiter(',');
+    search->add_flag("--assemble", line.assemble, "Write the checkpoints too");
+    add_runtime_options(*search, shorts);
+
+    CLI::App* inspect = command("inspect", "What a model, checkpoint or run directory holds");
+    inspect->add_option("path", line.path, "Directory")->required();
+    CLI::App* verify = command("verify", "Read a compressed checkpoint back and check every byte");
+    verify->add_option("checkpoint", line.path, "Directory")->required();
+
+    CLI::App* eval = command("eval", "Perplexity of a model or checkpoint, and divergence");
+    eval->add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
+    eval->add_option("--text", line.texts, "Text(s): .txt, .jsonl or .h5 of token ids");
+    eval->add_option("--seqlen", line.seqlen, "Tokens of a window")->check(CLI::Range(2, 1 << 24));
+    eval->add_option("--kl", line.reference, "Also the divergence from this model");
+    eval->add_option("--ids", line.ids, "HDF5 file with input_ids, for --logits-out");
+    eval->add_option("--logits-out", line.logits_out, "Write the logits to this HDF5 file");
+    eval->add_flag("--hidden", line.hidden, "With --logits-out: hidden states too");
+    add_runtime_options(*eval, shorts);
+
+    CLI::App* exporter = command("export", "Write a checkpoint in another format");
+    exporter->add_option("checkpoint", line.path, "Directory")->required();
+    exporter->add_option("--format", line.format, "hf: a dequantised Hugging Face directory")
+        ->check(CLI::IsMember({"hf"}));
+    exporter->add_option("--output", line.output, "Directory to write")->required();
+    app.require_subcommand(1);
+}
+
+void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
+    const auto set = [&](const char* key, const std::string& value) {
+        if (!value.empty() && value != "\"\"" && value != "[]") {
+            line.overrides.push_back(std::string(key) + "=" + value);
+        }
+    };
+    set("model", quoted(shorts.model));
+    set("output", quoted(shorts.output));
+    set("calibration.data", quoted_list(shorts.calibration));
+    set("evaluate.perplexity", quoted_list(shorts.evaluate));
+    set("budget", shorts.budget.empty() ? "" : quoted(shorts.budget));
+    if (line.command != "eval") {
+        set("runtime.backend", shorts.backend);
+        if (shorts.threads > 0) { set("runtime.threads", std::to_string(shorts.threads)); }
+        if (shorts.max_walltime > 0.0) {
+            set("runtime.max_walltime", std::to_string(shorts.max_walltime));
+        }
+    }
+    if (!shorts.backend.empty()) { line.runtime.backend = shorts.backend; }
+    line.runtime.threads = shorts.threads;
+    line.log_level = shorts.verbose ? LogLevel::verbose
+                     : shorts.quiet ? LogLevel::quiet
+                                    : LogLevel::normal;
+}
+
+}  // namespace
+
+std::optional<CommandLine> parse_command_line(int argc, const char* const* argv, bool print) {
+    CLI::App app("Lathe: compresses very large transformers to a budget.", "lathe");
+    app.set_version_flag("--version", std::string(program_version));
+    CommandLine line;
+    ShortOptions shorts;
+    add_commands(app, line, shorts);
+    try {
+        app.parse(argc, argv);
+    } catch (const CLI::Success& success) {
+        if (print) { app.exit(success); }
+        return std::nullopt;
+    } catch (const CLI::ParseError& error) {
+        throw UsageError(std::string(error.what()) + " (lathe --help lists commands and options)");
+    }
+    line.command = app.get_subcommands().front()->get_name();
+    fold_short_options(line, shorts);
+    return line;
+}
+
+JobConfig load_job(const CommandLine& line) {
+    const bool from_run = line.command == "resume" || line.command == "search";
+    JobConfig job;
+    if (from_run) {
+        const fs::path file = RunDirectory(line.path).job();
+        std::error_code ignored;
+        if (!fs::exists(file, ignored)) {
+            throw MissingInputError(line.path.string() + " is not a run directory: it has no job.yaml");
+        }
+        job = read_job(read_file(file), file.string(), line.overrides);
+        job.output = line.path;  // the directory may have been moved
+    } else {
+        const std::string yaml = line.path.empty() ? "" : read_file(line.path);
+        job = read_job(yaml, line.path.empty() ? "command line" : line.path.string(),
+                       line.overrides);
+    }
+    // A run goes on from any working directory.
+    const auto absolute = [](fs::path& path) { path = fs::absolute(path).lexically_normal(); };
+    absolute(job.model);
+    absolute(job.output);
+    for (fs::path& path : job.calibration.data) { absolute(path); }
+    for (fs::path& path : job.search.evaluation) { absolute(path); }
+    for (fs::path& path : job.evaluate.perplexity) { absolute(path); }
+    return job;
+}
+
+}  // namespace lathe

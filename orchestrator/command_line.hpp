@@ -1,0 +1,47 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/config/job_config.hpp"
+#include "lib/core/log.hpp"
+
+namespace lathe {
+
+/// The command line, parsed. Which fields matter depends on the command.
+struct CommandLine {
+    std::string command;
+    std::filesystem::path path;  ///< job file, run directory, checkpoint or model directory
+    bool json = false;
+    LogLevel log_level = LogLevel::normal;
+
+    std::vector<std::string> overrides;  ///< "a.b=value", from --set and the short options
+    RuntimeConfig runtime;               ///< for commands outside a job
+    std::vector<std::string> budgets;    ///< search
+    bool assemble = false;               ///< search: write the checkpoints too
+    bool watch = false;                  ///< status
+
+    std::vector<std::filesystem::path> texts;  ///< eval
+    std::size_t seqlen = 2048;
+    std::filesystem::path reference;
+    std::filesystem::path ids, logits_out;
+    bool hidden = false;
+
+    std::string format = "hf";  ///< export
+    std::filesystem::path output;
+};
+
+/// Parses the command line. None: help or version was asked for and printed (`print` true).
+/// @throws UsageError  with the parser's own words
+[[nodiscard]] std::optional<CommandLine> parse_command_line(int argc, const char* const* argv,
+                                                            bool print);
+
+/// The job a command works on: from its job file and overrides, or from a run directory, with all
+/// paths made absolute.
+/// @throws UsageError, MissingInputError
+[[nodiscard]] JobConfig load_job(const CommandLine& line);
+
+}  // namespace lathe

@@ -1,0 +1,23 @@
+#include "orchestrator/commands.hpp"
+
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "lib/core/errors.hpp"
+
+namespace lathe {
+
+std::string error_json(const std::string& status, int exit_code, const std::string& message) {
+    return nlohmann::json{{"status", status}, {"exit_code", exit_code}, {"error", message}}.dump();
+}
+
+CommandOutput run_command(const CommandContext& context) {
+    static const std::map<std::string, CommandOutput (*)(const CommandContext&)> table{
+        {"plan", run_plan},       {"run", run_run},       {"resume", run_run},
+        {"status", run_status},   {"search", run_search}, {"inspect", run_inspect},
+        {"verify", run_verify},   {"eval", run_eval},     {"export", run_export_command},
+    };
+    return table.at(context.line.command)(context);
+}
+
+}  // namespace lathe

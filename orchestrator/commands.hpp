@@ -1,0 +1,44 @@
+#pragma once
+
+#include <string>
+
+#include "lib/comm/communicator.hpp"
+#include "orchestrator/command_line.hpp"
+#include "orchestrator/coordinator.hpp"
+#include "orchestrator/progress.hpp"
+
+namespace lathe {
+
+/// What a command works with, on rank 0.
+struct CommandContext {
+    const CommandLine& line;
+    comm::Communicator& world;
+    Coordinator& coordinator;
+    Progress& progress;
+};
+
+/// What a command says: one JSON object, and the same for people.
+struct CommandOutput {
+    std::string json;
+    std::string text;
+    int exit_code = 0;
+};
+
+/// What `--json` prints for a command that failed: `status`, `exit_code`, `error`.
+[[nodiscard]] std::string error_json(const std::string& status, int exit_code,
+                                     const std::string& message);
+
+/// Runs the command of the line. @throws any Error
+CommandOutput run_command(const CommandContext& context);
+
+// One file each in commands/.
+CommandOutput run_plan(const CommandContext& context);
+CommandOutput run_run(const CommandContext& context);  ///< run and resume
+CommandOutput run_status(const CommandContext& context);
+CommandOutput run_search(const CommandContext& context);
+CommandOutput run_inspect(const CommandContext& context);
+CommandOutput run_verify(const CommandContext& context);
+CommandOutput run_eval(const CommandContext& context);
+CommandOutput run_export_command(const CommandContext& context);
+
+}  // namespace lathe

@@ -1,0 +1,109 @@
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "lib/core/errors.hpp"
+#include "orchestrator/commands.hpp"
+#include "orchestrator/stages.hpp"
+#include "workers/evaluation.hpp"
+#include "workers/task_table.hpp"
+
+namespace lathe {
+
+namespace {
+
+CommandOutput write_logits_command(const CommandContext& context, const ModelToRun& model) {
+    const CommandLine& line = context.line;
+    if (line.ids.empty() || line.logits_out.empty()) {
+        throw UsageError("eval: --ids and --logits-out go together");
+    }
+    const Device device = Device::open(line.runtime.backend, line.runtime.threads, context.world);
+    write_logits(model, *device.backend, line.ids, line.logits_out, line.hidden);
+    return {nlohmann::json{{"logits", line.logits_out.string()}}.dump(),
+            "logits written to " + line.logits_out.string() + "\n", 0};
+}
+
+/// One task a chunk, on all ranks.
+std::vector<Task> evaluation_tasks(const CommandLine& line, const TokenWindows& windows) {
+    std::vector<Task> tasks;
+    for (TokenWindows& chunk : evaluation_chunks(windows)) {
+        EvaluationTask evaluation;
+        evaluation.model = std::filesystem::absolute(line.path);
+        if (!line.reference.empty()) {
+            evaluation.reference = std::filesystem::absolute(line.reference);
+        }
+        evaluation.windows = std::move(chunk);
+        Task task;
+        task.stage = stage::evaluate;
+        task.id = "eval/" + std::to_string(tasks.size());
+        task.arguments = to_json(evaluation);
+        tasks.push_back(std::move(task));
+    }
+    return tasks;
+}
+
+struct Sums {
+    double nll = 0.0, reference_nll = 0.0, kl = 0.0, agree = 0.0;
+
+    void add(const WindowLosses& losses) {
+        const auto sum = [](const auto& values) {
+            return std::accumulate(values.begin(), values.end(), 0.0);
+        };
+        nll += sum(losses.nll);
+        reference_nll += sum(losses.reference_nll);
+        kl += sum(losses.kl);
+        agree += sum(losses.agree);
+    }
+};
+
+}  // namespace
+
+CommandOutput run_eval(const CommandContext& context) {
+    const CommandLine& line = context.line;
+    const ModelToRun model(line.path);
+    if (!line.ids.empty() || !line.logits_out.empty()) {
+        return write_logits_command(context, model);
+    }
+    if (line.texts.empty()) { throw UsageError("eval: give --text FILE (or --ids and --logits-out)"); }
+    const auto tokenizer = open_tokenizer(line.path, model.spec());
+    const auto stream = read_token_stream(line.texts, tokenizer.get(), model.spec().vocab_size);
+    const std::size_t length = std::min(line.seqlen, model.spec().max_positions);
+    const TokenWindows windows = all_windows(stream, length);
+    if (windows.count() == 0) {
+        throw DataError("the text is too short: " + std::to_string(stream.size()) +
+                        " tokens, one window has " + std::to_string(length));
+    }
+    const auto start = std::chrono::steady_clock::now();
+    Sums sums;
+    for (const TaskResult& result : context.coordinator.run(evaluation_tasks(line, windows))) {
+        sums.add(window_losses_from_json(result.text));
+    }
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    const auto positions = static_cast<double>(windows.ids.size());
+    const auto predicted = static_cast<double>(windows.ids.size() - windows.count());
+    const double perplexity = std::exp(sums.nll / predicted);
+    nlohmann::json json{{"perplexity", perplexity},
+                        {"tokens", windows.ids.size() - windows.count()},
+                        {"windows", windows.count()},
+                        {"seqlen", length},
+                        {"seconds", seconds},
+                        {"tokens_per_second", positions / seconds},
+                        {"weights_bytes_read", model.weight_bytes()}};
+    std::string text = fmt::format("perplexity {:.6f} over {} tokens ({:.0f} tokens/s)\n", perplexity,
+                                   windows.ids.size() - windows.count(), positions / seconds);
+    if (!line.reference.empty()) {
+        json["kl"] = sums.kl / positions;
+        json["top1_agreement"] = sums.agree / positions;
+        json["reference_perplexity"] = std::exp(sums.reference_nll / predicted);
+        text += fmt::format("KL {:.6f} nats a token, same top token {:.2f} %, reference perplexity {:.6f}\n",
+                            sums.kl / positions, 100.0 * sums.agree / positions,
+                            std::exp(sums.reference_nll / predicted));
+    }
+    return {json.dump(), text, 0};
+}
+
+}  // namespace lathe

@@ -1,0 +1,114 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lib/core/file.hpp"
+#include "lib/job/run_directory.hpp"
+#include "orchestrator/commands.hpp"
+#include "orchestrator/stages.hpp"
+#include "workers/compressed_checkpoint.hpp"
+
+namespace lathe {
+using nlohmann::json;
+
+namespace {
+
+json inspect_checkpoint(const std::filesystem::path& directory) {
+    const CompressedCheckpoint checkpoint(directory);
+    const ModelSpec& spec = checkpoint.spec();
+    const std::string where = directory.string();
+    const auto source_bytes = integer_attribute(checkpoint.attributes(), "source_bytes", where);
+    const std::uint64_t bytes = directory_bytes(directory);
+    const std::vector<std::byte> text = ArtifactReader(directory / "checkpoint.h5").read("/plan");
+    const auto* plan_text = reinterpret_cast<const char*>(text.data());
+    const json plan = json::parse(plan_text, plan_text + text.size());
+    json units = json::array();
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        const UnitSpec& unit = spec.units[u];
+        std::uint64_t weights = 0;
+        for (std::size_t t : unit.tensors) { weights += element_count(spec.tensors[t].shape); }
+        const auto unit_bytes = plan.at(u).at("bytes").get<std::uint64_t>();
+        units.push_back({{"name", unit.name},
+                         {"encoding", checkpoint.read(unit.tensors.front()).encoding},
+                         {"settings", plan.at(u).at("setting")},
+                         {"bits_per_weight", 8.0 * static_cast<double>(unit_bytes) /
+                                                 static_cast<double>(weights)},
+                         {"bytes", unit_bytes},
+                         {"error", plan.at(u).at("error")},
+                         {"relative_error", plan.at(u).at("relative_error")}});
+    }
+    return {{"format_version", integer_attribute(checkpoint.attributes(), "format_version", where)},
+            {"kind", "checkpoint"},
+            {"family", spec.family},
+            {"parameters", spec.parameters()},
+            {"source_bytes", source_bytes},
+            {"checkpoint_bytes", bytes},
+            {"ratio", static_cast<double>(source_bytes) / static_cast<double>(bytes)},
+            {"bits_per_weight",
+             8.0 * static_cast<double>(bytes) / static_cast<double>(spec.parameters())},
+            {"checkpoint_hash", text_attribute(checkpoint.attributes(), "checkpoint_hash", where)},
+            {"units", units}};
+}
+
+json inspect_model(const std::filesystem::path& directory) {
+    const auto model = SourceModel::open(directory, {});
+    const std::uint64_t bytes = model->weights.tensor_bytes();
+    json units = json::array();
+    for (const UnitSpec& unit : model->spec.units) {
+        std::uint64_t weights = 0;
+        std::uint64_t unit_bytes = 0;
+        for (std::size_t t : unit.tensors) {
+            weights += element_count(model->spec.tensors[t].shape);
+            unit_bytes += element_count(model->spec.tensors[t].shape) * size_bytes(model->dtype(t));
+        }
+        units.push_back({{"name", unit.name},
+                         {"encoding", "dense"},
+                         {"settings", std::string(name(model->dtype(unit.tensors.front())))},
+                         {"bits_per_weight", 8.0 * static_cast<double>(unit_bytes) /
+                                                 static_cast<double>(weights)},
+                         {"bytes", unit_bytes},
+                         {"error", 0.0}});
+    }
+    const std::uint64_t parameters = model->spec.parameters();
+    return {{"format_version", 0},
+            {"kind", "source"},
+            {"family", model->spec.family},
+            {"parameters", parameters},
+            {"source_bytes", bytes},
+            {"checkpoint_bytes", bytes},
+            {"ratio", 1.0},
+            {"bits_per_weight", 8.0 * static_cast<double>(bytes) / static_cast<double>(parameters)},
+            {"units", units}};
+}
+
+std::string table_of(const json& found) {
+    std::string text = fmt::format(
+        "{} ({}): {} parameters, {} -> {} bytes, {:.3f}x, {:.3f} bits per weight\n",
+        found["kind"].get<std::string>(), found["family"].get<std::string>(),
+        found["parameters"].get<std::uint64_t>(), found["source_bytes"].get<std::uint64_t>(),
+        found["checkpoint_bytes"].get<std::uint64_t>(), found["ratio"].get<double>(),
+        found["bits_per_weight"].get<double>());
+    for (const json& unit : found["units"]) {
+        text += fmt::format("  {:<22} {:>7.3f} bits {:>12} bytes  {}\n",
+                            unit["name"].get<std::string>(),
+                            unit["bits_per_weight"].get<double>(),
+                            unit["bytes"].get<std::uint64_t>(),
+                            unit["settings"].get<std::string>());
+    }
+    return text;
+}
+
+}  // namespace
+
+CommandOutput run_inspect(const CommandContext& context) {
+    std::filesystem::path path = context.line.path;
+    std::error_code ignored;
+    if (std::filesystem::exists(RunDirectory(path).manifest(), ignored)) {
+        path = RunDirectory(path).checkpoint();
+    }
+    const json found = CompressedCheckpoint::is_one(path) ? inspect_checkpoint(path)
+                                                          : inspect_model(path);
+    return {found.dump(), table_of(found), 0};
+}
+
+}  // namespace lathe

@@ -1,0 +1,54 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lib/core/errors.hpp"
+#include "orchestrator/commands.hpp"
+#include "orchestrator/preflight.hpp"
+
+namespace lathe {
+
+CommandOutput run_plan(const CommandContext& context) {
+    const JobConfig job = load_job(context.line);
+    const auto opened = JobContext::open(job, context.world);
+    const Preflight p = preflight(*opened);
+    CommandOutput output;
+    nlohmann::json stages = nlohmann::json::array();
+    std::string table;
+    for (const Preflight::Stage& stage : p.stages) {
+        stages.push_back({{"name", stage.name},
+                          {"tasks", stage.tasks},
+                          {"flops", stage.flops},
+                          {"seconds", stage.seconds}});
+        table += fmt::format("  {:<10} {:>6} tasks  {:>10.3g} FLOP  about {}\n", stage.name,
+                             stage.tasks, stage.flops, duration_text(stage.seconds));
+    }
+    output.json = nlohmann::json{{"parameters", p.parameters},
+                                 {"source_bytes", p.source_bytes},
+                                 {"budget_bytes", p.budget_bytes},
+                                 {"feasible", p.feasible()},
+                                 {"minimum_bytes", p.minimum_bytes},
+                                 {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
+                                 {"run_directory_bytes", p.run_directory_bytes},
+                                 {"kept", p.kept},
+                                 {"stages", stages}}
+                      .dump();
+    output.text = fmt::format(
+        "{}: {} parameters, {}\n"
+        "budget {} = {}, smallest possible {}\n"
+        "memory of a rank about {}, run directory about {}\n{}",
+        opened->spec().family, p.parameters, bytes_text(p.source_bytes), to_string(job.budget),
+        bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
+        bytes_text(p.peak_memory_bytes_per_rank), bytes_text(p.run_directory_bytes), table);
+    if (!p.feasible()) {
+        try {
+            require_feasible(p, job.budget);
+        } catch (const InfeasibleError& e) {
+            output.text += std::string("infeasible: ") + e.what() + "\n";
+        }
+        output.exit_code = static_cast<int>(ExitCode::infeasible);
+    }
+    return output;
+}
+
+}  // namespace lathe

@@ -1,0 +1,40 @@
+#include <fmt/format.h>
+
+#include "orchestrator/commands.hpp"
+#include "orchestrator/job.hpp"
+#include "orchestrator/stop_request.hpp"
+
+namespace lathe {
+
+namespace {
+
+std::string report_text(const JobReport& report) {
+    std::string text = fmt::format(
+        "\ncheckpoint        {}\nhash              {}\nplan              {}\n"
+        "bytes             {} -> {}\nratio             {:.3f}x\nbits per weight   {:.3f}\n",
+        report.checkpoint.string(), report.checkpoint_hash, report.plan.plan.origin,
+        report.source_bytes, report.checkpoint_bytes, report.ratio(), report.bits_per_weight());
+    for (const TextEvaluation& e : report.evaluation) {
+        text += fmt::format(
+            "perplexity        {:.4f} -> {:.4f} ({:+.2f} %), KL {:.5f}, same top token {:.1f} %  {}\n",
+            e.source_perplexity, e.perplexity, 100.0 * (e.perplexity / e.source_perplexity - 1.0),
+            e.kl, 100.0 * e.top1_agreement, e.file);
+    }
+    text += "stage             seconds  tasks  reused\n";
+    for (const StageReport& stage : report.stages) {
+        text += fmt::format("  {:<14} {:>9.2f} {:>6} {:>7}\n", stage.name, stage.seconds,
+                            stage.tasks, stage.tasks_reused);
+    }
+    return text;
+}
+
+}  // namespace
+
+CommandOutput run_run(const CommandContext& context) {
+    const JobConfig job = load_job(context.line);
+    if (job.runtime.max_walltime > 0.0) { StopRequest::set_deadline(job.runtime.max_walltime); }
+    const JobReport report = run_job(job, context.world, context.coordinator);
+    return {to_json(report), report_text(report), 0};
+}
+
+}  // namespace lathe

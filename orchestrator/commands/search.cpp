@@ -1,0 +1,50 @@
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "lib/core/errors.hpp"
+#include "orchestrator/commands.hpp"
+#include "orchestrator/stages.hpp"
+
+namespace lathe {
+
+CommandOutput run_search(const CommandContext& context) {
+    std::vector<Budget> budgets;
+    for (const std::string& text : context.line.budgets) { budgets.push_back(parse_budget(text)); }
+    JobRun run(JobContext::open(load_job(context.line), context.world), context.coordinator);
+    for (const UnitSpec& unit : run.spec().units) {
+        if (!std::filesystem::exists(run.run().candidates(unit.name))) {
+            throw MissingInputError("run " + run.run().root().string() +
+                                    " has no candidates of unit " + unit.name +
+                                    " yet: finish it first (lathe resume)");
+        }
+    }
+    nlohmann::json plans = nlohmann::json::array();
+    std::string text = "budget        bytes     ratio   KL        perplexity  plan\n";
+    for (const Budget& budget : budgets) {
+        const std::string name = to_string(budget);
+        const SearchResult found = search(run, budget, name);
+        nlohmann::json plan{{"budget", name},
+                            {"budget_bytes", found.limit_bytes},
+                            {"predicted_bytes", found.best.plan.predicted_bytes},
+                            {"origin", found.best.plan.origin},
+                            {"kl", found.best.kl},
+                            {"perplexity", found.best.perplexity},
+                            {"plan", run.run().plan(name).string()}};
+        if (context.line.assemble) {
+            const auto directory = run.run().checkpoint(name);
+            plan["checkpoint_hash"] = assemble(run, found, budget, directory);
+            plan["checkpoint"] = directory.string();
+            plan["checkpoint_bytes"] = directory_bytes(directory);
+        }
+        text += fmt::format("{:<10} {:>10} {:>7.3f}x  {:<9.5f} {:<11.4f} {}\n", name,
+                            found.best.plan.predicted_bytes,
+                            static_cast<double>(run.source().weights.tensor_bytes()) /
+                                static_cast<double>(found.best.plan.predicted_bytes),
+                            found.best.kl, found.best.perplexity, found.best.plan.origin);
+        plans.push_back(std::move(plan));
+    }
+    return {nlohmann::json{{"run", run.run().root().string()}, {"plans", plans}}.dump(), text, 0};
+}
+
+}  // namespace lathe

@@ -1,0 +1,53 @@
+#include "orchestrator/container_size.hpp"
+
+#include "lib/encoding/encoded_tensor.hpp"
+#include "workers/compression.hpp"
+#include "workers/hf_export.hpp"
+
+namespace lathe {
+namespace {
+
+// Upper bounds, in bytes, of what HDF5 adds; the group and its attributes included.
+constexpr std::uint64_t file_overhead = 4096;
+constexpr std::uint64_t tensor_overhead = 640;     // group, attributes, one dataset
+constexpr std::uint64_t extra_part_overhead = 320;  // each further dataset
+constexpr std::uint64_t index_entry = 128;
+constexpr std::uint64_t plan_entry = 320;
+
+}  // namespace
+
+ContainerSize ContainerSize::of(const SourceModel& source) {
+    const ModelSpec& spec = source.spec;
+    const std::uint64_t n_files = spec.n_blocks + 2;  // shards, the outer one, the master
+    ContainerSize size;
+    size.fixed_bytes = n_files * (file_overhead + index_entry) + 16 * index_entry +
+                       side_file_bytes(source.directory) +
+                       spec.tensors.size() * tensor_overhead + spec.units.size() * plan_entry;
+    std::vector<bool> in_unit(spec.tensors.size(), false);
+    for (const UnitSpec& unit : spec.units) {
+        for (std::size_t t : unit.tensors) { in_unit[t] = true; }
+    }
+    for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
+        if (!in_unit[t]) {
+            size.fixed_bytes += element_count(spec.tensors[t].shape) * size_bytes(source.dtype(t));
+        }
+    }
+    return size;
+}
+
+std::uint64_t ContainerSize::unit_bytes(const UnitSpec& unit, const Setting& setting) {
+    // Codes and scales, and zeros at most: only a dense tensor has a single part.
+    return setting.method == "dense" ? 0 : 2 * extra_part_overhead * unit.tensors.size();
+}
+
+std::uint64_t predicted_output_bytes(const SourceModel& source,
+                                     const std::vector<Setting>& choice) {
+    std::uint64_t bytes = ContainerSize::of(source).fixed_bytes;
+    for (std::size_t u = 0; u < choice.size(); ++u) {
+        bytes += predicted_bytes(source, u, choice[u]) +
+                 ContainerSize::unit_bytes(source.spec.units[u], choice[u]);
+    }
+    return bytes;
+}
+
+}  // namespace lathe

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lib/job/candidate.hpp"
+#include "workers/job_context.hpp"
+
+namespace lathe {
+
+/// Bytes on disk of a compressed checkpoint beyond its tensors' payload, bounded from above: HDF5
+/// metadata, master, index, copied config and tokenizer files. The constants are measured
+/// (tests/orchestrator/container_size_test.cpp holds them against written files).
+struct ContainerSize {
+    /// What any checkpoint of this model costs, whatever the plan: everything but unit payloads.
+    std::uint64_t fixed_bytes = 0;
+    /// In addition for each unit under `setting`.
+    [[nodiscard]] static std::uint64_t unit_bytes(const UnitSpec& unit, const Setting& setting);
+
+    [[nodiscard]] static ContainerSize of(const SourceModel& source);
+};
+
+/// Payload and container of the whole output under a plan.
+[[nodiscard]] std::uint64_t predicted_output_bytes(const SourceModel& source,
+                                                   const std::vector<Setting>& choice);
+
+}  // namespace lathe

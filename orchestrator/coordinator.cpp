@@ -1,0 +1,322 @@
+#include "orchestrator/coordinator.hpp"
+
+#include <algorithm>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "lib/comm/backoff.hpp"
+#include "lib/comm/control.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/core/log.hpp"
+#include "orchestrator/stage_state.hpp"
+
+namespace lathe {
+namespace {
+
+/// How long the coordinator reads messages before it looks at stop requests and idle ranks again:
+/// each result is written to the journal, which may be slow.
+constexpr double listen_seconds = 0.02;
+
+/// As the type of its own that callers catch, where a code has one.
+[[noreturn]] void throw_error(ExitCode code, const std::string& message) {
+    switch (code) {
+        case ExitCode::usage:
+            throw UsageError(message);
+        case ExitCode::bad_data:
+            throw DataError(message);
+        case ExitCode::missing_input:
+            throw MissingInputError(message);
+        case ExitCode::infeasible:
+            throw InfeasibleError(message);
+        case ExitCode::io:
+            throw IoError(message);
+        case ExitCode::stopped:
+            throw StoppedError(message);
+        case ExitCode::internal:
+        case ExitCode::done:
+            break;
+    }
+    throw InternalError(message);
+}
+
+double seconds_between(std::chrono::steady_clock::time_point from,
+                       std::chrono::steady_clock::time_point to) {
+    return std::chrono::duration<double>(to - from).count();
+}
+
+}  // namespace
+
+Coordinator::Coordinator(comm::Communicator& communicator, Options options)
+    : communicator_(communicator),
+      options_(std::move(options)),
+      workers_(static_cast<std::size_t>(communicator.size())) {
+    if (communicator.rank() != 0) {
+        throw InternalError("the coordinator runs on rank 0, not on rank " +
+                            std::to_string(communicator.rank()));
+    }
+}
+
+std::vector<TaskResult> Coordinator::run(std::span<const Task> tasks, std::size_t n_reused) {
+    StageState stage(tasks, communicator_.size());
+    // Nobody listened between two stages: every rank gets its full time again.
+    last_listen_ = Clock::now();
+    for (Worker& worker : workers_) {
+        worker.last_heard = last_listen_;
+    }
+
+    work(stage, n_reused);
+    if (stage.n_done() == stage.n_tasks()) {
+        return stage.take_results();
+    }
+    if (stage.failure()) {
+        throw_error(stage.failure()->code, stage.failure()->message);
+    }
+    throw StoppedError("stopped: " + std::to_string(stage.n_done() + n_reused) + " of " +
+                       std::to_string(stage.n_tasks() + n_reused) + " tasks of stage " +
+                       tasks.front().stage + " are done; run again to continue");
+}
+
+void Coordinator::work(StageState& stage, std::size_t n_reused) {
+    bool stopping = false;
+    std::optional<Clock::time_point> ending_since;
+    comm::Backoff backoff;
+    while (stage.n_done() < stage.n_tasks()) {
+        if (listen([&](TaskResult result) { accept(stage, std::move(result), n_reused); })) {
+            backoff.reset();
+        }
+        find_lost_ranks(stage);
+        if (!stopping && options_.stop_requested && options_.stop_requested()) {
+            stopping = true;
+            log_info("stop_requested done=" + std::to_string(stage.n_done()) +
+                     " total=" + std::to_string(stage.n_tasks()));
+        }
+        if (stopping || stage.failure()) {
+            if (!ending_since) {
+                ending_since = Clock::now();
+            }
+            const bool in_grace =
+                seconds_between(*ending_since, Clock::now()) < options_.grace_seconds;
+            const bool has_time_limit = stopping || is_running(/*pinned_only=*/true);
+            if (!is_running(/*pinned_only=*/false) || (has_time_limit && !in_grace)) {
+                return;
+            }
+        } else {
+            hand_out(stage);
+        }
+        backoff.sleep();
+    }
+}
+
+bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
+    forgive_own_pause();
+    const auto start = Clock::now();
+    bool heard = false;
+    while (seconds_between(start, Clock::now()) < listen_seconds) {
+        const auto message = communicator_.try_receive(-1, comm::Tag::result);
+        if (!message) {
+            break;
+        }
+        heard = true;
+        const comm::Control control = comm::parse_control(*message);
+        Worker& worker = workers_[static_cast<std::size_t>(control.source)];
+        worker.last_heard = Clock::now();
+        worker.spoke_again = worker.lost;
+        if (control.kind == comm::ControlKind::stopped) {
+            worker.left = true;
+        }
+        if (control.kind == comm::ControlKind::result) {
+            TaskResult result = task_result_from_json(control.text);
+            result.rank = control.source;
+            if (worker.task == result.id) {
+                worker.task.reset();
+            }
+            on_result(std::move(result));
+        }
+    }
+    return heard;
+}
+
+void Coordinator::accept(StageState& stage, TaskResult result, std::size_t n_reused) {
+    const auto position = stage.find_open(result.id);
+    if (!position) {
+        log_detail("result_ignored task=" + result.id + " rank=" + std::to_string(result.rank));
+        return;
+    }
+    if (result.ok) {
+        const TaskResult& kept = stage.finish(*position, std::move(result));
+        report(stage, stage.task(*position), kept, n_reused);
+    } else if (!workers_[static_cast<std::size_t>(result.rank)].lost) {
+        // A rank that was lost has had its failure counted when it fell silent.
+        handle_failure(stage, *position, result);
+    }
+}
+
+void Coordinator::report(const StageState& stage, const Task& task, const TaskResult& result,
+                         std::size_t n_reused) const {
+    if (options_.on_result) {
+        options_.on_result(task, result);
+    }
+    if (!options_.on_progress) {
+        return;
+    }
+    StageProgress progress;
+    progress.stage = task.stage;
+    progress.done = stage.n_done() + n_reused;
+    progress.total = stage.n_tasks() + n_reused;
+    progress.reused = n_reused;
+    progress.elapsed_seconds = stage.elapsed_seconds();
+    progress.eta_seconds = estimate_remaining_seconds(stage);
+    progress.last = &result;
+    options_.on_progress(progress);
+}
+
+void Coordinator::handle_failure(StageState& stage, std::size_t position,
+                                 const TaskResult& result) const {
+    const bool retried = stage.retry_or_fail(
+        position, result.rank, {static_cast<ExitCode>(result.exit_code), result.text});
+    log_warning("task_failed task=" + result.id + " rank=" + std::to_string(result.rank) +
+                " exit_code=" + std::to_string(result.exit_code) +
+                " again=" + (retried ? "yes" : "no") + " reason=\"" + result.text + "\"");
+}
+
+void Coordinator::forgive_own_pause() {
+    // If this process itself stood still (suspended, an overloaded node), the silence was its own.
+    const auto now = Clock::now();
+    const auto pause = now - std::exchange(last_listen_, now);
+    if (seconds_between(now - pause, now) < std::min(1.0, options_.worker_timeout_seconds / 4)) {
+        return;
+    }
+    for (Worker& worker : workers_) {
+        worker.last_heard += pause;
+    }
+}
+
+void Coordinator::find_lost_ranks(StageState& stage) {
+    const auto now = Clock::now();
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
+        if (!worker.lost &&
+            seconds_between(worker.last_heard, now) > options_.worker_timeout_seconds) {
+            declare_lost(stage, rank);
+        }
+        if (worker.lost && stage.queue().has_pinned(rank)) {
+            stage.fail({ExitCode::stopped, "rank " + std::to_string(rank) +
+                                               " was lost, and tasks of this stage are pinned to "
+                                               "it; run again to continue"});
+        }
+    }
+    if (n_alive() == 0) {
+        stage.fail({ExitCode::stopped, "no rank is left to work; run again to continue"});
+    }
+}
+
+void Coordinator::declare_lost(StageState& stage, int rank) {
+    Worker& worker = workers_[static_cast<std::size_t>(rank)];
+    worker.lost = true;
+    const std::string task = std::exchange(worker.task, std::nullopt).value_or("");
+    log_warning("rank_lost rank=" + std::to_string(rank) +
+                " task=" + (task.empty() ? "none" : task) +
+                " silent_seconds=" + std::to_string(options_.worker_timeout_seconds));
+    const auto position = stage.find_open(task);
+    if (!position) {
+        return;
+    }
+    if (stage.task(*position).rank >= 0) {
+        stage.fail({ExitCode::stopped, "rank " + std::to_string(rank) + " was lost with task " +
+                                           task +
+                                           ", which is pinned to it; run again to continue"});
+        return;
+    }
+    // Counted as a failure: a task that kills its rank (out of memory) must not kill them all.
+    stage.retry_or_fail(*position, rank,
+                        {ExitCode::internal, "the rank was lost (out of memory?)"});
+}
+
+void Coordinator::hand_out(StageState& stage) {
+    const bool is_alone = n_alive() == 1;
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+        Worker& worker = workers_[static_cast<std::size_t>(rank)];
+        if (worker.lost || worker.left || worker.task) {
+            continue;
+        }
+        const auto position = stage.queue().take(rank, is_alone);
+        if (!position) {
+            continue;
+        }
+        const Task& task = stage.task(*position);
+        worker.task = task.id;
+        worker.is_pinned = task.rank >= 0;
+        worker.task_start = Clock::now();
+        comm::send_control(communicator_, rank, comm::ControlKind::task, to_json(task));
+    }
+}
+
+bool Coordinator::is_running(bool pinned_only) const {
+    return std::ranges::any_of(workers_, [&](const Worker& worker) {
+        return worker.task && !worker.lost && (worker.is_pinned || !pinned_only);
+    });
+}
+
+double Coordinator::estimate_remaining_seconds(const StageState& stage) const {
+    double seconds = stage.estimated_open_seconds();
+    for (const Worker& worker : workers_) {
+        const auto position = worker.task ? stage.find_open(*worker.task) : std::nullopt;
+        if (!position) {
+            continue;
+        }
+        seconds -= std::min(seconds_between(worker.task_start, Clock::now()),
+                            stage.estimated_seconds(*position));
+    }
+    return std::max({0.0, seconds / std::max(1, n_alive()), stage.estimated_pinned_seconds()});
+}
+
+int Coordinator::n_alive() const {
+    return static_cast<int>(
+        std::ranges::count_if(workers_, [](const Worker& w) { return !w.lost && !w.left; }));
+}
+
+std::vector<int> Coordinator::ranks_where(bool (*condition)(const Worker&)) const {
+    std::vector<int> ranks;
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+        if (condition(workers_[static_cast<std::size_t>(rank)])) {
+            ranks.push_back(rank);
+        }
+    }
+    return ranks;
+}
+
+std::vector<int> Coordinator::lost_ranks() const {
+    return ranks_where([](const Worker& worker) { return worker.lost; });
+}
+
+std::vector<int> Coordinator::busy_ranks() const {
+    return ranks_where([](const Worker& worker) { return worker.task && !worker.lost; });
+}
+
+bool Coordinator::shut_down() {
+    listen([](const TaskResult&) {});  // a rank that was taken for lost may have spoken again
+    const bool all_leave =
+        busy_ranks().empty() && ranks_where([](const Worker& w) { return w.is_gone(); }).empty();
+    const std::string_view text = all_leave ? "" : comm::stop_with_lost_ranks;
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
+        if (worker.is_gone() || worker.left) {
+            continue;
+        }
+        comm::send_control(communicator_, rank, comm::ControlKind::stop, text);
+    }
+    const auto start = Clock::now();
+    const auto is_awaited = [](const Worker& worker) {
+        return !worker.is_gone() && !worker.left && !worker.task;
+    };
+    comm::Backoff backoff;
+    while (std::ranges::any_of(workers_, is_awaited) &&
+           seconds_between(start, Clock::now()) < options_.farewell_seconds) {
+        listen([](const TaskResult&) {});
+        backoff.sleep();
+    }
+    return std::ranges::all_of(workers_, [](const Worker& worker) { return worker.left; });
+}
+
+}  // namespace lathe

@@ -1,0 +1,126 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "lib/comm/communicator.hpp"
+#include "lib/job/task.hpp"
+
+namespace lathe {
+
+class StageState;
+
+/// How far a stage is, told after each finished task.
+struct StageProgress {
+    std::string stage;
+    std::size_t done = 0;    ///< of `total`, those reused from an earlier run included
+    std::size_t total = 0;   ///< all tasks of the stage, those reused included
+    std::size_t reused = 0;  ///< were finished before this run
+    double elapsed_seconds = 0.0;
+    /// From the costs of done and open tasks, the time the done ones took, and the ranks alive.
+    double eta_seconds = 0.0;
+    const TaskResult* last = nullptr;  ///< the task just finished
+};
+
+/// Hands out the tasks of one stage after another, from rank 0, to the workers (workers/worker.hpp)
+/// on all ranks, rank 0 included. It uses messages only, nothing collective, so a rank that is lost
+/// costs its task and nothing else. Not thread-safe: one thread uses it.
+class Coordinator {
+public:
+    struct Options {
+        /// A rank that sends nothing for so long, no sign of life either, is lost: it gets no task
+        /// again, and its own goes to another rank. Should its result come after all, it counts,
+        /// if it is the first.
+        double worker_timeout_seconds = 600.0;
+        /// After a stop request, how long tasks that are running may take to finish.
+        double grace_seconds = 60.0;
+        /// How long shut_down() waits for the workers to leave.
+        double farewell_seconds = 30.0;
+        /// Asked at least every 50 ms; must be quick. Null: never.
+        std::function<bool()> stop_requested;
+        std::function<void(const StageProgress&)> on_progress;
+        /// Each finished task, as soon as it is known (for the journal), before on_progress.
+        /// Failed attempts are not told; they are logged.
+        std::function<void(const Task&, const TaskResult&)> on_result;
+    };
+
+    /// Works on rank 0 only; `communicator` must outlive it.
+    Coordinator(comm::Communicator& communicator, Options options);
+    Coordinator(const Coordinator&) = delete;
+    Coordinator& operator=(const Coordinator&) = delete;
+
+    /// Runs all tasks of one stage and returns their results, in the order of the tasks.
+    ///
+    /// A task that fails with ExitCode::internal, or whose rank is lost, is tried once more, on
+    /// another rank if there is one. Other codes mean that trying again would not help. A pinned
+    /// task (Task::rank) is neither moved nor tried again: it may depend on what its rank holds.
+    /// When a task has failed for good, nothing more is handed out, running tasks are waited for
+    /// (pinned ones up to the grace limit: they may wait for a peer that failed), then the error is
+    /// thrown.
+    ///
+    /// `n_reused` more tasks of the stage were finished by an earlier run; for the progress only.
+    ///
+    /// @throws Error of the failed task's code, naming the task, the rank and the task's own text
+    /// @throws StoppedError  after stop_requested(), saying how many tasks are done; if a rank is
+    ///   lost that tasks are pinned to; if no rank is left
+    /// @throws InternalError  if two tasks have the same id, or one is pinned to no existing rank
+    std::vector<TaskResult> run(std::span<const Task> tasks, std::size_t n_reused = 0);
+
+    /// Replaces Options::on_result, between two stages.
+    void set_on_result(std::function<void(const Task&, const TaskResult&)> on_result) {
+        options_.on_result = std::move(on_result);
+    }
+
+    /// Tells the living workers to leave, and whether all ranks do (see serve()), and waits a
+    /// moment until they say that they leave; those that still run a task are not waited for.
+    /// Returns whether every rank has left: only then may MPI be finalized. Else, if ranks are
+    /// lost but none is busy, Session::abandon() and _exit end the job; a busy rank does not hear
+    /// anything, so then Session::abort() has to.
+    bool shut_down();
+
+    /// Ranks that live, for all that is known, and have not finished their task.
+    [[nodiscard]] std::vector<int> busy_ranks() const;
+    /// Ranks that were lost so far, in order.
+    [[nodiscard]] std::vector<int> lost_ranks() const;
+
+private:
+    using Clock = std::chrono::steady_clock;
+    struct Worker {
+        bool lost = false;
+        bool spoke_again = false;  ///< after it was declared lost, so it does live
+        bool left = false;         ///< was told to stop, and did
+        [[nodiscard]] bool is_gone() const { return lost && !spoke_again; }
+        std::optional<std::string> task;  ///< id of what it does
+        bool is_pinned = false;           ///< that task
+        Clock::time_point task_start;
+        Clock::time_point last_heard;
+    };
+
+    void work(StageState& stage, std::size_t n_reused);
+    bool listen(const std::function<void(TaskResult)>& on_result);
+    void accept(StageState& stage, TaskResult result, std::size_t n_reused);
+    void report(const StageState& stage, const Task& task, const TaskResult& result,
+                std::size_t n_reused) const;
+    void handle_failure(StageState& stage, std::size_t position, const TaskResult& result) const;
+    void forgive_own_pause();
+    void find_lost_ranks(StageState& stage);
+    void declare_lost(StageState& stage, int rank);
+    void hand_out(StageState& stage);
+    [[nodiscard]] bool is_running(bool pinned_only) const;
+    [[nodiscard]] double estimate_remaining_seconds(const StageState& stage) const;
+    [[nodiscard]] int n_alive() const;
+    [[nodiscard]] std::vector<int> ranks_where(bool (*condition)(const Worker&)) const;
+
+    comm::Communicator& communicator_;
+    Options options_;
+    std::vector<Worker> workers_;  // for each rank
+    Clock::time_point last_listen_;
+};
+
+}  // namespace lathe

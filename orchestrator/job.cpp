@@ -1,0 +1,66 @@
+#include "orchestrator/job.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "lib/core/file.hpp"
+
+namespace lathe {
+
+JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator) {
+    auto context = JobContext::open(job, world);
+    require_feasible(preflight(*context), job.budget);
+    JobRun run(std::move(context), coordinator);
+    calibrate(run);
+    compress(run);
+    const SearchResult found = search(run, job.budget);
+    JobReport report;
+    report.run = run.run().root();
+    report.checkpoint = run.run().checkpoint();
+    report.parameters = run.spec().parameters();
+    report.source_bytes = run.source().weights.tensor_bytes();
+    report.plan = found.best;
+    report.checkpoint_hash = assemble(run, found, job.budget, report.checkpoint);
+    verify(run, report.checkpoint);
+    report.checkpoint_bytes = directory_bytes(report.checkpoint);
+    report.evaluation = evaluate(run, report.checkpoint);
+    export_checkpoint(run, report.checkpoint);
+    report.stages = run.stages();
+    write_file(run.run().report(), to_json(report) + "\n");
+    return report;
+}
+
+std::string to_json(const JobReport& report) {
+    using nlohmann::json;
+    json evaluation = json::array();
+    for (const TextEvaluation& text : report.evaluation) {
+        evaluation.push_back({{"file", text.file},
+                              {"tokens", text.tokens},
+                              {"source_perplexity", text.source_perplexity},
+                              {"perplexity", text.perplexity},
+                              {"kl", text.kl},
+                              {"top1_agreement", text.top1_agreement}});
+    }
+    json stages = json::array();
+    for (const StageReport& stage : report.stages) {
+        stages.push_back({{"name", stage.name},
+                          {"seconds", stage.seconds},
+                          {"tasks", stage.tasks},
+                          {"tasks_reused", stage.tasks_reused}});
+    }
+    return json{{"status", "done"},
+                {"run", report.run.string()},
+                {"checkpoint", report.checkpoint.string()},
+                {"parameters", report.parameters},
+                {"source_bytes", report.source_bytes},
+                {"checkpoint_bytes", report.checkpoint_bytes},
+                {"ratio", report.ratio()},
+                {"bits_per_weight", report.bits_per_weight()},
+                {"plan_origin", report.plan.plan.origin},
+                {"selection_kl", report.plan.kl},
+                {"evaluation", evaluation},
+                {"stages", stages},
+                {"checkpoint_hash", report.checkpoint_hash}}
+        .dump();
+}
+
+}  // namespace lathe

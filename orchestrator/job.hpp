@@ -1,0 +1,38 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "orchestrator/preflight.hpp"
+#include "orchestrator/stages.hpp"
+
+namespace lathe {
+
+/// What a finished job gave.
+struct JobReport {
+    std::filesystem::path run;
+    std::filesystem::path checkpoint;
+    std::uint64_t parameters = 0;
+    std::uint64_t source_bytes = 0;
+    std::uint64_t checkpoint_bytes = 0;
+    std::string checkpoint_hash;
+    EvaluatedPlan plan;
+    std::vector<TextEvaluation> evaluation;
+    std::vector<StageReport> stages;
+
+    [[nodiscard]] double ratio() const {
+        return static_cast<double>(source_bytes) / static_cast<double>(checkpoint_bytes);
+    }
+    [[nodiscard]] double bits_per_weight() const {
+        return 8.0 * static_cast<double>(checkpoint_bytes) / static_cast<double>(parameters);
+    }
+};
+
+/// Runs a job from the beginning or from where its run directory stands, to the end.
+/// @throws any Error of a stage; what was finished stays in the run directory
+JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator);
+
+/// One JSON object with the keys of `lathe run --json`.
+[[nodiscard]] std::string to_json(const JobReport& report);
+
+}  // namespace lathe

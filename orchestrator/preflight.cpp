@@ -1,0 +1,167 @@
+#include "orchestrator/preflight.hpp"
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "lib/core/errors.hpp"
+#include "orchestrator/container_size.hpp"
+#include "workers/compression.hpp"
+
+namespace lathe {
+
+namespace {
+
+/// FLOP/s of one linear layer of middling size on this rank.
+double measure_speed(const kernels::Backend& backend) {
+    constexpr std::size_t n = 512;
+    const auto x = backend.allocate<float>(n * n);
+    const auto w = backend.allocate<float>(n * n);
+    const auto y = backend.allocate<float>(n * n);
+    double best = std::numeric_limits<double>::infinity();
+    for (int repeat = 0; repeat < 3; ++repeat) {
+        const auto start = std::chrono::steady_clock::now();
+        backend.linear(x.matrix(n, n), w.matrix(n, n), {}, y.matrix(n, n));
+        best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
+                                  .count());
+    }
+    return 2.0 * n * n * n / best;
+}
+
+/// The distinct linear inputs of the model: their widths.
+std::vector<std::pair<Signal, std::size_t>> block_signals(const ModelSpec& spec) {
+    std::vector<std::pair<Signal, std::size_t>> signals;
+    for (const UnitSpec& unit : spec.units) {
+        if (unit.block != std::optional<std::size_t>(0)) { continue; }
+        const std::size_t width = spec.tensors[unit.tensors.front()].shape.back();
+        const bool seen = std::ranges::any_of(
+            signals, [&](const auto& signal) { return signal.first == unit.input; });
+        if (!seen) { signals.emplace_back(unit.input, width); }
+    }
+    return signals;
+}
+
+double block_weights(const ModelSpec& spec) {
+    double n = 0.0;
+    for (const TensorSpec& tensor : spec.tensors) {
+        if (tensor.block == std::optional<std::size_t>(0)) {
+            n += static_cast<double>(element_count(tensor.shape));
+        }
+    }
+    return n;
+}
+
+double gram_elements(const ModelSpec& spec) {
+    double n = 0.0;
+    for (const auto& [signal, width] : block_signals(spec)) {
+        n += static_cast<double>(width) * static_cast<double>(width);
+    }
+    return n;
+}
+
+/// FLOP of one token through the blocks and, if wanted, the head.
+double forward_flops(const ModelSpec& spec, double length, bool with_head) {
+    const double attention =
+        2.0 * length * static_cast<double>(spec.n_heads * spec.head_dim);  // causal: half of 4
+    const double blocks =
+        static_cast<double>(spec.n_blocks) * (2.0 * block_weights(spec) + attention);
+    const double head =
+        2.0 * static_cast<double>(spec.hidden_size) * static_cast<double>(spec.vocab_size);
+    return blocks + (with_head ? head : 0.0);
+}
+
+void add_stages(const JobContext& context, Preflight& result) {
+    const ModelSpec& spec = context.spec();
+    const CalibrationConfig& calibration = context.job.calibration;
+    const auto length =
+        static_cast<double>(std::min(calibration.max_seq_length, spec.max_positions));
+    const double tokens = length * static_cast<double>(calibration.num_calibration_samples);
+    const double evaluated =
+        length * static_cast<double>(context.job.search.num_evaluation_samples);
+    double solve = 0.0;
+    for (const UnitSpec& unit : spec.units) {
+        for (std::size_t t : unit.tensors) {
+            const auto [rows, cols] = matrix_extents(spec.tensors[t].shape);
+            const auto d = static_cast<double>(cols);
+            solve += d * d * d + 4.0 * d * d * static_cast<double>(rows) *
+                                     static_cast<double>(context.settings.size());
+        }
+    }
+    const double grams = tokens * (static_cast<double>(spec.n_blocks) * gram_elements(spec) +
+                                   static_cast<double>(spec.hidden_size * spec.hidden_size));
+    const double plans = 1.0 + static_cast<double>(context.settings.size());
+    const double evaluation = evaluated * plans * forward_flops(spec, length, true);
+    const double speed =
+        measure_speed(context.backend()) * static_cast<double>(context.world->size());
+    const auto add = [&](const char* name, std::size_t tasks, double flops) {
+        result.stages.push_back({name, tasks, flops, flops / speed});
+    };
+    add("calibrate", spec.n_blocks + 1, tokens * forward_flops(spec, length, false) + grams);
+    add("compress", spec.units.size(), solve);
+    add("search", static_cast<std::size_t>(plans), evaluation);
+    add("assemble", spec.n_blocks + 1, static_cast<double>(result.parameters));
+}
+
+}  // namespace
+
+Preflight preflight(const JobContext& context) {
+    const ModelSpec& spec = context.spec();
+    Preflight result;
+    result.parameters = spec.parameters();
+    result.source_bytes = context.source->weights.tensor_bytes();
+    result.budget_bytes = context.job.budget.limit_bytes(result.source_bytes, result.parameters);
+    result.minimum_bytes = ContainerSize::of(*context.source).fixed_bytes;
+    std::uint64_t candidate_bytes = 0;
+    std::uint64_t largest_unit = 0;
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        const std::vector<Setting> usable = usable_settings(context, u);
+        std::uint64_t smallest = std::numeric_limits<std::uint64_t>::max();
+        for (const Setting& setting : usable) {
+            const std::uint64_t bytes = predicted_bytes(*context.source, u, setting);
+            smallest =
+                std::min(smallest, bytes + ContainerSize::unit_bytes(spec.units[u], setting));
+            if (setting != source_setting()) { candidate_bytes += bytes; }
+        }
+        result.minimum_bytes += smallest;
+        std::uint64_t elements = 0;
+        for (std::size_t t : spec.units[u].tensors) {
+            elements += element_count(spec.tensors[t].shape);
+            if (usable.size() == 1) { result.kept.push_back(spec.tensors[t].name); }
+        }
+        largest_unit = std::max(largest_unit, elements);
+    }
+    const auto grams = static_cast<std::uint64_t>(gram_elements(spec));
+    const std::uint64_t stream = 4 * context.job.calibration.num_calibration_samples *
+                                 std::min(context.job.calibration.max_seq_length, spec.max_positions) *
+                                 spec.hidden_size;
+    // Calibration: a block in fp32, its Gram matrices in fp64, the residual stream of all samples.
+    // Compression: a unit in fp32, weights, errors and values, and its candidates.
+    const std::uint64_t calibrating =
+        4 * static_cast<std::uint64_t>(block_weights(spec)) + 8 * grams + 2 * stream;
+    const std::uint64_t compressing = 16 * largest_unit + 20 * grams;
+    result.peak_memory_bytes_per_rank = std::max(calibrating, compressing);
+    result.run_directory_bytes = candidate_bytes + 4 * spec.n_blocks * grams +
+                                 std::min(result.budget_bytes, result.source_bytes) + 2 * stream +
+                                 (context.job.exports.empty() ? 0 : result.source_bytes);
+    add_stages(context, result);
+    return result;
+}
+
+void require_feasible(const Preflight& preflight, const Budget& budget) {
+    if (preflight.feasible()) { return; }
+    std::array<char, 160> text{};
+    const auto minimum = static_cast<double>(preflight.minimum_bytes);
+    std::snprintf(text.data(), text.size(), "%llu bytes (%.3fx, %.3f bits per weight)",
+                  static_cast<unsigned long long>(preflight.minimum_bytes),
+                  // Rounded so that what is printed is itself feasible.
+                  std::floor(1000.0 * static_cast<double>(preflight.source_bytes) / minimum) / 1000.0,
+                  std::ceil(8000.0 * minimum / static_cast<double>(preflight.parameters)) / 1000.0);
+    throw InfeasibleError("the budget of " + to_string(budget) + " (" +
+                          std::to_string(preflight.budget_bytes) +
+                          " bytes) cannot be met: the smallest feasible one is " + text.data());
+}
+
+}  // namespace lathe

@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "workers/job_context.hpp"
+
+namespace lathe {
+
+/// What a job will take, found out from headers and settings alone.
+struct Preflight {
+    struct Stage {
+        std::string name;
+        std::size_t tasks = 0;
+        double flops = 0.0;
+        double seconds = 0.0;  ///< on these ranks, from a short measurement of this processor
+    };
+    std::uint64_t parameters = 0;
+    std::uint64_t source_bytes = 0;
+    std::uint64_t budget_bytes = 0;
+    std::uint64_t minimum_bytes = 0;  ///< the smallest output the candidates allow
+    std::uint64_t peak_memory_bytes_per_rank = 0;
+    std::uint64_t run_directory_bytes = 0;
+    std::vector<Stage> stages;
+    std::vector<std::string> kept;  ///< tensors that stay as they are, on purpose
+    [[nodiscard]] bool feasible() const { return minimum_bytes <= budget_bytes; }
+};
+
+[[nodiscard]] Preflight preflight(const JobContext& context);
+
+/// @throws InfeasibleError  if the budget is below the minimum, naming it in the budget's own form
+void require_feasible(const Preflight& preflight, const Budget& budget);
+
+}  // namespace lathe

@@ -1,0 +1,103 @@
+#include "orchestrator/progress.hpp"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
+#include "lib/core/log.hpp"
+
+namespace lathe {
+
+Progress::Style Progress::default_style() {
+    return ::isatty(STDERR_FILENO) != 0 ? Style::bar : Style::lines;
+}
+
+void Progress::update(const StageProgress& progress) {
+    const bool new_stage = progress.stage != stage_;
+    if (new_stage) { finish_line(); }
+    stage_ = progress.stage;
+    done_ = progress.done;
+    total_ = progress.total;
+    eta_seconds_ = progress.eta_seconds;
+    print(progress);
+    const auto now = std::chrono::steady_clock::now();
+    if (new_stage || now - last_written_ > std::chrono::seconds(1)) {
+        last_written_ = now;
+        write_status("running");
+    }
+}
+
+void Progress::print(const StageProgress& progress) {
+    if (style_ == Style::silent) { return; }
+    const std::string eta =
+        progress.done < progress.total ? ", " + duration_text(progress.eta_seconds) + " left" : "";
+    if (style_ == Style::lines) {
+        const std::string last =
+            progress.last == nullptr
+                ? ""
+                : fmt::format(" {} took {} on rank {}", progress.last->id,
+                              duration_text(progress.last->seconds), progress.last->rank);
+        fmt::print(stderr, "{} {}/{}{}{}\n", progress.stage, progress.done, progress.total, last,
+                   eta);
+        return;
+    }
+    constexpr std::size_t width = 30;
+    const std::size_t filled = progress.total == 0 ? width : width * progress.done / progress.total;
+    fmt::print(stderr, "\r{:<10} [{:<{}}] {}/{}{}\x1b[K", progress.stage,
+               std::string(filled, '#'), width, progress.done, progress.total, eta);
+    std::fflush(stderr);
+    line_open_ = true;
+}
+
+void Progress::finish_line() {
+    if (line_open_) { fmt::print(stderr, "\n"); }
+    line_open_ = false;
+}
+
+void Progress::finish(const std::string& status) {
+    finish_line();
+    eta_seconds_ = 0.0;
+    write_status(status);
+}
+
+void Progress::write_status(const std::string& status) {
+    if (status_file_.empty()) { return; }
+    try {
+        write_file(status_file_, nlohmann::json{{"stage", stage_},
+                                                {"tasks_done", done_},
+                                                {"tasks_total", total_},
+                                                {"eta_seconds", eta_seconds_},
+                                                {"ranks", n_ranks_},
+                                                {"status", status}}
+                                     .dump() +
+                                     "\n");
+    } catch (const Error& e) {
+        // Only a courtesy to readers: the job itself will meet the full disk where it matters.
+        log_warning(fmt::format("status_not_written reason=\"{}\"", e.what()));
+    }
+}
+
+std::string duration_text(double seconds) {
+    if (seconds < 60.0) { return fmt::format("{:.1f} s", seconds); }
+    const auto whole = static_cast<long long>(std::lround(seconds));
+    if (whole < 3600) { return fmt::format("{} min {:02} s", whole / 60, whole % 60); }
+    return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
+}
+
+std::string bytes_text(std::uint64_t bytes) {
+    constexpr const char* units[] = {"B", "kB", "MB", "GB", "TB"};
+    auto value = static_cast<double>(bytes);
+    std::size_t unit = 0;
+    while (value >= 1000.0 && unit < 4) {
+        value /= 1000.0;
+        ++unit;
+    }
+    return unit == 0 ? fmt::format("{} B", bytes) : fmt::format("{:.2f} {}", value, units[unit]);
+}
+
+}  // namespace lathe

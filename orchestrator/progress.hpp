@@ -1,0 +1,51 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+
+#include "orchestrator/coordinator.hpp"
+
+namespace lathe {
+
+/// Tells how a job goes on: on standard error a line for each finished task, or a live bar on a
+/// terminal; and in status.json of the run directory, for `lathe status`.
+class Progress {
+public:
+    enum class Style { silent, lines, bar };
+    /// Bar on a terminal, lines elsewhere.
+    static Style default_style();
+
+    Progress(Style style, int n_ranks) : style_(style), n_ranks_(n_ranks) {}
+    ~Progress() { finish_line(); }
+    Progress(const Progress&) = delete;
+    Progress& operator=(const Progress&) = delete;
+
+    /// From now on status.json is kept up to date, at most once a second.
+    void set_status_file(std::filesystem::path file) { status_file_ = std::move(file); }
+    void update(const StageProgress& progress);
+    /// The last word: "done", "stopped" or "failed".
+    void finish(const std::string& status);
+
+private:
+    void print(const StageProgress& progress);
+    void write_status(const std::string& status);
+    void finish_line();
+
+    Style style_;
+    int n_ranks_;
+    bool line_open_ = false;
+    std::filesystem::path status_file_;
+    std::chrono::steady_clock::time_point last_written_;
+    std::string stage_;
+    std::size_t done_ = 0;
+    std::size_t total_ = 0;
+    double eta_seconds_ = 0.0;
+};
+
+/// "3.2 s", "12 min 05 s", "3 h 07 min".
+[[nodiscard]] std::string duration_text(double seconds);
+/// "2.74 MB", "35.1 GB": powers of 1000.
+[[nodiscard]] std::string bytes_text(std::uint64_t bytes);
+
+}  // namespace lathe

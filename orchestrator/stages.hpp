@@ -1,0 +1,88 @@
+#pragma once
+
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/job/budget.hpp"
+#include "lib/job/candidate.hpp"
+#include "orchestrator/job_run.hpp"
+#include "workers/token_data.hpp"
+
+namespace lathe {
+
+/// The stages of a job, in this order. Each makes tasks, has them run on all ranks and leaves
+/// artifacts in the run directory; what is there already is not made again.
+
+/// Statistics of every linear input: RunDirectory::statistics().
+void calibrate(JobRun& run);
+
+/// Candidates of every unit: RunDirectory::candidates().
+void compress(JobRun& run);
+
+/// A plan and how it does on the evaluation samples.
+struct EvaluatedPlan {
+    Plan plan;
+    double kl = 0.0;          ///< mean KL(source || plan) per token, nats
+    double perplexity = 0.0;  ///< on the same samples
+};
+
+/// What the search found for one budget.
+struct SearchResult {
+    EvaluatedPlan best;
+    std::vector<Candidate> chosen;  ///< of the best plan, for each unit
+    std::uint64_t limit_bytes = 0;
+    std::vector<EvaluatedPlan> considered;  ///< the searched and all homogeneous plans that fit
+};
+
+/// Chooses a candidate for every unit: the exact knapsack on relative errors, and every homogeneous
+/// plan that fits; all are run on the evaluation samples, and the one with the least divergence
+/// from the source wins. Writes RunDirectory::plan(plan_name).
+/// @throws InfeasibleError  naming the smallest feasible budget
+SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name = "");
+
+/// A JSON array: for each unit its name, setting, bytes and errors. Part of plan.json and of the
+/// checkpoint's master.
+[[nodiscard]] std::string units_json(const ModelSpec& spec, const std::vector<Candidate>& chosen);
+
+/// Writes the compressed checkpoint of a plan. Returns its hash.
+std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget,
+                     const std::filesystem::path& directory);
+
+/// Reads the checkpoint back, bit for bit. @throws InternalError  if anything is not as written
+void verify(JobRun& run, const std::filesystem::path& directory);
+
+/// How a model does on a text.
+struct TextEvaluation {
+    std::string file;
+    std::uint64_t tokens = 0;  ///< predicted ones
+    double source_perplexity = 0.0;
+    double perplexity = 0.0;
+    double kl = 0.0;  ///< mean KL(source || compressed) per token, nats
+    double top1_agreement = 0.0;
+};
+
+/// Perplexity of source and checkpoint on the texts of `evaluate.perplexity`.
+std::vector<TextEvaluation> evaluate(JobRun& run, const std::filesystem::path& directory);
+
+/// Hugging Face directory, dequantised: RunDirectory::hf_export().
+void export_checkpoint(JobRun& run, const std::filesystem::path& directory);
+
+/// Bytes of all files below a directory.
+[[nodiscard]] std::uint64_t directory_bytes(const std::filesystem::path& directory);
+
+/// Windows are evaluated in chunks of about this many tokens: one task each. A constant, so that
+/// results do not depend on the number of ranks.
+inline constexpr std::size_t tokens_per_evaluation_task = 16384;
+
+/// The windows cut into chunks.
+[[nodiscard]] std::vector<TokenWindows> evaluation_chunks(const TokenWindows& windows);
+
+/// Every unit under `setting`, or under the candidate most like it: of its method, with the fewest
+/// differing values, then the fewest bytes more, then the least error. None if a unit has no
+/// candidate of that method.
+[[nodiscard]] std::optional<std::vector<Setting>> homogeneous_choice(
+    const std::vector<std::vector<Candidate>>& candidates, const Setting& setting);
+
+}  // namespace lathe

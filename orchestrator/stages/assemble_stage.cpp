@@ -1,0 +1,124 @@
+#include <algorithm>
+#include <map>
+#include <optional>
+
+#include "lib/checkpoint/artifact.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/core/hash.hpp"
+#include "orchestrator/stages.hpp"
+#include "orchestrator/version.hpp"
+#include "workers/compressed_checkpoint.hpp"
+#include "workers/hf_export.hpp"
+#include "workers/task_table.hpp"
+#include "workers/verification.hpp"
+
+namespace lathe {
+namespace fs = std::filesystem;
+
+namespace {
+
+std::vector<std::optional<std::size_t>> shards_of(const ModelSpec& spec) {
+    std::vector<std::optional<std::size_t>> shards{std::nullopt};
+    for (std::size_t b = 0; b < spec.n_blocks; ++b) { shards.emplace_back(b); }
+    return shards;
+}
+
+/// The type of most of the source's weights.
+DType main_dtype(const SourceModel& source) {
+    std::map<DType, std::size_t> counts;
+    for (std::size_t t = 0; t < source.spec.tensors.size(); ++t) {
+        counts[source.dtype(t)] += element_count(source.spec.tensors[t].shape);
+    }
+    return std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; })->first;
+}
+
+/// The master: what the checkpoint is and where its shards lie. Nothing in it depends on when,
+/// where or by how many ranks it was made.
+void write_master(const JobRun& run, const SearchResult& plan, const Budget& budget,
+                  const fs::path& directory, const std::string& hash,
+                  const std::string& fingerprint) {
+    const SourceModel& source = run.source();
+    ArtifactWriter master(directory / "checkpoint.h5");
+    master.group("/", {{"format_version", std::int64_t{1}},
+                       {"program_version", std::string(program_version)},
+                       {"family", source.spec.family},
+                       {"parameters", static_cast<std::int64_t>(source.spec.parameters())},
+                       {"source_bytes", static_cast<std::int64_t>(source.weights.tensor_bytes())},
+                       {"source_dtype", std::string(name(main_dtype(source)))},
+                       {"source_fingerprint", to_hex(source.weights.fingerprint())},
+                       {"budget", to_string(budget)},
+                       {"seed", static_cast<std::int64_t>(run.context().job.seed)},
+                       {"checkpoint_hash", hash},
+                       {"fingerprint", fingerprint}});
+    const std::string text = units_json(source.spec, plan.chosen);
+    master.dataset("/plan", DType::u8, {text.size()},
+                   reinterpret_cast<const std::byte*>(text.data()));
+    for (const auto& block : shards_of(source.spec)) {
+        const std::string file = shard_file(block);
+        master.external_link("/" + file.substr(0, file.size() - 3), file);
+    }
+    master.commit();
+}
+
+}  // namespace
+
+std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget,
+                     const fs::path& directory) {
+    make_directories(directory / "blocks");
+    const std::string plan_hash = to_hex(hash_text(units_json(run.spec(), plan.chosen)));
+    std::vector<StageTask> tasks;
+    std::vector<fs::path> shards;
+    for (const auto& block : shards_of(run.spec())) {
+        AssemblyTask assembly{block, plan.best.plan.choice, directory, ""};
+        StageTask task;
+        task.task.stage = stage::assemble;
+        task.task.id = "assemble/" + plan_hash + "/" + shard_file(block);
+        task.artifact = directory / shard_file(block);
+        task.fingerprint = run.fingerprint({task.task.id});
+        assembly.fingerprint = task.fingerprint;
+        task.task.arguments = to_json(assembly);
+        shards.push_back(task.artifact);
+        tasks.push_back(std::move(task));
+    }
+    run.run_stage("assemble", std::move(tasks));
+    std::string hash;
+    run.time_stage("assemble", [&] {
+        std::vector<ShardTensor> tensors;
+        for (const fs::path& shard : shards) {
+            const auto mine = list_shard(shard);
+            tensors.insert(tensors.end(), mine.begin(), mine.end());
+        }
+        hash = checkpoint_hash(std::move(tensors));
+        copy_side_files(run.source().directory, directory);
+        write_master(run, plan, budget, directory, hash, run.fingerprint({"master", plan_hash}));
+        write_index(directory);
+    });
+    const std::uint64_t bytes = directory_bytes(directory);
+    if (bytes > plan.limit_bytes) {
+        throw InternalError("the checkpoint has " + std::to_string(bytes) +
+                            " bytes, the budget is " + std::to_string(plan.limit_bytes) +
+                            ": the container was estimated too small");
+    }
+    return hash;
+}
+
+void verify(JobRun& run, const fs::path& directory) {
+    run.time_stage("verify", [&] {
+        const Verification found = verify_checkpoint(directory);
+        if (found.ok()) { return; }
+        std::string text = "the checkpoint in " + directory.string() + " does not read back:";
+        for (const std::string& name : found.corrupt) { text += " corrupt " + name; }
+        for (const std::string& name : found.missing) { text += " missing " + name; }
+        throw IoError(text);
+    });
+}
+
+std::uint64_t directory_bytes(const fs::path& directory) {
+    std::uint64_t bytes = 0;
+    for (const auto& entry : fs::recursive_directory_iterator(directory)) {
+        if (entry.is_regular_file()) { bytes += entry.file_size(); }
+    }
+    return bytes;
+}
+
+}  // namespace lathe

@@ -1,0 +1,238 @@
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <numeric>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/hash.hpp"
+#include "lib/core/log.hpp"
+#include "orchestrator/container_size.hpp"
+#include "orchestrator/search/knapsack.hpp"
+#include "orchestrator/stages.hpp"
+#include "workers/compression.hpp"
+#include "workers/evaluation.hpp"
+#include "workers/task_table.hpp"
+
+namespace lathe {
+
+namespace {
+
+using CandidateTable = std::vector<std::vector<Candidate>>;  // for each unit
+
+CandidateTable read_table(const JobRun& run) {
+    CandidateTable table;
+    for (std::size_t u = 0; u < run.spec().units.size(); ++u) {
+        table.push_back(read_candidates(run.run().candidates(run.spec().units[u].name), u));
+    }
+    return table;
+}
+
+/// Units and their options; bytes include the container's share.
+std::vector<std::vector<Option>> options_of(const JobRun& run, const CandidateTable& table) {
+    std::vector<std::vector<Option>> options;
+    for (const auto& candidates : table) {
+        std::vector<Option> unit;
+        for (const Candidate& c : candidates) {
+            unit.push_back({c.bytes + ContainerSize::unit_bytes(run.spec().units[c.unit], c.setting),
+                            c.relative_error});
+        }
+        options.push_back(std::move(unit));
+    }
+    return options;
+}
+
+std::vector<Setting> knapsack_choice(const JobRun& run, const CandidateTable& table,
+                                     std::uint64_t limit) {
+    const std::uint64_t fixed = ContainerSize::of(run.source()).fixed_bytes;
+    const auto options = options_of(run, table);
+    const auto chosen =
+        limit < fixed ? std::nullopt : solve_knapsack(options, limit - fixed);
+    if (!chosen) {
+        std::uint64_t smallest = fixed;
+        for (const auto& unit : options) {
+            smallest += std::ranges::min(unit, {}, &Option::bytes).bytes;
+        }
+        throw InfeasibleError("no plan fits " + std::to_string(limit) +
+                              " bytes; the smallest possible output of these candidates is " +
+                              std::to_string(smallest) + " bytes");
+    }
+    std::vector<Setting> choice;
+    for (std::size_t u = 0; u < table.size(); ++u) {
+        choice.push_back(table[u][(*chosen)[u]].setting);
+    }
+    return choice;
+}
+
+std::size_t differing_values(const Setting& a, const Setting& b) {
+    std::size_t n = 0;
+    for (const auto& [key, value] : a.values) {
+        const auto found = b.values.find(key);
+        n += found == b.values.end() || found->second != value;
+    }
+    return n;
+}
+
+/// The searched plan first, then every homogeneous one that fits, without repetition.
+std::vector<Plan> plans_to_consider(const JobRun& run, const CandidateTable& table,
+                                    std::uint64_t limit) {
+    std::vector<Plan> plans;
+    const auto add = [&](std::vector<Setting> choice, std::string origin) {
+        const std::uint64_t bytes = predicted_output_bytes(run.source(), choice);
+        const bool seen = std::ranges::any_of(
+            plans, [&](const Plan& plan) { return plan.choice == choice; });
+        if (bytes <= limit && !seen) { plans.push_back({std::move(choice), bytes, std::move(origin)}); }
+    };
+    add(knapsack_choice(run, table, limit), "search");
+    std::vector<Setting> settings;
+    for (const auto& unit : table) {
+        for (const Candidate& c : unit) {
+            if (std::ranges::find(settings, c.setting) == settings.end()) {
+                settings.push_back(c.setting);
+            }
+        }
+    }
+    for (const Setting& setting : settings) {
+        if (auto choice = homogeneous_choice(table, setting)) {
+            add(std::move(*choice), "homogeneous " + to_string(setting));
+        }
+    }
+    return plans;
+}
+
+std::string hash_of(const std::vector<Setting>& choice) {
+    Hasher hasher;
+    for (const Setting& setting : choice) { hasher.add_field(to_string(setting)); }
+    return to_hex(hasher.digest());
+}
+
+/// Runs all plans on the evaluation samples, tasks side by side on the ranks.
+std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) {
+    const std::vector<TokenWindows> chunks = evaluation_chunks(run.samples().evaluation);
+    std::vector<StageTask> tasks;
+    for (const Plan& plan : plans) {
+        for (std::size_t c = 0; c < chunks.size(); ++c) {
+            EvaluationTask evaluation;
+            evaluation.choice = plan.choice;
+            evaluation.against_source = true;
+            evaluation.chunk = c;
+            evaluation.windows = chunks[c];
+            StageTask task;
+            task.task.stage = stage::evaluate;
+            task.task.id = "search/" + run.fingerprint({hash_of(plan.choice)}) + "/" +
+                           std::to_string(c);
+            task.task.cost = static_cast<double>(chunks[c].ids.size());
+            task.task.arguments = to_json(evaluation);
+            tasks.push_back(std::move(task));
+        }
+    }
+    const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
+    const auto tokens = static_cast<double>(run.samples().evaluation.ids.size());
+    const auto predicted =
+        static_cast<double>(run.samples().evaluation.ids.size() - run.samples().evaluation.count());
+    std::vector<EvaluatedPlan> evaluated;
+    for (std::size_t p = 0; p < plans.size(); ++p) {
+        double kl = 0.0;
+        double nll = 0.0;
+        for (std::size_t c = 0; c < chunks.size(); ++c) {
+            const WindowLosses losses = window_losses_from_json(answers[p * chunks.size() + c]);
+            for (double value : losses.kl) { kl += value; }
+            for (double value : losses.nll) { nll += value; }
+        }
+        evaluated.push_back({std::move(plans[p]), kl / tokens, std::exp(nll / predicted)});
+    }
+    return evaluated;
+}
+
+nlohmann::json summary(const EvaluatedPlan& plan) {
+    return {{"origin", plan.plan.origin},
+            {"predicted_bytes", plan.plan.predicted_bytes},
+            {"kl", plan.kl},
+            {"perplexity", plan.perplexity}};
+}
+
+std::vector<Candidate> chosen_candidates(const CandidateTable& table,
+                                         const std::vector<Setting>& choice) {
+    std::vector<Candidate> chosen;
+    for (std::size_t u = 0; u < table.size(); ++u) {
+        chosen.push_back(*std::ranges::find(table[u], choice[u], &Candidate::setting));
+    }
+    return chosen;
+}
+
+void write_plan(const JobRun& run, const SearchResult& result, const Budget& budget,
+                const std::filesystem::path& file) {
+    nlohmann::json json = summary(result.best);
+    json["budget"] = to_string(budget);
+    json["budget_bytes"] = result.limit_bytes;
+    json["units"] = nlohmann::json::parse(units_json(run.spec(), result.chosen));
+    json["considered"] = nlohmann::json::array();
+    for (const EvaluatedPlan& plan : result.considered) {
+        json["considered"].push_back(summary(plan));
+    }
+    write_file(file, json.dump(1) + "\n");
+}
+
+}  // namespace
+
+std::optional<std::vector<Setting>> homogeneous_choice(
+    const std::vector<std::vector<Candidate>>& candidates, const Setting& setting) {
+    std::vector<Setting> choice;
+    for (const auto& unit : candidates) {
+        const Candidate* best = nullptr;
+        std::size_t best_difference = 0;
+        for (const Candidate& c : unit) {
+            if (c.setting.method != setting.method && unit.size() > 1) { continue; }
+            const std::size_t difference = differing_values(setting, c.setting);
+            if (best == nullptr || difference < best_difference ||
+                (difference == best_difference &&
+                 std::pair(c.bytes, c.relative_error) <
+                     std::pair(best->bytes, best->relative_error))) {
+                best = &c;
+                best_difference = difference;
+            }
+        }
+        if (best == nullptr) { return std::nullopt; }
+        choice.push_back(best->setting);
+    }
+    return choice;
+}
+
+std::vector<TokenWindows> evaluation_chunks(const TokenWindows& windows) {
+    const std::size_t step = std::max<std::size_t>(1, tokens_per_evaluation_task / windows.length);
+    std::vector<TokenWindows> chunks;
+    for (std::size_t w = 0; w < windows.count(); w += step) {
+        const std::size_t n = std::min(step, windows.count() - w);
+        const auto from = windows.ids.begin() + static_cast<std::ptrdiff_t>(w * windows.length);
+        chunks.push_back({windows.length,
+                          {from, from + static_cast<std::ptrdiff_t>(n * windows.length)}});
+    }
+    return chunks;
+}
+
+SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name) {
+    const CandidateTable table = read_table(run);
+    SearchResult result;
+    result.limit_bytes =
+        budget.limit_bytes(run.source().weights.tensor_bytes(), run.spec().parameters());
+    result.considered = evaluate_plans(run, plans_to_consider(run, table, result.limit_bytes));
+    // Of equal divergence the earlier wins: the searched plan comes first.
+    result.best = *std::ranges::min_element(result.considered, {}, &EvaluatedPlan::kl);
+    result.chosen = chosen_candidates(table, result.best.plan.choice);
+    write_plan(run, result, budget, run.run().plan(plan_name));
+    return result;
+}
+
+std::string units_json(const ModelSpec& spec, const std::vector<Candidate>& chosen) {
+    nlohmann::json units = nlohmann::json::array();
+    for (const Candidate& candidate : chosen) {
+        units.push_back({{"name", spec.units[candidate.unit].name},
+                         {"setting", to_string(candidate.setting)},
+                         {"bytes", candidate.bytes},
+                         {"error", candidate.error},
+                         {"relative_error", candidate.relative_error}});
+    }
+    return units.dump();
+}
+
+}  // namespace lathe

@@ -1,0 +1,96 @@
+#include "orchestrator/stop_request.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdint>
+#include <cstdlib>
+#include <limits>
+
+#include <unistd.h>
+
+namespace lathe {
+namespace {
+
+constexpr std::int64_t no_deadline = std::numeric_limits<std::int64_t>::max();
+
+// Only what a signal handler may touch: atomics without locks.
+std::atomic<int> received_signal{0};
+std::atomic<int> n_interrupts{0};
+std::atomic<std::int64_t> deadline_nanoseconds{no_deadline};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+extern "C" void handle_stop_signal(int number) {
+    if (number == SIGINT && n_interrupts.fetch_add(1) > 0) {
+        ::_exit(128 + SIGINT);
+    }
+    int none = 0;
+    received_signal.compare_exchange_strong(none, number);
+}
+
+std::int64_t now_nanoseconds() {
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(
+               std::chrono::steady_clock::now().time_since_epoch())
+        .count();
+}
+
+/// Seconds until the Slurm job ends; infinite if it does not say.
+double seconds_until_job_end() {
+    const char* text = std::getenv("SLURM_JOB_END_TIME");
+    if (text == nullptr) {
+        return HUGE_VAL;
+    }
+    char* end = nullptr;
+    const double epoch_seconds = std::strtod(text, &end);
+    if (end == text || *end != '\0' || epoch_seconds <= 0.0) {
+        return HUGE_VAL;
+    }
+    const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+    return epoch_seconds - now.count();
+}
+
+}  // namespace
+
+void StopRequest::install() {
+    struct sigaction action {};
+    action.sa_handler = handle_stop_signal;
+    action.sa_flags = SA_RESTART;  // a write in progress goes on
+    sigemptyset(&action.sa_mask);
+    for (const int number : {SIGUSR1, SIGTERM, SIGINT}) {
+        ::sigaction(number, &action, nullptr);
+    }
+    set_deadline(seconds_until_job_end() - margin_seconds);
+}
+
+void StopRequest::set_deadline(double seconds_from_now) {
+    constexpr double a_century = 3.2e9;  // seconds; more would overflow and means never
+    if (!(seconds_from_now < a_century)) {
+        return;
+    }
+    const auto nanoseconds = static_cast<std::int64_t>(std::max(0.0, seconds_from_now) * 1e9);
+    const std::int64_t wanted = now_nanoseconds() + nanoseconds;
+    std::int64_t current = deadline_nanoseconds.load();
+    while (wanted < current && !deadline_nanoseconds.compare_exchange_weak(current, wanted)) {
+    }
+}
+
+bool StopRequest::requested() noexcept {
+    return received_signal.load() != 0 || now_nanoseconds() >= deadline_nanoseconds.load();
+}
+
+std::string StopRequest::reason() {
+    switch (received_signal.load()) {
+        case SIGUSR1:
+            return "SIGUSR1";
+        case SIGTERM:
+            return "SIGTERM";
+        case SIGINT:
+            return "SIGINT";
+        default:
+            return requested() ? "the time limit is reached" : "";
+    }
+}
+
+}  // namespace lathe

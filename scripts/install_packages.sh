@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Installs the Debian or Ubuntu packages Lathe builds with, those that are missing.
+# usage: install_packages.sh
+set -euo pipefail
+
+packages=(
+  g++ cmake ninja-build ccache pkg-config
+  openmpi-bin libopenmpi-dev libhdf5-dev libopenblas-pthread-dev liblapacke-dev
+  libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
+  libpcre2-dev libutf8proc-dev libsentencepiece-dev libxxhash-dev
+  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-h5py
+)
+
+missing=()
+for package in "${packages[@]}"; do
+  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' || missing+=("$package")
+done
+if [ ${#missing[@]} -eq 0 ]; then exit 0; fi
+
+sudo=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null || { echo "install_packages.sh: needs root or sudo for: ${missing[*]}" >&2; exit 1; }
+  sudo=(sudo)
+fi
+echo "installing: ${missing[*]}"
+"${sudo[@]}" apt-get update -qq
+"${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}"

@@ -1,0 +1,61 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lib/config/job_config.hpp"
+#include "tests/config/job_samples.hpp"
+
+namespace lathe {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+
+std::vector<std::string> changes(const std::string& change) {
+    return incompatible_changes(read(full_job), read(full_job, {change}));
+}
+
+TEST(IncompatibleChanges, NoneWithoutAChange) {
+    EXPECT_THAT(changes("seed=18446744073709551615"), IsEmpty());
+    // Written in another way, or at another place of the file, it is the same job.
+    EXPECT_THAT(changes("budget=3.5bpw"), IsEmpty());
+    EXPECT_THAT(changes("search.evaluation=[held.txt]"), IsEmpty());
+    EXPECT_THAT(incompatible_changes(read(full_job), read("\n\n" + full_job)), IsEmpty());
+}
+
+TEST(IncompatibleChanges, SomeKeysMayChange) {
+    for (const char* change : {"runtime.backend=cpu", "runtime.threads=9", "runtime.max_walltime=1",
+                               "runtime.worker_timeout=1", "evaluate.perplexity=[]",
+                               "evaluate.max_seq_length=5", "export=[]"}) {
+        EXPECT_THAT(changes(change), IsEmpty()) << change;
+    }
+}
+
+TEST(IncompatibleChanges, NameKeyAndBothValues) {
+    const std::pair<const char*, const char*> cases[] = {
+        {"model=x", "model: x, was \"models/a b\""},
+        {"output=y", "output: y, was runs/x"},
+        {"seed=1", "seed: 1, was 18446744073709551615"},
+        {"calibration.data=z", "calibration.data: [z], was [a.txt, \"b, c.jsonl\"]"},
+        {"calibration.nsamples=3", "calibration.num_calibration_samples: 3, was 64"},
+        {"calibration.max_seq_length=3", "calibration.max_seq_length: 3, was 256"},
+        {"budget=4x", "budget: 4x, was 3.5bpw"},
+        {"candidates=[{method: dense}]",
+         "candidates: [{method: dense}], was [{method: nm, pattern: [\"2:4\", \"4:8\"], note: "
+         "\"a \\\"quote\\\" \\\\ and: more\"}, {method: integer, num_bits: 3}]"},
+        {"ignore=[]", "ignore: [], was [lm_head, \"re:.*[0-9]gate\"]"},
+        {"search.evaluation=[]", "search.evaluation: [], was [held.txt]"},
+        {"search.num_evaluation_samples=4", "search.num_evaluation_samples: 4, was 3"},
+    };
+    for (const auto& [change, message] : cases) {
+        EXPECT_THAT(changes(change), ElementsAre(message)) << change;
+    }
+}
+
+TEST(IncompatibleChanges, AllOfThemInTheOrderOfTheFile) {
+    EXPECT_THAT(incompatible_changes(read(required_keys),
+                                     read(required_keys, {"budget=3x", "seed=1", "export=[hf]"})),
+                ElementsAre("seed: 1, was 0", "budget: 3x, was 4x"));
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,139 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lib/config/job_config.hpp"
+#include "tests/config/job_samples.hpp"
+
+namespace lathe {
+namespace {
+
+/// All fields of a job but the places. The binding fails to compile when a field is added.
+void expect_same(const JobConfig& a, const JobConfig& b) {
+    const auto& [model, output, seed, calibration, budget, candidates, ignore, search, evaluate,
+                 exports, runtime] = a;
+    EXPECT_EQ(model, b.model);
+    EXPECT_EQ(output, b.output);
+    EXPECT_EQ(seed, b.seed);
+    EXPECT_EQ(calibration.data, b.calibration.data);
+    EXPECT_EQ(calibration.num_calibration_samples, b.calibration.num_calibration_samples);
+    EXPECT_EQ(calibration.max_seq_length, b.calibration.max_seq_length);
+    EXPECT_EQ(budget, b.budget);
+    ASSERT_EQ(candidates.size(), b.candidates.size());
+    for (std::size_t i = 0; i < candidates.size(); ++i) {
+        EXPECT_EQ(candidates[i].method, b.candidates[i].method);
+        ASSERT_EQ(candidates[i].keys.size(), b.candidates[i].keys.size());
+        for (std::size_t k = 0; k < candidates[i].keys.size(); ++k) {
+            EXPECT_EQ(candidates[i].keys[k].name, b.candidates[i].keys[k].name);
+            EXPECT_EQ(candidates[i].keys[k].values, b.candidates[i].keys[k].values);
+        }
+    }
+    EXPECT_EQ(ignore, b.ignore);
+    EXPECT_EQ(search.evaluation, b.search.evaluation);
+    EXPECT_EQ(search.num_evaluation_samples, b.search.num_evaluation_samples);
+    EXPECT_EQ(evaluate.perplexity, b.evaluate.perplexity);
+    EXPECT_EQ(evaluate.max_seq_length, b.evaluate.max_seq_length);
+    EXPECT_EQ(exports, b.exports);
+    EXPECT_EQ(runtime.backend, b.runtime.backend);
+    EXPECT_EQ(runtime.threads, b.runtime.threads);
+    EXPECT_EQ(runtime.max_walltime, b.runtime.max_walltime);
+    EXPECT_EQ(runtime.worker_timeout, b.runtime.worker_timeout);
+}
+
+TEST(ToYaml, EveryKeyInOrder) {
+    EXPECT_EQ(to_yaml(read(required_keys)), R"(model: m
+output: o
+seed: 0
+calibration:
+  data: []
+  num_calibration_samples: 128
+  max_seq_length: 2048
+budget: 4x
+candidates:
+  - {method: dense}
+  - {method: integer, num_bits: [2, 3, 4, 8], group_size: 64, solver: gptq}
+  - {method: integer, num_bits: [2, 3, 4, 8], group_size: 64, solver: rtn}
+ignore: []
+search:
+  evaluation: []
+  num_evaluation_samples: 16
+evaluate:
+  perplexity: []
+  max_seq_length: 2048
+export: []
+runtime:
+  backend: cpu
+  threads: 0
+  max_walltime: 0
+  worker_timeout: 600
+)");
+}
+
+TEST(ToYaml, ReadsBack) {
+    for (const std::string& yaml : {required_keys, full_job}) {
+        const JobConfig job = read(yaml);
+        expect_same(read(to_yaml(job)), job);
+        EXPECT_EQ(to_yaml(read(to_yaml(job))), to_yaml(job));
+    }
+}
+
+/// Texts that YAML would take for something else.
+TEST(ToYaml, AwkwardTextsReadBack) {
+    JobConfig job = read(full_job);
+    for (const std::string text : {"null",
+                                   "~",
+                                   "Null",
+                                   "...",
+                                   "..",
+                                   "-",
+                                   "- a",
+                                   "#x",
+                                   "a #b",
+                                   "a: b",
+                                   "[x]",
+                                   "{",
+                                   "a,b",
+                                   "'",
+                                   "\"",
+                                   "\\",
+                                   "\\n",
+                                   "line\nbreak\ttab\r",
+                                   "\x01\x7F",
+                                   "größe",
+                                   " padded ",
+                                   "true",
+                                   "4:8",
+                                   "*a",
+                                   "&a",
+                                   "!x",
+                                   "%d",
+                                   "@",
+                                   "`",
+                                   "?",
+                                   "re:(a|b)\\.weight$",
+                                   "1e3",
+                                   "0x1F",
+                                   "=",
+                                   "<<"}) {
+        SCOPED_TRACE(text);
+        job.model = text;
+        job.calibration.data = {text, text};
+        job.ignore = {text};
+        job.candidates[0].method = text;
+        job.candidates[0].keys[0].values = {text};
+        job.candidates[0].keys[1].values = {text, text};
+        expect_same(read(to_yaml(job)), job);
+    }
+}
+
+TEST(ToYaml, NumbersReadBack) {
+    JobConfig job = read(required_keys);
+    for (const double seconds : {0.1, 1.0 / 3.0, 1e9, 123456789.125, 1e-7}) {
+        job.runtime.max_walltime = seconds;
+        job.runtime.worker_timeout = seconds;
+        job.budget = {Budget::Kind::bits_per_weight, 1.0 + seconds / 1e8};
+        expect_same(read(to_yaml(job)), job);
+    }
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,254 @@
+"""Bad input: the right exit code, a message that names what is wrong and where, nothing half-written."""
+import json
+import os
+import shutil
+import struct
+import subprocess
+
+import lathe
+
+USAGE, BAD_DATA, MISSING, INFEASIBLE, IO_ERROR = 64, 65, 66, 69, 74
+
+
+def refused(arguments, code, *words):
+    done = lathe.run(arguments, code=code)
+    for word in words:
+        assert word in done.stderr, f"'{word}' is not in the message: {done.stderr}"
+    assert "core dumped" not in done.stderr and "terminate" not in done.stderr, done.stderr
+
+
+def with_model(change, code, *words, **changes):
+    """A job on a copy of the model that `change` has spoilt."""
+    with lathe.Scratch() as scratch:
+        model = lathe.copy_model(scratch / "model")
+        change(model)
+        refused(["run", *lathe.job(scratch / "run", model=model, **changes)], code, *words)
+        assert not (scratch / "run/checkpoint").exists(), "a checkpoint was begun"
+
+
+def with_header(change):
+    def spoil(model):
+        header, data = lathe.read_header(model / "model.safetensors")
+        data = change(header, data) or data
+        lathe.write_header(model / "model.safetensors", header, data)
+    return spoil
+
+
+NAME = "model.layers.1.mlp.up_proj.weight"
+
+
+def missing_directory():
+    with lathe.Scratch() as scratch:
+        refused(["run", *lathe.job(scratch / "run", model=scratch / "none")], MISSING, "none")
+
+
+def missing_weights():
+    with_model(lambda m: (m / "model.safetensors").unlink(), MISSING, "model.safetensors")
+
+
+def missing_shard():
+    def spoil(model):
+        (model / "model.safetensors").rename(model / "model-00001-of-00002.safetensors")
+        header, _ = lathe.read_header(model / "model-00001-of-00002.safetensors")
+        names = [n for n in header if n != "__metadata__"]
+        weight_map = {n: "model-00001-of-00002.safetensors" for n in names}
+        weight_map[NAME] = "model-00002-of-00002.safetensors"
+        (model / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    with_model(spoil, MISSING, "model-00002-of-00002.safetensors")
+
+
+def truncated_file():
+    def spoil(model):
+        file = model / "model.safetensors"
+        file.write_bytes(file.read_bytes()[:5_000_000])
+    with_model(spoil, BAD_DATA, "model.safetensors")
+
+
+def header_longer_than_the_file():
+    def spoil(model):
+        file = model / "model.safetensors"
+        file.write_bytes(struct.pack("<Q", 1 << 62) + file.read_bytes()[8:])
+    with_model(spoil, BAD_DATA, "model.safetensors", "header")
+
+
+def header_of_100_megabytes():
+    def spoil(model):
+        with open(model / "model.safetensors", "wb") as file:
+            file.write(struct.pack("<Q", 101_000_000))
+            file.truncate(120_000_000)
+    with_model(spoil, BAD_DATA, "model.safetensors", "header")
+
+
+def offsets_beyond_the_file():
+    def change(header, data):
+        header[NAME]["data_offsets"] = [len(data), len(data) + 360448]
+    with_model(with_header(change), BAD_DATA, NAME)
+
+
+def overlapping_tensors():
+    def change(header, data):
+        header[NAME]["data_offsets"] = header["model.layers.0.mlp.up_proj.weight"]["data_offsets"]
+    with_model(with_header(change), BAD_DATA, "up_proj")
+
+
+def dtype_that_does_not_fit_the_bytes():
+    with_model(with_header(lambda h, d: h[NAME].update(dtype="F32")), BAD_DATA, NAME)
+
+
+def shape_that_the_config_does_not_imply():
+    with_model(with_header(lambda h, d: h[NAME].update(shape=[256, 704])), BAD_DATA, NAME, "[704, 256]")
+
+
+def missing_tensor():
+    def change(header, data):
+        last = max((n for n in header if n != "__metadata__"), key=lambda n: header[n]["data_offsets"][1])
+        begin = header.pop(last)["data_offsets"][0]
+        return data[:begin]
+    with_model(with_header(change), BAD_DATA, "model.")
+
+
+def tensor_that_no_role_claims():
+    def change(header, data):
+        header["model.layers.0.extra.weight"] = {"dtype": "F16", "shape": [4],
+                                                 "data_offsets": [len(data), len(data) + 8]}
+        return data + bytes(8)
+    with_model(with_header(change), BAD_DATA, "model.layers.0.extra.weight")
+
+
+def unknown_architecture():
+    with_model(lambda m: lathe.edit_json(m / "config.json", lambda c: c.update(model_type="mamba9")),
+               BAD_DATA, "mamba9", "llama")
+
+
+def unknown_activation():
+    with_model(lambda m: lathe.edit_json(m / "config.json", lambda c: c.update(hidden_act="tanhshrink")),
+               BAD_DATA, "tanhshrink")
+
+
+def weights_that_are_not_finite():
+    def change(header, data):
+        begin = header[NAME]["data_offsets"][0]
+        return data[:begin] + struct.pack("<H", 0x7E00) + data[begin + 2:]  # NaN in float16
+    with_model(with_header(change), BAD_DATA, NAME)
+
+
+def activations_that_are_not_finite():
+    def change(header, data):  # the largest float16 in every weight of a norm: overflows downstream
+        for layer in range(6):
+            for norm in ("input_layernorm", "post_attention_layernorm"):
+                begin, end = header[f"model.layers.{layer}.{norm}.weight"]["data_offsets"]
+                data = data[:begin] + struct.pack("<H", 0x7BFF) * ((end - begin) // 2) + data[end:]
+            for proj in ("up_proj", "gate_proj", "down_proj"):
+                begin, end = header[f"model.layers.{layer}.mlp.{proj}.weight"]["data_offsets"]
+                data = data[:begin] + struct.pack("<H", 0x7BFF) * ((end - begin) // 2) + data[end:]
+        return data
+    with_model(with_header(change), BAD_DATA, "activations", "block_")
+
+
+def tokenizer_beyond_the_vocabulary():
+    def change(tokenizer):
+        tokenizer["added_tokens"].append({"id": 2100, "content": "<far>", "single_word": False, "lstrip": False,
+                                          "rstrip": False, "normalized": False, "special": True})
+    with_model(lambda m: lathe.edit_json(m / "tokenizer.json", change), BAD_DATA, "2100", "2048")
+
+
+def calibration_text_too_short():
+    with lathe.Scratch() as scratch:
+        (scratch / "short.txt").write_text("In the beginning God created the heaven and the earth.")
+        refused(["run", *lathe.job(scratch / "run", calibration__data=scratch / "short.txt")], BAD_DATA, "too short")
+
+
+def job_file_mistakes():
+    good = f"model: {lathe.MODEL}\noutput: OUT\nbudget: 4x\ncalibration: {{data: {lathe.TEXTS}/train.txt}}\n"
+    for text, words in (
+            (good + "budgte: 3x\n", ("budgte", "job.yaml:5:1", "budget")),
+            (good + "budget: 3x\n", ("budget", "job.yaml:5:1")),
+            (good.replace("budget: 4x", "budget: [1, 2]"), ("budget", "job.yaml:3")),
+            (good + "seed: many\n", ("seed", "job.yaml:5")),
+            (good + "candidates:\n  - {method: integer, num_bit: 4}\n", ("num_bit", "job.yaml:6")),
+            (good + "candidates:\n  - {method: magic}\n", ("magic", "integer")),
+            ("model: [unclosed\n", ("job.yaml",))):
+        with lathe.Scratch() as scratch:
+            (scratch / "job.yaml").write_text(text.replace("OUT", str(scratch / "run")))
+            refused(["run", scratch / "job.yaml"], USAGE, *words)
+            assert not (scratch / "run").exists(), "a run directory was begun"
+
+
+def infeasible_budget_names_the_smallest_feasible():
+    with lathe.Scratch() as scratch:
+        done = lathe.run(["run", *lathe.job(scratch / "run", budget="20x")], code=INFEASIBLE)
+        assert not (scratch / "run").exists(), "work was begun"
+        smallest = done.stderr.split("smallest feasible one is ")[1].split(" ")[0]
+        plan = lathe.run_json(["plan", *lathe.job(scratch / "run", budget=smallest)])
+        assert plan["feasible"], plan
+
+
+def two_runs_at_once():
+    with lathe.Scratch() as scratch:
+        first = lathe.start(["run", *lathe.job(scratch / "run", calibration__num_calibration_samples=512)])
+        try:
+            while not (scratch / "run/journal.jsonl").exists():
+                assert first.poll() is None, "the first run ended"
+            refused(["resume", scratch / "run"], USAGE, "another lathe process")
+        finally:
+            lathe.kill(first)
+
+
+def run_directory_of_another_job():
+    with lathe.Scratch() as scratch:
+        lathe.run(["run", *lathe.job(scratch / "run")])
+        refused(["run", *lathe.job(scratch / "run", budget="3x")], USAGE, "budget", "4x", "3x")
+
+
+def output_that_is_no_run_directory():
+    with lathe.Scratch() as scratch:
+        (scratch / "precious.txt").write_text("mine")
+        refused(["run", *lathe.job(scratch)], USAGE, "precious.txt")
+        assert (scratch / "precious.txt").read_text() == "mine"
+
+
+def model_changed_under_a_run():
+    with lathe.Scratch() as scratch:
+        model = lathe.copy_model(scratch / "model")
+        lathe.run(["run", *lathe.job(scratch / "run", model=model)])
+        file = model / "model.safetensors"
+        content = bytearray(file.read_bytes())
+        content[-100] ^= 1
+        file.write_bytes(content)
+        refused(["resume", scratch / "run"], BAD_DATA, "not those this run began with")
+
+
+def disk_full():
+    with lathe.Scratch() as scratch:
+        disk = scratch / "disk"
+        disk.mkdir()
+        if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", disk],
+                          capture_output=True).returncode != 0:
+            print("skipped: cannot mount a small file system")
+            return
+        try:
+            refused(["run", *lathe.job(disk / "run")], IO_ERROR, "cannot write")
+            # With room again the run goes on.
+            subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+            lathe.run(["resume", disk / "run"])
+        finally:
+            subprocess.run(["umount", disk])
+
+
+def directory_that_cannot_be_written():
+    with lathe.Scratch() as scratch:
+        (scratch / "file").write_text("")
+        refused(["run", *lathe.job(scratch / "file/run")], IO_ERROR, "file/run")
+
+
+def command_line_mistakes():
+    refused(["run", "--frobnicate"], USAGE, "frobnicate")
+    refused([], USAGE)
+    refused(["eval", lathe.MODEL], USAGE, "--text")
+    refused(["status", "/nonexistent-run"], MISSING, "nonexistent-run")
+    refused(["verify", lathe.MODEL], MISSING, "checkpoint.h5")
+
+
+lathe.main([f for name, f in list(globals().items())
+            if callable(f) and getattr(f, "__module__", "") == "__main__"
+            and name not in ("refused", "with_model", "with_header")])

@@ -1,0 +1,114 @@
+"""Runs the program in tests: on one process or under mpirun, with its exit code and JSON checked."""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MODEL = ROOT / "examples/kjv-llama"
+TEXTS = ROOT / "examples/kjv"
+BINARY = pathlib.Path(os.environ["LATHE_BINARY"])
+MPI_ENVIRONMENT = {
+    "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    "OMPI_MCA_rmaps_base_oversubscribe": "1", "OMPI_MCA_mpi_yield_when_idle": "1",
+    "OMPI_MCA_btl_tcp_if_include": "lo", "OMPI_MCA_oob_tcp_if_include": "lo",
+}
+
+
+def command(arguments, ranks=0):
+    """The command line; ranks = 0 starts the program without a launcher."""
+    launcher = ["mpirun", "-n", str(ranks), "--bind-to", "none"] if ranks else []
+    return [*launcher, str(BINARY), *map(str, arguments)]
+
+
+def run(arguments, ranks=0, code=0, timeout=300):
+    """Runs to the end, expects the exit code, returns the finished process."""
+    done = subprocess.run(command(arguments, ranks), capture_output=True, text=True, timeout=timeout,
+                          env=os.environ | MPI_ENVIRONMENT)
+    if done.returncode != code:
+        print(done.stdout, done.stderr, file=sys.stderr)
+        raise AssertionError(f"{' '.join(map(str, arguments))}: exit code {done.returncode}, expected {code}")
+    return done
+
+
+def run_json(arguments, ranks=0, timeout=300):
+    return json.loads(run([*arguments, "--json"], ranks, 0, timeout).stdout)
+
+
+def start(arguments, ranks=0):
+    """Starts in a process group of its own, output discarded."""
+    return subprocess.Popen(command(arguments, ranks), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                            env=os.environ | MPI_ENVIRONMENT, start_new_session=True)
+
+
+def kill(process):
+    """kill -9 for the whole group."""
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+    process.wait()
+
+
+def job(output, **changes):
+    """Arguments of a small job on the example model; `changes` are further --set values."""
+    keys = {"model": MODEL, "output": output, "budget": "4x",
+            "calibration.data": TEXTS / "train.txt", "calibration.num_calibration_samples": 24,
+            "calibration.max_seq_length": 128, "search.evaluation": TEXTS / "validation.txt",
+            "search.num_evaluation_samples": 4} | {k.replace("__", "."): v for k, v in changes.items()}
+    arguments = []
+    for key, value in keys.items():
+        arguments += ["--set", f"{key}={value}"]
+    return arguments
+
+
+class Scratch:
+    """A temporary folder, removed at the end."""
+
+    def __enter__(self):
+        self.path = pathlib.Path(tempfile.mkdtemp(prefix="lathe-e2e-"))
+        return self.path
+
+    def __exit__(self, *_):
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def copy_model(to):
+    shutil.copytree(MODEL, to)
+    return to
+
+
+def edit_json(file, change):
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+def read_header(file):
+    raw = file.read_bytes()
+    (length,) = struct.unpack("<Q", raw[:8])
+    return json.loads(raw[8:8 + length]), raw[8 + length:]
+
+
+def write_header(file, header, data):
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    file.write_bytes(struct.pack("<Q", len(text)) + text + data)
+
+
+def main(tests):
+    """Runs the functions, prints a line for each, exits with 1 if any failed."""
+    failed = 0
+    for test in tests:
+        try:
+            test()
+            print(f"ok {test.__name__}", flush=True)
+        except AssertionError as error:
+            failed += 1
+            print(f"FAILED {test.__name__}: {error}", flush=True)
+    sys.exit(failed > 0)

@@ -1,0 +1,61 @@
+"""Any number of ranks and threads, and any interruption, ends in the same checkpoint."""
+import random
+import time
+
+import lathe
+
+
+def hash_of(scratch, name, ranks, **changes):
+    result = lathe.run_json(["run", *lathe.job(scratch / name, **changes)], ranks)
+    assert result["checkpoint_bytes"] <= result["source_bytes"] / 4, "over budget"
+    return result["checkpoint_hash"], (scratch / name / "checkpoint/blocks/0003.h5").read_bytes()
+
+
+def ranks_and_threads_do_not_show():
+    with lathe.Scratch() as scratch:
+        expected = hash_of(scratch, "alone", 0, runtime__threads=1)
+        for ranks, threads in ((1, 3), (2, 1), (3, 2), (4, 1)):
+            got = hash_of(scratch, f"ranks{ranks}", ranks, runtime__threads=threads)
+            assert got == expected, f"{ranks} ranks, {threads} threads: another checkpoint"
+
+
+def killed_three_times_and_resumed_on_other_ranks():
+    seed = random.SystemRandom().randrange(1 << 32)
+    chance = random.Random(seed)
+    with lathe.Scratch() as scratch:
+        start = time.monotonic()
+        expected = hash_of(scratch, "whole", 0)[0]
+        whole = time.monotonic() - start
+        run = scratch / "killed"
+        for attempt in range(3):
+            first = not (run / "job.yaml").exists()
+            arguments = ["run", *lathe.job(run)] if first else ["resume", run]
+            process = lathe.start(arguments, chance.choice([0, 1, 2, 3]))
+            time.sleep(chance.uniform(0.05, 0.6 * whole))
+            lathe.kill(process)
+        arguments = ["resume", run] if (run / "job.yaml").exists() else ["run", *lathe.job(run)]
+        result = lathe.run_json(arguments, chance.choice([1, 2, 3]))
+        assert result["checkpoint_hash"] == expected, f"another checkpoint (seed {seed})"
+
+
+def a_finished_run_is_not_done_again():
+    with lathe.Scratch() as scratch:
+        lathe.run_json(["run", *lathe.job(scratch / "run")])
+        again = lathe.run_json(["resume", scratch / "run"], 2)
+        for stage in again["stages"]:
+            assert stage["tasks_reused"] == stage["tasks"], f"{stage['name']} was done again"
+
+
+def a_signal_stops_in_good_order():
+    with lathe.Scratch() as scratch:
+        process = lathe.start(["run", *lathe.job(scratch / "run", calibration__num_calibration_samples=512)])
+        while not (scratch / "run/status.json").exists():
+            time.sleep(0.02)
+        process.send_signal(10)  # SIGUSR1
+        assert process.wait(60) == 75, f"exit code {process.returncode}, expected 75"
+        status = lathe.run_json(["status", scratch / "run"])
+        assert status["status"] == "stopped", status
+
+
+lathe.main([ranks_and_threads_do_not_show, killed_three_times_and_resumed_on_other_ranks,
+            a_finished_run_is_not_done_again, a_signal_stops_in_good_order])

@@ -1,0 +1,164 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "kernels/backend.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/core/parallel.hpp"
+#include "tests/support/correlated_data.hpp"
+
+namespace lathe::kernels {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+constexpr double untouched = -77.0;
+
+std::vector<double> gram(BackendKind kind, const std::vector<float>& x, std::size_t d,
+                         std::size_t n_threads, std::vector<double> start) {
+    ThreadPool pool(n_threads);
+    make_backend(kind, pool)->accumulate_gram({x.data(), x.size() / d, d}, {start.data(), d, d});
+    return start;
+}
+
+struct Columns {
+    std::vector<double> sum_abs;
+    std::vector<float> minimum;
+    std::vector<float> maximum;
+
+    explicit Columns(std::size_t d)
+        : sum_abs(d, 0.0),
+          minimum(d, std::numeric_limits<float>::infinity()),
+          maximum(d, -std::numeric_limits<float>::infinity()) {}
+    ColumnStatistics view() { return {sum_abs, minimum, maximum}; }
+    bool operator==(const Columns&) const = default;
+};
+
+Columns column_statistics(BackendKind kind, const std::vector<float>& x, std::size_t d,
+                          std::size_t n_threads) {
+    ThreadPool pool(n_threads);
+    Columns columns(d);
+    make_backend(kind, pool)
+        ->accumulate_column_statistics({x.data(), x.size() / d, d}, columns.view());
+    return columns;
+}
+
+// ---- by hand ------------------------------------------------------------------------------------
+
+TEST(AccumulateGramReference, AddsTheUpperTriangleOnly) {
+    // x^T x = [[1+9, 2+12], [., 4+16]]
+    EXPECT_THAT(gram(BackendKind::reference, {1, 2, 3, 4}, 2, 1, {100, 0, untouched, 0}),
+                ElementsAre(110, 14, untouched, 20));
+}
+
+TEST(ColumnStatisticsReference, AddsMagnitudesAndWidensTheRange) {
+    ThreadPool pool(1);
+    const auto backend = make_backend(BackendKind::reference, pool);
+    const std::vector<float> x = {1, -2, -3, -4};
+    Columns columns(2);
+    columns.maximum = {0.5F, 7.0F};
+    backend->accumulate_column_statistics({x.data(), 2, 2}, columns.view());
+    EXPECT_THAT(columns.sum_abs, ElementsAre(4, 6));
+    EXPECT_THAT(columns.minimum, ElementsAre(-3, -4));
+    EXPECT_THAT(columns.maximum, ElementsAre(1, 7));
+}
+
+// ---- every backend --------------------------------------------------------------------------------
+
+class Statistics : public ::testing::TestWithParam<BackendKind> {};
+
+TEST_P(Statistics, GramMatchesReference) {
+    struct Case {
+        std::size_t n_tokens;
+        std::size_t d;
+    };
+    // One element, one tile, tiles and tokens that do not divide (2048 tokens are one fp32 sum).
+    for (const Case c : {Case{1, 1}, Case{5, 3}, Case{70, 129}, Case{2051, 40}, Case{33, 1100}}) {
+        SCOPED_TRACE(std::to_string(c.n_tokens) + " tokens, d = " + std::to_string(c.d));
+        const std::vector<float> x =
+            test_data::correlated_inputs(test_data::Family::low_rank, c.n_tokens, c.d, 3);
+        const std::vector<double> start(c.d * c.d, untouched);
+        const std::vector<double> expected = gram(BackendKind::reference, x, c.d, 1, start);
+        const std::vector<double> found = gram(GetParam(), x, c.d, 2, start);
+        double worst = 0.0;
+        for (std::size_t i = 0; i < c.d; ++i) {
+            for (std::size_t j = 0; j < c.d; ++j) {
+                const double scale = std::sqrt((expected[i * c.d + i] - untouched) *
+                                               (expected[j * c.d + j] - untouched));
+                const double difference = std::abs(found[i * c.d + j] - expected[i * c.d + j]);
+                if (j < i) { ASSERT_EQ(found[i * c.d + j], untouched); }
+                worst = std::max(worst, difference / scale);
+            }
+        }
+        EXPECT_LT(worst, 1e-5);
+    }
+}
+
+TEST_P(Statistics, GramOfNoTokensAddsNothing) {
+    EXPECT_THAT(gram(GetParam(), {}, 2, 1, {1, 2, 3, 4}), ElementsAre(1, 2, 3, 4));
+}
+
+TEST_P(Statistics, GramReadsAViewWithAStride) {
+    ThreadPool pool(2);
+    const std::vector<float> x = {1, 2, 99, 3, 4, 99};
+    std::vector<double> g = {0, 0, untouched, 0, 0, untouched};
+    make_backend(GetParam(), pool)->accumulate_gram({x.data(), 2, 2, 3}, {g.data(), 2, 2, 3});
+    EXPECT_THAT(g, ElementsAre(10, 14, untouched, 0, 20, untouched));
+}
+
+TEST_P(Statistics, ColumnStatisticsMatchReferenceExactly) {
+    for (const std::size_t d : {1, 7, 256, 777}) {
+        const std::vector<float> x =
+            test_data::correlated_inputs(test_data::Family::autoregressive, 65, d, 4);
+        EXPECT_TRUE(column_statistics(GetParam(), x, d, 2) ==
+                    column_statistics(BackendKind::reference, x, d, 1))
+            << "d = " << d;
+    }
+}
+
+TEST_P(Statistics, DoNotDependOnTheNumberOfThreads) {
+    constexpr std::size_t d = 1030;
+    const std::vector<float> x =
+        test_data::correlated_inputs(test_data::Family::autoregressive, 100, d, 5);
+    const std::vector<double> start(d * d, 0.0);
+    const std::vector<double> one = gram(GetParam(), x, d, 1, start);
+    const Columns one_columns = column_statistics(GetParam(), x, d, 1);
+    for (const std::size_t n_threads : {2, 3, 7}) {
+        EXPECT_TRUE(gram(GetParam(), x, d, n_threads, start) == one) << n_threads;
+        EXPECT_TRUE(column_statistics(GetParam(), x, d, n_threads) == one_columns) << n_threads;
+    }
+}
+
+TEST_P(Statistics, NameTheShapesTheyReject) {
+    ThreadPool pool(1);
+    const auto backend = make_backend(GetParam(), pool);
+    const std::vector<float> x(6);
+    std::vector<double> g(4);
+    try {
+        backend->accumulate_gram({x.data(), 2, 3}, {g.data(), 2, 2});
+        FAIL() << "2 x 2 is not the Gram matrix of three columns";
+    } catch (const ShapeError& e) {
+        EXPECT_THAT(e.what(), ::testing::AllOf(HasSubstr("gram [2, 2]"), HasSubstr("x [2, 3]")));
+    }
+    Columns columns(2);
+    try {
+        backend->accumulate_column_statistics({x.data(), 2, 3}, columns.view());
+        FAIL() << "two entries for three columns";
+    } catch (const ShapeError& e) {
+        EXPECT_THAT(e.what(), ::testing::AllOf(HasSubstr("sum_abs has 2"), HasSubstr("[2, 3]")));
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Backends, Statistics, ::testing::ValuesIn(available_backends()),
+                         [](const auto& test) {
+                             ThreadPool pool(1);
+                             return std::string(make_backend(test.param, pool)->name());
+                         });
+
+}  // namespace
+}  // namespace lathe::kernels

@@ -1,0 +1,87 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lib/core/errors.hpp"
+#include "tests/methods/method_fixture.hpp"
+
+namespace lathe {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+std::vector<std::string> texts(const std::vector<Setting>& settings) {
+    std::vector<std::string> result;
+    for (const Setting& s : settings) { result.push_back(to_string(s)); }
+    return result;
+}
+
+std::string refusal(const CandidateEntry& e) {
+    try {
+        (void)expand_candidates({e});
+    } catch (const UsageError& error) { return error.what(); }
+    return "accepted";
+}
+
+TEST(MethodTable, FindsMethodsAndListsThemForAnUnknownName) {
+    EXPECT_EQ(find_method("integer", "x").name, "integer");
+    EXPECT_THAT(refusal(entry("int", {})),
+                AllOf(HasSubstr("job.yaml:7:5: "), HasSubstr("\"int\""),
+                      HasSubstr("methods are dense, integer")));
+}
+
+TEST(MethodTable, AlwaysHasTheSourceAsItIs) {
+    EXPECT_THAT(texts(expand_candidates({})), ::testing::ElementsAre("dense dtype=source"));
+    EXPECT_THAT(texts(expand_candidates({entry("dense", {{"dtype", {"source", "bfloat16"}}})})),
+                ::testing::ElementsAre("dense dtype=source", "dense dtype=bfloat16"));
+}
+
+TEST(MethodTable, ExpandsToAllCombinationsInOrderAndDropsRepetitions) {
+    const auto e = entry("integer", {{"group_size", {"032", "128"}}, {"num_bits", {"3", "4"}}});
+    const std::string rest = " solver=gptq symmetric=true";
+    EXPECT_THAT(
+        texts(expand_candidates({e, e})),
+        ::testing::ElementsAre(
+            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=32 num_bits=3" + rest,
+            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=128 num_bits=3" + rest,
+            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=32 num_bits=4" + rest,
+            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=128 num_bits=4" + rest,
+            "dense dtype=source"));
+}
+
+TEST(MethodTable, NamesAnUnknownKeyWithItsPlaceAndTheValidOnes) {
+    EXPECT_THAT(refusal(entry("integer", {{"grp_size", {"64"}}})),
+                AllOf(HasSubstr("job.yaml:8:9: "), HasSubstr("unknown key \"grp_size\""),
+                      HasSubstr("of method integer"),
+                      HasSubstr("num_bits, group_size, symmetric, solver, actorder, "
+                                "dampening_frac, block_size")));
+}
+
+TEST(MethodTable, RefusesValuesOutOfRange) {
+    const std::vector<std::pair<std::string, std::string>> bad = {
+        {"num_bits", "1"},        {"num_bits", "9"},          {"num_bits", "4.0"},
+        {"num_bits", ""},         {"group_size", "0"},        {"group_size", "-64"},
+        {"symmetric", "yes"},     {"solver", "admm"},         {"actorder", "1"},
+        {"dampening_frac", "0"},  {"dampening_frac", "1"},    {"dampening_frac", "nan"},
+        {"dampening_frac", "1%"}, {"block_size", "64"},
+    };
+    for (const auto& [key, value] : bad) {
+        EXPECT_THAT(refusal(entry("integer", {{"num_bits", {"4"}}, {key, {value}}})),
+                    key == "num_bits" ? HasSubstr("given twice")
+                                      : HasSubstr(key + " of method integer is \"" + value + "\""));
+        EXPECT_THAT(refusal(entry("integer", {{key, {value}}})),
+                    AllOf(HasSubstr("job.yaml:8:9"), HasSubstr("expected")));
+    }
+    EXPECT_THAT(refusal(entry("dense", {{"dtype", {"float8"}}})),
+                HasSubstr("source, float16 or bfloat16"));
+    EXPECT_THAT(refusal(entry("integer", {{"num_bits", {}}})), HasSubstr("has no value"));
+}
+
+TEST(MethodTable, SpellsEqualValuesAlike) {
+    EXPECT_EQ(setting("integer", {{"dampening_frac", {"1e-2"}}}), setting("integer", {}));
+    EXPECT_EQ(setting("integer", {{"solver", {"rtn"}}, {"actorder", {"true"}}}),
+              setting("integer", {{"solver", {"rtn"}}}));
+}
+
+}  // namespace
+}  // namespace lathe

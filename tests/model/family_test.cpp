@@ -1,0 +1,69 @@
+#include "lib/model/family.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/model/sample_config.hpp"
+
+namespace lathe {
+namespace {
+
+using test::message_of;
+using test::read;
+using test::refusal;
+using test::sample_config;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+std::string text_refusal(const std::string& text) {
+    return message_of<DataError>([&] { (void)read_model_spec(text, "some/config.json"); });
+}
+
+TEST(Family, SyntaxErrorsNameLineAndByte) {
+    EXPECT_THAT(text_refusal("{\n  \"hidden_size\": 32,\n  oops\n}"),
+                AllOf(StartsWith("some/config.json: not JSON, line 3, byte 26: syntax error"),
+                      HasSubstr("last read: '32,<U+000A>  o'")));
+    EXPECT_THAT(text_refusal(""), StartsWith("some/config.json: not JSON, line 1, byte 1: "));
+    EXPECT_THAT(text_refusal("{\"a\": \"\xff\"}"), HasSubstr("not JSON, line 1, byte 8: "));
+    EXPECT_EQ(text_refusal("[1]"), "some/config.json: expected a JSON object, found array");
+}
+
+TEST(Family, EveryCutConfigIsRefusedAndNothingElseHappens) {
+    const std::string text = sample_config().dump();
+    for (std::size_t length = 0; length < text.size(); ++length)
+        EXPECT_THAT(text_refusal(text.substr(0, length)), HasSubstr("not JSON")) << length;
+}
+
+TEST(Family, DeeplyNestedInputIsAnErrorAndNoCrash) {
+    EXPECT_THAT(text_refusal(std::string(200000, '[')), HasSubstr("not JSON"));
+}
+
+TEST(Family, UnknownModelTypesAreRefusedWithTheKnownOnes) {
+    EXPECT_EQ(refusal({{"model_type", "mamba"}}),
+              "config.json: \"model_type\" is \"mamba\"; expected one of the supported families: "
+              "llama");
+    EXPECT_THAT(refusal({{"model_type", nullptr}}),
+                HasSubstr("\"model_type\" is missing; expected one of the supported families"));
+    EXPECT_THAT(refusal({{"model_type", 3}}), HasSubstr("\"model_type\" is 3; expected a string"));
+}
+
+TEST(Family, QuantisedCheckpointsAreRefused) {
+    EXPECT_THAT(refusal({{"quantization_config", {{"quant_method", "gptq"}, {"bits", 4}}}}),
+                AllOf(HasSubstr("already quantised"), HasSubstr("quantization_config"),
+                      HasSubstr("\"gptq\"")));
+    EXPECT_THAT(refusal({{"compression_config", {{"format", "x"}}}}),
+                AllOf(HasSubstr("already quantised"), HasSubstr("\"unknown\"")));
+    EXPECT_EQ(read(sample_config({{"quantization_config", nullptr}})).family, "llama");
+}
+
+TEST(Family, TheTableFindsEachOfItsRows) {
+    for (const FamilyRow& row : family_table()) {
+        EXPECT_EQ(find_family(row.model_type), &row);
+        EXPECT_NE(row.read, nullptr);
+    }
+    EXPECT_EQ(find_family("no such family"), nullptr);
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,183 @@
+#include <algorithm>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/model/sample_config.hpp"
+
+namespace lathe {
+namespace {
+
+using nlohmann::json;
+using test::message_of;
+using test::sample_config;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+class Match : public ::testing::Test {
+protected:
+    ModelSpec spec = test::read(sample_config({{"num_hidden_layers", 1}}));
+    std::vector<FoundTensor> found = stored(spec);
+
+    /// A checkpoint with exactly the tensors that the spec asks for, in another order.
+    static std::vector<FoundTensor> stored(const ModelSpec& spec) {
+        std::vector<FoundTensor> tensors;
+        for (const TensorSpec& tensor : spec.tensors)
+            tensors.push_back({tensor.name, DType::bf16, tensor.shape});
+        std::ranges::reverse(tensors);
+        return tensors;
+    }
+
+    void tie() {
+        spec = test::read(sample_config({{"num_hidden_layers", 1}, {"tie_word_embeddings", true}}));
+        found = stored(spec);
+    }
+
+    FoundTensor& at(const std::string& name) {
+        return *std::ranges::find(found, name, &FoundTensor::name);
+    }
+
+    void remove(const std::string& name) {
+        std::erase_if(found, [&](const FoundTensor& tensor) { return tensor.name == name; });
+    }
+
+    void match(const std::vector<std::string>& ignore = {}) {
+        match_tensors(spec, found, ignore, "some/model");
+    }
+
+    std::string refusal(const std::vector<std::string>& ignore = {}) {
+        return message_of<DataError>([&] { match(ignore); });
+    }
+};
+
+TEST_F(Match, AnExactCheckpointIsAccepted) {
+    found[3].dtype = DType::f32;
+    const ModelSpec before = spec;
+    match();
+    for (std::size_t i = 0; i < spec.tensors.size(); ++i)
+        EXPECT_EQ(spec.tensors[i].name, before.tensors[i].name);
+}
+
+TEST_F(Match, NamesWithoutThePrefixAreFound) {
+    tie();
+    for (FoundTensor& tensor : found)
+        tensor.name = tensor.name.substr(std::string("model.").size());
+    match();
+    EXPECT_EQ(spec.tensors.front().name, "embed_tokens.weight");
+    EXPECT_EQ(spec.tensors[2].name, "layers.0.self_attn.q_proj.weight");
+    EXPECT_EQ(spec.tensors.back().name, "norm.weight");
+}
+
+TEST_F(Match, AMissingTensorIsNamedWithItsRoleAndShape) {
+    remove("model.layers.0.mlp.up_proj.weight");
+    EXPECT_EQ(refusal(),
+              "some/model: tensor \"model.layers.0.mlp.up_proj.weight\" (up_proj of block 0, shape "
+              "[48, 32]) is missing");
+    remove("model.norm.weight");
+    EXPECT_THAT(refusal(), HasSubstr("up_proj.weight\" (up_proj of block 0, shape [48, 32]) is "
+                                     "missing (and 1 more)"));
+    found.clear();
+    EXPECT_THAT(refusal(), HasSubstr("\"model.embed_tokens.weight\" (token_embedding, shape "
+                                     "[100, 32]) is missing (and 11 more)"));
+}
+
+TEST_F(Match, AMissingBiasIsNamed) {
+    spec = test::read(sample_config({{"num_hidden_layers", 1}, {"attention_bias", true}}));
+    EXPECT_THAT(refusal(), HasSubstr("q_proj.bias\" (q_proj bias of block 0, shape [32]) is "
+                                     "missing (and 3 more)"));
+}
+
+TEST_F(Match, AMissingHeadIsExplained) {
+    remove("lm_head.weight");
+    EXPECT_THAT(refusal(),
+                AllOf(HasSubstr("\"lm_head.weight\" (lm_head, shape [100, 32]) is missing"),
+                      HasSubstr("\"tie_word_embeddings\": true")));
+}
+
+TEST_F(Match, AHeadBesideATiedEmbeddingIsPassedOver) {
+    tie();
+    found.push_back({"lm_head.weight", DType::bf16, {100, 32}});
+    match();
+    EXPECT_EQ(spec.find(Role::lm_head, std::nullopt), std::nullopt);
+}
+
+TEST_F(Match, RotaryBuffersArePassedOver) {
+    found.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", DType::f32, {4}});
+    found.push_back({"model.rotary_emb.inv_freq", DType::f32, {4}});
+    match();
+}
+
+TEST_F(Match, OtherShapesAreRefused) {
+    at("model.layers.0.self_attn.k_proj.weight").shape = {32, 16};
+    EXPECT_EQ(
+        refusal(),
+        "some/model: tensor \"model.layers.0.self_attn.k_proj.weight\" (k_proj of block 0) has "
+        "shape [32, 16]; config.json asks for [16, 32]");
+    at("model.layers.0.self_attn.k_proj.weight").shape = {16, 32, 1};
+    EXPECT_THAT(refusal(), HasSubstr("has shape [16, 32, 1]"));
+}
+
+TEST_F(Match, OnlyFloatingTypesAreAccepted) {
+    at("model.norm.weight").dtype = DType::i8;
+    EXPECT_EQ(refusal(),
+              "some/model: tensor \"model.norm.weight\" (final_norm) has type int8; expected a "
+              "floating type: bfloat16, float16, float32 or float64");
+}
+
+TEST_F(Match, UnclaimedTensorsAreRefusedAndMayBeIgnored) {
+    found.push_back({"model.layers.1.self_attn.q_proj.weight", DType::bf16, {32, 32}});
+    found.push_back({"score.weight", DType::bf16, {2, 32}});
+    EXPECT_EQ(
+        refusal(),
+        "some/model: tensor \"model.layers.1.self_attn.q_proj.weight\" [32, 32] belongs to no "
+        "part of a llama model (and 1 more); names under \"ignore\" are passed over");
+    EXPECT_THAT(refusal({"re:.*layers\\.1\\."}), HasSubstr("\"score.weight\" [2, 32] belongs"));
+    match({"re:.*layers\\.1\\.", "score.weight"});
+}
+
+TEST_F(Match, IgnoredNamesAreWholeAndPatternsMatchFromTheStart) {
+    found.push_back({"score.weight", DType::bf16, {2, 32}});
+    EXPECT_THAT(refusal({"score"}), HasSubstr("belongs to no part"));
+    EXPECT_THAT(refusal({"s.*"}), HasSubstr("belongs to no part"));
+    EXPECT_THAT(refusal({"re:weight"}), HasSubstr("belongs to no part"));
+    match({"re:sco"});
+}
+
+TEST_F(Match, WhatTheModelNeedsIsNeverIgnored) {
+    match({"re:.*"});
+    EXPECT_EQ(spec.tensors.back().name, "lm_head.weight");
+    remove("lm_head.weight");
+    EXPECT_THAT(refusal({"re:.*"}), HasSubstr("is missing"));
+}
+
+TEST_F(Match, BadPatternsAreTheUsersError) {
+    const std::string message = message_of<UsageError>([&] { match({"re:layers.(0"}); });
+    EXPECT_THAT(message, HasSubstr("ignore: \"re:layers.(0\" is not a regular expression: "));
+}
+
+TEST_F(Match, RepeatedNamesAreRefused) {
+    found.push_back(found.front());
+    EXPECT_EQ(refusal(), "some/model: tensor \"lm_head.weight\" is there twice");
+}
+
+TEST_F(Match, AWeightUnderBothNamesIsRefused) {
+    found.push_back({"norm.weight", DType::bf16, {32}});
+    EXPECT_THAT(refusal(), HasSubstr("\"norm.weight\" [32] belongs to no part"));
+}
+
+TEST_F(Match, AHugeNameIsAnErrorOfReadableLength) {
+    found.push_back({std::string(10000000, 'x'), DType::bf16, {1}});
+    EXPECT_LT(refusal({"re:(x|y)*z"}).size(), 500U);
+}
+
+TEST_F(Match, ARefusedCheckpointLeavesTheSpecAsItWas) {
+    tie();
+    for (FoundTensor& tensor : found)
+        tensor.name = tensor.name.substr(std::string("model.").size());
+    found.push_back({"score.weight", DType::bf16, {2, 32}});
+    (void)refusal();
+    EXPECT_EQ(spec.tensors.front().name, "model.embed_tokens.weight");
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,164 @@
+// What the coordinator does when a rank falls silent. No process is killed here: a rank is silent
+// because no worker runs on it.
+
+#include <atomic>
+#include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lib/comm/control.hpp"
+#include "lib/core/errors.hpp"
+#include "orchestrator/coordinator.hpp"
+#include "tests/orchestrator/worker_farm.hpp"
+
+namespace lathe {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::SizeIs;
+
+// Below, rank 0 is the only one: its worker is played by the test.
+
+Coordinator::Options impatient() {
+    Coordinator::Options options;
+    options.worker_timeout_seconds = 0.2;
+    options.grace_seconds = 0.1;
+    options.farewell_seconds = 0.1;
+    return options;
+}
+
+TEST(LostRank, WithoutAnyRankTheStageStops) {
+    const auto world = comm::make_local_communicator();
+    Coordinator coordinator(*world, impatient());
+    const auto tasks = make_tasks(2);
+    EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
+                HasSubstr("no rank is left to work"));
+    EXPECT_THAT(coordinator.lost_ranks(), ElementsAre(0));
+    EXPECT_FALSE(coordinator.shut_down());
+    // The task it had got; no stop: a rank that is lost is not sent to.
+    EXPECT_TRUE(world->try_receive(0, comm::Tag::task).has_value());
+    EXPECT_FALSE(world->try_receive(0, comm::Tag::task).has_value());
+}
+
+TEST(LostRank, PinnedTasksAreNotMoved) {
+    const auto world = comm::make_local_communicator();
+    Coordinator coordinator(*world, impatient());
+    auto tasks = make_tasks(2);
+    tasks[0].rank = tasks[1].rank = 0;
+    EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
+                HasSubstr("rank 0 was lost with task t0, which is pinned to it; run again"));
+}
+
+TEST(LostRank, OneThatSpeaksAgainIsToldToStop) {
+    const auto world = comm::make_local_communicator();
+    auto options = impatient();
+    options.farewell_seconds = 30.0;
+    Coordinator coordinator(*world, options);
+    EXPECT_THROW(coordinator.run(make_tasks(1)), StoppedError);
+    std::atomic<int> n_calls = 0;
+    bool all_leave = false;
+    std::thread worker([&] {
+        const auto count = [&](const Task& task) {
+            ++n_calls;
+            return echo(task);
+        };
+        all_leave = serve(*world, count, {0.01});
+    });
+    while (n_calls == 0) {
+        sleep_milliseconds(1);
+    }
+    sleep_milliseconds(100);  // its signs of life are under way
+    EXPECT_THROW(coordinator.run(make_tasks(1, "u")), StoppedError);
+    EXPECT_TRUE(coordinator.shut_down());
+    worker.join();
+    EXPECT_TRUE(all_leave);
+    EXPECT_EQ(n_calls, 1) << "only the task it had got before it was lost";
+}
+
+TEST(LostRank, ARankThatIsStuckIsNotWaitedForAndTheOthersAreTold) {
+    const auto world = comm::make_local_communicator();
+    Coordinator::Options options;
+    options.grace_seconds = 0.1;
+    std::atomic<bool> stuck = false;
+    options.stop_requested = [&] { return stuck.load(); };
+    Coordinator coordinator(*world, options);
+    std::atomic<bool> release = false;
+    bool all_leave = true;
+    std::thread worker([&] {
+        const auto wait = [&](const Task&) {
+            stuck = true;
+            while (!release) {
+                sleep_milliseconds(1);
+            }
+            return std::string();
+        };
+        all_leave = serve(*world, wait, {0.01});
+    });
+    EXPECT_THROW(coordinator.run(make_tasks(1)), StoppedError);
+    EXPECT_THAT(coordinator.busy_ranks(), ElementsAre(0));
+    EXPECT_FALSE(coordinator.shut_down());
+    EXPECT_THAT(coordinator.busy_ranks(), ElementsAre(0));
+    release = true;
+    worker.join();
+    EXPECT_FALSE(all_leave) << "told with the stop";
+}
+
+/// Rank 1 does what `silent_rank` says, with nobody to show that it lives.
+void run_with_a_silent_rank(const std::function<void()>& silent_rank,
+                            const std::function<void(Coordinator&)>& body) {
+    comm::Communicator& world = test_world();
+    if (world.rank() == 1) {
+        return silent_rank();
+    }
+    constexpr WorkerOptions quick = {0.05};
+    if (world.rank() != 0) {
+        return serve(world, echo, quick);
+    }
+    std::thread worker([&] { serve(world, echo, quick); });
+    Coordinator::Options options;
+    options.worker_timeout_seconds = 2.0;  // the other ranks must never be that slow
+    options.farewell_seconds = 30.0;
+    Coordinator coordinator(world, options);
+    body(coordinator);
+    EXPECT_TRUE(coordinator.shut_down());
+    worker.join();
+}
+
+TEST(LostRank, ItsTaskIsDoneElsewhereAndItsLateResultIgnored) {
+    if (n_ranks() < 2) {
+        GTEST_SKIP() << "needs two ranks";
+    }
+    const auto silent = [] {
+        comm::Communicator& world = test_world();
+        const auto order = comm::parse_control(world.receive(0, comm::Tag::task).value());
+        const Task task = task_from_json(order.text);
+        world.receive(0, comm::Tag::activation);  // until the others have done its task
+        TaskResult late;
+        late.id = task.id;
+        late.ok = true;
+        late.text = "late";
+        comm::send_control(world, 0, comm::ControlKind::result, to_json(late));
+        EXPECT_TRUE(serve(world, echo));
+    };
+    run_with_a_silent_rank(silent, [](Coordinator& coordinator) {
+        const auto tasks = make_tasks(20);
+        const auto results = coordinator.run(tasks);
+        EXPECT_THAT(coordinator.lost_ranks(), ElementsAre(1));
+        for (const TaskResult& result : results) {
+            EXPECT_EQ(result.text, "did " + result.id);
+            EXPECT_NE(result.rank, 1);
+        }
+        test_world().send(1, comm::Tag::activation, {});
+        sleep_milliseconds(100);
+        for (const TaskResult& result : coordinator.run(make_tasks(5, "u"))) {
+            EXPECT_NE(result.rank, 1);
+        }
+        sleep_milliseconds(200);  // so that rank 1 is heard of
+        EXPECT_THAT(coordinator.run(make_tasks(1, "v")), SizeIs(1));
+    });
+}
+
+}  // namespace
+}  // namespace lathe

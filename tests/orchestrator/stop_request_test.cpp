@@ -1,0 +1,113 @@
+#include "orchestrator/stop_request.hpp"
+
+#include <chrono>
+#include <cmath>
+#include <csignal>
+#include <cstdlib>
+#include <string>
+#include <thread>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace lathe {
+namespace {
+
+// A stop request is for the whole process and stays: so each case runs in a process of its own,
+// which ends with 0 if all is as expected.
+class StopRequestTest : public ::testing::Test {
+protected:
+    void SetUp() override {
+        GTEST_FLAG_SET(death_test_style, "threadsafe");
+        ::unsetenv("SLURM_JOB_END_TIME");
+    }
+};
+
+void expect(bool condition) {
+    if (!condition) {
+        ::_exit(1);
+    }
+}
+
+void set_job_end(double seconds_from_now) {
+    const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
+    const auto end = static_cast<long long>(now.count() + seconds_from_now);
+    ::setenv("SLURM_JOB_END_TIME", std::to_string(end).c_str(), 1);
+}
+
+void expect_signal_asks(int number, const std::string& name) {
+    StopRequest::install();
+    expect(!StopRequest::requested() && StopRequest::reason().empty());
+    std::raise(number);
+    expect(StopRequest::requested() && StopRequest::reason() == name);
+    ::_exit(0);
+}
+
+TEST_F(StopRequestTest, EachSignalAsks) {
+    EXPECT_EXIT(expect_signal_asks(SIGUSR1, "SIGUSR1"), ::testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(expect_signal_asks(SIGTERM, "SIGTERM"), ::testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(expect_signal_asks(SIGINT, "SIGINT"), ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(StopRequestTest, OnlyASecondInterruptEndsAtOnce) {
+    const auto signals = [](int second) {
+        StopRequest::install();
+        std::raise(SIGINT);
+        std::raise(second);
+        expect(StopRequest::reason() == "SIGINT");
+        ::_exit(0);
+    };
+    EXPECT_EXIT(signals(SIGTERM), ::testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(signals(SIGINT), ::testing::ExitedWithCode(130), "");
+}
+
+TEST_F(StopRequestTest, TheEarliestDeadlineCounts) {
+    const auto deadlines = [] {
+        StopRequest::install();
+        StopRequest::set_deadline(HUGE_VAL);
+        StopRequest::set_deadline(1e300);
+        StopRequest::set_deadline(0.2);
+        StopRequest::set_deadline(3600.0);
+        expect(!StopRequest::requested());
+        std::this_thread::sleep_for(std::chrono::milliseconds(300));
+        expect(StopRequest::requested() && StopRequest::reason() == "the time limit is reached");
+        ::_exit(0);
+    };
+    EXPECT_EXIT(deadlines(), ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(StopRequestTest, ATimeThatIsOverAsksAtOnce) {
+    const auto past = [] {
+        StopRequest::set_deadline(-5.0);
+        expect(StopRequest::requested());
+        ::_exit(0);
+    };
+    EXPECT_EXIT(past(), ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(StopRequestTest, TheEndOfTheSlurmJobIsADeadlineWithAMargin) {
+    const auto job_end = [](double seconds, bool wanted) {
+        set_job_end(seconds);
+        StopRequest::install();
+        expect(StopRequest::requested() == wanted);
+        ::_exit(0);
+    };
+    EXPECT_EXIT(job_end(StopRequest::margin_seconds - 5.0, true), ::testing::ExitedWithCode(0), "");
+    EXPECT_EXIT(job_end(StopRequest::margin_seconds + 600.0, false), ::testing::ExitedWithCode(0),
+                "");
+}
+
+TEST_F(StopRequestTest, AnOddJobEndIsIgnored) {
+    for (const char* text : {"", "soon", "Unlimited", "0", "12x"}) {
+        const auto odd = [&] {
+            ::setenv("SLURM_JOB_END_TIME", text, 1);
+            StopRequest::install();
+            expect(!StopRequest::requested());
+            ::_exit(0);
+        };
+        EXPECT_EXIT(odd(), ::testing::ExitedWithCode(0), "") << text;
+    }
+}
+
+}  // namespace
+}  // namespace lathe

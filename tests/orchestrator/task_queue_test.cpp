@@ -1,0 +1,91 @@
+#include "orchestrator/task_queue.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lib/core/errors.hpp"
+
+namespace lathe {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+Task task_of(double cost, int rank = -1) {
+    return {"stage", "task", "", cost, rank};
+}
+
+std::vector<std::size_t> take_all(TaskQueue& queue, int rank) {
+    std::vector<std::size_t> positions;
+    while (const auto position = queue.take(rank, true)) {
+        positions.push_back(*position);
+    }
+    return positions;
+}
+
+TEST(TaskQueue, LongestFirstThenByPosition) {
+    const std::vector<Task> tasks = {task_of(1), task_of(5), task_of(3), task_of(5), task_of(1)};
+    TaskQueue queue(tasks, 1);
+    EXPECT_THAT(take_all(queue, 0), ElementsAre(1, 3, 2, 0, 4));
+    EXPECT_FALSE(queue.take(0, true).has_value());
+}
+
+TEST(TaskQueue, NoTasks) {
+    TaskQueue queue({}, 2);
+    EXPECT_FALSE(queue.take(1, true).has_value());
+    EXPECT_FALSE(queue.has_pinned(1));
+}
+
+TEST(TaskQueue, PinnedTasksGoFirstInTheOrderGivenToTheirRankOnly) {
+    const std::vector<Task> tasks = {task_of(1, 1), task_of(9), task_of(7, 1), task_of(2, 0)};
+    TaskQueue queue(tasks, 3);
+    EXPECT_TRUE(queue.has_pinned(1));
+    EXPECT_FALSE(queue.has_pinned(2));
+    EXPECT_EQ(queue.take(1, false), 0U);
+    EXPECT_EQ(queue.take(1, false), 2U);
+    EXPECT_EQ(queue.take(2, false), 1U);
+    EXPECT_EQ(queue.take(1, false), std::nullopt);
+    EXPECT_EQ(queue.take(0, false), 3U);
+    EXPECT_FALSE(queue.has_pinned(1));
+}
+
+TEST(TaskQueue, ATaskPutBackGoesToAnotherRankAndGoesFirst) {
+    const std::vector<Task> tasks = {task_of(9), task_of(1), task_of(2)};
+    TaskQueue queue(tasks, 2);
+    EXPECT_EQ(queue.take(0, false), 0U);
+    EXPECT_EQ(queue.take(0, false), 2U);
+    queue.put_back(2, 0);
+    EXPECT_EQ(queue.take(0, false), 1U);
+    EXPECT_EQ(queue.take(0, false), std::nullopt);
+    EXPECT_EQ(queue.take(1, false), 2U);
+}
+
+TEST(TaskQueue, ALoneRankGetsItBack) {
+    const std::vector<Task> tasks = {task_of(1)};
+    TaskQueue queue(tasks, 2);
+    EXPECT_EQ(queue.take(0, true), 0U);
+    queue.put_back(0, 0);
+    EXPECT_EQ(queue.take(0, true), 0U);
+}
+
+TEST(TaskQueue, ARemovedTaskIsNotHandedOut) {
+    const std::vector<Task> tasks = {task_of(1), task_of(2), task_of(3, 0)};
+    TaskQueue queue(tasks, 1);
+    queue.remove(1);
+    queue.remove(2);
+    EXPECT_THAT(take_all(queue, 0), ElementsAre(0));
+    queue.remove(0);  // not in it any more: nothing happens
+}
+
+TEST(TaskQueue, ARankThatDoesNotExistIsRefused) {
+    const std::vector<Task> tasks = {task_of(1, 2)};
+    try {
+        const TaskQueue queue(tasks, 2);
+        FAIL();
+    } catch (const InternalError& error) {
+        EXPECT_THAT(error.what(), HasSubstr("pinned to rank 2, but there are 2 ranks"));
+    }
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "lib/job/task.hpp"
+#include "workers/job_context.hpp"
+
+namespace lathe {
+
+/// Statistics of one linear input, as stored: a group named by the signal with datasets
+///   gram     float32 [d, d]  x^T x / T over all T calibration tokens, symmetric, full
+///   mean_abs float32 [d]     mean |x|: for mlp_hidden the neurons' activation norms
+///   minimum, maximum float32 [d]
+/// and the attribute `tokens` = T.
+struct SignalStatistics {
+    std::size_t tokens = 0;
+    std::size_t width = 0;
+    std::vector<double> gram;  ///< [width, width]
+};
+
+/// @throws DataError  naming file and signal
+[[nodiscard]] SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal);
+
+/// How often each token occurs in the samples, as a share of all tokens, plus one token's share
+/// spread over the whole vocabulary so that none counts for nothing. [vocab_size]
+[[nodiscard]] std::vector<float> token_frequencies(const TokenWindows& samples,
+                                                   std::size_t vocab_size);
+
+/// What a calibration task is told. There is one task for each block, and one, `block` = n_blocks,
+/// for the head.
+///
+/// The tasks form a pipeline: the residual stream of each batch of samples comes from rank `from`
+/// (for the first task of a run: from the embedding, or from a stored stream) and goes on to rank
+/// `to` as soon as the batch is through, so that ranks work on neighbouring blocks at the same
+/// time. A Gram matrix is accumulated by one rank, batch after batch: the rank count does not show.
+struct CalibrationTask {
+    std::size_t block = 0;
+    int from = -1;           ///< -1: this task begins the pipeline
+    int to = -1;             ///< -1: this task ends it
+    bool accumulate = true;  ///< false: the statistics are stored already, only pass the stream on
+    bool stored_stream = false;  ///< with from = -1: begin from the stored stream
+    std::string fingerprint;     ///< goes into the artifact
+};
+
+[[nodiscard]] std::string to_json(const CalibrationTask& task);
+[[nodiscard]] CalibrationTask calibration_task_from_json(const std::string& text);
+
+/// Runs calibration tasks on one rank.
+class Calibrator {
+public:
+    /// @pre  `context` outlives the object
+    explicit Calibrator(const JobContext& context)
+        : context_(context), last_stored_(std::chrono::steady_clock::now()) {}
+
+    /// Runs one task; its artifact is RunDirectory::statistics() of the block.
+    /// @throws DataError  weights or activations that are not finite, naming the place
+    /// @throws StoppedError  if the task before it in the pipeline failed
+    void run(const CalibrationTask& task);
+
+private:
+    class Stream;
+    const JobContext& context_;
+    std::chrono::steady_clock::time_point last_stored_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,195 @@
+#include "workers/compression.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "lib/checkpoint/encoded_tensor_io.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/encoding/dense.hpp"
+#include "methods/method.hpp"
+#include "workers/calibration.hpp"
+#include "workers/weight_source.hpp"
+
+namespace lathe {
+namespace {
+
+/// The weights of a unit and the statistics of its input, in memory.
+struct UnitData {
+    std::vector<kernels::Array<float>> weights;
+    std::vector<UnitTensor> tensors;
+    std::vector<double> gram;
+    std::vector<float> row_weights;
+    UnitStatistics statistics;
+};
+
+UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
+    const ModelSpec& spec = context.spec();
+    const SourceWeights source(spec, context.source->weights);
+    UnitData data;
+    for (std::size_t index : unit.tensors) {
+        const auto [rows, cols] = matrix_extents(spec.tensors[index].shape);
+        data.weights.push_back(context.backend().allocate<float>(rows * cols));
+        const MatrixView<float> weight = data.weights.back().matrix(rows, cols);
+        source.load(index, context.backend(), weight);
+        data.tensors.push_back({weight, spec.tensors[index].shape, context.source->dtype(index)});
+    }
+    if (unit.input == Signal::token_ids) {
+        data.row_weights = token_frequencies(read_samples(context.run.samples()).calibration,
+                                             spec.vocab_size);
+        data.statistics.row_weights = data.row_weights;
+    } else {
+        const std::string place = unit.input == Signal::head_in ? "head" : block_name(*unit.block);
+        SignalStatistics statistics =
+            read_statistics(context.run.statistics(place), unit.input);
+        data.gram = std::move(statistics.gram);
+        data.statistics.gram = {data.gram.data(), statistics.width, statistics.width};
+    }
+    return data;
+}
+
+/// The squared norm of the unit's output: the error of a candidate that is all zeros.
+double output_energy(const UnitData& data, const kernels::Backend& backend) {
+    double energy = 0.0;
+    std::vector<float> gram(data.gram.begin(), data.gram.end());
+    for (const UnitTensor& tensor : data.tensors) {
+        const MatrixView<const float> w = tensor.weight;
+        std::vector<double> rows(w.rows);
+        if (data.gram.empty()) {
+            for (std::size_t r = 0; r < w.rows; ++r) {
+                for (std::size_t j = 0; j < w.cols; ++j) {
+                    rows[r] += double{data.row_weights[r]} * w(r, j) * w(r, j);
+                }
+            }
+        } else {
+            backend.row_errors(w, {gram.data(), w.cols, w.cols}, rows);
+        }
+        for (double row : rows) { energy += row; }
+    }
+    return energy;
+}
+
+void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& setting,
+                     const UnitSolution& solution, double energy) {
+    std::uint64_t bytes = 0;
+    for (const EncodedTensor& tensor : solution.tensors) { bytes += stored_bytes(tensor); }
+    const std::string group = "/" + std::to_string(number);
+    file.group(group, {{"setting", to_string(setting)},
+                       {"bytes", static_cast<std::int64_t>(bytes)},
+                       {"error", solution.error},
+                       {"relative_error", energy > 0.0 ? solution.error / energy : 0.0}});
+    if (setting == source_setting()) { return; }
+    for (std::size_t t = 0; t < solution.tensors.size(); ++t) {
+        write_encoded(file, group + "/" + std::to_string(t), solution.tensors[t]);
+    }
+}
+
+std::string find_candidate(const ArtifactReader& file, const Setting& setting) {
+    const std::string wanted = to_string(setting);
+    for (const std::string& number : file.children("/")) {
+        const std::string group = "/" + number;
+        if (text_attribute(file.attributes(group), "setting", file.path().string()) == wanted) {
+            return group;
+        }
+    }
+    throw DataError(file.path().string() + ": no candidate '" + wanted + "'");
+}
+
+}  // namespace
+
+Setting source_setting() { return {"dense", {{"dtype", "source"}}}; }
+
+void run_compression(const JobContext& context, const CompressionTask& task) {
+    const UnitSpec& unit = context.spec().units.at(task.unit);
+    const UnitData data = load_unit(context, unit);
+    const double energy = output_energy(data, context.backend());
+    ArtifactWriter file(context.run.candidates(unit.name));
+    file.group("/", {{"fingerprint", task.fingerprint}});
+    std::size_t number = 0;
+    for (const MethodRow& method : method_table()) {
+        std::vector<Setting> mine;
+        std::ranges::copy_if(task.settings, std::back_inserter(mine),
+                             [&](const Setting& s) { return s.method == method.name; });
+        if (mine.empty()) { continue; }
+        const auto solutions =
+            method.solve(mine, data.tensors, data.statistics, context.backend());
+        for (std::size_t s = 0; s < mine.size(); ++s) {
+            write_candidate(file, number++, mine[s], solutions[s], energy);
+        }
+    }
+    file.commit();
+}
+
+std::vector<Candidate> read_candidates(const std::filesystem::path& file, std::size_t unit) {
+    const ArtifactReader reader(file);
+    std::vector<Candidate> candidates;
+    for (const std::string& number : reader.children("/")) {
+        const Attributes a = reader.attributes("/" + number);
+        const std::string where = file.string() + ": /" + number;
+        candidates.push_back({unit, setting_from_string(text_attribute(a, "setting", where)),
+                              static_cast<std::uint64_t>(integer_attribute(a, "bytes", where)),
+                              real_attribute(a, "error", where),
+                              real_attribute(a, "relative_error", where)});
+    }
+    return candidates;
+}
+
+std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit_index) {
+    const ModelSpec& spec = context.spec();
+    const UnitSpec& unit = spec.units.at(unit_index);
+    if (is_ignored(spec, unit, context.job.ignore)) { return {source_setting()}; }
+    std::vector<Setting> usable;
+    for (const Setting& setting : context.settings) {
+        const MethodRow& method = find_method(setting.method, "candidates");
+        const bool fits = std::ranges::all_of(unit.tensors, [&](std::size_t t) {
+            return method
+                .refuses(setting, unit, spec.tensors[t].shape, context.source->dtype(t))
+                .empty();
+        });
+        if (fits) { usable.push_back(setting); }
+    }
+    return usable;
+}
+
+std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit,
+                              const Setting& setting) {
+    const MethodRow& method = find_method(setting.method, "candidates");
+    std::uint64_t bytes = 0;
+    for (std::size_t t : source.spec.units.at(unit).tensors) {
+        bytes += method.bytes(setting, source.spec.tensors[t].shape, source.dtype(t));
+    }
+    return bytes;
+}
+
+EncodedTensor read_candidate_tensor(const JobContext& context, std::size_t unit, std::size_t place,
+                                    const Setting& setting) {
+    const UnitSpec& spec = context.spec().units.at(unit);
+    if (setting == source_setting()) {
+        return source_tensor(*context.source, spec.tensors.at(place));
+    }
+    const ArtifactReader file(context.run.candidates(spec.name));
+    return read_encoded(file, find_candidate(file, setting) + "/" + std::to_string(place));
+}
+
+EncodedTensor source_tensor(const SourceModel& source, std::size_t index) {
+    const StoredTensor& stored = source.weights.at(source.spec.tensors.at(index).name);
+    return dense_from_bytes(stored.bytes, stored.shape, stored.dtype);
+}
+
+std::string to_json(const CompressionTask& task) {
+    nlohmann::json settings = nlohmann::json::array();
+    for (const Setting& setting : task.settings) { settings.push_back(to_string(setting)); }
+    return nlohmann::json{
+        {"unit", task.unit}, {"settings", settings}, {"fingerprint", task.fingerprint}}
+        .dump();
+}
+
+CompressionTask compression_task_from_json(const std::string& text) {
+    const auto json = nlohmann::json::parse(text);
+    CompressionTask task{json.at("unit"), {}, json.at("fingerprint")};
+    for (const auto& setting : json.at("settings")) {
+        task.settings.push_back(setting_from_string(setting.get<std::string>()));
+    }
+    return task;
+}
+
+}  // namespace lathe

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "lib/encoding/encoded_tensor.hpp"
+#include "lib/job/candidate.hpp"
+#include "workers/job_context.hpp"
+
+namespace lathe {
+
+/// Makes all candidates of one unit: RunDirectory::candidates() of its name, with a group for each
+/// setting, named 0, 1, ..., that has attributes `setting` (text form), `bytes`, `error`,
+/// `relative_error` and a group for each tensor, named by its place in the unit (0, 1, ...): the
+/// tensor encoded. What equals the source is not stored again: its group has no tensors.
+struct CompressionTask {
+    std::size_t unit = 0;
+    std::vector<Setting> settings;
+    std::string fingerprint;
+};
+
+[[nodiscard]] std::string to_json(const CompressionTask& task);
+[[nodiscard]] CompressionTask compression_task_from_json(const std::string& text);
+
+void run_compression(const JobContext& context, const CompressionTask& task);
+
+/// The candidates of a unit as an artifact has them.
+/// @throws DataError
+[[nodiscard]] std::vector<Candidate> read_candidates(const std::filesystem::path& file,
+                                                     std::size_t unit);
+
+/// The settings that can be used for a unit: all that its method does not refuse; for a unit that
+/// `ignore` names only the source's own.
+[[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit);
+
+/// Payload bytes of a unit under a setting, before any work is done.
+[[nodiscard]] std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit,
+                                            const Setting& setting);
+
+/// The setting under which a tensor is its source's bytes.
+[[nodiscard]] Setting source_setting();
+
+/// Tensor `place` of the unit under a setting: read from the candidates, or from the source.
+[[nodiscard]] EncodedTensor read_candidate_tensor(const JobContext& context, std::size_t unit,
+                                                  std::size_t place, const Setting& setting);
+
+/// A tensor that no unit has (a norm, a bias), or one kept as it is: the source's bytes.
+[[nodiscard]] EncodedTensor source_tensor(const SourceModel& source, std::size_t index);
+
+}  // namespace lathe

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "kernels/backend.hpp"
+#include "lib/checkpoint/safetensors.hpp"
+#include "lib/comm/communicator.hpp"
+#include "lib/config/job_config.hpp"
+#include "lib/core/parallel.hpp"
+#include "lib/job/candidate.hpp"
+#include "lib/job/run_directory.hpp"
+#include "lib/model/model_spec.hpp"
+#include "lib/tokenizer/tokenizer.hpp"
+#include "workers/token_data.hpp"
+
+namespace lathe {
+
+/// A Hugging Face directory, opened: headers read and matched against the model it describes.
+struct SourceModel {
+    std::filesystem::path directory;
+    ModelSpec spec;
+    SafetensorsCheckpoint weights;
+
+    /// @throws MissingInputError, DataError
+    static std::unique_ptr<SourceModel> open(const std::filesystem::path& directory,
+                                             const std::vector<std::string>& ignore);
+    /// Element type of tensor `index` as stored.
+    [[nodiscard]] DType dtype(std::size_t index) const;
+};
+
+/// The model's tokenizer, checked against its vocabulary; none if the directory has none.
+/// @throws DataError  if it produces ids the model does not have
+[[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& directory,
+                                                        const ModelSpec& spec);
+
+/// The device a rank computes with.
+struct Device {
+    std::unique_ptr<ThreadPool> pool;
+    std::unique_ptr<kernels::Backend> backend;
+
+    /// `threads` = 0: this node's processors shared out over its ranks.
+    static Device open(const std::string& backend, std::size_t threads,
+                       const comm::Communicator& world);
+};
+
+/// The samples a job works on; made by rank 0 from texts, read by all ranks from one file.
+struct JobSamples {
+    TokenWindows calibration;
+    TokenWindows evaluation;  ///< of the search
+};
+
+/// @throws MissingInputError, DataError  text absent, malformed or too short
+[[nodiscard]] JobSamples make_samples(const JobConfig& job, const ModelSpec& spec,
+                                      const Tokenizer* tokenizer);
+void write_samples(const JobSamples& samples, const std::filesystem::path& file,
+                   const std::string& fingerprint);
+[[nodiscard]] JobSamples read_samples(const std::filesystem::path& file);
+
+/// Everything a rank holds while it works on a job.
+struct JobContext {
+    JobConfig job;
+    RunDirectory run;
+    std::unique_ptr<SourceModel> source;
+    std::vector<Setting> settings;  ///< of all candidates
+    Device device;
+    comm::Communicator* world = nullptr;
+
+    /// @throws any Error of what it opens
+    static std::unique_ptr<JobContext> open(const JobConfig& job, comm::Communicator& world);
+
+    [[nodiscard]] const ModelSpec& spec() const { return source->spec; }
+    [[nodiscard]] const kernels::Backend& backend() const { return *device.backend; }
+};
+
+/// Whether `ignore` names the unit or one of its tensors (exact, or "re:" and a pattern).
+[[nodiscard]] bool is_ignored(const ModelSpec& spec, const UnitSpec& unit,
+                              const std::vector<std::string>& ignore);
+
+}  // namespace lathe

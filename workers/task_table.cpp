@@ -1,0 +1,65 @@
+#include "workers/task_table.hpp"
+
+#include <optional>
+
+#include "lib/core/errors.hpp"
+#include "workers/calibration.hpp"
+#include "workers/compressed_checkpoint.hpp"
+#include "workers/compression.hpp"
+#include "workers/evaluation.hpp"
+#include "workers/hf_export.hpp"
+
+namespace lathe {
+
+struct TaskTable::State {
+    comm::Communicator& world;
+    std::function<JobConfig()> load_job;
+    RuntimeConfig runtime;
+    std::unique_ptr<JobContext> context;
+    std::unique_ptr<Calibrator> calibrator;
+    std::optional<Device> device;  ///< for tasks outside a job
+
+    JobContext& job() {
+        if (!context) { context = JobContext::open(load_job(), world); }
+        return *context;
+    }
+    const kernels::Backend& backend() {
+        if (!device) { device = Device::open(runtime.backend, runtime.threads, world); }
+        return *device->backend;
+    }
+};
+
+TaskTable::TaskTable(comm::Communicator& world, std::function<JobConfig()> load_job,
+                     RuntimeConfig runtime)
+    : state_(std::make_unique<State>(State{world, std::move(load_job), std::move(runtime), {}, {}, {}})) {}
+
+TaskTable::~TaskTable() = default;
+
+std::string TaskTable::run(const Task& task) {
+    State& s = *state_;
+    if (task.stage == stage::calibrate) {
+        if (!s.calibrator) { s.calibrator = std::make_unique<Calibrator>(s.job()); }
+        s.calibrator->run(calibration_task_from_json(task.arguments));
+        return "";
+    }
+    if (task.stage == stage::compress) {
+        run_compression(s.job(), compression_task_from_json(task.arguments));
+        return "";
+    }
+    if (task.stage == stage::assemble) {
+        run_assembly(s.job(), assembly_task_from_json(task.arguments));
+        return "";
+    }
+    if (task.stage == stage::evaluate) {
+        const EvaluationTask evaluation = evaluation_task_from_json(task.arguments);
+        return to_json(evaluation.model.empty() ? run_evaluation(s.job(), evaluation)
+                                                : run_evaluation(s.backend(), evaluation));
+    }
+    if (task.stage == stage::export_hf) {
+        run_export(export_task_from_json(task.arguments));
+        return "";
+    }
+    throw InternalError("no handler for stage '" + task.stage + "'");
+}
+
+}  // namespace lathe

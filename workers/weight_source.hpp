@@ -1,0 +1,72 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "kernels/backend.hpp"
+#include "lib/checkpoint/safetensors.hpp"
+#include "lib/encoding/encoded_tensor.hpp"
+#include "lib/model/model_spec.hpp"
+
+namespace lathe {
+
+/// Where a model's weights come from, tensor by tensor.
+class WeightSource {
+public:
+    virtual ~WeightSource() = default;
+    /// Writes the values of tensor `index` of the model to backend memory, seen as a matrix
+    /// [product of all extents but the last, last]. May be called from several threads.
+    /// @throws DataError  naming the tensor
+    virtual void load(std::size_t index, const kernels::Backend& backend,
+                      MatrixView<float> values) const = 0;
+};
+
+/// The weights of a Hugging Face checkpoint, as they are.
+class SourceWeights final : public WeightSource {
+public:
+    SourceWeights(const ModelSpec& spec, const SafetensorsCheckpoint& checkpoint)
+        : spec_(spec), checkpoint_(checkpoint) {}
+    void load(std::size_t index, const kernels::Backend& backend,
+              MatrixView<float> values) const override;
+
+private:
+    const ModelSpec& spec_;
+    const SafetensorsCheckpoint& checkpoint_;
+};
+
+/// Weights that are stored encoded: a subclass reads a tensor, this class decodes it.
+class EncodedWeights : public WeightSource {
+public:
+    [[nodiscard]] virtual EncodedTensor read(std::size_t index) const = 0;
+    void load(std::size_t index, const kernels::Backend& backend,
+              MatrixView<float> values) const final;
+};
+
+/// The weights of one block (or of what stands outside the blocks) in backend memory, fp32.
+class LoadedWeights {
+public:
+    /// Loads the tensors of `block`; with none, those of `roles` outside the blocks. Every weight
+    /// is checked to be finite.
+    /// @throws DataError  naming the tensor that has a NaN or an infinity
+    static LoadedWeights load(const ModelSpec& spec, const WeightSource& source,
+                              const kernels::Backend& backend, std::optional<std::size_t> block,
+                              std::span<const Role> roles = {});
+
+    /// [out_features, in_features]. @throws InternalError  if it was not loaded
+    [[nodiscard]] MatrixView<const float> weight(Role role) const;
+    /// A norm's weight, or the bias of a linear role; empty if the model has none.
+    [[nodiscard]] std::span<const float> vector(Role role, bool is_bias) const;
+
+private:
+    struct Entry {
+        kernels::Array<float> values;
+        std::size_t rows = 0;
+        std::size_t cols = 0;
+    };
+    std::map<std::pair<Role, bool>, Entry> entries_;
+};
+
+}  // namespace lathe

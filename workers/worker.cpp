@@ -1,0 +1,109 @@
+#include "workers/worker.hpp"
+
+#include <chrono>
+#include <condition_variable>
+#include <exception>
+#include <mutex>
+#include <new>
+#include <stop_token>
+#include <thread>
+
+#include "lib/comm/control.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/core/log.hpp"
+
+namespace lathe {
+namespace {
+
+constexpr int coordinator_rank = 0;
+
+/// Sends a sign of life now and then for as long as it exists.
+class Heartbeat {
+public:
+    Heartbeat(comm::Communicator& communicator, double seconds)
+        : thread_([&communicator, seconds](const std::stop_token& stop) {
+              beat(communicator, seconds, stop);
+          }) {}
+
+private:
+    static void beat(comm::Communicator& communicator, double seconds,
+                     const std::stop_token& stop) {
+        std::mutex mutex;
+        std::condition_variable_any never;
+        std::unique_lock lock(mutex);
+        try {
+            while (!stop.stop_requested()) {
+                comm::send_control(communicator, coordinator_rank, comm::ControlKind::heartbeat);
+                never.wait_for(lock, stop, std::chrono::duration<double>(seconds),
+                               [] { return false; });
+            }
+        } catch (const std::exception& error) {
+            // The worker's own next message meets the same trouble and reports it.
+            log_warning(std::string("heartbeat_ended reason=") + error.what());
+        }
+    }
+
+    std::jthread thread_;
+};
+
+TaskResult failed(ExitCode code, const std::string& text) {
+    TaskResult result;
+    result.exit_code = static_cast<int>(code);
+    result.text = text;
+    return result;
+}
+
+TaskResult try_task(const TaskHandler& handler, const Task& task) {
+    try {
+        TaskResult result;
+        result.text = handler(task);
+        result.ok = true;
+        return result;
+    } catch (const Error& error) {
+        return failed(error.code(), error.what());
+    } catch (const std::bad_alloc&) {
+        return failed(ExitCode::internal, "out of memory");
+    } catch (const std::exception& error) {
+        return failed(ExitCode::internal, error.what());
+    } catch (...) {
+        return failed(ExitCode::internal, "an exception of unknown type");
+    }
+}
+
+TaskResult run_task(const TaskHandler& handler, const Task& task, int rank) {
+    const auto start = std::chrono::steady_clock::now();
+    TaskResult result = try_task(handler, task);
+    result.id = task.id;
+    result.rank = rank;
+    result.seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    return result;
+}
+
+bool serve_until_stop(comm::Communicator& communicator, const TaskHandler& handler) {
+    while (true) {
+        const auto message = communicator.receive(coordinator_rank, comm::Tag::task);
+        const comm::Control order = comm::parse_control(*message);
+        if (order.kind == comm::ControlKind::stop) {
+            return order.text != comm::stop_with_lost_ranks;
+        }
+        const TaskResult result =
+            run_task(handler, task_from_json(order.text), communicator.rank());
+        comm::send_control(communicator, coordinator_rank, comm::ControlKind::result,
+                           to_json(result));
+    }
+}
+
+}  // namespace
+
+bool serve(comm::Communicator& communicator, const TaskHandler& handler, WorkerOptions options) {
+    bool all_leave = false;
+    {
+        const Heartbeat heartbeat(communicator, options.heartbeat_seconds);
+        all_leave = serve_until_stop(communicator, handler);
+    }
+    comm::send_control(communicator, coordinator_rank, comm::ControlKind::stopped);
+    return all_leave;
+}
+
+}  // namespace lathe

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <functional>
+#include <string>
+
+#include "lib/comm/communicator.hpp"
+#include "lib/job/task.hpp"
+
+namespace lathe {
+
+/// Does one task and returns the stage's answer, TaskResult::text. What it throws becomes a failed
+/// result with the error's exit code and text.
+using TaskHandler = std::function<std::string(const Task&)>;
+
+struct WorkerOptions {
+    double heartbeat_seconds = 1.0;  ///< between signs of life; far below the coordinator's limit
+};
+
+/// Does the tasks that rank 0 sends, one after another, until it says stop. While it runs, a
+/// thread of its own sends signs of life, so that a long task is not taken for a lost rank. On
+/// rank 0 it runs on a second thread, beside the coordinator.
+///
+/// Returns whether all ranks leave together. If not (a rank is lost), MPI_Finalize would hang: call
+/// Session::abandon() and end the process with _exit.
+/// @throws InternalError  if messages fail or make no sense; errors of tasks are sent, not thrown
+bool serve(comm::Communicator& communicator, const TaskHandler& handler,
+           WorkerOptions options = {});
+
+}  // namespace lathe
