@@ -1,8 +1,8 @@
-#include <benchmark/benchmark.h>
-
 #include <cstdint>
 #include <random>
 #include <vector>
+
+#include <benchmark/benchmark.h>
 
 #include "kernels/backend.hpp"
 #include "lib/core/parallel.hpp"
@@ -59,7 +59,9 @@ struct Layer {
           factor(d * d) {
         backend().accumulate_gram({inputs.data(), n_tokens, d}, {gram.data(), d, d});
         for (std::size_t i = 0; i < d; ++i) {
-            for (std::size_t j = 0; j < i; ++j) { gram[i * d + j] = gram[j * d + i]; }
+            for (std::size_t j = 0; j < i; ++j) {
+                gram[i * d + j] = gram[j * d + i];
+            }
             importance[i] = static_cast<float>(gram[i * d + i]);
         }
     }
@@ -89,7 +91,9 @@ void BM_Gram(benchmark::State& state) {
 
 void BM_InverseFactor(benchmark::State& state) {
     Layer layer(static_cast<std::size_t>(state.range(0)), 4096);
-    for (auto _ : state) { layer.invert(); }
+    for (auto _ : state) {
+        layer.invert();
+    }
     const auto d = static_cast<double>(layer.d);
     report_flops(state, 2.0 / 3.0 * d * d * d);
 }

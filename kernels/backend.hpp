@@ -172,7 +172,7 @@ public:
     /// 0.
     ///   gram [d, d] symmetric, both triangles; factor [d, d]
     /// Computed in fp64 as the inverse of the factor R of A = R R^T (R upper), which costs half of
-    /// inverting A first. A zero on the diagonal (a dead input) counts as 1.
+    /// inverting A first. A zero on the diagonal (a dead input) counts as 1, but not in the mean.
     /// @throws DataError  if the damped matrix is not positive definite
     void inverse_factor(MatrixView<const double> gram, double damping,
                         MatrixView<float> factor) const;
@@ -186,7 +186,7 @@ public:
     /// sum_j importance[j] * (w_j - rounded w_j)^2 over shrunk ranges of the group: factors
     /// 1.00, 0.98, ... 0.30 of its largest magnitude (symmetric) or of its range, which always
     /// includes 0 (not symmetric). Of equal errors the larger range wins. Scales are rounded to
-    /// fp16 before they are tried (never below 2^-24), zeros are whole codes.
+    /// fp16 before they are tried (never below 2^-24 or above 65504), zeros are whole codes.
     ///   w [rows, cols]; importance [cols] >= 0; scales, zeros [rows, group_count]
     void fit_integer_grid(MatrixView<const float> w, std::span<const float> importance,
                           const IntegerGridSettings& settings, MatrixView<float> scales,

@@ -23,11 +23,15 @@ constexpr std::array<SettingKey, 1> keys = {
 /// The type in which a tensor is stored.
 DType stored_dtype(const Setting& setting, DType source_dtype) {
     const std::string& dtype = setting_value(setting, "dtype");
-    if (dtype != "source") { return dtype_from_name(dtype); }
+    if (dtype != "source") {
+        return dtype_from_name(dtype);
+    }
     return source_dtype == DType::f64 ? DType::f32 : source_dtype;
 }
 
-std::vector<Setting> expand(const CandidateEntry& entry) { return expand_keys(entry, keys); }
+std::vector<Setting> expand(const CandidateEntry& entry) {
+    return expand_keys(entry, keys);
+}
 
 std::uint64_t bytes(const Setting& setting, const Shape& shape, DType source_dtype) {
     return element_count(shape) * size_bytes(stored_dtype(setting, source_dtype));
@@ -36,13 +40,17 @@ std::uint64_t bytes(const Setting& setting, const Shape& shape, DType source_dty
 std::string refuses(const Setting& setting, const UnitSpec& /*unit*/, const Shape& /*shape*/,
                     DType source_dtype) {
     const std::string& dtype = setting_value(setting, "dtype");
-    if (dtype == "source" || size_bytes(source_dtype) > 2) { return ""; }
-    return "the source has 16 bits already (" + std::string(name(source_dtype)) +
-           "); dtype " + dtype + " would save nothing";
+    if (dtype == "source" || size_bytes(source_dtype) > 2) {
+        return "";
+    }
+    return "the source has 16 bits already (" + std::string(name(source_dtype)) + "); dtype " +
+           dtype + " would save nothing";
 }
 
 /// The largest finite number of a 16-bit type.
-float largest_number(DType dtype) { return dtype == DType::f16 ? 65504.0F : 0x1.FEp127F; }
+float largest_number(DType dtype) {
+    return dtype == DType::f16 ? 65504.0F : 0x1.FEp127F;
+}
 
 /// Copy of the weights with those that a 16-bit type cannot reach set to its largest number.
 std::vector<float> within_range(MatrixView<const float> weight, DType dtype) {
@@ -80,8 +88,7 @@ UnitSolution solve_one(const Setting& setting, std::span<const UnitTensor> tenso
 
 std::vector<UnitSolution> solve(std::span<const Setting> settings,
                                 std::span<const UnitTensor> tensors,
-                                const UnitStatistics& statistics,
-                                const kernels::Backend& backend) {
+                                const UnitStatistics& statistics, const kernels::Backend& backend) {
     std::vector<UnitSolution> solutions;
     for (const Setting& setting : settings) {
         solutions.push_back(solve_one(setting, tensors, statistics, backend));
@@ -91,6 +98,8 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
 
 }  // namespace
 
-MethodRow dense_method() { return {"dense", expand, bytes, refuses, solve}; }
+MethodRow dense_method() {
+    return {"dense", expand, bytes, refuses, solve};
+}
 
 }  // namespace lathe

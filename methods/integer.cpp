@@ -42,7 +42,9 @@ IntegerLayout layout_of(const Setting& setting) {
             setting_value(setting, "symmetric") == "true"};
 }
 
-bool uses_gptq(const Setting& setting) { return setting_value(setting, "solver") == "gptq"; }
+bool uses_gptq(const Setting& setting) {
+    return setting_value(setting, "solver") == "gptq";
+}
 
 IntegerTask task_of(const Setting& setting) {
     IntegerTask task{layout_of(setting), std::nullopt};
@@ -83,8 +85,7 @@ std::string refuses(const Setting& setting, const UnitSpec& unit, const Shape& /
 
 std::vector<UnitSolution> solve(std::span<const Setting> settings,
                                 std::span<const UnitTensor> tensors,
-                                const UnitStatistics& statistics,
-                                const kernels::Backend& backend) {
+                                const UnitStatistics& statistics, const kernels::Backend& backend) {
     std::vector<IntegerTask> tasks;
     std::transform(settings.begin(), settings.end(), std::back_inserter(tasks), task_of);
     return solve_integer(tasks, tensors, statistics, backend);
@@ -92,6 +93,8 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
 
 }  // namespace
 
-MethodRow integer_method() { return {"integer", expand, bytes, refuses, solve}; }
+MethodRow integer_method() {
+    return {"integer", expand, bytes, refuses, solve};
+}
 
 }  // namespace lathe

@@ -48,7 +48,9 @@ void copy_row(MatrixView<T> from, MatrixView<T> to, std::size_t row) {
 /// Takes over the rows in which `other` is better.
 void keep_better_rows(Quantised& best, const Quantised& other) {
     for (std::size_t r = 0; r < best.rows; ++r) {
-        if (best.errors[r] <= other.errors[r]) { continue; }
+        if (best.errors[r] <= other.errors[r]) {
+            continue;
+        }
         copy_row(other.scales(), best.scales(), r);
         copy_row(other.zeros(), best.zeros(), r);
         copy_row(other.codes(), best.codes(), r);
@@ -90,7 +92,9 @@ public:
         const std::uint32_t* order = order_.data();
         for (std::size_t i = 0; i < d; ++i) {
             const double* from = gram_.row(order[i]);
-            for (std::size_t j = 0; j < d; ++j) { permuted(i, j) = from[order[j]]; }
+            for (std::size_t j = 0; j < d; ++j) {
+                permuted(i, j) = from[order[j]];
+            }
         }
         backend_.inverse_factor(permuted, feedback.damping, factor_.matrix(d, d));
     }
@@ -104,8 +108,8 @@ public:
             keep_better_rows(swept, best);
             best = std::move(swept);
         }
-        solution.tensors.push_back(encode_integer(tensor.shape, task.layout, best.codes(),
-                                                  best.scales(), best.zeros()));
+        solution.tensors.push_back(
+            encode_integer(tensor.shape, task.layout, best.codes(), best.scales(), best.zeros()));
         solution.error += std::accumulate(best.errors.begin(), best.errors.end(), 0.0);
     }
 
@@ -113,10 +117,9 @@ private:
     [[nodiscard]] Array<std::uint32_t> columns_by_power() const {
         Array<std::uint32_t> order = backend_.allocate<std::uint32_t>(gram_.rows);
         std::iota(order.span().begin(), order.span().end(), 0U);
-        std::stable_sort(order.span().begin(), order.span().end(),
-                         [this](std::uint32_t a, std::uint32_t b) {
-                             return gram_(a, a) > gram_(b, b);
-                         });
+        std::stable_sort(
+            order.span().begin(), order.span().end(),
+            [this](std::uint32_t a, std::uint32_t b) { return gram_(a, a) > gram_(b, b); });
         return order;
     }
 
@@ -182,12 +185,18 @@ std::vector<UnitSolution> solve_integer(std::span<const IntegerTask> tasks,
                                         std::span<const UnitTensor> tensors,
                                         const UnitStatistics& statistics, const Backend& backend) {
     std::vector<UnitSolution> solutions(tasks.size());
-    if (tensors.empty()) { return solutions; }
+    if (tensors.empty()) {
+        return solutions;
+    }
     UnitSolver solver(statistics, backend, tensors.front().weight.cols);
     for (const auto& feedback : distinct_feedback(tasks)) {
-        if (feedback) { solver.prepare(*feedback); }
+        if (feedback) {
+            solver.prepare(*feedback);
+        }
         for (std::size_t i = 0; i < tasks.size(); ++i) {
-            if (tasks[i].feedback != feedback) { continue; }
+            if (tasks[i].feedback != feedback) {
+                continue;
+            }
             for (const UnitTensor& tensor : tensors) {
                 solver.solve(tasks[i], tensor, solutions[i]);
             }

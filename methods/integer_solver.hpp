@@ -11,8 +11,8 @@ namespace lathe {
 
 /// How GPTQ goes over the columns.
 struct ErrorFeedback {
-    double damping = 0.01;    ///< share of the mean diagonal added to the Gram matrix
-    bool by_power = false;    ///< columns by decreasing diagonal, ties by index; else left to right
+    double damping = 0.01;  ///< share of the mean diagonal added to the Gram matrix
+    bool by_power = false;  ///< columns by decreasing diagonal, ties by index; else left to right
 
     bool operator==(const ErrorFeedback&) const = default;
 };

@@ -16,11 +16,13 @@ std::span<const MethodRow> method_table() {
 const MethodRow& find_method(std::string_view name, const std::string& place) {
     std::string names;
     for (const MethodRow& row : method_table()) {
-        if (row.name == name) { return row; }
+        if (row.name == name) {
+            return row;
+        }
         names += (names.empty() ? "" : ", ") + std::string(row.name);
     }
-    throw UsageError((place.empty() ? "" : place + ": ") + "unknown method \"" +
-                     std::string(name) + "\"; methods are " + names);
+    throw UsageError((place.empty() ? "" : place + ": ") + "unknown method \"" + std::string(name) +
+                     "\"; methods are " + names);
 }
 
 std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entries) {
@@ -36,7 +38,9 @@ std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entrie
         }
     }
     // The source as it is: every unit can have it, and ignored ones do.
-    for (const Setting& s : dense_method().expand({"dense", {}, {}})) { add(s); }
+    for (const Setting& s : dense_method().expand({"dense", {}, {}})) {
+        add(s);
+    }
     return settings;
 }
 

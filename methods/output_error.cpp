@@ -12,8 +12,7 @@ std::vector<double> lookup_errors(MatrixView<const float> weight, MatrixView<con
                                   std::span<const float> row_weights) {
     if (row_weights.size() != weight.rows) {
         throw ShapeError("row_weights has " + std::to_string(row_weights.size()) +
-                         " entries, expected one for each row of the table " +
-                         weight.shape_text());
+                         " entries, expected one for each row of the table " + weight.shape_text());
     }
     std::vector<double> errors(weight.rows, 0.0);
     for (std::size_t r = 0; r < weight.rows; ++r) {
@@ -41,7 +40,9 @@ OutputError::OutputError(const UnitStatistics& statistics, const kernels::Backen
 
 std::vector<double> OutputError::of_rows(MatrixView<const float> weight,
                                          MatrixView<const float> values) const {
-    if (n_inputs_ == 0) { return lookup_errors(weight, values, row_weights_); }
+    if (n_inputs_ == 0) {
+        return lookup_errors(weight, values, row_weights_);
+    }
     const auto memory = backend_.allocate<float>(weight.rows * weight.cols);
     const MatrixView<float> delta = memory.matrix(weight.rows, weight.cols);
     for (std::size_t r = 0; r < weight.rows; ++r) {

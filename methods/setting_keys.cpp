@@ -8,7 +8,9 @@
 namespace lathe {
 namespace {
 
-std::string in_quotes(std::string_view text) { return '"' + std::string(text) + '"'; }
+std::string in_quotes(std::string_view text) {
+    return '"' + std::string(text) + '"';
+}
 
 [[noreturn]] void refuse(const SourcePlace& place, const std::string& what) {
     throw UsageError(place.text.empty() ? what : place.text + ": " + what);
@@ -40,7 +42,9 @@ std::vector<std::string> values_of(const CandidateEntry& entry, const SettingKey
     const auto given =
         std::find_if(entry.keys.begin(), entry.keys.end(),
                      [&](const CandidateEntry::Key& k) { return k.name == key.name; });
-    if (given == entry.keys.end()) { return {std::string(key.default_value)}; }
+    if (given == entry.keys.end()) {
+        return {std::string(key.default_value)};
+    }
     if (given->values.empty()) {
         refuse(given->place, "key " + in_quotes(key.name) + " of method " + entry.method +
                                  " has no value; expected " + std::string(key.expected));
@@ -63,7 +67,9 @@ std::optional<T> number_in(const std::string& text) {
     T number{};
     const char* end = text.data() + text.size();
     const auto result = std::from_chars(text.data(), end, number);
-    if (text.empty() || result.ec != std::errc{} || result.ptr != end) { return std::nullopt; }
+    if (text.empty() || result.ec != std::errc{} || result.ptr != end) {
+        return std::nullopt;
+    }
     return number;
 }
 
@@ -89,27 +95,34 @@ std::vector<Setting> expand_keys(const CandidateEntry& entry, std::span<const Se
 std::optional<std::string> read_whole_number(const std::string& text, std::uint64_t lowest,
                                              std::uint64_t highest) {
     const auto number = number_in<std::uint64_t>(text);
-    if (!number || *number < lowest || *number > highest) { return std::nullopt; }
+    if (!number || *number < lowest || *number > highest) {
+        return std::nullopt;
+    }
     return std::to_string(*number);
 }
 
 std::optional<std::string> read_flag(const std::string& text) {
-    if (text == "true" || text == "false") { return text; }
+    if (text == "true" || text == "false") {
+        return text;
+    }
     return std::nullopt;
 }
 
 std::optional<std::string> read_word(const std::string& text,
                                      std::span<const std::string_view> words) {
-    if (std::find(words.begin(), words.end(), text) == words.end()) { return std::nullopt; }
+    if (std::find(words.begin(), words.end(), text) == words.end()) {
+        return std::nullopt;
+    }
     return text;
 }
 
 std::optional<std::string> read_fraction(const std::string& text) {
     const auto number = number_in<double>(text);
-    if (!number || !(*number > 0.0) || !(*number < 1.0)) { return std::nullopt; }
+    if (!number || !(*number > 0.0) || !(*number < 1.0)) {
+        return std::nullopt;
+    }
     char spelling[32];
-    return std::string(spelling,
-                       std::to_chars(spelling, spelling + sizeof spelling, *number).ptr);
+    return std::string(spelling, std::to_chars(spelling, spelling + sizeof spelling, *number).ptr);
 }
 
 const std::string& setting_value(const Setting& setting, const std::string& key) {

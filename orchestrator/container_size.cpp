@@ -7,12 +7,12 @@
 namespace lathe {
 namespace {
 
-// Upper bounds, in bytes, of what HDF5 adds; the group and its attributes included.
-constexpr std::uint64_t file_overhead = 4096;
-constexpr std::uint64_t tensor_overhead = 640;     // group, attributes, one dataset
-constexpr std::uint64_t extra_part_overhead = 320;  // each further dataset
+// Upper bounds, in bytes, of what HDF5 and the index add.
+constexpr std::uint64_t file_overhead = 1024;
+constexpr std::uint64_t group_overhead = 400;  // with its attributes, without its name
+constexpr std::uint64_t dataset_overhead = 320;
 constexpr std::uint64_t index_entry = 128;
-constexpr std::uint64_t plan_entry = 320;
+constexpr std::uint64_t plan_entry = 256;
 
 }  // namespace
 
@@ -21,8 +21,10 @@ ContainerSize ContainerSize::of(const SourceModel& source) {
     const std::uint64_t n_files = spec.n_blocks + 2;  // shards, the outer one, the master
     ContainerSize size;
     size.fixed_bytes = n_files * (file_overhead + index_entry) + 16 * index_entry +
-                       side_file_bytes(source.directory) +
-                       spec.tensors.size() * tensor_overhead + spec.units.size() * plan_entry;
+                       side_file_bytes(source.directory) + spec.units.size() * plan_entry;
+    for (const TensorSpec& tensor : spec.tensors) {
+        size.fixed_bytes += group_overhead + dataset_overhead + tensor.name.size();
+    }
     std::vector<bool> in_unit(spec.tensors.size(), false);
     for (const UnitSpec& unit : spec.units) {
         for (std::size_t t : unit.tensors) { in_unit[t] = true; }
@@ -36,8 +38,12 @@ ContainerSize ContainerSize::of(const SourceModel& source) {
 }
 
 std::uint64_t ContainerSize::unit_bytes(const UnitSpec& unit, const Setting& setting) {
-    // Codes and scales, and zeros at most: only a dense tensor has a single part.
-    return setting.method == "dense" ? 0 : 2 * extra_part_overhead * unit.tensors.size();
+    // A dense tensor has one part; codes come with scales, and perhaps with zeros.
+    const auto symmetric = setting.values.find("symmetric");
+    const bool has_zeros = symmetric == setting.values.end() || symmetric->second != "true";
+    return setting.method == "dense"
+               ? 0
+               : (has_zeros ? 2 : 1) * dataset_overhead * unit.tensors.size();
 }
 
 std::uint64_t predicted_output_bytes(const SourceModel& source,

@@ -88,7 +88,8 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator)
 }
 
 void JobRun::check_existing_run() {
-    const JobConfig before = read_job(read_file(run().job()), run().job().string(), {});
+    JobConfig before = read_job(read_file(run().job()), run().job().string(), {});
+    before.output = context_->job.output;  // the directory may have been moved
     const auto changes = incompatible_changes(before, context_->job);
     if (!changes.empty()) {
         std::string text = run().root().string() + " is the run directory of another job:";

@@ -1,5 +1,6 @@
 #include "workers/task_table.hpp"
 
+#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "lib/core/errors.hpp"
@@ -8,6 +9,7 @@
 #include "workers/compression.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/hf_export.hpp"
+#include "workers/sensitivity.hpp"
 
 namespace lathe {
 
@@ -45,6 +47,11 @@ std::string TaskTable::run(const Task& task) {
     if (task.stage == stage::compress) {
         run_compression(s.job(), compression_task_from_json(task.arguments));
         return "";
+    }
+    if (task.stage == stage::sensitivity) {
+        return nlohmann::json(
+                   run_sensitivity(s.job(), sensitivity_task_from_json(task.arguments)))
+            .dump();
     }
     if (task.stage == stage::assemble) {
         run_assembly(s.job(), assembly_task_from_json(task.arguments));

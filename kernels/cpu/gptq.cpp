@@ -13,7 +13,7 @@
 namespace lathe::kernels {
 namespace {
 
-constexpr std::size_t rows_per_tile = 128;  // a multiple of n_lanes
+constexpr std::size_t rows_per_tile = 256;  // a multiple of n_lanes
 constexpr std::size_t panel_width = 128;
 
 /// What all tiles read.

@@ -5,13 +5,14 @@
 
 #include "kernels/backend.hpp"
 
-/// Integer grids for 16 rows at a time, one row in each lane of a vector. Rows do not meet, so a row
-/// gets the same grid whichever lane it is in.
+/// Integer grids for 16 rows at a time, one row in each lane of a vector. Rows do not meet, so a
+/// row gets the same grid whichever lane it is in.
 namespace lathe::kernels {
 
 inline constexpr std::size_t n_lanes = 16;
 
-/// Chooses the grid of one group of 16 rows, as Backend::fit_integer_grid() says; error sums in fp32.
+/// Chooses the grid of one group of 16 rows, as Backend::fit_integer_grid() says; error sums in
+/// fp32.
 ///   columns    element j of row l at columns[j * stride + l], j < size
 ///   importance [size]
 ///   scales, zeros [16], out
@@ -20,9 +21,9 @@ void fit_lanes(const float* columns, std::size_t stride, const float* importance
 
 /// One panel of the columns of 16 rows, as the error-feedback sweep sees it. [n, 16] unless said.
 struct LanePanel {
-    float* columns = nullptr;        ///< in: weights; out: values of the chosen codes
-    float* errors = nullptr;         ///< out: what each column passed on; rows `error_stride` apart
-    std::uint8_t* codes = nullptr;   ///< out: rows `code_stride` apart
+    float* columns = nullptr;       ///< in: weights; out: values of the chosen codes
+    float* errors = nullptr;        ///< out: what each column passed on; rows `error_stride` apart
+    std::uint8_t* codes = nullptr;  ///< out: rows `code_stride` apart
     std::size_t error_stride = n_lanes;
     std::size_t code_stride = n_lanes;
 };

@@ -22,7 +22,9 @@ float nearest_code(float w, const Grid& grid, const CodeRange& codes) {
     return std::min(codes.highest, std::max(codes.lowest, code));
 }
 
-float value_of(float code, const Grid& grid) { return grid.scale * (code - grid.zero); }
+float value_of(float code, const Grid& grid) {
+    return grid.scale * (code - grid.zero);
+}
 
 /// The grid that covers `factor` times the range [lowest, highest] of a group.
 Grid grid_over(float lowest, float highest, float factor, const IntegerGridSettings& settings) {
@@ -66,11 +68,15 @@ Grid fit_group(std::span<const float> w, std::span<const float> importance,
 std::vector<double> damped(MatrixView<const double> gram, double damping) {
     const std::size_t d = gram.rows;
     double trace = 0.0;
-    for (std::size_t i = 0; i < d; ++i) { trace += gram(i, i); }
+    for (std::size_t i = 0; i < d; ++i) {
+        trace += gram(i, i);
+    }
     const double added = damping * trace / static_cast<double>(d);
     std::vector<double> a(d * d);
     for (std::size_t i = 0; i < d; ++i) {
-        for (std::size_t j = 0; j < d; ++j) { a[i * d + j] = gram(i, j); }
+        for (std::size_t j = 0; j < d; ++j) {
+            a[i * d + j] = gram(i, j);
+        }
         a[i * d + i] = (gram(i, i) == 0.0 ? 1.0 : gram(i, i)) + added;
     }
     return a;
@@ -80,7 +86,9 @@ std::vector<double> damped(MatrixView<const double> gram, double damping) {
 void factor_from_the_end(MatrixView<double> a, double damping) {
     const std::size_t d = a.rows;
     for (std::size_t j = d; j-- > 0;) {
-        for (std::size_t k = j + 1; k < d; ++k) { a(j, j) -= a(j, k) * a(j, k); }
+        for (std::size_t k = j + 1; k < d; ++k) {
+            a(j, j) -= a(j, k) * a(j, k);
+        }
         if (!(a(j, j) > 0.0) || !std::isfinite(a(j, j))) {
             throw DataError("Gram matrix " + a.shape_text() + " with damping " +
                             std::to_string(damping) + " is not positive definite (column " +
@@ -88,7 +96,9 @@ void factor_from_the_end(MatrixView<double> a, double damping) {
         }
         a(j, j) = std::sqrt(a(j, j));
         for (std::size_t i = 0; i < j; ++i) {
-            for (std::size_t k = j + 1; k < d; ++k) { a(i, j) -= a(i, k) * a(j, k); }
+            for (std::size_t k = j + 1; k < d; ++k) {
+                a(i, j) -= a(i, k) * a(j, k);
+            }
             a(i, j) /= a(j, j);
         }
     }
@@ -99,7 +109,9 @@ void factor_from_the_end(MatrixView<double> a, double damping) {
 void ReferenceBackend::do_inverse_factor(MatrixView<const double> gram, double damping,
                                          MatrixView<float> factor) const {
     const std::size_t d = gram.rows;
-    if (d == 0) { return; }
+    if (d == 0) {
+        return;
+    }
     std::vector<double> work = damped(gram, damping);
     const MatrixView<double> r(work.data(), d, d);
     factor_from_the_end(r, damping);
@@ -108,10 +120,14 @@ void ReferenceBackend::do_inverse_factor(MatrixView<const double> gram, double d
         std::vector<double> u(d, 0.0);
         u[j] = 1.0 / r(j, j);
         for (std::size_t i = j; i-- > 0;) {
-            for (std::size_t k = i + 1; k <= j; ++k) { u[i] -= r(i, k) * u[k]; }
+            for (std::size_t k = i + 1; k <= j; ++k) {
+                u[i] -= r(i, k) * u[k];
+            }
             u[i] /= r(i, i);
         }
-        for (std::size_t i = 0; i < d; ++i) { factor(i, j) = static_cast<float>(u[i]); }
+        for (std::size_t i = 0; i < d; ++i) {
+            factor(i, j) = static_cast<float>(u[i]);
+        }
     }
 }
 
@@ -147,12 +163,9 @@ void ReferenceBackend::do_fit_integer_grid(MatrixView<const float> w,
     }
 }
 
-void ReferenceBackend::do_round_to_grid(MatrixView<const float> w,
-                                        const IntegerGridSettings& settings,
-                                        MatrixView<const float> scales,
-                                        MatrixView<const float> zeros,
-                                        MatrixView<std::uint8_t> codes,
-                                        MatrixView<float> values) const {
+void ReferenceBackend::do_round_to_grid(
+    MatrixView<const float> w, const IntegerGridSettings& settings, MatrixView<const float> scales,
+    MatrixView<const float> zeros, MatrixView<std::uint8_t> codes, MatrixView<float> values) const {
     const CodeRange range = code_range(settings);
     for (std::size_t r = 0; r < w.rows; ++r) {
         for (std::size_t j = 0; j < w.cols; ++j) {
@@ -172,7 +185,9 @@ void ReferenceBackend::do_gptq(MatrixView<float> w, MatrixView<const float> fact
                                MatrixView<float> zeros, MatrixView<std::uint8_t> codes) const {
     const CodeRange range = code_range(settings);
     const std::size_t d = w.cols;
-    if (!order.empty()) { do_fit_integer_grid(w, importance, settings, scales, zeros); }
+    if (!order.empty()) {
+        do_fit_integer_grid(w, importance, settings, scales, zeros);
+    }
     const auto column = [&](std::size_t i) { return order.empty() ? i : order[i]; };
 
     for (std::size_t r = 0; r < w.rows; ++r) {

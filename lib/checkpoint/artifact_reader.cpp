@@ -228,6 +228,7 @@ std::vector<std::byte> ArtifactReader::read(const std::string& path, bool check_
         const hdf5::Session session;
         const Dataset dataset = state_->dataset(path);
         attributes = dataset.attributes();
+        (void)dataset.dtype(attributes);  // refuses elements that are not plain numbers
         bytes.resize(dataset.n_bytes());
         dataset.read(bytes.data());
     }
@@ -248,6 +249,7 @@ void ArtifactReader::read_into(const std::string& path, std::byte* data, std::si
                             " bytes, expected " + std::to_string(size_bytes));
         }
         attributes = dataset.attributes();
+        (void)dataset.dtype(attributes);
         dataset.read(data);
     }
     if (check_hash) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/tokenizer/regex.hpp"
+#include "lib/tokenizer/regex_dialect.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::tokenizer {
@@ -15,7 +16,7 @@ bool is_word_character(char32_t code_point) {
         return (code_point >= '0' && code_point <= '9') || code_point == '_' ||
                ((code_point | 0x20) >= 'a' && (code_point | 0x20) <= 'z');
     }
-    static const Regex word("[\\w\\p{Join_Control}]");
+    static const Regex word("[" + std::string(rust_word_set) + "]");
     std::string text;
     append_code_point(text, code_point);
     std::vector<Span> matches;

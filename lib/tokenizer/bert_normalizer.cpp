@@ -22,41 +22,26 @@ public:
           lowercase_(lowercase) {}
 
     void apply(Section& section) const override {
-        if (clean_text_) clean(section);
+        if (clean_text_) {
+            remove_if(section, [](char32_t c) { return c == 0xFFFD || (is_control(c) && !is_line_space(c)); });
+            rewrite(section.text, append_plain_space);
+        }
         if (space_chinese_) rewrite(section.text, append_spaced);
         if (strip_accents_) {
             section.text = to_normal_form(section.text, NormalForm::nfd);
-            rewrite(section.text, append_unless_accent);
+            remove_if(section, is_accent);
         }
         if (lowercase_) rewrite(section.text, append_lowercase);
     }
 
 private:
-    /// Replaces each code point by what `append` makes of it.
-    template <class Append>
-    static void rewrite(std::string& text, Append append) {
-        std::string out;
-        out.reserve(text.size());
-        for (std::size_t i = 0; i < text.size();) append(out, next_code_point(text, i));
-        text = std::move(out);
-    }
+    /// Tab and line ends are control characters too, but count as space here.
+    static bool is_line_space(char32_t c) { return c == '\t' || c == '\n' || c == '\r'; }
 
-    static void clean(Section& section) {
-        std::string out;
-        out.reserve(section.text.size());
-        for (std::size_t i = 0; i < section.text.size();) {
-            const bool is_first = i == 0;
-            const char32_t c = next_code_point(section.text, i);
-            // Tab and line ends are control characters too, but count as space here.
-            if (is_white_space(c) && c != 0x0B && c != 0x0C && c != 0x85) {
-                out.push_back(' ');
-            } else if (c != 0xFFFD && !is_control(c)) {
-                append_code_point(out, c);
-            } else if (is_first) {
-                section.at_start = false;
-            }
-        }
-        section.text = std::move(out);
+    static bool is_accent(char32_t c) { return c >= 0x80 && is_nonspacing_mark(c); }
+
+    static void append_plain_space(std::string& out, char32_t c) {
+        append_code_point(out, is_white_space(c) ? U' ' : c);
     }
 
     static void append_spaced(std::string& out, char32_t c) {
@@ -66,8 +51,13 @@ private:
         out.push_back(' ');
     }
 
-    static void append_unless_accent(std::string& out, char32_t c) {
-        if (c < 0x80 || !is_nonspacing_mark(c)) append_code_point(out, c);
+    /// Replaces each code point by what `append` makes of it.
+    template <class Append>
+    static void rewrite(std::string& text, Append append) {
+        std::string out;
+        out.reserve(text.size());
+        for (std::size_t i = 0; i < text.size();) append(out, next_code_point(text, i));
+        text = std::move(out);
     }
 
     bool clean_text_;

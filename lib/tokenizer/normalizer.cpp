@@ -37,20 +37,7 @@ public:
 
 class StripAccents final : public Normalizer {
 public:
-    void apply(Section& section) const override {
-        std::string out;
-        out.reserve(section.text.size());
-        for (std::size_t i = 0; i < section.text.size();) {
-            const bool is_first = i == 0;
-            const char32_t c = next_code_point(section.text, i);
-            if (!is_mark(c)) {
-                append_code_point(out, c);
-            } else if (is_first) {
-                section.at_start = false;
-            }
-        }
-        section.text = std::move(out);
-    }
+    void apply(Section& section) const override { remove_if(section, is_mark); }
 };
 
 class Prepend final : public Normalizer {
@@ -166,6 +153,21 @@ constexpr ComponentKind<Normalizer> kinds[] = {
 };
 
 }  // namespace
+
+void remove_if(Section& section, bool (*drops)(char32_t)) {
+    std::string out;
+    out.reserve(section.text.size());
+    for (std::size_t i = 0; i < section.text.size();) {
+        const std::size_t begin = i;
+        const char32_t c = next_code_point(section.text, i);
+        if (!drops(c)) {
+            out.append(section.text, begin, i - begin);
+        } else if (begin == 0) {
+            section.at_start = false;
+        }
+    }
+    section.text = std::move(out);
+}
 
 Result read_normalizer(const JsonPlace& place) {
     if (place.is_null()) return std::make_unique<NormalizerSequence>(std::vector<Result>{});

@@ -15,6 +15,9 @@ struct Section {
     bool at_start;
 };
 
+/// Drops the code points for which `drops` is true.
+void remove_if(Section& section, bool (*drops)(char32_t));
+
 /// Rewrites text before it is cut into words.
 class Normalizer {
 public:

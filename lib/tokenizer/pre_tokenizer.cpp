@@ -5,6 +5,7 @@
 
 #include "lib/tokenizer/byte_alphabet.hpp"
 #include "lib/tokenizer/component_table.hpp"
+#include "lib/tokenizer/regex_dialect.hpp"
 #include "lib/tokenizer/splitter.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
@@ -139,9 +140,9 @@ Result read_digits(const JsonPlace& place) {
 }
 
 Result read_whitespace(const JsonPlace& /*place*/) {
+    const std::string word(rust_word_set);
     return std::make_unique<SplitPreTokenizer>(
-        make_regex_pattern("[\\w\\p{Join_Control}]+|[^\\w\\p{Join_Control}\\s]+"),
-        SplitBehavior::removed, true);
+        make_regex_pattern("[" + word + "]+|[^" + word + "\\s]+"), SplitBehavior::removed, true);
 }
 
 Result read_whitespace_split(const JsonPlace& /*place*/) {

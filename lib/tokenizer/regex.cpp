@@ -65,7 +65,8 @@ std::size_t next_position(std::string_view text, std::size_t position) {
 void Regex::CodeDeleter::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
 
 Regex::Regex(std::string_view pattern) {
-    const std::string translated = to_pcre2_pattern(pattern);
+    // However PCRE2 was built: lines end in "\n" only.
+    const std::string translated = "(*LF)" + to_pcre2_pattern(pattern);
     int error = 0;
     PCRE2_SIZE offset = 0;
     // Ruby's ^ and $ always match at line ends.

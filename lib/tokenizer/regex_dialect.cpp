@@ -8,6 +8,26 @@
 namespace lathe::tokenizer {
 namespace {
 
+/// Oniguruma's \w inside a class. Outside of one it has its own rule for Latin-1, which adds some
+/// digits and fractions.
+constexpr std::string_view word_set = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
+constexpr std::string_view latin_word_set = "\\x{B2}\\x{B3}\\x{B9}\\x{BC}-\\x{BE}";
+
+/// Its named sets, as the insides of a class.
+constexpr std::pair<std::string_view, std::string_view> named_sets[] = {
+    {"alnum", "\\p{Alphabetic}\\p{Nd}"},
+    {"alpha", "\\p{Alphabetic}"},
+    {"blank", "\\t\\p{Zs}"},
+    {"cntrl", "\\p{Cc}"},
+    {"digit", "\\p{Nd}"},
+    {"lower", "\\p{Lowercase}"},
+    {"punct", "\\p{P}\\p{S}"},
+    {"space", "\\p{White_Space}"},
+    {"upper", "\\p{Uppercase}"},
+    {"word", word_set},
+    {"xdigit", "0-9A-Fa-f"},
+};
+
 class Translator {
 public:
     explicit Translator(std::string_view pattern) : pattern_(pattern) {}
@@ -48,23 +68,39 @@ private:
 
     void translate_escape() {
         const char kind = position_ + 1 < pattern_.size() ? pattern_[position_ + 1] : '\0';
+        if (!in_class_ && translate_word_escape(kind)) return;
         switch (kind) {
             case 's': return replace(2, "\\p{White_Space}");
             case 'S': return replace(2, "\\P{White_Space}");
-            case 'w': return replace(2, in_class_ ? word_set : "[" + word_set + "]");
-            case 'W':
-                if (in_class_) refuse("\\W inside [...]");
-                return replace(2, "[^" + word_set + "]");
+            case 'w': return replace(2, word_set);
             case 'h': return replace(2, in_class_ ? "0-9A-Fa-f" : "[0-9A-Fa-f]");
-            case 'H':
-                if (in_class_) refuse("\\H inside [...]");
-                return replace(2, "[^0-9A-Fa-f]");
             case 'u': return translate_code_point();
+            case 'W':
+            case 'H': refuse(std::string("\\") + kind + " inside [...]");
             case 'Q':
+            case 'X':
             case 'O':
             case 'y':
             case 'Y': refuse(std::string("\\") + kind);
             default: return copy(escape_length());
+        }
+    }
+
+    /// Escapes that need a set of their own, or look at the characters on both sides.
+    bool translate_word_escape(char kind) {
+        const std::string set = std::string(word_set) + std::string(latin_word_set);
+        const std::string word = "[" + set + "]";
+        switch (kind) {
+            case 'w': replace(2, word); return true;
+            case 'W': replace(2, "[^" + set + "]"); return true;
+            case 'H': replace(2, "[^0-9A-Fa-f]"); return true;
+            case 'b':
+                replace(2, "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))");
+                return true;
+            case 'B':
+                replace(2, "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))");
+                return true;
+            default: return false;
         }
     }
 
@@ -88,13 +124,20 @@ private:
 
     void translate_in_class(char c) {
         if (looking_at("&&")) refuse("&& inside [...]");
-        if (looking_at("[:")) {
-            const std::size_t end = pattern_.find(":]", position_);
-            if (end != std::string_view::npos) return copy(end + 2 - position_);
-        }
+        if (looking_at("[:")) return translate_named_set();
         if (c == '[') refuse("a set inside [...]");
         if (c == ']') in_class_ = false;
         copy(1);
+    }
+
+    /// "[:alpha:]" and the like inside a class.
+    void translate_named_set() {
+        const std::size_t end = std::min(pattern_.find(":]", position_), pattern_.size());
+        const std::string_view name = pattern_.substr(position_ + 2, end - position_ - 2);
+        for (const auto& [known, set] : named_sets) {
+            if (name == known) return replace(name.size() + 4, set);
+        }
+        refuse("[:" + std::string(name) + ":]");
     }
 
     void translate_outside(char c) {
@@ -124,8 +167,6 @@ private:
             }
         }
     }
-
-    inline static const std::string word_set = "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}";
 
     std::string_view pattern_;
     std::size_t position_ = 0;

@@ -3,6 +3,7 @@
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <tuple>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
@@ -12,6 +13,7 @@
 #include "orchestrator/stages.hpp"
 #include "workers/compression.hpp"
 #include "workers/evaluation.hpp"
+#include "workers/sensitivity.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -28,14 +30,76 @@ CandidateTable read_table(const JobRun& run) {
     return table;
 }
 
+/// How bad an error of a unit is: the score of a candidate is this times its relative error.
+using UnitWeights = std::vector<double>;
+
+/// The candidate a unit is tried under: the largest of at most a quarter of its source's bytes.
+const Candidate& probe_of(const JobRun& run, const std::vector<Candidate>& candidates) {
+    const std::uint64_t source =
+        predicted_bytes(run.source(), candidates.front().unit, source_setting());
+    const Candidate* best = nullptr;
+    for (const Candidate& c : candidates) {
+        const auto key = [&](const Candidate& x) {
+            const bool fits = 4 * x.bytes <= source;
+            // Those that fit first, the larger the better; then the smallest of the others.
+            return std::tuple(!fits, fits ? source - x.bytes : x.bytes, x.relative_error);
+        };
+        if (best == nullptr || key(c) < key(*best)) { best = &c; }
+    }
+    return *best;
+}
+
+/// Divergence of the whole model per relative error of each unit, measured by changing one unit at
+/// a time on the first evaluation samples.
+UnitWeights measure_unit_weights(JobRun& run, const CandidateTable& table) {
+    constexpr std::size_t tokens_per_task = 512;
+    constexpr std::size_t max_tokens = 2048;
+    const TokenWindows& all = run.samples().evaluation;
+    const std::size_t step = std::max<std::size_t>(1, tokens_per_task / all.length);
+    const std::size_t count =
+        std::min(all.count(), std::max<std::size_t>(1, max_tokens / all.length));
+    std::vector<Setting> probes;
+    std::vector<std::string> parts{"sensitivity"};
+    for (const auto& unit : table) {
+        probes.push_back(probe_of(run, unit).setting);
+        parts.push_back(to_string(probes.back()));
+    }
+    std::vector<StageTask> tasks;
+    for (std::size_t w = 0; w < count; w += step) {
+        SensitivityTask sensitivity{probes, {all.length, {}}};
+        for (std::size_t i = w; i < std::min(count, w + step); ++i) {
+            const auto window = all.window(i);
+            sensitivity.windows.ids.insert(sensitivity.windows.ids.end(), window.begin(),
+                                           window.end());
+        }
+        StageTask task;
+        task.task.stage = stage::sensitivity;
+        task.task.id = "sensitivity/" + run.fingerprint(parts) + "/" + std::to_string(w);
+        task.task.arguments = to_json(sensitivity);
+        tasks.push_back(std::move(task));
+    }
+    UnitWeights weights(table.size(), 0.0);
+    for (const std::string& answer : run.run_stage("search", std::move(tasks))) {
+        const auto values = nlohmann::json::parse(answer).get<std::vector<double>>();
+        for (std::size_t u = 0; u < weights.size(); ++u) { weights[u] += values[u]; }
+    }
+    const auto tokens = static_cast<double>(count * all.length);
+    for (std::size_t u = 0; u < weights.size(); ++u) {
+        const double error = probe_of(run, table[u]).relative_error;
+        weights[u] = error > 0.0 ? weights[u] / tokens / error : 0.0;
+    }
+    return weights;
+}
+
 /// Units and their options; bytes include the container's share.
-std::vector<std::vector<Option>> options_of(const JobRun& run, const CandidateTable& table) {
+std::vector<std::vector<Option>> options_of(const JobRun& run, const CandidateTable& table,
+                                            const UnitWeights& weights) {
     std::vector<std::vector<Option>> options;
-    for (const auto& candidates : table) {
+    for (std::size_t u = 0; u < table.size(); ++u) {
         std::vector<Option> unit;
-        for (const Candidate& c : candidates) {
-            unit.push_back({c.bytes + ContainerSize::unit_bytes(run.spec().units[c.unit], c.setting),
-                            c.relative_error});
+        for (const Candidate& c : table[u]) {
+            unit.push_back({c.bytes + ContainerSize::unit_bytes(run.spec().units[u], c.setting),
+                            weights[u] * c.relative_error});
         }
         options.push_back(std::move(unit));
     }
@@ -43,11 +107,10 @@ std::vector<std::vector<Option>> options_of(const JobRun& run, const CandidateTa
 }
 
 std::vector<Setting> knapsack_choice(const JobRun& run, const CandidateTable& table,
-                                     std::uint64_t limit) {
+                                     const UnitWeights& weights, std::uint64_t limit) {
     const std::uint64_t fixed = ContainerSize::of(run.source()).fixed_bytes;
-    const auto options = options_of(run, table);
-    const auto chosen =
-        limit < fixed ? std::nullopt : solve_knapsack(options, limit - fixed);
+    const auto options = options_of(run, table, weights);
+    const auto chosen = limit < fixed ? std::nullopt : solve_knapsack(options, limit - fixed);
     if (!chosen) {
         std::uint64_t smallest = fixed;
         for (const auto& unit : options) {
@@ -73,8 +136,8 @@ std::size_t differing_values(const Setting& a, const Setting& b) {
     return n;
 }
 
-/// The searched plan first, then every homogeneous one that fits, without repetition.
-std::vector<Plan> plans_to_consider(const JobRun& run, const CandidateTable& table,
+/// The searched plans first, then every homogeneous one that fits, without repetition.
+std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table,
                                     std::uint64_t limit) {
     std::vector<Plan> plans;
     const auto add = [&](std::vector<Setting> choice, std::string origin) {
@@ -83,7 +146,14 @@ std::vector<Plan> plans_to_consider(const JobRun& run, const CandidateTable& tab
             plans, [&](const Plan& plan) { return plan.choice == choice; });
         if (bytes <= limit && !seen) { plans.push_back({std::move(choice), bytes, std::move(origin)}); }
     };
-    add(knapsack_choice(run, table, limit), "search");
+    const UnitWeights equal(table.size(), 1.0);
+    std::vector<Setting> by_error = knapsack_choice(run, table, equal, limit);
+    const bool has_choice = std::ranges::any_of(table, [](const auto& unit) { return unit.size() > 2; });
+    if (has_choice) {
+        add(knapsack_choice(run, table, measure_unit_weights(run, table), limit),
+            "search by measured divergence");
+    }
+    add(std::move(by_error), "search by relative error");
     std::vector<Setting> settings;
     for (const auto& unit : table) {
         for (const Candidate& c : unit) {

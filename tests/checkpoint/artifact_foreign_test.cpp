@@ -124,6 +124,10 @@ with h5py.File('in.h5', 'w') as f:
     EXPECT_THAT([&] { (void)file.read("/ids"); },
                 ThrowsMessage<DataError>(HasSubstr("/ids has no attribute 'hash'")));
     EXPECT_EQ(file.read("/ids", false).size(), 32U);
+    for (const char* path : {"/text", "/compound"}) {
+        EXPECT_THAT([&] { (void)file.read(path, false); },
+                    ThrowsMessage<DataError>(HasSubstr("does not know")));
+    }
     EXPECT_THAT([&] { (void)file.info("/big_endian"); },
                 ThrowsMessage<DataError>(HasSubstr("expected little-endian")));
 }

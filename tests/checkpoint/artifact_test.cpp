@@ -240,56 +240,6 @@ TEST_F(ArtifactTest, AFailureOfTheLastFlushIsAnIoErrorToo) {
     EXPECT_TRUE(fs::is_empty(dir));
 }
 
-TEST_F(ArtifactTest, LinksAreFollowedFromAnyDirectoryAndAfterAMove) {
-    fs::create_directories(dir / "old/blocks");
-    write_example(dir / "old/master.h5");
-    write_example(dir / "old/blocks/0001.h5");
-    fs::rename(dir / "old", dir / "new");
-    const fs::path before = fs::current_path();
-    for (const fs::path& from : {dir, dir / "new", dir / "new/blocks", fs::path("/")}) {
-        fs::current_path(from);
-        const ArtifactReader file(fs::relative(dir / "new/master.h5"));
-        EXPECT_TRUE(file.has("/blocks/1/blocks/0/codes")) << from;
-        EXPECT_EQ(file.read("/blocks/1/blocks/0/codes"), data);
-        EXPECT_THAT(file.children("/blocks/1"), ElementsAre("blocks"));
-    }
-    fs::current_path(before);
-}
-
-TEST_F(ArtifactTest, AMissingOrDamagedShardIsNamed) {
-    fs::create_directory(dir / "blocks");
-    write_example(dir / "master.h5");
-    const ArtifactReader file(dir / "master.h5");
-    // A file of the same name in the working directory is not taken for it.
-    const fs::path before = fs::current_path();
-    fs::create_directories(dir / "cwd/blocks");
-    write_example(dir / "cwd/blocks/0001.h5");
-    fs::current_path(dir / "cwd");
-    EXPECT_THAT(
-        [&] { (void)file.read("/blocks/1/blocks/0/codes"); },
-        ThrowsMessage<MissingInputError>(AllOf(HasSubstr((dir / "blocks/0001.h5").string()),
-                                               HasSubstr("/blocks/1/blocks/0/codes needs"))));
-    fs::current_path(before);
-    write_file(dir / "blocks/0001.h5", "damage");
-    EXPECT_THAT([&] { (void)file.has("/blocks/1/x"); },
-                ThrowsMessage<DataError>(HasSubstr("blocks/0001.h5 is no HDF5 file")));
-}
-
-TEST_F(ArtifactTest, LinksInACircleEnd) {
-    {
-        ArtifactWriter file(dir / "a.h5");
-        file.external_link("/self", "a.h5");
-        file.commit();
-    }
-    const ArtifactReader file(dir / "a.h5");
-    EXPECT_TRUE(file.has("/self/self/self"));
-    std::string path;
-    for (int i = 0; i < 20; ++i) {
-        path += "/self";
-    }
-    EXPECT_THAT([&] { (void)file.has(path); }, ThrowsMessage<DataError>(HasSubstr("circle")));
-}
-
 TEST_F(ArtifactTest, WrongRequestsNameFileAndObject) {
     write_example(dir / "a.h5");
     const ArtifactReader file(dir / "a.h5");

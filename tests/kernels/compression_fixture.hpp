@@ -1,10 +1,10 @@
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "kernels/backend.hpp"
 #include "lib/core/parallel.hpp"
@@ -69,8 +69,9 @@ public:
 
 private:
     static Quantised empty(std::size_t rows, std::size_t cols, std::size_t n_groups) {
-        return {std::vector<float>(rows * n_groups, -1.0F), std::vector<float>(rows * n_groups, -1.0F),
-                std::vector<std::uint8_t>(rows * cols, 255), std::vector<float>(rows * cols, -1.0F)};
+        return {
+            std::vector<float>(rows * n_groups, -1.0F), std::vector<float>(rows * n_groups, -1.0F),
+            std::vector<std::uint8_t>(rows * cols, 255), std::vector<float>(rows * cols, -1.0F)};
     }
 
     ThreadPool pool_;
@@ -80,7 +81,9 @@ private:
 [[nodiscard]] inline std::vector<float> diagonal_of(const std::vector<double>& gram,
                                                     std::size_t d) {
     std::vector<float> diagonal(d);
-    for (std::size_t i = 0; i < d; ++i) { diagonal[i] = static_cast<float>(gram[i * d + i]); }
+    for (std::size_t i = 0; i < d; ++i) {
+        diagonal[i] = static_cast<float>(gram[i * d + i]);
+    }
     return diagonal;
 }
 

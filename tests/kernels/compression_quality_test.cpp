@@ -1,6 +1,6 @@
-#include <gtest/gtest.h>
-
 #include <vector>
+
+#include <gtest/gtest.h>
 
 #include "tests/kernels/compression_fixture.hpp"
 #include "tests/support/correlated_data.hpp"

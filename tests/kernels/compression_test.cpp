@@ -1,10 +1,10 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
@@ -23,7 +23,8 @@ constexpr IntegerGridSettings bits2{2, 64, true};
 constexpr IntegerGridSettings bits3{3, 64, true};
 constexpr IntegerGridSettings bits4{4, 64, true};
 
-// ---- grids, by hand -------------------------------------------------------------------------------
+// ---- grids, by hand
+// -------------------------------------------------------------------------------
 
 TEST(FitGridReference, FindsTheGridTheWeightsLieOn) {
     const Quantiser on(BackendKind::reference, 1);
@@ -56,23 +57,26 @@ TEST(FitGridReference, GivesUpAWeightThatDoesNotMatter) {
 }
 
 TEST(FitGridReference, OfEqualErrorsTakesTheLargestRange) {
-    const Quantised q = Quantiser(BackendKind::reference, 1).round_to_nearest({7, 1}, {0, 0}, bits4);
+    const Quantised q =
+        Quantiser(BackendKind::reference, 1).round_to_nearest({7, 1}, {0, 0}, bits4);
     EXPECT_THAT(q.scales, ElementsAre(1));
 }
 
 TEST(FitGridReference, HasItsOwnGridForAShortLastGroup) {
-    const Quantised q = Quantiser(BackendKind::reference, 1)
-                            .round_to_nearest({7, 7, 14}, {1, 1, 1}, {4, 2, true});
+    const Quantised q =
+        Quantiser(BackendKind::reference, 1).round_to_nearest({7, 7, 14}, {1, 1, 1}, {4, 2, true});
     EXPECT_THAT(q.scales, ElementsAre(1, 2));
 }
 
-// ---- sweep, by hand -------------------------------------------------------------------------------
+// ---- sweep, by hand
+// -------------------------------------------------------------------------------
 
 TEST(GptqReference, PassesTheErrorOfAColumnOn) {
     // Only the first weight matters to the grid: scale 1. Column 1 loses 0.4, which is 0.2 after
     // the division by U_11 = 2; U_12 = -4 adds 0.8 to column 2: 1.7, so 2 and not 1.
-    const Quantised q = Quantiser(BackendKind::reference, 1)
-                            .gptq({3, 0.4F, 0.9F}, {1, 0, 0, 0, 2, -4, 0, 0, 1}, {1, 0, 0}, {}, bits3);
+    const Quantised q =
+        Quantiser(BackendKind::reference, 1)
+            .gptq({3, 0.4F, 0.9F}, {1, 0, 0, 0, 2, -4, 0, 0, 1}, {1, 0, 0}, {}, bits3);
     EXPECT_THAT(q.values, ElementsAre(3, 0, 2));
     EXPECT_THAT(q.codes, ElementsAre(7, 4, 6));
 }
@@ -89,13 +93,15 @@ TEST(GptqReference, FitsAGroupToTheWeightsAsTheyStandThen) {
     // Column 0 becomes 3 * 1 exactly when only column 0 is in its group; 0 errors, so U does not
     // matter. In the second case the error -1 of 2 -> 3 (2 bits, scale 3 by importance 0 elsewhere)
     // doubles the lone weight of the next group before its grid is fitted.
-    const Quantised q = Quantiser(BackendKind::reference, 1)
-                            .gptq({3, 2, 1}, {1, 0, 0, 0, 1, 1, 0, 0, 1}, {1, 0, 1}, {}, {2, 2, true});
+    const Quantised q =
+        Quantiser(BackendKind::reference, 1)
+            .gptq({3, 2, 1}, {1, 0, 0, 0, 1, 1, 0, 0, 1}, {1, 0, 1}, {}, {2, 2, true});
     EXPECT_THAT(q.scales, ElementsAre(3, 2));
     EXPECT_THAT(q.values, ElementsAre(3, 3, 2));
 }
 
-// ---- every backend --------------------------------------------------------------------------------
+// ---- every backend
+// --------------------------------------------------------------------------------
 
 class Compression : public ::testing::TestWithParam<BackendKind> {};
 
@@ -112,7 +118,9 @@ TEST_P(Compression, RoundsTiesToEvenAndClamps) {
                                    {&zero, 1, 1}, {found.data(), 1, w.size()},
                                    {values.data(), 1, w.size()});
         EXPECT_EQ(found, codes);
-        for (std::size_t j = 0; j < w.size(); ++j) { EXPECT_EQ(values[j], codes[j] - zero); }
+        for (std::size_t j = 0; j < w.size(); ++j) {
+            EXPECT_EQ(values[j], codes[j] - zero);
+        }
     }
 }
 
@@ -145,8 +153,7 @@ std::vector<double> weighted_errors(const std::vector<float>& w, const Quantised
     const std::size_t cols = importance.size();
     std::vector<double> errors(w.size() / cols, 0.0);
     for (std::size_t i = 0; i < w.size(); ++i) {
-        errors[i / cols] +=
-            importance[i % cols] * std::pow(double{w[i]} - double{q.values[i]}, 2);
+        errors[i / cols] += importance[i % cols] * std::pow(double{w[i]} - double{q.values[i]}, 2);
     }
     return errors;
 }
@@ -163,7 +170,9 @@ TEST_P(Compression, GridsAreAsGoodAsTheReferences) {
                 const IntegerGridSettings settings{num_bits, c.group_size, symmetric};
                 const std::vector<float> w = test_data::layer_weights(c.rows, c.cols, 22);
                 std::vector<float> importance = test_data::layer_weights(1, c.cols, 23);
-                for (float& value : importance) { value *= value; }
+                for (float& value : importance) {
+                    value *= value;
+                }
                 const Quantised expected =
                     Quantiser(BackendKind::reference, 1).round_to_nearest(w, importance, settings);
                 const Quantised found =
@@ -183,9 +192,8 @@ TEST_P(Compression, ScalesAreStorableWhateverTheWeights) {
     for (const float magnitude : {0.0F, 1e-30F, 3e-7F, 2e-5F, 1e-3F, 1.0F, 1e3F, 1e6F, 1e30F}) {
         for (const bool symmetric : {true, false}) {
             SCOPED_TRACE(magnitude);
-            const Quantised q =
-                on.round_to_nearest({magnitude, -0.61F * magnitude, 0.3F * magnitude}, {1, 2, 1},
-                                    {4, 64, symmetric});
+            const Quantised q = on.round_to_nearest(
+                {magnitude, -0.61F * magnitude, 0.3F * magnitude}, {1, 2, 1}, {4, 64, symmetric});
             const float scale = q.scales[0];
             EXPECT_EQ(half_to_float(float_to_half(scale)), scale);
             EXPECT_GE(scale, 0x1p-24F);
@@ -205,9 +213,9 @@ struct Layer {
 
     Layer(std::size_t rows, std::size_t cols)
         : w(test_data::layer_weights(rows, cols, 31)),
-          gram(test_data::gram_of(test_data::correlated_inputs(test_data::Family::autoregressive,
-                                                               2 * cols, cols, 32),
-                                  2 * cols, cols)),
+          gram(test_data::gram_of(
+              test_data::correlated_inputs(test_data::Family::autoregressive, 2 * cols, cols, 32),
+              2 * cols, cols)),
           importance(diagonal_of(gram, cols)),
           factor(Quantiser(BackendKind::reference, 1).inverse_factor(gram, cols, 0.01)) {}
 
@@ -276,7 +284,9 @@ TEST_P(Compression, GptqOfUncorrelatedInputsIsRoundingToNearest) {
     const std::vector<float> w = test_data::layer_weights(20, 150, 33);
     const std::vector<float> importance(150, 1.0F);
     std::vector<float> identity(150 * 150, 0.0F);
-    for (std::size_t i = 0; i < 150; ++i) { identity[i * 151] = 1.0F; }
+    for (std::size_t i = 0; i < 150; ++i) {
+        identity[i * 151] = 1.0F;
+    }
     const Quantiser on(GetParam(), 2);
     EXPECT_TRUE(on.gptq(w, identity, importance, {}, bits4) ==
                 on.round_to_nearest(w, importance, bits4));
@@ -320,20 +330,32 @@ TEST_P(Compression, NamesWhatItRejects) {
     const MatrixView<float> grid22(out.data(), 2, 2);
     expect_refusal([&] { on.backend().fit_integer_grid(w23, w, bits4, grid21, grid21); },
                    "importance has 6", "w [2, 3]");
-    expect_refusal([&] { on.backend().fit_integer_grid(w23, {w.data(), 3}, bits4, grid22, grid21); },
-                   "scales [2, 2] must be [2, 1]", "w [2, 3] in groups of 64");
+    expect_refusal(
+        [&] {
+            on.backend().fit_integer_grid(w23, {w.data(), 3}, bits4, grid22, grid21);
+        },
+        "scales [2, 2] must be [2, 1]", "w [2, 3] in groups of 64");
     expect_refusal(
         [&] {
             on.backend().round_to_grid(w23, bits4, grid21, grid21, {codes.data(), 3, 2},
                                        {out.data(), 2, 3});
         },
         "codes [3, 2]", "w [2, 3]");
-    expect_refusal([&] { (void)on.round_to_nearest({1, 2}, {1, 1}, {9, 64, true}); }, "num_bits is 9",
-                   "2 to 8");
-    expect_refusal([&] { (void)on.gptq({1, 2}, {1, 0, 0, 1}, {1, 1}, {0}, bits4); }, "order has 1",
-                   "w [1, 2]");
-    expect_refusal([&] { (void)on.gptq({1, 2}, {1, 0, 0, 1}, {1, 1}, {1, 1}, bits4); },
-                   "not a permutation", "1 comes twice");
+    expect_refusal(
+        [&] {
+            (void)on.round_to_nearest({1, 2}, {1, 1}, {9, 64, true});
+        },
+        "num_bits is 9", "2 to 8");
+    expect_refusal(
+        [&] {
+            (void)on.gptq({1, 2}, {1, 0, 0, 1}, {1, 1}, {0}, bits4);
+        },
+        "order has 1", "w [1, 2]");
+    expect_refusal(
+        [&] {
+            (void)on.gptq({1, 2}, {1, 0, 0, 1}, {1, 1}, {1, 1}, bits4);
+        },
+        "not a permutation", "1 comes twice");
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, Compression, ::testing::ValuesIn(available_backends()),

@@ -1,9 +1,9 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <limits>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "lib/core/errors.hpp"
 #include "tests/kernels/compression_fixture.hpp"
@@ -50,7 +50,8 @@ TEST(RowErrorsReference, AreQuadraticForms) {
     EXPECT_THAT(errors(on, {1, 2, /**/ 0, 1}, {2, 1, 1, 3}, 2), ElementsAre(2 + 2 * 2 + 12, 3));
 }
 
-// ---- every backend --------------------------------------------------------------------------------
+// ---- every backend
+// --------------------------------------------------------------------------------
 
 class Factor : public ::testing::TestWithParam<BackendKind> {};
 
@@ -63,12 +64,16 @@ TEST_P(Factor, TimesItsTransposeInvertsTheDampedMatrix) {
         const std::vector<double> gram = test_data::gram_of(inputs, 4 * d, d);
         const std::vector<float> u = on.inverse_factor(gram, d, 0.01);
         double trace = 0.0;
-        for (std::size_t i = 0; i < d; ++i) { trace += gram[i * d + i]; }
+        for (std::size_t i = 0; i < d; ++i) {
+            trace += gram[i * d + i];
+        }
         // U A U^T = I, since A^-1 = U^T U.
         std::vector<double> ua(d * d, 0.0);
         for (std::size_t i = 0; i < d; ++i) {
             for (std::size_t k = 0; k < d; ++k) {
-                if (k < i) { ASSERT_EQ(u[i * d + k], 0.0F); }
+                if (k < i) {
+                    ASSERT_EQ(u[i * d + k], 0.0F);
+                }
                 for (std::size_t j = 0; j < d; ++j) {
                     const double damped =
                         gram[k * d + j] + (k == j ? 0.01 * trace / static_cast<double>(d) : 0.0);
@@ -80,7 +85,9 @@ TEST_P(Factor, TimesItsTransposeInvertsTheDampedMatrix) {
         for (std::size_t i = 0; i < d; ++i) {
             for (std::size_t j = 0; j < d; ++j) {
                 double product = i == j ? -1.0 : 0.0;
-                for (std::size_t k = 0; k < d; ++k) { product += ua[i * d + k] * u[j * d + k]; }
+                for (std::size_t k = 0; k < d; ++k) {
+                    product += ua[i * d + k] * u[j * d + k];
+                }
                 worst = std::max(worst, std::abs(product));
             }
         }
@@ -92,7 +99,9 @@ TEST_P(Factor, MatchesReference) {
     constexpr std::size_t d = 555;  // more than two tiles of 256
     const auto inputs = test_data::correlated_inputs(test_data::Family::low_rank, 600, d, 12);
     std::vector<double> gram = test_data::gram_of(inputs, 600, d);
-    for (std::size_t i = 0; i < d; ++i) { gram[i * d + 300] = gram[300 * d + i] = 0.0; }  // dead
+    for (std::size_t i = 0; i < d; ++i) {
+        gram[i * d + 300] = gram[300 * d + i] = 0.0;
+    }  // dead
     const std::vector<float> expected =
         Quantiser(BackendKind::reference, 1).inverse_factor(gram, d, 0.01);
     const std::vector<float> found = Quantiser(GetParam(), 2).inverse_factor(gram, d, 0.01);
@@ -145,12 +154,15 @@ TEST_P(Factor, DoesNotDependOnTheNumberOfThreads) {
     const std::size_t size = GetParam() == BackendKind::reference ? 64 : d;
     std::vector<double> corner(size * size);
     for (std::size_t i = 0; i < size; ++i) {
-        for (std::size_t j = 0; j < size; ++j) { corner[i * size + j] = gram[i * d + j]; }
+        for (std::size_t j = 0; j < size; ++j) {
+            corner[i * size + j] = gram[i * d + j];
+        }
     }
     const Quantiser one(GetParam(), 1);
     for (const std::size_t n_threads : {2, 5}) {
         const Quantiser more(GetParam(), n_threads);
-        EXPECT_TRUE(more.inverse_factor(corner, size, 0.1) == one.inverse_factor(corner, size, 0.1));
+        EXPECT_TRUE(more.inverse_factor(corner, size, 0.1) ==
+                    one.inverse_factor(corner, size, 0.1));
         EXPECT_TRUE(errors(more, delta, narrow, d) == errors(one, delta, narrow, d));
     }
 }

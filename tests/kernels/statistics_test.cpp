@@ -1,10 +1,10 @@
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <cmath>
 #include <limits>
 #include <string>
 #include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "kernels/backend.hpp"
 #include "lib/core/errors.hpp"
@@ -68,7 +68,8 @@ TEST(ColumnStatisticsReference, AddsMagnitudesAndWidensTheRange) {
     EXPECT_THAT(columns.maximum, ElementsAre(1, 7));
 }
 
-// ---- every backend --------------------------------------------------------------------------------
+// ---- every backend
+// --------------------------------------------------------------------------------
 
 class Statistics : public ::testing::TestWithParam<BackendKind> {};
 
@@ -91,7 +92,9 @@ TEST_P(Statistics, GramMatchesReference) {
                 const double scale = std::sqrt((expected[i * c.d + i] - untouched) *
                                                (expected[j * c.d + j] - untouched));
                 const double difference = std::abs(found[i * c.d + j] - expected[i * c.d + j]);
-                if (j < i) { ASSERT_EQ(found[i * c.d + j], untouched); }
+                if (j < i) {
+                    ASSERT_EQ(found[i * c.d + j], untouched);
+                }
                 worst = std::max(worst, difference / scale);
             }
         }

@@ -1,7 +1,7 @@
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <cmath>
 
 #include "tests/methods/method_fixture.hpp"
 
@@ -44,9 +44,9 @@ TEST(DenseMethod, MeasuresTheErrorOfRounding) {
 TEST(DenseMethod, KeepsWeightsBeyondTheRangeFinite) {
     const std::vector<float> w = {1e6F, -1e6F, 1.0F};
     const std::vector<double> gram = {1, 0, 0, 0, 1, 0, 0, 0, 1};
-    const UnitSolution solution = solve(setting("dense", {{"dtype", {"float16"}}}),
-                                        {{{w.data(), 1, 3}, {1, 3}, DType::f32}},
-                                        {{gram.data(), 3, 3}, {}});
+    const UnitSolution solution =
+        solve(setting("dense", {{"dtype", {"float16"}}}), {{{w.data(), 1, 3}, {1, 3}, DType::f32}},
+              {{gram.data(), 3, 3}, {}});
     std::vector<float> values(3);
     decode(solution.tensors[0], {values.data(), 1, 3});
     EXPECT_THAT(values, ::testing::ElementsAre(65504.0F, -65504.0F, 1.0F));

@@ -1,7 +1,7 @@
+#include <cmath>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <cmath>
 
 #include "tests/methods/method_fixture.hpp"
 
@@ -24,9 +24,11 @@ TEST(IntegerMethod, PredictsItsBytesForOddShapes) {
     const MethodRow& integer = find_method("integer", "");
     for (const std::size_t d : {1, 31, 64, 131}) {
         const LinearUnit unit(d, {3, 1});
-        const std::vector<Setting> settings = integer.expand(
-            entry("integer", {{"num_bits", {"2", "3", "8"}}, {"group_size", {"7", "64", "1000"}},
-                              {"symmetric", {"true", "false"}}, {"solver", {"gptq", "rtn"}}}));
+        const std::vector<Setting> settings =
+            integer.expand(entry("integer", {{"num_bits", {"2", "3", "8"}},
+                                             {"group_size", {"7", "64", "1000"}},
+                                             {"symmetric", {"true", "false"}},
+                                             {"solver", {"gptq", "rtn"}}}));
         ASSERT_EQ(settings.size(), 36U);
         const auto solutions = solve(settings, unit);
         ASSERT_EQ(solutions.size(), settings.size());
@@ -59,10 +61,11 @@ TEST(IntegerMethod, ReportsTheErrorOfWhatIsStored) {
 TEST(IntegerMethod, ErrorFeedbackPays) {
     const LinearUnit unit(256, {64});
     for (const std::string bits : {"2", "3", "4"}) {
-        const auto solutions = solve({setting("integer", {{"num_bits", {bits}}, {"solver", {"rtn"}}}),
-                                      setting("integer", {{"num_bits", {bits}}}),
-                                      setting("integer", {{"num_bits", {bits}}, {"actorder", {"true"}}})},
-                                     unit);
+        const auto solutions =
+            solve({setting("integer", {{"num_bits", {bits}}, {"solver", {"rtn"}}}),
+                   setting("integer", {{"num_bits", {bits}}}),
+                   setting("integer", {{"num_bits", {bits}}, {"actorder", {"true"}}})},
+                  unit);
         EXPECT_LT(solutions[1].error, 0.6 * solutions[0].error) << bits << " bits";
         EXPECT_LT(solutions[2].error, 0.6 * solutions[0].error) << bits << " bits";
     }
@@ -80,9 +83,10 @@ TEST(IntegerMethod, NoRowIsWorseThanRoundedToNearest) {
     }
     for (std::size_t row = 0; row < 40; ++row) {
         unit.weights[0] = test_data::layer_weights(1, 64, 100 + row);
-        const auto solutions = solve({setting("integer", {{"num_bits", {"3"}}, {"solver", {"rtn"}}}),
-                                      setting("integer", {{"num_bits", {"3"}}})},
-                                     unit);
+        const auto solutions =
+            solve({setting("integer", {{"num_bits", {"3"}}, {"solver", {"rtn"}}}),
+                   setting("integer", {{"num_bits", {"3"}}})},
+                  unit);
         EXPECT_LE(solutions[1].error, solutions[0].error) << "row " << row;
     }
 }
@@ -107,15 +111,23 @@ TEST(IntegerMethod, IsTheSameAloneAndAmongOthersAndForAnyNumberOfThreads) {
 
 TEST(IntegerMethod, SetsWeightsOfDeadInputsToZero) {
     LinearUnit unit(70, {10});
-    for (std::size_t i = 0; i < 70; ++i) { unit.gram[i * 70 + 3] = unit.gram[3 * 70 + i] = 0.0; }
-    for (std::size_t r = 0; r < 10; ++r) { unit.weights[0][r * 70 + 3] = 1000.0F; }
+    for (std::size_t i = 0; i < 70; ++i) {
+        unit.gram[i * 70 + 3] = unit.gram[3 * 70 + i] = 0.0;
+    }
+    for (std::size_t r = 0; r < 10; ++r) {
+        unit.weights[0][r * 70 + 3] = 1000.0F;
+    }
     for (const Keys& keys : {Keys{}, Keys{{"solver", {"rtn"}}}, Keys{{"actorder", {"true"}}}}) {
         const auto solution = solve({setting("integer", keys)}, unit).at(0);
         std::vector<float> values(700);
         decode(solution.tensors[0], {values.data(), 10, 70});
         float largest = 0.0F;
-        for (std::size_t r = 0; r < 10; ++r) { EXPECT_EQ(values[r * 70 + 3], 0.0F); }
-        for (const float value : values) { largest = std::max(largest, std::abs(value)); }
+        for (std::size_t r = 0; r < 10; ++r) {
+            EXPECT_EQ(values[r * 70 + 3], 0.0F);
+        }
+        for (const float value : values) {
+            largest = std::max(largest, std::abs(value));
+        }
         EXPECT_LT(largest, 10.0F);
         EXPECT_GT(largest, 0.0F);
     }

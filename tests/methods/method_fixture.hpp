@@ -62,10 +62,11 @@ struct LinearUnit {
 class SomeBackend {
 public:
     explicit SomeBackend(std::size_t n_threads)
-        : pool_(n_threads), backend_(kernels::make_backend(kernels::available_backends().size() > 1
-                                                               ? kernels::BackendKind::cpu
-                                                               : kernels::BackendKind::reference,
-                                                           pool_)) {}
+        : pool_(n_threads),
+          backend_(kernels::make_backend(kernels::available_backends().size() > 1
+                                             ? kernels::BackendKind::cpu
+                                             : kernels::BackendKind::reference,
+                                         pool_)) {}
     [[nodiscard]] const kernels::Backend& get() const { return *backend_; }
 
 private:

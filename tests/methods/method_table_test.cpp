@@ -12,22 +12,25 @@ using ::testing::HasSubstr;
 
 std::vector<std::string> texts(const std::vector<Setting>& settings) {
     std::vector<std::string> result;
-    for (const Setting& s : settings) { result.push_back(to_string(s)); }
+    for (const Setting& s : settings) {
+        result.push_back(to_string(s));
+    }
     return result;
 }
 
 std::string refusal(const CandidateEntry& e) {
     try {
         (void)expand_candidates({e});
-    } catch (const UsageError& error) { return error.what(); }
+    } catch (const UsageError& error) {
+        return error.what();
+    }
     return "accepted";
 }
 
 TEST(MethodTable, FindsMethodsAndListsThemForAnUnknownName) {
     EXPECT_EQ(find_method("integer", "x").name, "integer");
-    EXPECT_THAT(refusal(entry("int", {})),
-                AllOf(HasSubstr("job.yaml:7:5: "), HasSubstr("\"int\""),
-                      HasSubstr("methods are dense, integer")));
+    EXPECT_THAT(refusal(entry("int", {})), AllOf(HasSubstr("job.yaml:7:5: "), HasSubstr("\"int\""),
+                                                 HasSubstr("methods are dense, integer")));
 }
 
 TEST(MethodTable, AlwaysHasTheSourceAsItIs) {
@@ -42,10 +45,14 @@ TEST(MethodTable, ExpandsToAllCombinationsInOrderAndDropsRepetitions) {
     EXPECT_THAT(
         texts(expand_candidates({e, e})),
         ::testing::ElementsAre(
-            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=32 num_bits=3" + rest,
-            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=128 num_bits=3" + rest,
-            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=32 num_bits=4" + rest,
-            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=128 num_bits=4" + rest,
+            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=32 num_bits=3" +
+                rest,
+            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=128 num_bits=3" +
+                rest,
+            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=32 num_bits=4" +
+                rest,
+            "integer actorder=false block_size=128 dampening_frac=0.01 group_size=128 num_bits=4" +
+                rest,
             "dense dtype=source"));
 }
 
@@ -59,10 +66,10 @@ TEST(MethodTable, NamesAnUnknownKeyWithItsPlaceAndTheValidOnes) {
 
 TEST(MethodTable, RefusesValuesOutOfRange) {
     const std::vector<std::pair<std::string, std::string>> bad = {
-        {"num_bits", "1"},        {"num_bits", "9"},          {"num_bits", "4.0"},
-        {"num_bits", ""},         {"group_size", "0"},        {"group_size", "-64"},
-        {"symmetric", "yes"},     {"solver", "admm"},         {"actorder", "1"},
-        {"dampening_frac", "0"},  {"dampening_frac", "1"},    {"dampening_frac", "nan"},
+        {"num_bits", "1"},        {"num_bits", "9"},       {"num_bits", "4.0"},
+        {"num_bits", ""},         {"group_size", "0"},     {"group_size", "-64"},
+        {"symmetric", "yes"},     {"solver", "admm"},      {"actorder", "1"},
+        {"dampening_frac", "0"},  {"dampening_frac", "1"}, {"dampening_frac", "nan"},
         {"dampening_frac", "1%"}, {"block_size", "64"},
     };
     for (const auto& [key, value] : bad) {

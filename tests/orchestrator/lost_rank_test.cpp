@@ -114,9 +114,10 @@ void run_with_a_silent_rank(const std::function<void()>& silent_rank,
     }
     constexpr WorkerOptions quick = {0.05};
     if (world.rank() != 0) {
-        return serve(world, echo, quick);
+        EXPECT_TRUE(serve(world, echo, quick));
+        return;
     }
-    std::thread worker([&] { serve(world, echo, quick); });
+    std::thread worker([&] { EXPECT_TRUE(serve(world, echo, quick)); });
     Coordinator::Options options;
     options.worker_timeout_seconds = 2.0;  // the other ranks must never be that slow
     options.farewell_seconds = 30.0;

@@ -31,11 +31,15 @@ void autoregressive_token(std::vector<double>& token, const std::vector<std::siz
 /// Loadings [n_factors, d] of the low-rank family; together the factors give a channel power 1.
 std::vector<double> factor_loadings(std::size_t n_factors, std::size_t d, NormalSource& random) {
     double total = 0.0;
-    for (std::size_t k = 1; k <= n_factors; ++k) { total += std::pow(k, -0.5); }
+    for (std::size_t k = 1; k <= n_factors; ++k) {
+        total += std::pow(k, -0.5);
+    }
     std::vector<double> loadings(n_factors * d);
     for (std::size_t k = 0; k < n_factors; ++k) {
         const double scale = std::sqrt(std::pow(static_cast<double>(k + 1), -0.5) / total);
-        for (std::size_t j = 0; j < d; ++j) { loadings[k * d + j] = scale * random.normal(); }
+        for (std::size_t j = 0; j < d; ++j) {
+            loadings[k * d + j] = scale * random.normal();
+        }
     }
     return loadings;
 }
@@ -43,18 +47,26 @@ std::vector<double> factor_loadings(std::size_t n_factors, std::size_t d, Normal
 void low_rank_token(std::vector<double>& token, const std::vector<double>& loadings,
                     NormalSource& random) {
     const std::size_t d = token.size();
-    for (double& value : token) { value = 0.3 * random.normal(); }
+    for (double& value : token) {
+        value = 0.3 * random.normal();
+    }
     for (std::size_t k = 0; k < loadings.size() / d; ++k) {
         const double factor = random.normal();
-        for (std::size_t j = 0; j < d; ++j) { token[j] += factor * loadings[k * d + j]; }
+        for (std::size_t j = 0; j < d; ++j) {
+            token[j] += factor * loadings[k * d + j];
+        }
     }
 }
 
 std::vector<double> channel_scales(std::size_t d, NormalSource& random) {
     std::vector<double> scales(d);
-    for (double& scale : scales) { scale = std::exp(0.5 * random.normal()); }
+    for (double& scale : scales) {
+        scale = std::exp(0.5 * random.normal());
+    }
     const std::vector<std::size_t> order = random_permutation(d, random);
-    for (std::size_t i = 0; i < std::max<std::size_t>(1, d / 100); ++i) { scales[order[i]] *= 10.0; }
+    for (std::size_t i = 0; i < std::max<std::size_t>(1, d / 100); ++i) {
+        scales[order[i]] *= 10.0;
+    }
     return scales;
 }
 
@@ -65,7 +77,9 @@ double quadratic_form(const std::vector<double>& v, const std::vector<double>& g
     for (std::size_t r = 0; r < v.size() / d; ++r) {
         for (std::size_t i = 0; i < d; ++i) {
             const double left = v[r * d + i];
-            for (std::size_t j = 0; j < d; ++j) { sum += left * gram[i * d + j] * v[r * d + j]; }
+            for (std::size_t j = 0; j < d; ++j) {
+                sum += left * gram[i * d + j] * v[r * d + j];
+            }
         }
     }
     return sum;
@@ -80,7 +94,9 @@ std::uint64_t NormalSource::next() {  // splitmix64 (Steele, Lea, Flood 2014)
     return z ^ (z >> 31);
 }
 
-double NormalSource::uniform() { return (static_cast<double>(next() >> 12) + 0.5) * 0x1p-52; }
+double NormalSource::uniform() {
+    return (static_cast<double>(next() >> 12) + 0.5) * 0x1p-52;
+}
 
 double NormalSource::normal() {  // Box and Muller, one of the pair
     const double radius = std::sqrt(-2.0 * std::log(uniform()));
@@ -121,8 +137,7 @@ std::vector<float> layer_weights(std::size_t rows, std::size_t d, std::uint64_t 
     return weights;
 }
 
-std::vector<double> gram_of(const std::vector<float>& inputs, std::size_t n_tokens,
-                            std::size_t d) {
+std::vector<double> gram_of(const std::vector<float>& inputs, std::size_t n_tokens, std::size_t d) {
     std::vector<double> gram(d * d, 0.0);
     for (std::size_t t = 0; t < n_tokens; ++t) {
         const float* x = &inputs[t * d];

@@ -32,8 +32,7 @@ private:
                                                    std::size_t d, std::uint64_t seed);
 
 /// Weights [rows, d]: N(0,1) / sqrt(d), times exp(0.3 N(0,1)) for each row.
-[[nodiscard]] std::vector<float> layer_weights(std::size_t rows, std::size_t d,
-                                               std::uint64_t seed);
+[[nodiscard]] std::vector<float> layer_weights(std::size_t rows, std::size_t d, std::uint64_t seed);
 
 /// x^T x / n_tokens in fp64, [d, d], both triangles.
 [[nodiscard]] std::vector<double> gram_of(const std::vector<float>& inputs, std::size_t n_tokens,

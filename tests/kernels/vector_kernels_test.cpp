@@ -1,0 +1,135 @@
+#include "kernels/cpu/vector_kernels.hpp"
+
+#include <algorithm>
+
+#include "tests/kernels/kernel_fixture.hpp"
+
+// The backends of a build use the best instruction set only; these run every variant that the
+// processor has.
+
+namespace lathe::kernels {
+namespace {
+
+class VectorVariant : public ::testing::TestWithParam<const VectorKernels*> {
+protected:
+    const VectorKernels& kernels = *GetParam();
+};
+INSTANTIATE_TEST_SUITE_P(Variants, VectorVariant,
+                         ::testing::ValuesIn(runnable_vector_kernels().begin(),
+                                             runnable_vector_kernels().end()),
+                         [](const auto& variant) { return std::string(variant.param->name); });
+
+TEST_P(VectorVariant, PacksAndMultiplies) {
+    for (const std::size_t depth : {1U, 16U, 37U, 384U}) {
+        const std::size_t n_cols = kernels.panel_width - 1;
+        const Matrix<float> w = random_matrix(n_cols, depth, 1);
+        std::vector<float> panel(depth * kernels.panel_width, 7.0F);
+        kernels.pack_transposed(w.values.data(), depth, n_cols, depth, panel.data());
+        for (std::size_t k = 0; k < depth; ++k) {
+            for (std::size_t j = 0; j < n_cols; ++j) {
+                ASSERT_EQ(panel[k * kernels.panel_width + j], w.values[j * depth + k]);
+            }
+            ASSERT_EQ(panel[k * kernels.panel_width + n_cols], 0.0F);
+        }
+        for (std::size_t n_rows = 1; n_rows <= kernels.panel_height; ++n_rows) {
+            const Matrix<float> a = random_matrix(n_rows, packed_stride, 2);
+            Matrix<float> c(n_rows, kernels.panel_width, 1.0F);
+            kernels.multiply(n_rows, depth, a.values.data(), panel.data(), c.values.data(), c.cols,
+                             true);
+            for (std::size_t i = 0; i < n_rows; ++i) {
+                for (std::size_t j = 0; j < n_cols; ++j) {
+                    double sum = 1.0;
+                    for (std::size_t k = 0; k < depth; ++k) {
+                        sum += static_cast<double>(a.values[i * packed_stride + k]) *
+                               w.values[j * depth + k];
+                    }
+                    ASSERT_NEAR(c.values[i * c.cols + j], sum, 1e-4);
+                }
+            }
+        }
+    }
+}
+
+TEST_P(VectorVariant, MultipliesFewTokens) {
+    const Matrix<float> w = random_matrix(11, 75, 1);
+    for (std::size_t n_tokens = 1; n_tokens <= 8; ++n_tokens) {
+        const Matrix<float> x = random_matrix(n_tokens, 75, 2);
+        Matrix<float> y(n_tokens, 11);
+        kernels.multiply_few(x.values.data(), 75, n_tokens, w.values.data(), 75, 11, 75,
+                             y.values.data(), 11);
+        for (std::size_t t = 0; t < n_tokens; ++t) {
+            for (std::size_t j = 0; j < 11; ++j) {
+                double sum = 0.0;
+                for (std::size_t k = 0; k < 75; ++k) {
+                    sum += static_cast<double>(x.values[t * 75 + k]) * w.values[j * 75 + k];
+                }
+                ASSERT_NEAR(y.values[t * 11 + j], sum, 1e-4);
+            }
+        }
+    }
+}
+
+TEST_P(VectorVariant, ExponentialsAreAccurate) {
+    // softmax_step leaves exp(score - largest); the largest, 0, is in the first place.
+    const std::size_t n = 64 * 1024;
+    std::vector<float> scores(n);
+    for (std::size_t j = 0; j < n; ++j) {
+        scores[j] = -87.0F * static_cast<float>(j) / n;
+    }
+    const std::vector<float> x = scores;
+    float maximum = -INFINITY;
+    float sum = 0.0F;
+    EXPECT_EQ(kernels.softmax_step(scores.data(), n, 0, n, &maximum, &sum), 0.0F);
+    EXPECT_EQ(maximum, 0.0F);
+    for (std::size_t j = 0; j < n; ++j) {
+        const double expected = std::exp(static_cast<double>(x[j]));
+        ASSERT_LT(std::abs(scores[j] - expected) / expected, 3e-7) << "exp(" << x[j] << ")";
+    }
+    for (const float value : {0.0F, -0.3F, -1.0F, -17.5F, -300.0F, -700.0F}) {
+        const double expected = std::exp(static_cast<double>(value));
+        ASSERT_LT(std::abs(kernels.sum_exp(&value, 0.0, 1) - expected) / expected, 1e-14);
+    }
+}
+
+TEST_P(VectorVariant, SoftmaxMasksAndContinues) {
+    const std::size_t n = kernels.panel_width;
+    std::vector<float> scores(n, 1.0F);
+    float maximum = 3.0F;
+    float sum = 2.0F;
+    EXPECT_EQ(kernels.softmax_step(scores.data(), n, 0, 0, &maximum, &sum), 1.0F);
+    EXPECT_EQ(std::count(scores.begin(), scores.end(), 0.0F), static_cast<long>(n));
+    EXPECT_EQ(sum, 2.0F);
+
+    std::fill(scores.begin(), scores.end(), 4.0F);
+    const float factor = kernels.softmax_step(scores.data(), n, 1, 3, &maximum, &sum);
+    EXPECT_NEAR(factor, std::exp(-1.0), 1e-7);
+    EXPECT_EQ(maximum, 4.0F);
+    EXPECT_NEAR(sum, 2.0 * std::exp(-1.0) + 2.0, 1e-6);
+    EXPECT_EQ(scores[0], 0.0F);
+    EXPECT_EQ(scores[1], 1.0F);
+    EXPECT_EQ(scores[3], 0.0F);
+}
+
+TEST_P(VectorVariant, RowOperationsAgreeWithTheDefinition) {
+    const std::size_t n = 77;
+    const Matrix<float> x = random_matrix(1, n, 1, 10.0F);
+    const Matrix<float> up = random_matrix(1, n, 2);
+    std::vector<float> y(n);
+    kernels.silu_multiply(x.values.data(), up.values.data(), n, y.data());
+    for (std::size_t j = 0; j < n; ++j) {
+        const double value = x.values[j];
+        const double expected = value / (1.0 + std::exp(-value)) * up.values[j];
+        ASSERT_NEAR(y[j], expected, std::abs(expected) * 1e-6);
+    }
+    EXPECT_EQ(kernels.maximum(x.values.data(), n),
+              *std::max_element(x.values.begin(), x.values.end()));
+    EXPECT_TRUE(kernels.all_finite(x.values.data(), n));
+    std::vector<float> p(x.rows, 0.5F);
+    kernels.weighted_sum(p.data(), x.values.data(), n, 1, n, y.data());
+    for (std::size_t j = 0; j < n; ++j) {
+        ASSERT_EQ(y[j], 0.5F * x.values[j]);
+    }
+}
+
+}  // namespace
+}  // namespace lathe::kernels

@@ -1,0 +1,93 @@
+#include "lib/tokenizer/added_tokens.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "lib/core/errors.hpp"
+#include "temporary_file.hpp"
+
+namespace lathe::tokenizer {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const std::string file = "t.json";
+
+class AddedTokensTest : public ::testing::Test {
+protected:
+    AddedTokens read(const std::string& tokens) const {
+        const nlohmann::json value = nlohmann::json::parse(tokens);
+        return {JsonPlace(value, file, "added_tokens"), vocabulary_, *normalizer_};
+    }
+
+    /// The parts as text, tokens in brackets.
+    static std::vector<std::string> show(const std::string& text,
+                                         const std::vector<TextPart>& parts) {
+        std::vector<std::string> out;
+        for (const TextPart& part : parts) {
+            const std::string content = text.substr(part.begin, part.end - part.begin);
+            out.push_back(part.id ? "[" + content + "]" : content);
+        }
+        return out;
+    }
+
+    nlohmann::json words_ = {{"a", 0}, {"b", 1}};
+    Vocabulary vocabulary_{JsonPlace(words_, file)};
+    nlohmann::json lower_ = {{"type", "Lowercase"}};
+    std::unique_ptr<Normalizer> normalizer_ = read_normalizer(JsonPlace(lower_, file));
+};
+
+TEST_F(AddedTokensTest, LongestAtAPlaceCounts) {
+    const AddedTokens tokens = read(R"([{"id":5,"content":"<s","special":true},
+                                        {"id":6,"content":"<s>","special":true}])");
+    const std::string text = "x<s><s y<";
+    EXPECT_THAT(show(text, tokens.cut_raw(text)), ElementsAre("x", "[<s>]", "[<s]", " y<"));
+    EXPECT_THAT(tokens.cut_raw(""), IsEmpty());
+    EXPECT_EQ(tokens.id_limit(), 7U);
+}
+
+TEST_F(AddedTokensTest, StripsTakeSpaceAlong) {
+    const AddedTokens tokens =
+        read(R"([{"id":5,"content":"<l>","special":true,"lstrip":true},
+                 {"id":6,"content":"<r>","special":true,"rstrip":true}])");
+    const std::string text = "a \t<l> <r> \u3000b";
+    EXPECT_THAT(show(text, tokens.cut_raw(text)),
+                ElementsAre("a", "[ \t<l>]", " ", "[<r> \u3000]", "b"));
+}
+
+TEST_F(AddedTokensTest, SingleWordsStandAlone) {
+    const AddedTokens tokens =
+        read(R"([{"id":5,"content":"un","normalized":false,"single_word":true}])");
+    const std::string text = "un, unun un_ (un) \u00E9un un\u0301";
+    EXPECT_THAT(show(text, tokens.cut_raw(text)),
+                ElementsAre("[un]", ", unun un_ (", "[un]", ") \u00E9un un\u0301"));
+}
+
+TEST_F(AddedTokensTest, NormalizedTokensAreFoundInNormalizedText) {
+    const AddedTokens tokens = read(R"([{"id":5,"content":"Up","normalized":true},
+                                        {"id":6,"content":"Raw","normalized":false}])");
+    const std::string text = "Up up Raw raw";
+    EXPECT_THAT(show(text, tokens.cut_raw(text)), ElementsAre("Up up ", "[Raw]", " raw"));
+    EXPECT_THAT(show(text, tokens.cut_normalized(text)), ElementsAre("Up ", "[up]", " Raw raw"));
+    EXPECT_EQ(tokens.find(5)->text, "up");
+    EXPECT_EQ(tokens.find(7), nullptr);
+}
+
+TEST_F(AddedTokensTest, RefusesContradictions) {
+    const auto refusal = [&](const std::string& tokens) {
+        return message_of<DataError>([&] { (void)read(tokens); });
+    };
+    EXPECT_THAT(refusal(R"([{"id":5,"content":"a"}])"),
+                HasSubstr("added_tokens[0]: token \"a\" has id 5 here and 0 in the vocabulary"));
+    EXPECT_THAT(refusal(R"([{"id":1,"content":"x"}])"),
+                HasSubstr("id 1 of \"x\" belongs to \"b\" in the vocabulary"));
+    EXPECT_THAT(refusal(R"([{"id":5,"content":"x"},{"id":5,"content":"y"}])"),
+                HasSubstr("added_tokens[1]: token \"y\" with id 5 repeats"));
+    EXPECT_THAT(refusal(R"([{"id":5,"content":""}])"), HasSubstr("content of an added token is empty"));
+}
+
+}  // namespace
+}  // namespace lathe::tokenizer

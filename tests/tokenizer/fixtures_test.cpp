@@ -1,0 +1,68 @@
+// Whole tokenizers against the ids that the original libraries gave: the project's own small
+// fixtures (made by tests/data/tokenizer/make_fixtures.py), and larger ones where they are at hand.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include <nlohmann/json.hpp>
+
+#include "lib/tokenizer/tokenizer.hpp"
+
+namespace lathe {
+namespace {
+
+using Ids = std::vector<std::uint32_t>;
+
+void expect_parity(const std::filesystem::path& tokenizer_file,
+                   const std::filesystem::path& expected_file) {
+    const auto tokenizer = load_tokenizer_file(tokenizer_file);
+    std::ifstream lines(expected_file);
+    std::size_t n_texts = 0;
+    for (std::string line; std::getline(lines, line); ++n_texts) {
+        const nlohmann::json expected = nlohmann::json::parse(line);
+        const auto text = expected["text"].get<std::string>();
+        const Ids ids = tokenizer->encode(text, false);
+        EXPECT_EQ(ids, expected["ids"].get<Ids>()) << text;
+        EXPECT_EQ(tokenizer->decode(ids), expected["decoded"].get<std::string>()) << text;
+        if (expected.contains("ids_special")) {
+            EXPECT_EQ(tokenizer->encode(text, true), expected["ids_special"].get<Ids>()) << text;
+        }
+        for (const std::uint32_t id : ids) EXPECT_LT(id, tokenizer->id_limit());
+    }
+    EXPECT_GE(n_texts, 20U) << expected_file;
+}
+
+class Fixture : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(Fixture, MatchesTheOriginal) {
+    const std::filesystem::path folder =
+        std::filesystem::path(LATHE_SOURCE_DIR) / "tests/data/tokenizer" / GetParam();
+    const bool is_json = exists(folder / "tokenizer.json");
+    expect_parity(folder / (is_json ? "tokenizer.json" : "tokenizer.model"),
+                  folder / "expected.jsonl");
+}
+
+INSTANTIATE_TEST_SUITE_P(Own, Fixture,
+                         ::testing::Values("bert", "cased", "gpt2", "llama2", "llama3", "metaspace",
+                                           "qwen2", "sentencepiece", "word_end"),
+                         [](const auto& info) { return std::string(info.param); });
+
+class SharedFixture : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(SharedFixture, MatchesTheOriginal) {
+    const std::filesystem::path folder =
+        std::filesystem::path(LATHE_SHARED_DIR) / "models/tokenizers" / GetParam();
+    if (!exists(folder)) GTEST_SKIP() << folder << " is not there";
+    expect_parity(folder / "tokenizer.json", folder / "expected.jsonl");
+    if (exists(folder / "expected_model.jsonl")) {
+        expect_parity(folder / "tokenizer.model", folder / "expected_model.jsonl");
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Shared, SharedFixture,
+                         ::testing::Values("bert", "gpt2", "llama2", "llama3", "qwen2"),
+                         [](const auto& info) { return std::string(info.param); });
+
+}  // namespace
+}  // namespace lathe

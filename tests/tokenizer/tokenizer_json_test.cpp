@@ -1,0 +1,94 @@
+#include "lib/tokenizer/tokenizer_json.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "lib/core/errors.hpp"
+#include "temporary_file.hpp"
+
+namespace lathe::tokenizer {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+const std::string model = R"("model":{"type":"BPE","vocab":{"a":0,"b":1,"ab":3},"merges":["a b"]})";
+const std::string added =
+    R"("added_tokens":[{"id":7,"content":"<s>","special":true},{"id":8,"content":"x"}])";
+
+std::string refusal(const std::string& content) {
+    const TemporaryFile file("tokenizer.json", content);
+    const std::string message =
+        message_of<DataError>([&] { (void)load_tokenizer_file(file.path()); });
+    EXPECT_THAT(message, HasSubstr(file.path().string()));
+    return message;
+}
+
+TEST(JsonTokenizer, EncodesAndDecodesAroundAddedTokens) {
+    const TemporaryFile file("tokenizer.json", "{" + model + "," + added + "}");
+    const auto tokenizer = load_tokenizer(file.directory());
+    EXPECT_THAT(tokenizer->encode("ab<s>xa", true), ElementsAre(3, 7, 8, 0));
+    EXPECT_EQ(tokenizer->decode(std::vector<std::uint32_t>{3, 7, 8, 0}), "ab x a");
+    EXPECT_THAT(tokenizer->encode("", true), IsEmpty());
+    EXPECT_EQ(tokenizer->decode({}), "");
+    EXPECT_EQ(tokenizer->id_limit(), 9U);
+}
+
+TEST(JsonTokenizer, DecodeRefusesUnknownIds) {
+    const TemporaryFile file("tokenizer.json", "{" + model + "," + added + "}");
+    const auto tokenizer = load_tokenizer_file(file.path());
+    for (const std::uint32_t id : {2U, 9U, 4000000000U}) {
+        const auto decode = [&] { (void)tokenizer->decode(std::vector<std::uint32_t>{id}); };
+        EXPECT_THAT(message_of<DataError>(decode),
+                    HasSubstr("id " + std::to_string(id) + " is not in the vocabulary"));
+    }
+}
+
+TEST(JsonTokenizer, OldFilesNameNoModelType) {
+    const TemporaryFile file("tokenizer.json",
+                             R"({"added_tokens":[],"model":{"vocab":{"[UNK]":0,"a":1},)"
+                             R"("unk_token":"[UNK]","max_input_chars_per_word":9}})");
+    EXPECT_THAT(load_tokenizer_file(file.path())->encode("a", false), ElementsAre(1));
+}
+
+TEST(JsonTokenizer, RefusalsNameThePlace) {
+    EXPECT_THAT(refusal("{\"model\": "), HasSubstr("not valid JSON"));
+    EXPECT_THAT(refusal("[]"), HasSubstr("expected an object"));
+    EXPECT_THAT(refusal("{" + added + "}"), HasSubstr("\"model\" is missing"));
+    EXPECT_THAT(refusal("{" + model + "}"), HasSubstr("\"added_tokens\" is missing"));
+    EXPECT_THAT(refusal(R"({"added_tokens":[],"model":{"type":"Unigram","vocab":[]}})"),
+                AllOf(HasSubstr("model: model of type \"Unigram\" is not supported"),
+                      HasSubstr("BPE, WordPiece")));
+    EXPECT_THAT(refusal("{" + model + "," + added + R"(,"decoder":{"type":"CTC"}})"),
+                HasSubstr("decoder: decoder of type \"CTC\" is not supported"));
+    EXPECT_THAT(refusal("{" + model + "," + added +
+                        R"(,"normalizer":{"type":"Sequence","normalizers":[{"type":1}]}})"),
+                HasSubstr("normalizer.normalizers[0].type: found 1, expected a string"));
+}
+
+TEST(LoadTokenizer, PrefersJsonAndNamesWhatIsMissing) {
+    const TemporaryFile file("notes.txt", "");
+    EXPECT_THAT(
+        message_of<MissingInputError>([&] { (void)load_tokenizer(file.directory()); }),
+        HasSubstr("found no tokenizer.json and no tokenizer.model"));
+    EXPECT_THAT(message_of<DataError>([&] { (void)load_tokenizer_file(file.path()); }),
+                HasSubstr("ends in .json or .model, not in \".txt\""));
+    EXPECT_THROW((void)load_tokenizer_file(file.directory() / "tokenizer.json"),
+                 MissingInputError);
+}
+
+TEST(SentencePieceTokenizer, RefusesOtherFilesAndIds) {
+    const TemporaryFile file("tokenizer.model", "this is no model");
+    EXPECT_THAT(message_of<DataError>([&] { (void)load_tokenizer_file(file.path()); }),
+                HasSubstr("not a SentencePiece model"));
+    const auto tokenizer =
+        load_tokenizer(std::filesystem::path(LATHE_SOURCE_DIR) / "tests/data/tokenizer/sentencepiece");
+    EXPECT_EQ(tokenizer->id_limit(), 560U);
+    const auto decode = [&] { (void)tokenizer->decode(std::vector<std::uint32_t>{560}); };
+    EXPECT_THAT(message_of<DataError>(decode), HasSubstr("id 560 is not in the vocabulary"));
+}
+
+}  // namespace
+}  // namespace lathe::tokenizer

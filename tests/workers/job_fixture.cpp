@@ -1,0 +1,70 @@
+#include "tests/workers/job_fixture.hpp"
+
+#include <unistd.h>
+
+#include <random>
+
+#include "lib/core/file.hpp"
+#include "workers/calibration.hpp"
+#include "workers/compression.hpp"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+
+TokenWindows random_windows(std::size_t count, std::size_t vocab_size, unsigned seed) {
+    std::mt19937 random(seed);
+    TokenWindows windows{16, {}};
+    for (std::size_t i = 0; i < count * windows.length; ++i) {
+        windows.ids.push_back(static_cast<std::uint32_t>(random() % vocab_size));
+    }
+    return windows;
+}
+
+}  // namespace
+
+SmallJob::SmallJob(const std::string& model) : world_(comm::make_local_communicator()) {
+    JobConfig job;
+    job.model = fs::path(LATHE_SOURCE_DIR) / "tests/data/parity" / model;
+    job.output = fs::temp_directory_path() /
+                 ("lathe_small_job_" + std::to_string(::getpid()) + "_" + model);
+    CandidateEntry entry;
+    entry.method = "integer";
+    entry.keys = {{"num_bits", {"3"}, {}}, {"solver", {"rtn"}, {}}, {"group_size", {"16"}, {}}};
+    job.candidates = {entry};
+    context_ = JobContext::open(job, *world_);
+    samples_ = {random_windows(20, context_->spec().vocab_size, 1),
+                random_windows(6, context_->spec().vocab_size, 2)};
+}
+
+SmallJob::~SmallJob() { fs::remove_all(context_->run.root()); }
+
+void SmallJob::prepare() {
+    for (const char* folder : {"candidates", "calibration", "search"}) {
+        make_directories(context_->run.root() / folder);
+    }
+    write_samples(samples_, context_->run.samples(), "samples");
+    Calibrator calibrator(*context_);
+    const std::size_t last = context_->spec().n_blocks;
+    for (std::size_t b = 0; b <= last; ++b) {
+        CalibrationTask task;
+        task.block = b;
+        task.from = b == 0 ? -1 : 0;
+        task.to = b == last ? -1 : 0;
+        task.fingerprint = "statistics";
+        calibrator.run(task);
+    }
+    for (std::size_t u = 0; u < context_->spec().units.size(); ++u) {
+        run_compression(*context_, {u, usable_settings(*context_, u), "candidates"});
+    }
+}
+
+Setting SmallJob::rounded() const {
+    for (const Setting& setting : context_->settings) {
+        if (setting.method == "integer") { return setting; }
+    }
+    return {};
+}
+
+}  // namespace lathe

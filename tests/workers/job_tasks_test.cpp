@@ -1,0 +1,144 @@
+// The tasks of a job on a small model, each checked against a direct computation.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <numeric>
+
+#include "lib/core/errors.hpp"
+#include "tests/workers/job_fixture.hpp"
+#include "workers/calibration.hpp"
+#include "workers/compressed_checkpoint.hpp"
+#include "workers/compression.hpp"
+#include "workers/evaluation.hpp"
+#include "workers/forward.hpp"
+#include "workers/sensitivity.hpp"
+
+namespace lathe {
+namespace {
+
+using ::testing::HasSubstr;
+
+double sum(const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+class JobTasks : public ::testing::TestWithParam<const char*> {
+protected:
+    JobTasks() : job(GetParam()) { job.prepare(); }
+    SmallJob job;
+};
+
+TEST_P(JobTasks, GramMatricesAreTheMeanOuterProducts) {
+    const JobContext& context = job.context();
+    const ModelSpec& spec = context.spec();
+    const TokenWindows& samples = job.samples().calibration;
+    // The same pass once more, summed plainly in fp64.
+    ForwardPass forward(spec, context.backend(), samples.length);
+    const SourceWeights source(spec, context.source->weights);
+    std::vector<float> hidden(samples.ids.size() * spec.hidden_size);
+    const MatrixView<float> x(hidden.data(), samples.ids.size(), spec.hidden_size);
+    forward.embed(LoadedWeights::load(spec, source, context.backend(), std::nullopt,
+                                      ForwardPass::embedding_roles()),
+                  samples.ids, x);
+    std::size_t n_checked = 0;
+    forward.block(LoadedWeights::load(spec, source, context.backend(), 0),
+                  {samples.count(), samples.length}, x, [&](Signal signal, auto input) {
+                      const SignalStatistics found =
+                          read_statistics(context.run.statistics("block_0000"), signal);
+                      ASSERT_EQ(found.width, input.cols);
+                      EXPECT_EQ(found.tokens, samples.ids.size());
+                      for (std::size_t i = 0; i < found.width; i += 5) {
+                          for (std::size_t j = 0; j < found.width; j += 3) {
+                              double expected = 0.0;
+                              for (std::size_t t = 0; t < input.rows; ++t) {
+                                  expected += double{input(t, i)} * input(t, j);
+                              }
+                              expected /= static_cast<double>(input.rows);
+                              EXPECT_NEAR(found.gram[i * found.width + j], expected,
+                                          1e-5 * (1.0 + std::abs(expected)));
+                              ++n_checked;
+                          }
+                      }
+                  });
+    EXPECT_GT(n_checked, 100U);
+}
+
+TEST_P(JobTasks, CandidatesSayWhatTheyCost) {
+    const JobContext& context = job.context();
+    for (std::size_t u = 0; u < context.spec().units.size(); ++u) {
+        const auto candidates =
+            read_candidates(context.run.candidates(context.spec().units[u].name), u);
+        ASSERT_EQ(candidates.size(), 2U);
+        for (const Candidate& c : candidates) {
+            std::uint64_t bytes = 0;
+            for (std::size_t p = 0; p < context.spec().units[u].tensors.size(); ++p) {
+                bytes += stored_bytes(read_candidate_tensor(context, u, p, c.setting));
+            }
+            EXPECT_EQ(c.bytes, bytes);
+            EXPECT_EQ(c.bytes, predicted_bytes(*context.source, u, c.setting));
+            const bool is_source = c.setting == source_setting();
+            EXPECT_EQ(c.error == 0.0, is_source) << to_string(c.setting);
+            EXPECT_LT(c.relative_error, 0.5);
+        }
+    }
+}
+
+TEST_P(JobTasks, ChangingNothingDivergesByNothing) {
+    EvaluationTask task;
+    task.choice.assign(job.context().spec().units.size(), source_setting());
+    task.against_source = true;
+    task.windows = job.samples().evaluation;
+    const WindowLosses losses = run_evaluation(job.context(), task);
+    EXPECT_EQ(sum(losses.kl), 0.0);
+    EXPECT_EQ(losses.nll, losses.reference_nll);
+    EXPECT_EQ(losses.agree[0], task.windows.length);
+}
+
+TEST_P(JobTasks, SensitivityIsTheDivergenceOfPlansWithOneUnitChanged) {
+    const JobContext& context = job.context();
+    const std::size_t n_units = context.spec().units.size();
+    const TokenWindows& windows = job.samples().evaluation;
+    const std::vector<double> found =
+        run_sensitivity(context, {std::vector<Setting>(n_units, job.rounded()), windows});
+    ASSERT_EQ(found.size(), n_units);
+    for (std::size_t u = 0; u < n_units; ++u) {
+        EvaluationTask task;
+        task.choice.assign(n_units, source_setting());
+        task.choice[u] = job.rounded();
+        task.against_source = true;
+        task.windows = windows;
+        const double expected = sum(run_evaluation(context, task).kl);
+        EXPECT_GT(expected, 0.0);
+        EXPECT_NEAR(found[u], expected, 1e-4 * expected) << context.spec().units[u].name;
+    }
+}
+
+TEST_P(JobTasks, TasksSurviveTheirTextForm) {
+    const SensitivityTask sensitivity{{job.rounded()}, job.samples().evaluation};
+    EXPECT_EQ(sensitivity_task_from_json(to_json(sensitivity)).windows.ids,
+              sensitivity.windows.ids);
+    const AssemblyTask assembly{3, {job.rounded(), source_setting()}, "/a", "f"};
+    const AssemblyTask back = assembly_task_from_json(to_json(assembly));
+    EXPECT_EQ(back.block, assembly.block);
+    EXPECT_EQ(back.choice, assembly.choice);
+    EXPECT_EQ(back.directory, assembly.directory);
+    // Numbers come back exactly: sums do not depend on which rank computed what.
+    const WindowLosses losses{{0.1, 1.0 / 3.0}, {1e-300}, {2.5e17}, {7}};
+    EXPECT_EQ(window_losses_from_json(to_json(losses)).nll, losses.nll);
+    EXPECT_EQ(window_losses_from_json(to_json(losses)).kl, losses.kl);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, JobTasks, ::testing::Values("llama", "llama3", "llama_linear"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST(TokenFrequencies, CountAndLeaveNoneAtZero) {
+    // 3 tokens and one more spread over 4 entries: (2 + 1/4) / 4, (1 + 1/4) / 4, (1/4) / 4.
+    const auto shares = token_frequencies({3, {2, 0, 2}}, 4);
+    EXPECT_FLOAT_EQ(shares[2], 2.25F / 4);
+    EXPECT_FLOAT_EQ(shares[0], 1.25F / 4);
+    EXPECT_FLOAT_EQ(shares[1], 0.25F / 4);
+}
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,75 @@
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <filesystem>
+
+#include "lib/checkpoint/artifact.hpp"
+#include "lib/core/parallel.hpp"
+#include "workers/evaluation.hpp"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A model directory with a reference.h5 made by transformers in float32, and a backend.
+struct Case {
+    fs::path model;
+    kernels::BackendKind backend;
+};
+
+std::vector<Case> all_cases() {
+    std::vector<Case> cases;
+    for (const auto& backend : kernels::available_backends()) {
+        for (const char* name : {"llama", "llama3", "llama_linear"}) {
+            cases.push_back({fs::path(LATHE_SOURCE_DIR) / "tests/data/parity" / name, backend});
+        }
+        for (const char* name : {"llama", "llama3"}) {
+            cases.push_back({fs::path(LATHE_SHARED_DIR) / "models/parity" / name, backend});
+        }
+    }
+    return cases;
+}
+
+double relative_l2(const std::vector<float>& found, const std::vector<float>& expected) {
+    double difference = 0.0;
+    double norm = 0.0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        difference += (double{found[i]} - expected[i]) * (double{found[i]} - expected[i]);
+        norm += double{expected[i]} * expected[i];
+    }
+    return std::sqrt(difference / norm);
+}
+
+class Parity : public ::testing::TestWithParam<Case> {};
+
+// 1e-5: what float32 rounding over a few blocks leaves between two programs.
+TEST_P(Parity, LogitsAndHiddenStatesAgreeWithTransformers) {
+    const fs::path reference_file = GetParam().model / "reference.h5";
+    if (!fs::exists(reference_file)) { GTEST_SKIP() << "no " << reference_file; }
+    ThreadPool pool(2);
+    const auto backend = kernels::make_backend(GetParam().backend, pool);
+    const fs::path output = fs::path(::testing::TempDir()) /
+                            ("parity_" + std::to_string(::getpid()) + ".h5");
+    write_logits(ModelToRun(GetParam().model), *backend, reference_file, output, true);
+
+    const ArtifactReader reference(reference_file);
+    const ArtifactReader found(output);
+    for (const char* name : {"/logits", "/hidden"}) {
+        const std::vector<float> expected = reference.read_floats(name);
+        const std::vector<float> values = found.read_floats(name);
+        ASSERT_EQ(values.size(), expected.size()) << name;
+        EXPECT_LT(relative_l2(values, expected), 1e-5) << name;
+    }
+    fs::remove(output);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, Parity, ::testing::ValuesIn(all_cases()), [](const auto& test) {
+    const bool shared = test.param.model.string().find("tests/data") == std::string::npos;
+    return test.param.model.filename().string() + (shared ? "_shared" : "") +
+           (test.param.backend == kernels::BackendKind::cpu ? "_cpu" : "_reference");
+});
+
+}  // namespace
+}  // namespace lathe

@@ -1,0 +1,100 @@
+#include "workers/token_data.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <numeric>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+std::vector<std::uint32_t> counting(std::size_t n) {
+    std::vector<std::uint32_t> stream(n);
+    std::iota(stream.begin(), stream.end(), 0U);
+    return stream;
+}
+
+/// One token a byte.
+class ByteTokenizer final : public Tokenizer {
+public:
+    std::vector<std::uint32_t> encode(std::string_view text, bool) const override {
+        return {text.begin(), text.end()};
+    }
+    std::string decode(std::span<const std::uint32_t> ids) const override {
+        return {ids.begin(), ids.end()};
+    }
+    std::size_t id_limit() const override { return 256; }
+};
+
+class TokenStream : public ::testing::Test {
+protected:
+    fs::path file(const std::string& name, const std::string& content) {
+        const fs::path path = fs::path(::testing::TempDir()) /
+                              (std::to_string(::getpid()) + "_" + name);
+        write_file(path, content);
+        return path;
+    }
+    ByteTokenizer tokenizer;
+};
+
+TEST(Windows, TheLastShortOneIsDropped) {
+    const TokenWindows windows = all_windows(counting(11), 4);
+    EXPECT_EQ(windows.count(), 2U);
+    EXPECT_THAT(windows.window(1), ElementsAre(4, 5, 6, 7));
+    EXPECT_EQ(all_windows(counting(3), 4).count(), 0U);
+}
+
+TEST(Windows, SpreadEvenlyAndWithAnOffsetElsewhere) {
+    // 10 windows of 2; 3 of them: numbers floor(w * 10 / 3) = 0, 3, 6, and with half a step more
+    // floor((w + 0.5) * 10 / 3) = 1, 5, 8.
+    EXPECT_THAT(spread_windows(counting(20), 2, 3, 0.0, "text").ids,
+                ElementsAre(0, 1, 6, 7, 12, 13));
+    EXPECT_THAT(spread_windows(counting(20), 2, 3, 0.5, "text").ids,
+                ElementsAre(2, 3, 10, 11, 16, 17));
+}
+
+TEST(Windows, TooShortATextNamesBothNumbers) {
+    try {
+        (void)spread_windows(counting(19), 4, 5, 0.0, "the calibration text");
+        FAIL();
+    } catch (const DataError& e) {
+        EXPECT_THAT(e.what(), AllOf(HasSubstr("the calibration text is too short"),
+                                    HasSubstr("19 tokens make 4 samples"), HasSubstr("5 were")));
+    }
+}
+
+TEST_F(TokenStream, JoinsFilesOfAllKinds) {
+    const std::vector<fs::path> files{file("a.txt", "ab"),
+                                      file("b.jsonl", "{\"text\": \"cd\"}\n\n{\"text\": \"e\"}\n")};
+    EXPECT_THAT(read_token_stream(files, &tokenizer, 256), ElementsAre('a', 'b', 'c', 'd', 'e'));
+}
+
+TEST_F(TokenStream, NamesFileAndLineOfABadRow) {
+    const std::vector<fs::path> files{file("bad.jsonl", "{\"text\": \"a\"}\n{\"txt\": \"b\"}\n")};
+    try {
+        (void)read_token_stream(files, &tokenizer, 256);
+        FAIL();
+    } catch (const DataError& e) { EXPECT_THAT(e.what(), HasSubstr("bad.jsonl:2")); }
+}
+
+TEST_F(TokenStream, RefusesWhatItCannotRead) {
+    const auto refused = [&](const fs::path& path, const Tokenizer* with, std::size_t vocab) {
+        const std::vector<fs::path> files{path};
+        EXPECT_THROW((void)read_token_stream(files, with, vocab), DataError) << path;
+    };
+    refused(file("a.csv", "x"), &tokenizer, 256);
+    refused(file("a.txt", "x"), nullptr, 256);
+    refused(file("a.txt", "x"), &tokenizer, 'x');  // the id is not below the vocabulary
+    refused(file("a.h5", "not HDF5"), nullptr, 256);
+}
+
+}  // namespace
+}  // namespace lathe

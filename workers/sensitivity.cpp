@@ -1,0 +1,186 @@
+#include "workers/sensitivity.hpp"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "workers/compressed_checkpoint.hpp"
+#include "workers/compression.hpp"
+#include "workers/forward.hpp"
+#include "workers/weight_source.hpp"
+
+namespace lathe {
+namespace {
+
+/// The source's weights, but for one unit.
+class OneUnitChanged final : public WeightSource {
+public:
+    OneUnitChanged(const JobContext& context, std::size_t unit, const Setting& setting)
+        : source_(context.spec(), context.source->weights),
+          changed_(context, settings(context, unit, setting)),
+          tensors_(context.spec().units[unit].tensors) {}
+
+    void load(std::size_t index, const kernels::Backend& backend,
+              MatrixView<float> values) const override {
+        const bool is_changed = std::ranges::find(tensors_, index) != tensors_.end();
+        (is_changed ? static_cast<const WeightSource&>(changed_) : source_)
+            .load(index, backend, values);
+    }
+
+private:
+    static std::vector<Setting> settings(const JobContext& context, std::size_t unit,
+                                         const Setting& setting) {
+        std::vector<Setting> choice(context.spec().units.size(), source_setting());
+        choice[unit] = setting;
+        return choice;
+    }
+
+    SourceWeights source_;
+    PlanWeights changed_;
+    const std::vector<std::size_t>& tensors_;
+};
+
+/// Walks all streams through the model: stream 0 is the source's, stream s + 1 that of the s-th
+/// unit changed so far.
+class Walk {
+public:
+    Walk(const JobContext& context, const SensitivityTask& task)
+        : context_(context),
+          task_(task),
+          source_(context.spec(), context.source->weights),
+          forward_(context.spec(), context.backend(), task.windows.length),
+          tokens_(task.windows.ids.size()),
+          streams_(context.backend().allocate<float>((context.spec().units.size() + 1) * tokens_ *
+                                                     context.spec().hidden_size)) {}
+
+    std::vector<double> run() {
+        embed();
+        for (std::size_t b = 0; b < context_.spec().n_blocks; ++b) { pass_block(b); }
+        return divergences();
+    }
+
+private:
+    [[nodiscard]] MatrixView<float> stream(std::size_t number) const {
+        const std::size_t width = context_.spec().hidden_size;
+        return {streams_.data() + number * tokens_ * width, tokens_, width};
+    }
+    [[nodiscard]] SequenceBatch batch() const {
+        return {task_.windows.count(), task_.windows.length};
+    }
+    [[nodiscard]] OneUnitChanged changed(std::size_t unit) const {
+        return {context_, unit, task_.probes[unit]};
+    }
+    [[nodiscard]] bool reads(std::size_t unit, std::span<const Role> roles) const {
+        const ModelSpec& spec = context_.spec();
+        const TensorSpec& first = spec.tensors[spec.units[unit].tensors.front()];
+        return !first.block && std::ranges::count(roles, first.role) > 0;
+    }
+
+    void embed() {
+        const std::vector<Role> roles = ForwardPass::embedding_roles();
+        const auto run = [&](const WeightSource& weights, std::size_t number) {
+            forward_.embed(LoadedWeights::load(context_.spec(), weights, context_.backend(),
+                                               std::nullopt, roles),
+                           task_.windows.ids, stream(number));
+        };
+        run(source_, 0);
+        for (std::size_t u = 0; u < context_.spec().units.size(); ++u) {
+            if (reads(u, roles)) { run(changed(u), begin_stream(u)); }
+        }
+    }
+
+    std::size_t begin_stream(std::size_t unit) {
+        units_.push_back(unit);
+        return units_.size();
+    }
+
+    void pass_block(std::size_t block) {
+        const ModelSpec& spec = context_.spec();
+        const std::size_t n_streams = units_.size() + 1;
+        for (std::size_t u = 0; u < spec.units.size(); ++u) {
+            if (spec.units[u].block != block) { continue; }
+            const MatrixView<float> own = stream(begin_stream(u));
+            std::copy_n(stream(0).data, own.rows * own.cols, own.data);
+            forward_.block(LoadedWeights::load(spec, changed(u), context_.backend(), block),
+                           batch(), own);
+        }
+        const LoadedWeights weights =
+            LoadedWeights::load(spec, source_, context_.backend(), block);
+        for (std::size_t s = 0; s < n_streams; ++s) { forward_.block(weights, batch(), stream(s)); }
+    }
+
+    std::vector<double> divergences() {
+        const ModelSpec& spec = context_.spec();
+        const kernels::Backend& backend = context_.backend();
+        const std::vector<Role> roles = forward_.head_roles();
+        const LoadedWeights head =
+            LoadedWeights::load(spec, source_, backend, std::nullopt, roles);
+        const auto expected = backend.allocate<float>(tokens_ * spec.vocab_size);
+        const auto found = backend.allocate<float>(tokens_ * spec.vocab_size);
+        const MatrixView<float> reference = expected.matrix(tokens_, spec.vocab_size);
+        const MatrixView<float> logits = found.matrix(tokens_, spec.vocab_size);
+        forward_.final_norm(head, stream(0), stream(0));
+        forward_.head(head, stream(0), reference);
+
+        std::vector<double> result(spec.units.size(), 0.0);
+        std::vector<double> kl(tokens_);
+        std::vector<std::uint8_t> agree(tokens_);
+        const auto compare = [&](std::size_t unit) {
+            backend.kl_divergence(reference, logits, kl, agree);
+            for (double value : kl) { result[unit] += value; }
+        };
+        for (std::size_t s = 0; s < units_.size(); ++s) {
+            forward_.final_norm(head, stream(s + 1), stream(s + 1));
+            // A tied embedding changes the head as well.
+            const std::size_t unit = units_[s];
+            if (reads(unit, roles)) {
+                forward_.head(LoadedWeights::load(spec, changed(unit), backend, std::nullopt, roles),
+                              stream(s + 1), logits);
+            } else {
+                forward_.head(head, stream(s + 1), logits);
+            }
+            compare(unit);
+        }
+        for (std::size_t u = 0; u < spec.units.size(); ++u) {
+            if (!reads(u, roles) || std::ranges::find(units_, u) != units_.end()) { continue; }
+            forward_.head(LoadedWeights::load(spec, changed(u), backend, std::nullopt, roles),
+                          stream(0), logits);
+            compare(u);
+        }
+        return result;
+    }
+
+    const JobContext& context_;
+    const SensitivityTask& task_;
+    SourceWeights source_;
+    ForwardPass forward_;
+    std::size_t tokens_;
+    kernels::Array<float> streams_;
+    std::vector<std::size_t> units_;
+};
+
+}  // namespace
+
+std::vector<double> run_sensitivity(const JobContext& context, const SensitivityTask& task) {
+    return Walk(context, task).run();
+}
+
+std::string to_json(const SensitivityTask& task) {
+    nlohmann::json probes = nlohmann::json::array();
+    for (const Setting& setting : task.probes) { probes.push_back(to_string(setting)); }
+    return nlohmann::json{
+        {"probes", probes}, {"length", task.windows.length}, {"ids", task.windows.ids}}
+        .dump();
+}
+
+SensitivityTask sensitivity_task_from_json(const std::string& text) {
+    const auto json = nlohmann::json::parse(text);
+    SensitivityTask task;
+    for (const auto& probe : json.at("probes")) {
+        task.probes.push_back(setting_from_string(probe.get<std::string>()));
+    }
+    task.windows = {json.at("length"), json.at("ids").get<std::vector<std::uint32_t>>()};
+    return task;
+}
+
+}  // namespace lathe
