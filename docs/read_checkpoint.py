@@ -13,11 +13,16 @@ def find(file, name):
     return next(shard[name] for shard in file["blocks"].values() if name in shard)
 
 
+def text(attribute):
+    """Older h5py versions give bytes for fixed-length strings."""
+    return attribute.decode() if isinstance(attribute, bytes) else str(attribute)
+
+
 def decode(group):
-    shape = [int(n) for n in group.attrs["shape"].split(",")]
-    if group.attrs["encoding"] == "dense":
+    shape = [int(n) for n in text(group.attrs["shape"]).split(",")]
+    if text(group.attrs["encoding"]) == "dense":
         values = group["values"]
-        if values.attrs["dtype"] == "bfloat16":
+        if text(values.attrs["dtype"]) == "bfloat16":
             return (values[()].astype(np.uint32) << 16).view(np.float32).reshape(shape)
         return values[()].astype(np.float32).reshape(shape)
     bits, size = int(group.attrs["num_bits"]), int(group.attrs["group_size"])

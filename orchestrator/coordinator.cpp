@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <string>
-#include <string_view>
 #include <utility>
 
 #include "lib/comm/backoff.hpp"
@@ -294,11 +293,11 @@ std::vector<int> Coordinator::busy_ranks() const {
     return ranks_where([](const Worker& worker) { return worker.task && !worker.lost; });
 }
 
-bool Coordinator::shut_down() {
+bool Coordinator::shut_down(int exit_code) {
     listen([](const TaskResult&) {});  // a rank that was taken for lost may have spoken again
     const bool all_leave =
         busy_ranks().empty() && ranks_where([](const Worker& w) { return w.is_gone(); }).empty();
-    const std::string_view text = all_leave ? "" : comm::stop_with_lost_ranks;
+    const std::string text = all_leave ? "" : std::to_string(exit_code);
     for (int rank = 0; rank < communicator_.size(); ++rank) {
         const Worker& worker = workers_[static_cast<std::size_t>(rank)];
         if (worker.is_gone() || worker.left) {

@@ -77,12 +77,12 @@ public:
         options_.on_result = std::move(on_result);
     }
 
-    /// Tells the living workers to leave, and whether all ranks do (see serve()), and waits a
-    /// moment until they say that they leave; those that still run a task are not waited for.
-    /// Returns whether every rank has left: only then may MPI be finalized. Else, if ranks are
-    /// lost but none is busy, Session::abandon() and _exit end the job; a busy rank does not hear
-    /// anything, so then Session::abort() has to.
-    bool shut_down();
+    /// Tells the living workers to leave and waits a moment until they say that they do; those
+    /// that still run a task are not waited for. Returns whether every rank has left: only then
+    /// may MPI be finalized. Else the workers have been told to end with `exit_code` at once (see
+    /// serve()), and this process has to, last: by Session::abort() if ranks are busy, which do not
+    /// hear anything, or by Session::abandon() and _exit if ranks are only lost.
+    bool shut_down(int exit_code = 0);
 
     /// Ranks that live, for all that is known, and have not finished their task.
     [[nodiscard]] std::vector<int> busy_ranks() const;

@@ -6,10 +6,12 @@
 
 namespace lathe {
 
-JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator) {
+JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator,
+                  const std::function<void(const RunDirectory&)>& on_open) {
     auto context = JobContext::open(job, world);
     require_feasible(preflight(*context), job.budget);
     JobRun run(std::move(context), coordinator);
+    if (on_open) { on_open(run.run()); }
     calibrate(run);
     compress(run);
     const SearchResult found = search(run, job.budget);

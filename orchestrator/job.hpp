@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -28,9 +29,11 @@ struct JobReport {
     }
 };
 
-/// Runs a job from the beginning or from where its run directory stands, to the end.
+/// Runs a job from the beginning or from where its run directory stands, to the end. `on_open` is
+/// called once the run directory is this process's own, before the first stage.
 /// @throws any Error of a stage; what was finished stays in the run directory
-JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator);
+JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator,
+                  const std::function<void(const RunDirectory&)>& on_open = {});
 
 /// One JSON object with the keys of `lathe run --json`.
 [[nodiscard]] std::string to_json(const JobReport& report);

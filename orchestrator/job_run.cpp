@@ -39,6 +39,22 @@ std::string samples_fingerprint(const JobConfig& job) {
     return to_hex(hasher.digest());
 }
 
+/// A directory without a manifest may hold what a run killed at its very start leaves, else nothing.
+void require_nothing_foreign(const RunDirectory& run) {
+    std::error_code error;
+    if (!fs::exists(run.root(), error)) { return; }
+    for (const auto& entry : fs::directory_iterator(run.root())) {
+        const std::string name = entry.path().filename().string();
+        if (entry.path() == run.lock() || name.starts_with("job.yaml") ||
+            name.starts_with("manifest.json.")) {
+            continue;
+        }
+        throw UsageError("output " + run.root().string() +
+                         " is neither empty nor a run directory (it has " + name +
+                         " but no manifest.json)");
+    }
+}
+
 }  // namespace
 
 bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
@@ -55,31 +71,25 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator)
     const fs::path root = run().root();
     std::error_code error;
     const bool is_run = fs::exists(run().manifest(), error);
-    if (!is_run && fs::exists(root, error)) {
-        for (const auto& entry : fs::directory_iterator(root)) {
-            if (entry.path() == run().lock()) { continue; }
-            throw UsageError("output " + root.string() +
-                             " is neither empty nor a run directory (it has " +
-                             entry.path().filename().string() + " but no manifest.json)");
-        }
-    }
+    if (!is_run) { require_nothing_foreign(run()); }
     make_directories(root);
     lock_ = FileLock::try_lock(run().lock());
     if (!lock_) {
         throw UsageError("another lathe process is working on run directory " + root.string());
     }
     if (is_run) { check_existing_run(); }
-    for (const char* folder : {"calibration", "candidates", "search", "logs"}) {
-        make_directories(root / folder);
-    }
     remove_temporary_files(root);
-    prepare_samples();
+    // Before anything else, so that a run killed right after its start is known for one.
     write_file(run().job(), to_yaml(context_->job));
     const nlohmann::json manifest{{"format_version", 1},
                                   {"program_version", program_version},
                                   {"model_fingerprint", to_hex(source().weights.fingerprint())},
                                   {"samples_fingerprint", samples_fingerprint(context_->job)}};
     write_file(run().manifest(), manifest.dump(1) + "\n");
+    for (const char* folder : {"calibration", "candidates", "search", "logs"}) {
+        make_directories(root / folder);
+    }
+    prepare_samples();
     Hasher identity;
     identity.add_field(manifest.at("model_fingerprint").get<std::string>());
     identity.add_field(manifest.at("samples_fingerprint").get<std::string>());

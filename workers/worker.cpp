@@ -1,11 +1,13 @@
 #include "workers/worker.hpp"
 
+#include <charconv>
 #include <chrono>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <new>
 #include <stop_token>
+#include <system_error>
 #include <thread>
 
 #include "lib/comm/control.hpp"
@@ -80,12 +82,25 @@ TaskResult run_task(const TaskHandler& handler, const Task& task, int rank) {
     return result;
 }
 
-bool serve_until_stop(comm::Communicator& communicator, const TaskHandler& handler) {
+/// Of a stop: none if its text is empty.
+std::optional<int> exit_code_in(const std::string& text) {
+    if (text.empty()) {
+        return std::nullopt;
+    }
+    int code = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), code);
+    if (error != std::errc() || end != text.data() + text.size()) {
+        throw InternalError("a stop with the text \"" + text + "\": expected an exit code");
+    }
+    return code;
+}
+
+std::optional<int> serve_until_stop(comm::Communicator& communicator, const TaskHandler& handler) {
     while (true) {
         const auto message = communicator.receive(coordinator_rank, comm::Tag::task);
         const comm::Control order = comm::parse_control(*message);
         if (order.kind == comm::ControlKind::stop) {
-            return order.text != comm::stop_with_lost_ranks;
+            return exit_code_in(order.text);
         }
         const TaskResult result =
             run_task(handler, task_from_json(order.text), communicator.rank());
@@ -96,14 +111,15 @@ bool serve_until_stop(comm::Communicator& communicator, const TaskHandler& handl
 
 }  // namespace
 
-bool serve(comm::Communicator& communicator, const TaskHandler& handler, WorkerOptions options) {
-    bool all_leave = false;
+std::optional<int> serve(comm::Communicator& communicator, const TaskHandler& handler,
+                         WorkerOptions options) {
+    std::optional<int> exit_code;
     {
         const Heartbeat heartbeat(communicator, options.heartbeat_seconds);
-        all_leave = serve_until_stop(communicator, handler);
+        exit_code = serve_until_stop(communicator, handler);
     }
     comm::send_control(communicator, coordinator_rank, comm::ControlKind::stopped);
-    return all_leave;
+    return exit_code;
 }
 
 }  // namespace lathe

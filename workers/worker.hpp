@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "lib/comm/communicator.hpp"
@@ -20,10 +21,10 @@ struct WorkerOptions {
 /// thread of its own sends signs of life, so that a long task is not taken for a lost rank. On
 /// rank 0 it runs on a second thread, beside the coordinator.
 ///
-/// Returns whether all ranks leave together. If not (a rank is lost), MPI_Finalize would hang: call
-/// Session::abandon() and end the process with _exit.
+/// Returns empty if all ranks leave together. If not (a rank is lost or stuck), MPI_Finalize would
+/// hang: call Session::abandon() and end the process by _exit with the code returned.
 /// @throws InternalError  if messages fail or make no sense; errors of tasks are sent, not thrown
-bool serve(comm::Communicator& communicator, const TaskHandler& handler,
-           WorkerOptions options = {});
+std::optional<int> serve(comm::Communicator& communicator, const TaskHandler& handler,
+                         WorkerOptions options = {});
 
 }  // namespace lathe

@@ -10,15 +10,15 @@ namespace lathe::comm {
 /// What coordinator and worker tell each other, all of it.
 enum class ControlKind : char {
     task = 'T',       ///< coordinator to worker; text: the task
-    stop = 'S',       ///< coordinator to worker: leave; text: empty, or stop_with_lost_ranks
+    stop = 'S',       ///< coordinator to worker: leave; text: empty, or an exit code
     result = 'R',     ///< worker to coordinator; text: the result
     heartbeat = 'H',  ///< worker to coordinator: still alive
     stopped = 'E'     ///< worker to coordinator, its last message: leaving, as told
 };
 
-/// Some rank will not leave with the others, so nothing collective, MPI_Finalize included, is
-/// possible any more.
-inline constexpr std::string_view stop_with_lost_ranks = "ranks are lost";
+// A stop with an exit code says that some rank will not leave with the others. Then nothing
+// collective, MPI_Finalize included, is possible any more, and every rank ends by _exit with that
+// code: mpirun returns the code of the first rank that ends without MPI_Finalize.
 
 struct Control {
     ControlKind kind = ControlKind::heartbeat;

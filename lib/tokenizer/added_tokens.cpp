@@ -128,7 +128,8 @@ private:
         if (token.rstrip) found.end = space_end_behind(text, found.end);
         if (done < found.begin) parts.push_back({done, found.begin, std::nullopt});
         found.id = token.id;
-        parts.push_back(found);
+        // The token before may have taken all of this one, when both take white space along.
+        if (found.begin < found.end) parts.push_back(found);
         done = found.end;
     }
 

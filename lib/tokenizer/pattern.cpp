@@ -19,6 +19,7 @@ public:
     explicit RegexPattern(std::string_view expression) : regex_(expression) {}
 
     void cut(std::string_view text, std::vector<Stretch>& stretches) const override {
+        if (text.empty()) return;
         std::vector<Span> matches;
         regex_.find_all(text, matches);
         std::size_t done = 0;

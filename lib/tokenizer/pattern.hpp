@@ -20,7 +20,7 @@ class Pattern {
 public:
     virtual ~Pattern() = default;
     /// Cuts all of `text` (valid UTF-8) into matches and what is between them, from left to right,
-    /// appended to `stretches`. Empty matches are stretches too.
+    /// appended to `stretches`. Empty matches are stretches too, but the empty text has none.
     virtual void cut(std::string_view text, std::vector<Stretch>& stretches) const = 0;
 };
 

@@ -33,7 +33,10 @@ std::string report_text(const JobReport& report) {
 CommandOutput run_run(const CommandContext& context) {
     const JobConfig job = load_job(context.line);
     if (job.runtime.max_walltime > 0.0) { StopRequest::set_deadline(job.runtime.max_walltime); }
-    const JobReport report = run_job(job, context.world, context.coordinator);
+    const JobReport report =
+        run_job(job, context.world, context.coordinator, [&](const RunDirectory& run) {
+            context.progress.set_status_file(run.status());
+        });
     return {to_json(report), report_text(report), 0};
 }
 

@@ -82,7 +82,7 @@ def header_of_100_megabytes():
 def offsets_beyond_the_file():
     def change(header, data):
         header[NAME]["data_offsets"] = [len(data), len(data) + 360448]
-    with_model(with_header(change), BAD_DATA, NAME)
+    with_model(with_header(change), BAD_DATA, "model.safetensors", "model.layers.1.")
 
 
 def overlapping_tensors():
@@ -133,16 +133,26 @@ def weights_that_are_not_finite():
 
 
 def activations_that_are_not_finite():
-    def change(header, data):  # the largest float16 in every weight of a norm: overflows downstream
-        for layer in range(6):
-            for norm in ("input_layernorm", "post_attention_layernorm"):
-                begin, end = header[f"model.layers.{layer}.{norm}.weight"]["data_offsets"]
-                data = data[:begin] + struct.pack("<H", 0x7BFF) * ((end - begin) // 2) + data[end:]
-            for proj in ("up_proj", "gate_proj", "down_proj"):
-                begin, end = header[f"model.layers.{layer}.mlp.{proj}.weight"]["data_offsets"]
-                data = data[:begin] + struct.pack("<H", 0x7BFF) * ((end - begin) // 2) + data[end:]
-        return data
-    with_model(with_header(change), BAD_DATA, "activations", "block_")
+    def change(header, data):  # 3e38 in a float32 norm: finite itself, but not what follows from it
+        name = "model.layers.3.post_attention_layernorm.weight"
+        header[name].update(dtype="F32", data_offsets=[len(data), len(data) + 1024])
+        return data + struct.pack("<256f", *[3e38] * 256)
+
+    def spoil(model):
+        header, data = lathe.read_header(model / "model.safetensors")
+        begin, end = header["model.layers.3.post_attention_layernorm.weight"]["data_offsets"]
+        data = change(header, data)
+        header = shift_out(header, begin, end)
+        lathe.write_header(model / "model.safetensors", header, data[:begin] + data[end:])
+    with_model(spoil, BAD_DATA, "activations", "block_0003")
+
+
+def shift_out(header, begin, end):
+    """The header after data bytes [begin, end) are cut out."""
+    for name, entry in header.items():
+        if name != "__metadata__" and entry["data_offsets"][0] >= end:
+            entry["data_offsets"] = [x - (end - begin) for x in entry["data_offsets"]]
+    return header
 
 
 def tokenizer_beyond_the_vocabulary():
@@ -251,4 +261,4 @@ def command_line_mistakes():
 
 lathe.main([f for name, f in list(globals().items())
             if callable(f) and getattr(f, "__module__", "") == "__main__"
-            and name not in ("refused", "with_model", "with_header")])
+            and name not in ("refused", "with_model", "with_header", "shift_out")])

@@ -47,11 +47,16 @@ def start(arguments, ranks=0):
 
 
 def kill(process):
-    """kill -9 for the whole group."""
-    try:
-        os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
+    """kill -9 for a process and all that it started: Open MPI gives each rank a group of its own."""
+    family = [process.pid]
+    for pid in family:
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children")
+        family += [int(child) for child in children.read_text().split()] if children.exists() else []
+    for pid in family:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
     process.wait()
 
 

@@ -50,9 +50,10 @@ def a_signal_stops_in_good_order():
     with lathe.Scratch() as scratch:
         process = lathe.start(["run", *lathe.job(scratch / "run", calibration__num_calibration_samples=512)])
         while not (scratch / "run/status.json").exists():
+            assert process.poll() is None, "the run ended before it could be stopped"
             time.sleep(0.02)
         process.send_signal(10)  # SIGUSR1
-        assert process.wait(60) == 75, f"exit code {process.returncode}, expected 75"
+        assert process.wait(120) == 75, f"exit code {process.returncode}, expected 75"
         status = lathe.run_json(["status", scratch / "run"])
         assert status["status"] == "stopped", status
 

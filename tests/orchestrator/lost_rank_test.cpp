@@ -2,6 +2,7 @@
 // because no worker runs on it.
 
 #include <atomic>
+#include <optional>
 #include <thread>
 
 #include <gmock/gmock.h>
@@ -58,13 +59,13 @@ TEST(LostRank, OneThatSpeaksAgainIsToldToStop) {
     Coordinator coordinator(*world, options);
     EXPECT_THROW(coordinator.run(make_tasks(1)), StoppedError);
     std::atomic<int> n_calls = 0;
-    bool all_leave = false;
+    std::optional<int> exit_code = 1;
     std::thread worker([&] {
         const auto count = [&](const Task& task) {
             ++n_calls;
             return echo(task);
         };
-        all_leave = serve(*world, count, {0.01});
+        exit_code = serve(*world, count, {0.01});
     });
     while (n_calls == 0) {
         sleep_milliseconds(1);
@@ -73,7 +74,7 @@ TEST(LostRank, OneThatSpeaksAgainIsToldToStop) {
     EXPECT_THROW(coordinator.run(make_tasks(1, "u")), StoppedError);
     EXPECT_TRUE(coordinator.shut_down());
     worker.join();
-    EXPECT_TRUE(all_leave);
+    EXPECT_FALSE(exit_code.has_value());
     EXPECT_EQ(n_calls, 1) << "only the task it had got before it was lost";
 }
 
@@ -85,7 +86,7 @@ TEST(LostRank, ARankThatIsStuckIsNotWaitedForAndTheOthersAreTold) {
     options.stop_requested = [&] { return stuck.load(); };
     Coordinator coordinator(*world, options);
     std::atomic<bool> release = false;
-    bool all_leave = true;
+    std::optional<int> exit_code;
     std::thread worker([&] {
         const auto wait = [&](const Task&) {
             stuck = true;
@@ -94,15 +95,15 @@ TEST(LostRank, ARankThatIsStuckIsNotWaitedForAndTheOthersAreTold) {
             }
             return std::string();
         };
-        all_leave = serve(*world, wait, {0.01});
+        exit_code = serve(*world, wait, {0.01});
     });
     EXPECT_THROW(coordinator.run(make_tasks(1)), StoppedError);
     EXPECT_THAT(coordinator.busy_ranks(), ElementsAre(0));
-    EXPECT_FALSE(coordinator.shut_down());
+    EXPECT_FALSE(coordinator.shut_down(75));
     EXPECT_THAT(coordinator.busy_ranks(), ElementsAre(0));
     release = true;
     worker.join();
-    EXPECT_FALSE(all_leave) << "told with the stop";
+    EXPECT_EQ(exit_code, 75) << "told with the stop";
 }
 
 /// Rank 1 does what `silent_rank` says, with nobody to show that it lives.
@@ -114,10 +115,10 @@ void run_with_a_silent_rank(const std::function<void()>& silent_rank,
     }
     constexpr WorkerOptions quick = {0.05};
     if (world.rank() != 0) {
-        EXPECT_TRUE(serve(world, echo, quick));
+        EXPECT_FALSE(serve(world, echo, quick).has_value());
         return;
     }
-    std::thread worker([&] { EXPECT_TRUE(serve(world, echo, quick)); });
+    std::thread worker([&] { EXPECT_FALSE(serve(world, echo, quick).has_value()); });
     Coordinator::Options options;
     options.worker_timeout_seconds = 2.0;  // the other ranks must never be that slow
     options.farewell_seconds = 30.0;
@@ -141,7 +142,7 @@ TEST(LostRank, ItsTaskIsDoneElsewhereAndItsLateResultIgnored) {
         late.ok = true;
         late.text = "late";
         comm::send_control(world, 0, comm::ControlKind::result, to_json(late));
-        EXPECT_TRUE(serve(world, echo));
+        EXPECT_FALSE(serve(world, echo).has_value());
     };
     run_with_a_silent_rank(silent, [](Coordinator& coordinator) {
         const auto tasks = make_tasks(20);

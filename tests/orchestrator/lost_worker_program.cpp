@@ -61,7 +61,7 @@ bool run(comm::Session& session) {
     const auto handler = [&](const Task&) { return work(world.rank()); };
     constexpr WorkerOptions quick = {0.1};
     if (world.rank() != 0) {
-        return !serve(world, handler, quick);  // it is told that not all ranks leave
+        return serve(world, handler, quick) == 0;  // a code: not all ranks leave
     }
     std::thread worker([&] { serve(world, handler, quick); });
     const bool good = coordinate(world);

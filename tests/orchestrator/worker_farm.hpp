@@ -50,10 +50,10 @@ inline void with_workers(const TaskHandler& handler, Coordinator::Options option
     constexpr WorkerOptions quick = {0.05};
     comm::Communicator& world = test_world();
     if (world.rank() != 0) {
-        EXPECT_TRUE(serve(world, handler, quick));
+        EXPECT_FALSE(serve(world, handler, quick).has_value());
         return;
     }
-    std::thread worker([&] { EXPECT_TRUE(serve(world, handler, quick)); });
+    std::thread worker([&] { EXPECT_FALSE(serve(world, handler, quick).has_value()); });
     options.farewell_seconds = 30.0;
     Coordinator coordinator(world, options);
     try {

@@ -46,7 +46,7 @@ TEST_P(Fixture, MatchesTheOriginal) {
 INSTANTIATE_TEST_SUITE_P(Own, Fixture,
                          ::testing::Values("bert", "cased", "gpt2", "llama2", "llama3", "metaspace",
                                            "qwen2", "sentencepiece", "word_end"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 class SharedFixture : public ::testing::TestWithParam<const char*> {};
 
@@ -62,7 +62,7 @@ TEST_P(SharedFixture, MatchesTheOriginal) {
 
 INSTANTIATE_TEST_SUITE_P(Shared, SharedFixture,
                          ::testing::Values("bert", "gpt2", "llama2", "llama3", "qwen2"),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
 }  // namespace lathe

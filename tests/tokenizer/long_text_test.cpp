@@ -59,7 +59,7 @@ TEST_P(LongText, ThreadsShareATokenizer) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Own, LongText, ::testing::ValuesIn(names),
-                         [](const auto& info) { return std::string(info.param); });
+                         [](const auto& test) { return std::string(test.param); });
 
 }  // namespace
 }  // namespace lathe

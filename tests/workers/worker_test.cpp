@@ -117,7 +117,7 @@ TEST_F(WorkerTest, ShowsThatItLivesDuringALongTask) {
 TEST(Worker, SaysThatItLeavesAndThenNothing) {
     const auto world = comm::make_local_communicator();
     comm::send_control(*world, 0, ControlKind::stop);
-    EXPECT_TRUE(serve(*world, [](const Task&) { return std::string(); }, {0.01}));
+    EXPECT_EQ(serve(*world, [](const Task&) { return std::string(); }, {0.01}), std::nullopt);
     std::vector<ControlKind> kinds;
     while (const auto message = world->try_receive(0, comm::Tag::result)) {
         kinds.push_back(comm::parse_control(*message).kind);
@@ -127,10 +127,13 @@ TEST(Worker, SaysThatItLeavesAndThenNothing) {
     EXPECT_EQ(std::ranges::count(kinds, ControlKind::stopped), 1);
 }
 
-TEST(Worker, TellsWhetherAllRanksLeave) {
+TEST(Worker, HandsOnTheExitCodeWhenNotAllRanksLeave) {
     const auto world = comm::make_local_communicator();
-    comm::send_control(*world, 0, ControlKind::stop, comm::stop_with_lost_ranks);
-    EXPECT_FALSE(serve(*world, [](const Task&) { return std::string(); }, {0.01}));
+    const auto handler = [](const Task&) { return std::string(); };
+    comm::send_control(*world, 0, ControlKind::stop, "75");
+    EXPECT_EQ(serve(*world, handler, {0.01}), 75);
+    comm::send_control(*world, 0, ControlKind::stop, "7x");
+    EXPECT_THROW(serve(*world, handler, {0.01}), InternalError);
 }
 
 TEST(Worker, AMessageThatMakesNoSenseEndsIt) {
