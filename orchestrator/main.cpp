@@ -17,6 +17,15 @@
 namespace lathe {
 namespace {
 
+/// A rank is gone, or stuck in a task: nothing more can be agreed with it, and the usual end would
+/// wait for it.
+[[noreturn]] void end_without_mpi(comm::Session& session, int code) {
+    session.abandon();
+    std::cout.flush();
+    std::fflush(nullptr);
+    ::_exit(code);
+}
+
 /// Runs the command on rank 0 and says what came of it. Returns the exit code.
 int run_and_report(const CommandContext& context) {
     std::string status = "failed";
@@ -55,11 +64,7 @@ int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks) {
     });
     const int code = run_and_report({line, session.world(), coordinator, progress});
     if (!coordinator.shut_down()) {
-        // A rank is gone, or stuck in a task: nothing more can be agreed with it.
-        session.abandon();
-        std::cout.flush();
-        std::fflush(nullptr);
-        ::_exit(code);
+        end_without_mpi(session, code);
     }
     worker.join();
     return code;
@@ -74,7 +79,9 @@ int run_program(int argc, char** argv) {
         start_logging(line->log_level, session.world().rank());
         TaskTable tasks(session.world(), [&line] { return load_job(*line); }, line->runtime);
         if (leads) { return lead(session, *line, tasks); }
-        serve(session.world(), [&](const Task& task) { return tasks.run(task); });
+        if (!serve(session.world(), [&](const Task& task) { return tasks.run(task); })) {
+            end_without_mpi(session, 0);
+        }
         return 0;
     } catch (const UsageError& e) {
         if (leads) { std::cerr << "lathe: " << e.what() << std::endl; }

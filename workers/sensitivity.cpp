@@ -50,7 +50,7 @@ public:
           source_(context.spec(), context.source->weights),
           forward_(context.spec(), context.backend(), task.windows.length),
           tokens_(task.windows.ids.size()),
-          streams_(context.backend().allocate<float>((context.spec().units.size() + 1) * tokens_ *
+          streams_(context.backend().allocate<float>((task.units.size() + 1) * tokens_ *
                                                      context.spec().hidden_size)) {}
 
     std::vector<double> run() {
@@ -67,12 +67,15 @@ private:
     [[nodiscard]] SequenceBatch batch() const {
         return {task_.windows.count(), task_.windows.length};
     }
-    [[nodiscard]] OneUnitChanged changed(std::size_t unit) const {
-        return {context_, unit, task_.probes[unit]};
+    // Below, `place` is a unit's place in the task.
+    [[nodiscard]] const UnitSpec& unit(std::size_t place) const {
+        return context_.spec().units[task_.units[place]];
     }
-    [[nodiscard]] bool reads(std::size_t unit, std::span<const Role> roles) const {
-        const ModelSpec& spec = context_.spec();
-        const TensorSpec& first = spec.tensors[spec.units[unit].tensors.front()];
+    [[nodiscard]] OneUnitChanged changed(std::size_t place) const {
+        return {context_, task_.units[place], task_.probes[place]};
+    }
+    [[nodiscard]] bool reads(std::size_t place, std::span<const Role> roles) const {
+        const TensorSpec& first = context_.spec().tensors[unit(place).tensors.front()];
         return !first.block && std::ranges::count(roles, first.role) > 0;
     }
 
@@ -84,24 +87,24 @@ private:
                            task_.windows.ids, stream(number));
         };
         run(source_, 0);
-        for (std::size_t u = 0; u < context_.spec().units.size(); ++u) {
-            if (reads(u, roles)) { run(changed(u), begin_stream(u)); }
+        for (std::size_t p = 0; p < task_.units.size(); ++p) {
+            if (reads(p, roles)) { run(changed(p), begin_stream(p)); }
         }
     }
 
-    std::size_t begin_stream(std::size_t unit) {
-        units_.push_back(unit);
-        return units_.size();
+    std::size_t begin_stream(std::size_t place) {
+        places_.push_back(place);
+        return places_.size();
     }
 
     void pass_block(std::size_t block) {
         const ModelSpec& spec = context_.spec();
-        const std::size_t n_streams = units_.size() + 1;
-        for (std::size_t u = 0; u < spec.units.size(); ++u) {
-            if (spec.units[u].block != block) { continue; }
-            const MatrixView<float> own = stream(begin_stream(u));
+        const std::size_t n_streams = places_.size() + 1;
+        for (std::size_t p = 0; p < task_.units.size(); ++p) {
+            if (unit(p).block != block) { continue; }
+            const MatrixView<float> own = stream(begin_stream(p));
             std::copy_n(stream(0).data, own.rows * own.cols, own.data);
-            forward_.block(LoadedWeights::load(spec, changed(u), context_.backend(), block),
+            forward_.block(LoadedWeights::load(spec, changed(p), context_.backend(), block),
                            batch(), own);
         }
         const LoadedWeights weights =
@@ -122,30 +125,30 @@ private:
         forward_.final_norm(head, stream(0), stream(0));
         forward_.head(head, stream(0), reference);
 
-        std::vector<double> result(spec.units.size(), 0.0);
+        std::vector<double> result(task_.units.size(), 0.0);
         std::vector<double> kl(tokens_);
         std::vector<std::uint8_t> agree(tokens_);
-        const auto compare = [&](std::size_t unit) {
+        const auto compare = [&](std::size_t place) {
             backend.kl_divergence(reference, logits, kl, agree);
-            for (double value : kl) { result[unit] += value; }
+            for (double value : kl) { result[place] += value; }
         };
-        for (std::size_t s = 0; s < units_.size(); ++s) {
-            forward_.final_norm(head, stream(s + 1), stream(s + 1));
-            // A tied embedding changes the head as well.
-            const std::size_t unit = units_[s];
-            if (reads(unit, roles)) {
-                forward_.head(LoadedWeights::load(spec, changed(unit), backend, std::nullopt, roles),
-                              stream(s + 1), logits);
+        const auto changed_head = [&](std::size_t place) {
+            return LoadedWeights::load(spec, changed(place), backend, std::nullopt, roles);
+        };
+        for (std::size_t s = 0; s < places_.size(); ++s) {
+            const MatrixView<float> x = stream(s + 1);
+            forward_.final_norm(head, x, x);
+            if (reads(places_[s], roles)) {  // a tied embedding changes the head as well
+                forward_.head(changed_head(places_[s]), x, logits);
             } else {
-                forward_.head(head, stream(s + 1), logits);
+                forward_.head(head, x, logits);
             }
-            compare(unit);
+            compare(places_[s]);
         }
-        for (std::size_t u = 0; u < spec.units.size(); ++u) {
-            if (!reads(u, roles) || std::ranges::find(units_, u) != units_.end()) { continue; }
-            forward_.head(LoadedWeights::load(spec, changed(u), backend, std::nullopt, roles),
-                          stream(0), logits);
-            compare(u);
+        for (std::size_t p = 0; p < task_.units.size(); ++p) {
+            if (!reads(p, roles) || std::ranges::find(places_, p) != places_.end()) { continue; }
+            forward_.head(changed_head(p), stream(0), logits);
+            compare(p);
         }
         return result;
     }
@@ -156,7 +159,7 @@ private:
     ForwardPass forward_;
     std::size_t tokens_;
     kernels::Array<float> streams_;
-    std::vector<std::size_t> units_;
+    std::vector<std::size_t> places_;  ///< of stream s + 1
 };
 
 }  // namespace
@@ -169,13 +172,14 @@ std::string to_json(const SensitivityTask& task) {
     nlohmann::json probes = nlohmann::json::array();
     for (const Setting& setting : task.probes) { probes.push_back(to_string(setting)); }
     return nlohmann::json{
-        {"probes", probes}, {"length", task.windows.length}, {"ids", task.windows.ids}}
+        {"units", task.units}, {"probes", probes}, {"length", task.windows.length}, {"ids", task.windows.ids}}
         .dump();
 }
 
 SensitivityTask sensitivity_task_from_json(const std::string& text) {
     const auto json = nlohmann::json::parse(text);
     SensitivityTask task;
+    task.units = json.at("units").get<std::vector<std::size_t>>();
     for (const auto& probe : json.at("probes")) {
         task.probes.push_back(setting_from_string(probe.get<std::string>()));
     }

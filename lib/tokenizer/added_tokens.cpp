@@ -170,7 +170,8 @@ void AddedTokens::add(const JsonPlace& place, const Vocabulary& vocabulary) {
                      place.boolean_or("normalized", !special),
                      special};
     if (token.content.empty()) place.fail("the content of an added token is empty");
-    if (token.id >= Vocabulary::id_bound) place.fail("id " + std::to_string(token.id) + " is too large");
+    if (token.id >= Vocabulary::id_bound)
+        place.fail("id " + std::to_string(token.id) + " is too large");
     const std::optional<std::uint32_t> id = vocabulary.id_of(token.content);
     if (id && *id != token.id) {
         place.fail("token \"" + token.content + "\" has id " + std::to_string(token.id) +
@@ -191,7 +192,9 @@ void AddedTokens::add(const JsonPlace& place, const Vocabulary& vocabulary) {
     tokens_.push_back(std::move(token));
 }
 
-std::vector<TextPart> AddedTokens::cut_raw(std::string_view text) const { return raw_->cut(text); }
+std::vector<TextPart> AddedTokens::cut_raw(std::string_view text) const {
+    return raw_->cut(text);
+}
 
 std::vector<TextPart> AddedTokens::cut_normalized(std::string_view text) const {
     return normalized_->cut(text);

@@ -19,11 +19,11 @@ struct AddedToken {
     std::uint32_t id;
     std::string content;  ///< as the file has it
     std::string text;     ///< what is looked for, and what decode returns
-    bool single_word;  ///< only where no word character touches it
-    bool lstrip;       ///< takes the white space before it along
-    bool rstrip;       ///< takes the white space behind it along
-    bool normalized;   ///< looked for, itself normalised, in normalised text, else as it came
-    bool special;      ///< left out by decode
+    bool single_word;     ///< only where no word character touches it
+    bool lstrip;          ///< takes the white space before it along
+    bool rstrip;          ///< takes the white space behind it along
+    bool normalized;      ///< looked for, itself normalised, in normalised text, else as it came
+    bool special;         ///< left out by decode
 };
 
 /// Bytes [begin, end) of a text: an added token, or text between two of them.
@@ -38,8 +38,7 @@ class AddedTokens {
 public:
     /// `vocabulary` and `normalizer` are those of the same file; they are only used here.
     /// @throws DataError  if an id or a content contradicts another one or the vocabulary
-    AddedTokens(const JsonPlace& place, const Vocabulary& vocabulary,
-                const Normalizer& normalizer);
+    AddedTokens(const JsonPlace& place, const Vocabulary& vocabulary, const Normalizer& normalizer);
     ~AddedTokens();
 
     /// Cuts `text` as it came at the tokens that are not `normalized`. Of several that begin at the

@@ -23,7 +23,9 @@ public:
 
     void apply(Section& section) const override {
         if (clean_text_) {
-            remove_if(section, [](char32_t c) { return c == 0xFFFD || (is_control(c) && !is_line_space(c)); });
+            remove_if(section, [](char32_t c) {
+                return c == 0xFFFD || (is_control(c) && !is_line_space(c));
+            });
             rewrite(section.text, append_plain_space);
         }
         if (space_chinese_) rewrite(section.text, append_spaced);

@@ -121,8 +121,8 @@ void Bpe::add_merge(const JsonPlace& place, std::size_t rank, const std::string&
     if (!junctions_) return;
     const auto is_no_text = [&](std::uint32_t id, const std::string& token) {
         return token.empty() || token == unknown_token_ ||
-               (token.size() == 6 && std::find(byte_tokens_.begin(), byte_tokens_.end(), id) !=
-                                         byte_tokens_.end());
+               (token.size() == 6 &&
+                std::find(byte_tokens_.begin(), byte_tokens_.end(), id) != byte_tokens_.end());
     };
     if (is_no_text(left_id, left) || is_no_text(right_id, right)) {
         junctions_.reset();
@@ -207,8 +207,7 @@ void Bpe::merge_segment(std::span<const std::uint32_t> symbols, Work& work) cons
     }
     if (symbols.size() > n_cached_symbols_max) return work.merger.merge(symbols, work.ids);
 
-    const std::string_view key(reinterpret_cast<const char*>(symbols.data()),
-                               symbols.size_bytes());
+    const std::string_view key(reinterpret_cast<const char*>(symbols.data()), symbols.size_bytes());
     if (work.cache.append(key, work.ids)) return;
     const std::size_t size_before = work.ids.size();
     work.merger.merge(symbols, work.ids);
@@ -227,8 +226,9 @@ void Bpe::tokenize_word(std::string_view word, Work& work) const {
     split_into_symbols(word, symbols);
     std::size_t begin = 0;
     for (std::size_t i = 1; i <= symbols.size(); ++i) {
-        const bool joined = i < symbols.size() &&
-                            (!junctions_ || junctions_->find(symbols[i - 1], symbols[i]) != nullptr);
+        const bool joined =
+            i < symbols.size() &&
+            (!junctions_ || junctions_->find(symbols[i - 1], symbols[i]) != nullptr);
         if (joined) continue;
         merge_segment(std::span(symbols).subspan(begin, i - begin), work);
         begin = i;

@@ -58,8 +58,8 @@ private:
     bool ignore_merges_;
 
     std::optional<MergeTable> merges_;
-    /// Pairs of characters that some merge brings together. No token spans any other pair, so a word
-    /// may be cut there and the parts merged (and remembered) on their own.
+    /// Pairs of characters that some merge brings together. No token spans any other pair, so a
+    /// word may be cut there and the parts merged (and remembered) on their own.
     std::optional<MergeTable> junctions_;
 
     std::vector<std::uint32_t> low_symbols_;  // by code point, below 2^16

@@ -42,8 +42,8 @@ void Merger::load(std::span<const std::uint32_t> symbols) {
     const auto count = static_cast<std::uint32_t>(symbols.size());
     nodes_.clear();
     for (std::uint32_t i = 0; i < count; ++i) {
-        nodes_.push_back({symbols[i], i == 0 ? nothing : i - 1, i + 1 < count ? i + 1 : nothing,
-                          false});
+        nodes_.push_back(
+            {symbols[i], i == 0 ? nothing : i - 1, i + 1 < count ? i + 1 : nothing, false});
     }
 }
 

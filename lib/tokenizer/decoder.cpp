@@ -154,9 +154,9 @@ private:
     /// Undoes the spaces that cutting at punctuation brought in, in English.
     static void clean(std::string& token) {
         static constexpr std::pair<std::string_view, std::string_view> rules[] = {
-            {" .", "."},     {" ?", "?"},   {" !", "!"},           {" ,", ","},
-            {" ' ", "'"},    {" n't", "n't"}, {" 'm", "'m"},       {" do not", " don't"},
-            {" 's", "'s"},   {" 've", "'ve"}, {" 're", "'re"},
+            {" .", "."},   {" ?", "?"},     {" !", "!"},     {" ,", ","},
+            {" ' ", "'"},  {" n't", "n't"}, {" 'm", "'m"},   {" do not", " don't"},
+            {" 's", "'s"}, {" 've", "'ve"}, {" 're", "'re"},
         };
         for (const auto& [from, to] : rules) replace_all(token, from, to);
     }
@@ -220,8 +220,8 @@ Result read_replace(const JsonPlace& place) {
 
 Result read_metaspace(const JsonPlace& place) {
     const auto scheme = place.find("prepend_scheme");
-    const bool prepends = scheme ? scheme->string() != "never"
-                                 : place.boolean_or("add_prefix_space", true);
+    const bool prepends =
+        scheme ? scheme->string() != "never" : place.boolean_or("add_prefix_space", true);
     return std::make_unique<MetaspaceDecoder>(read_character(place.at("replacement")), prepends);
 }
 

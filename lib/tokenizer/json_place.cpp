@@ -27,7 +27,9 @@ std::string quote(const nlohmann::json& value) {
 JsonPlace::JsonPlace(const nlohmann::json& value, const std::string& file, std::string path)
     : value_(&value), file_(&file), path_(std::move(path)) {}
 
-bool JsonPlace::is_null() const { return value_->is_null(); }
+bool JsonPlace::is_null() const {
+    return value_->is_null();
+}
 
 JsonPlace JsonPlace::at(std::string_view key) const {
     if (!value_->is_object()) fail_type("an object");

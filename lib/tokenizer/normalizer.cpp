@@ -112,9 +112,13 @@ Result read_normal_form(const JsonPlace& /*place*/) {
     return std::make_unique<NormalFormNormalizer>(form);
 }
 
-Result read_lowercase(const JsonPlace& /*place*/) { return std::make_unique<Lowercase>(); }
+Result read_lowercase(const JsonPlace& /*place*/) {
+    return std::make_unique<Lowercase>();
+}
 
-Result read_strip_accents(const JsonPlace& /*place*/) { return std::make_unique<StripAccents>(); }
+Result read_strip_accents(const JsonPlace& /*place*/) {
+    return std::make_unique<StripAccents>();
+}
 
 Result read_prepend(const JsonPlace& place) {
     return std::make_unique<Prepend>(place.at("prepend").string());

@@ -88,8 +88,8 @@ Result read_sequence(const JsonPlace& place) {
 }
 
 constexpr ComponentKind<PostProcessor> kinds[] = {
-    {"BertProcessing", read_cls_sep},    {"ByteLevel", read_byte_level},
-    {"RobertaProcessing", read_cls_sep}, {"Sequence", read_sequence},
+    {"BertProcessing", read_cls_sep},      {"ByteLevel", read_byte_level},
+    {"RobertaProcessing", read_cls_sep},   {"Sequence", read_sequence},
     {"TemplateProcessing", read_template},
 };
 

@@ -88,8 +88,8 @@ public:
 
     void apply(PreTokenizedText& text) const override {
         rewrite_words(text, [this](std::string& out, std::string_view word, bool at_start) {
-            const bool prepends = scheme_ == PrependScheme::always ||
-                                  (scheme_ == PrependScheme::first && at_start);
+            const bool prepends =
+                scheme_ == PrependScheme::always || (scheme_ == PrependScheme::first && at_start);
             const bool has_prefix = word.starts_with(' ') || word.starts_with(replacement_);
             if (prepends && !has_prefix) out += replacement_;
             for (const char c : word) {
@@ -194,10 +194,14 @@ Result read_sequence(const JsonPlace& place) {
 }
 
 constexpr ComponentKind<PreTokenizer> kinds[] = {
-    {"BertPreTokenizer", read_bert}, {"ByteLevel", read_byte_level},
-    {"Digits", read_digits},         {"Metaspace", read_metaspace},
-    {"Punctuation", read_punctuation}, {"Sequence", read_sequence},
-    {"Split", read_split},           {"Whitespace", read_whitespace},
+    {"BertPreTokenizer", read_bert},
+    {"ByteLevel", read_byte_level},
+    {"Digits", read_digits},
+    {"Metaspace", read_metaspace},
+    {"Punctuation", read_punctuation},
+    {"Sequence", read_sequence},
+    {"Split", read_split},
+    {"Whitespace", read_whitespace},
     {"WhitespaceSplit", read_whitespace_split},
 };
 

@@ -46,8 +46,7 @@ int match(const pcre2_code* code, bool has_jit, std::string_view text, std::size
         return pcre2_match(code, subject, text.size(), start, PCRE2_NO_UTF_CHECK, match_data(),
                            nullptr);
     }
-    const int result =
-        pcre2_jit_match(code, subject, text.size(), start, 0, match_data(), nullptr);
+    const int result = pcre2_jit_match(code, subject, text.size(), start, 0, match_data(), nullptr);
     if (result != PCRE2_ERROR_JIT_STACKLIMIT) return result;
     return match_with_large_stack(code, text, start);
 }
@@ -55,14 +54,15 @@ int match(const pcre2_code* code, bool has_jit, std::string_view text, std::size
 std::size_t next_position(std::string_view text, std::size_t position) {
     do {
         ++position;
-    } while (position < text.size() &&
-             (static_cast<unsigned char>(text[position]) & 0xC0) == 0x80);
+    } while (position < text.size() && (static_cast<unsigned char>(text[position]) & 0xC0) == 0x80);
     return position;
 }
 
 }  // namespace
 
-void Regex::CodeDeleter::operator()(pcre2_real_code_8* code) const { pcre2_code_free(code); }
+void Regex::CodeDeleter::operator()(pcre2_real_code_8* code) const {
+    pcre2_code_free(code);
+}
 
 Regex::Regex(std::string_view pattern) {
     // However PCRE2 was built: lines end in "\n" only.
@@ -74,9 +74,9 @@ Regex::Regex(std::string_view pattern) {
     code_.reset(pcre2_compile(reinterpret_cast<PCRE2_SPTR>(translated.data()), translated.size(),
                               options, &error, &offset, nullptr));
     if (!code_) {
-        throw DataError("the pattern \"" + std::string(pattern) + "\" is wrong: " +
-                        message_of(error) + " at byte " + std::to_string(offset) + " of \"" +
-                        translated + "\"");
+        throw DataError("the pattern \"" + std::string(pattern) +
+                        "\" is wrong: " + message_of(error) + " at byte " + std::to_string(offset) +
+                        " of \"" + translated + "\"");
     }
     has_jit_ = pcre2_jit_compile(code_.get(), PCRE2_JIT_COMPLETE) == 0;
 }

@@ -20,8 +20,8 @@ public:
     /// @throws DataError  naming the pattern, what is wrong with it and where
     explicit Regex(std::string_view pattern);
 
-    /// Every match in `text` (valid UTF-8) from left to right, appended to `matches`. Matches do not
-    /// overlap; an empty one counts unless it directly follows the match before it.
+    /// Every match in `text` (valid UTF-8) from left to right, appended to `matches`. Matches do
+    /// not overlap; an empty one counts unless it directly follows the match before it.
     /// @throws DataError  if the matcher gives up (its limits guard against runaway backtracking)
     void find_all(std::string_view text, std::vector<Span>& matches) const;
 

@@ -70,19 +70,27 @@ private:
         const char kind = position_ + 1 < pattern_.size() ? pattern_[position_ + 1] : '\0';
         if (!in_class_ && translate_word_escape(kind)) return;
         switch (kind) {
-            case 's': return replace(2, "\\p{White_Space}");
-            case 'S': return replace(2, "\\P{White_Space}");
-            case 'w': return replace(2, word_set);
-            case 'h': return replace(2, in_class_ ? "0-9A-Fa-f" : "[0-9A-Fa-f]");
-            case 'u': return translate_code_point();
+            case 's':
+                return replace(2, "\\p{White_Space}");
+            case 'S':
+                return replace(2, "\\P{White_Space}");
+            case 'w':
+                return replace(2, word_set);
+            case 'h':
+                return replace(2, in_class_ ? "0-9A-Fa-f" : "[0-9A-Fa-f]");
+            case 'u':
+                return translate_code_point();
             case 'W':
-            case 'H': refuse(std::string("\\") + kind + " inside [...]");
+            case 'H':
+                refuse(std::string("\\") + kind + " inside [...]");
             case 'Q':
             case 'X':
             case 'O':
             case 'y':
-            case 'Y': refuse(std::string("\\") + kind);
-            default: return copy(escape_length());
+            case 'Y':
+                refuse(std::string("\\") + kind);
+            default:
+                return copy(escape_length());
         }
     }
 
@@ -91,16 +99,25 @@ private:
         const std::string set = std::string(word_set) + std::string(latin_word_set);
         const std::string word = "[" + set + "]";
         switch (kind) {
-            case 'w': replace(2, word); return true;
-            case 'W': replace(2, "[^" + set + "]"); return true;
-            case 'H': replace(2, "[^0-9A-Fa-f]"); return true;
+            case 'w':
+                replace(2, word);
+                return true;
+            case 'W':
+                replace(2, "[^" + set + "]");
+                return true;
+            case 'H':
+                replace(2, "[^0-9A-Fa-f]");
+                return true;
             case 'b':
-                replace(2, "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))");
+                replace(2,
+                        "(?:(?<=" + word + ")(?!" + word + ")|(?<!" + word + ")(?=" + word + "))");
                 return true;
             case 'B':
-                replace(2, "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))");
+                replace(2,
+                        "(?:(?<=" + word + ")(?=" + word + ")|(?<!" + word + ")(?!" + word + "))");
                 return true;
-            default: return false;
+            default:
+                return false;
         }
     }
 
@@ -176,6 +193,8 @@ private:
 
 }  // namespace
 
-std::string to_pcre2_pattern(std::string_view pattern) { return Translator(pattern).run(); }
+std::string to_pcre2_pattern(std::string_view pattern) {
+    return Translator(pattern).run();
+}
 
 }  // namespace lathe::tokenizer

@@ -20,10 +20,14 @@ bool joins_previous(const std::vector<Stretch>& stretches, std::size_t i, SplitB
     const bool match = stretches[i].is_match;
     const bool previous_match = i > 0 && stretches[i - 1].is_match;
     switch (behavior) {
-        case SplitBehavior::merged_with_previous: return i > 0 && match && !previous_match;
-        case SplitBehavior::merged_with_next: return previous_match && !match;
-        case SplitBehavior::contiguous: return i > 0 && match == previous_match;
-        default: return false;
+        case SplitBehavior::merged_with_previous:
+            return i > 0 && match && !previous_match;
+        case SplitBehavior::merged_with_next:
+            return previous_match && !match;
+        case SplitBehavior::contiguous:
+            return i > 0 && match == previous_match;
+        default:
+            return false;
     }
 }
 

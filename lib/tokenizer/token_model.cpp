@@ -9,9 +9,13 @@ namespace {
 
 using Result = std::unique_ptr<TokenModel>;
 
-Result read_bpe(const JsonPlace& place) { return std::make_unique<Bpe>(place); }
+Result read_bpe(const JsonPlace& place) {
+    return std::make_unique<Bpe>(place);
+}
 
-Result read_wordpiece(const JsonPlace& place) { return std::make_unique<WordPiece>(place); }
+Result read_wordpiece(const JsonPlace& place) {
+    return std::make_unique<WordPiece>(place);
+}
 
 constexpr ComponentKind<TokenModel> kinds[] = {
     {"BPE", read_bpe},

@@ -11,7 +11,9 @@
 namespace lathe::tokenizer {
 namespace {
 
-bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+bool is_ascii(char c) {
+    return static_cast<unsigned char>(c) < 0x80;
+}
 
 bool is_between(unsigned char byte, unsigned low, unsigned high) {
     return byte >= low && byte <= high;
@@ -109,7 +111,9 @@ std::size_t count_code_points(std::string_view text) {
     return count;
 }
 
-bool is_valid_utf8(std::string_view bytes) { return find_invalid(bytes, 0) == bytes.size(); }
+bool is_valid_utf8(std::string_view bytes) {
+    return find_invalid(bytes, 0) == bytes.size();
+}
 
 std::string repair_utf8(std::string_view bytes) {
     std::string out;

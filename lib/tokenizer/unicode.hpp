@@ -25,8 +25,8 @@ namespace lathe::tokenizer {
         code_point = (lead & 0x0F) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F);
         position += 3;
     } else {
-        code_point = (lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 |
-                     (byte(3) & 0x3F);
+        code_point =
+            (lead & 0x07) << 18 | (byte(1) & 0x3F) << 12 | (byte(2) & 0x3F) << 6 | (byte(3) & 0x3F);
         position += 4;
     }
     return code_point;

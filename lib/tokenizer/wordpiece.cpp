@@ -41,7 +41,8 @@ void WordPiece::tokenize_word(std::string_view word, std::vector<std::uint32_t>&
         std::size_t end = candidate.size();
         const std::size_t shortest = begin == 0 ? 0 : prefix_.size();
         std::optional<std::uint32_t> id;
-        while (end > shortest && !(id = vocabulary_.id_of(std::string_view(candidate).substr(0, end)))) {
+        while (end > shortest &&
+               !(id = vocabulary_.id_of(std::string_view(candidate).substr(0, end)))) {
             (void)previous_code_point(candidate, end);
         }
         if (!id) return give_up();

@@ -21,7 +21,7 @@ private:
     void tokenize_word(std::string_view word, std::vector<std::uint32_t>& ids) const;
 
     Vocabulary vocabulary_;
-    std::string prefix_;  // of tokens that continue a word: "##"
+    std::string prefix_;           // of tokens that continue a word: "##"
     std::size_t word_length_max_;  // in code points
     std::uint32_t unknown_id_;
 };

@@ -58,30 +58,35 @@ UnitWeights measure_unit_weights(JobRun& run, const CandidateTable& table) {
     const std::size_t step = std::max<std::size_t>(1, tokens_per_task / all.length);
     const std::size_t count =
         std::min(all.count(), std::max<std::size_t>(1, max_tokens / all.length));
-    std::vector<Setting> probes;
-    std::vector<std::string> parts{"sensitivity"};
-    for (const auto& unit : table) {
-        probes.push_back(probe_of(run, unit).setting);
-        parts.push_back(to_string(probes.back()));
-    }
     std::vector<StageTask> tasks;
-    for (std::size_t w = 0; w < count; w += step) {
-        SensitivityTask sensitivity{probes, {all.length, {}}};
-        for (std::size_t i = w; i < std::min(count, w + step); ++i) {
-            const auto window = all.window(i);
-            sensitivity.windows.ids.insert(sensitivity.windows.ids.end(), window.begin(),
-                                           window.end());
+    for (std::size_t first = 0; first < table.size(); first += max_sensitivity_units) {
+        SensitivityTask group;
+        std::vector<std::string> parts{"sensitivity", std::to_string(first)};
+        for (std::size_t u = first; u < std::min(table.size(), first + max_sensitivity_units); ++u) {
+            group.units.push_back(u);
+            group.probes.push_back(probe_of(run, table[u]).setting);
+            parts.push_back(to_string(group.probes.back()));
         }
-        StageTask task;
-        task.task.stage = stage::sensitivity;
-        task.task.id = "sensitivity/" + run.fingerprint(parts) + "/" + std::to_string(w);
-        task.task.arguments = to_json(sensitivity);
-        tasks.push_back(std::move(task));
+        for (std::size_t w = 0; w < count; w += step) {
+            const auto from = all.ids.begin() + static_cast<std::ptrdiff_t>(w * all.length);
+            const std::size_t n = std::min(step, count - w) * all.length;
+            group.windows = {all.length, {from, from + static_cast<std::ptrdiff_t>(n)}};
+            StageTask task;
+            task.task.stage = stage::sensitivity;
+            task.task.id = "sensitivity/" + run.fingerprint(parts) + "/" + std::to_string(w);
+            // The earlier the units, the more blocks their streams pass.
+            task.task.cost = static_cast<double>(table.size() - first);
+            task.task.arguments = to_json(group);
+            tasks.push_back(std::move(task));
+        }
     }
+    const std::size_t n_windows = (count + step - 1) / step;
+    const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
     UnitWeights weights(table.size(), 0.0);
-    for (const std::string& answer : run.run_stage("search", std::move(tasks))) {
-        const auto values = nlohmann::json::parse(answer).get<std::vector<double>>();
-        for (std::size_t u = 0; u < weights.size(); ++u) { weights[u] += values[u]; }
+    for (std::size_t a = 0; a < answers.size(); ++a) {
+        const auto values = nlohmann::json::parse(answers[a]).get<std::vector<double>>();
+        const std::size_t first = a / n_windows * max_sensitivity_units;
+        for (std::size_t i = 0; i < values.size(); ++i) { weights[first + i] += values[i]; }
     }
     const auto tokens = static_cast<double>(count * all.length);
     for (std::size_t u = 0; u < weights.size(); ++u) {

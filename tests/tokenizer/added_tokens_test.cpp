@@ -50,8 +50,7 @@ TEST_F(AddedTokensTest, LongestAtAPlaceCounts) {
 }
 
 TEST_F(AddedTokensTest, StripsTakeSpaceAlong) {
-    const AddedTokens tokens =
-        read(R"([{"id":5,"content":"<l>","special":true,"lstrip":true},
+    const AddedTokens tokens = read(R"([{"id":5,"content":"<l>","special":true,"lstrip":true},
                  {"id":6,"content":"<r>","special":true,"rstrip":true}])");
     const std::string text = "a \t<l> <r> \u3000b";
     EXPECT_THAT(show(text, tokens.cut_raw(text)),
@@ -86,7 +85,8 @@ TEST_F(AddedTokensTest, RefusesContradictions) {
                 HasSubstr("id 1 of \"x\" belongs to \"b\" in the vocabulary"));
     EXPECT_THAT(refusal(R"([{"id":5,"content":"x"},{"id":5,"content":"y"}])"),
                 HasSubstr("added_tokens[1]: token \"y\" with id 5 repeats"));
-    EXPECT_THAT(refusal(R"([{"id":5,"content":""}])"), HasSubstr("content of an added token is empty"));
+    EXPECT_THAT(refusal(R"([{"id":5,"content":""}])"),
+                HasSubstr("content of an added token is empty"));
 }
 
 }  // namespace

@@ -90,7 +90,9 @@ TEST(Bpe, MarksContinuationsAndWordEnds) {
                 ElementsAre(0, 2, 1));
 }
 
-TEST(Bpe, EmptyTextHasNoIds) { EXPECT_THAT(tokenize(abc("[]"), {}), IsEmpty()); }
+TEST(Bpe, EmptyTextHasNoIds) {
+    EXPECT_THAT(tokenize(abc("[]"), {}), IsEmpty());
+}
 
 TEST(Bpe, AgreesWithAPlainLoopOnRandomWords) {
     // Merges of a two-letter alphabet up to length 4, in a scrambled order; the loop below is the

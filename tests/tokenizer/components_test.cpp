@@ -38,7 +38,9 @@ std::vector<std::uint32_t> post_process(const std::string& settings) {
     return ids;
 }
 
-TEST(Normalizer, NullChangesNothing) { EXPECT_EQ(normalize("null", " A\u00E9").text, " A\u00E9"); }
+TEST(Normalizer, NullChangesNothing) {
+    EXPECT_EQ(normalize("null", " A\u00E9").text, " A\u00E9");
+}
 
 TEST(Normalizer, SimpleKinds) {
     EXPECT_EQ(normalize(R"({"type":"NFKC"})", "\uFB01").text, "fi");
@@ -46,8 +48,9 @@ TEST(Normalizer, SimpleKinds) {
     EXPECT_EQ(normalize(R"({"type":"StripAccents"})", "e\u0301\u0903x").text, "ex");
     EXPECT_EQ(normalize(R"({"type":"Prepend","prepend":"_"})", "a").text, "_a");
     EXPECT_EQ(normalize(R"({"type":"Prepend","prepend":"_"})", "").text, "");
-    EXPECT_EQ(normalize(R"({"type":"Replace","pattern":{"String":" "},"content":"__"})", " a ").text,
-              "__a__");
+    EXPECT_EQ(
+        normalize(R"({"type":"Replace","pattern":{"String":" "},"content":"__"})", " a ").text,
+        "__a__");
     EXPECT_EQ(
         normalize(R"({"type":"Replace","pattern":{"Regex":"(a)+"},"content":"$1"})", "baa").text,
         "b$1");
@@ -66,8 +69,7 @@ TEST(Normalizer, BertCleansSpacesStripsAndLowers) {
     const std::string uncased =
         R"({"type":"BertNormalizer","clean_text":true,"handle_chinese_chars":true,
             "strip_accents":null,"lowercase":true})";
-    EXPECT_EQ(normalize(uncased, "\u0001\u00C9T\t\u4E2D\u00A0\u200D\u0085z").text,
-              "et  \u4E2D  z");
+    EXPECT_EQ(normalize(uncased, "\u0001\u00C9T\t\u4E2D\u00A0\u200D\u0085z").text, "et  \u4E2D  z");
     const std::string cased =
         R"({"type":"BertNormalizer","clean_text":false,"handle_chinese_chars":false,
             "strip_accents":null,"lowercase":false})";
@@ -90,7 +92,9 @@ TEST(Normalizer, RefusesUnknownTypesWithTheChoices) {
                 HasSubstr("t.json: \"prepend\" is missing"));
 }
 
-TEST(Decoder, NullPutsSpacesBetween) { EXPECT_EQ(decode("null", {"a", "b"}), "a b"); }
+TEST(Decoder, NullPutsSpacesBetween) {
+    EXPECT_EQ(decode("null", {"a", "b"}), "a b");
+}
 
 TEST(Decoder, ByteLevelRepairsBrokenCharacters) {
     EXPECT_EQ(decode(R"({"type":"ByteLevel"})", {"\u0120a", "\u00C3", "\u00A9"}), " a\u00E9");
@@ -112,12 +116,12 @@ TEST(Decoder, StripCutsUpToACount) {
 }
 
 TEST(Decoder, MetaspaceDropsItInTheFirstToken) {
-    EXPECT_EQ(decode(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"always"})",
-                     {"_a", "_b"}),
-              "a b");
-    EXPECT_EQ(decode(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never"})",
-                     {"_a", "_b"}),
-              " a b");
+    EXPECT_EQ(
+        decode(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"always"})", {"_a", "_b"}),
+        "a b");
+    EXPECT_EQ(
+        decode(R"({"type":"Metaspace","replacement":"_","prepend_scheme":"never"})", {"_a", "_b"}),
+        " a b");
 }
 
 TEST(Decoder, WordPieceJoinsAndCleans) {

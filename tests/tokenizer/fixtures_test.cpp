@@ -1,10 +1,9 @@
 // Whole tokenizers against the ids that the original libraries gave: the project's own small
 // fixtures (made by tests/data/tokenizer/make_fixtures.py), and larger ones where they are at hand.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <fstream>
 
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
 #include "lib/tokenizer/tokenizer.hpp"

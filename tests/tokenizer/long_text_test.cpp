@@ -1,9 +1,9 @@
 // Texts that are hard on an implementation: long words, invalid bytes, many threads.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <chrono>
 #include <thread>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "lib/tokenizer/tokenizer.hpp"
 
@@ -17,8 +17,8 @@ const char* const names[] = {"bert",      "cased", "gpt2",          "llama2",  "
 
 class LongText : public ::testing::TestWithParam<const char*> {
 protected:
-    std::unique_ptr<Tokenizer> tokenizer_ = load_tokenizer(
-        std::filesystem::path(LATHE_SOURCE_DIR) / "tests/data/tokenizer" / GetParam());
+    std::unique_ptr<Tokenizer> tokenizer_ = load_tokenizer(std::filesystem::path(LATHE_SOURCE_DIR) /
+                                                           "tests/data/tokenizer" / GetParam());
 };
 
 std::string repeat(std::string_view text, std::size_t count) {
@@ -30,7 +30,8 @@ std::string repeat(std::string_view text, std::size_t count) {
 TEST_P(LongText, CostDoesNotGrowWithTheSquare) {
     // A quadratic step would take 10^10 operations here; n log n takes milliseconds, and sanitizers
     // or a busy machine may multiply that.
-    for (const char* part : {"a", " ", "\u00E9", "\u65E5", "the", "e\u0301", "\n", "!", "<", "12"}) {
+    for (const char* part :
+         {"a", " ", "\u00E9", "\u65E5", "the", "e\u0301", "\n", "!", "<", "12"}) {
         const auto start = std::chrono::steady_clock::now();
         const Ids ids = tokenizer_->encode(repeat(part, 100'000), false);
         (void)tokenizer_->decode(ids);
@@ -41,7 +42,9 @@ TEST_P(LongText, CostDoesNotGrowWithTheSquare) {
 
 TEST_P(LongText, InvalidBytesActAsReplacementCharacters) {
     const std::string replacement = "\uFFFD";
-    EXPECT_EQ(tokenizer_->encode("ab\xFF" "c\xE6\x97", true),
+    EXPECT_EQ(tokenizer_->encode("ab\xFF"
+                                 "c\xE6\x97",
+                                 true),
               tokenizer_->encode("ab" + replacement + "c" + replacement, true));
 }
 

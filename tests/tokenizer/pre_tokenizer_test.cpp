@@ -32,7 +32,9 @@ std::string split_settings(const std::string& behavior, bool invert = false) {
            R"(","invert":)" + (invert ? "true" : "false") + "}";
 }
 
-TEST(PreTokenizer, NullCutsNothing) { EXPECT_THAT(cut("null", "a b"), ElementsAre("a b")); }
+TEST(PreTokenizer, NullCutsNothing) {
+    EXPECT_THAT(cut("null", "a b"), ElementsAre("a b"));
+}
 
 // The text and the five results are those of the original's documentation.
 TEST(PreTokenizer, SplitsByBehavior) {
@@ -98,8 +100,7 @@ TEST(PreTokenizer, SimpleKinds) {
                 ElementsAre("a", "1", "2", "b"));
     EXPECT_THAT(cut(R"({"type":"Digits","individual_digits":false})", "a12b"),
                 ElementsAre("a", "12", "b"));
-    EXPECT_THAT(cut(R"({"type":"Whitespace"})", "ab_1 c!? d"),
-                ElementsAre("ab_1", "c", "!?", "d"));
+    EXPECT_THAT(cut(R"({"type":"Whitespace"})", "ab_1 c!? d"), ElementsAre("ab_1", "c", "!?", "d"));
     EXPECT_THAT(cut(R"({"type":"WhitespaceSplit"})", " ab\t\nc! "), ElementsAre("ab", "c!"));
     EXPECT_THAT(cut(R"({"type":"BertPreTokenizer"})", "don't  stop"),
                 ElementsAre("don", "'", "t", "stop"));
@@ -116,8 +117,9 @@ TEST(PreTokenizer, RefusalsNamePlaceAndChoices) {
                 ::testing::AllOf(HasSubstr("t.json: pretokenizers[0]: "),
                                  HasSubstr("\"UnicodeScripts\" is not supported"),
                                  HasSubstr("BertPreTokenizer, ByteLevel, Digits")));
-    EXPECT_THAT(refusal(split_settings("Dropped")),
-                HasSubstr("t.json: behavior: behavior \"Dropped\" is not known; known are Removed"));
+    EXPECT_THAT(
+        refusal(split_settings("Dropped")),
+        HasSubstr("t.json: behavior: behavior \"Dropped\" is not known; known are Removed"));
     EXPECT_THAT(refusal(R"({"type":"Split","pattern":{"Regex":"(a"},"behavior":"Removed"})"),
                 HasSubstr("t.json: pattern.Regex: the pattern \"(a\" is wrong"));
     EXPECT_THAT(refusal(R"({"type":"Metaspace","replacement":"ab"})"),

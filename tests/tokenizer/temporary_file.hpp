@@ -1,11 +1,11 @@
 #pragma once
 
-#include <unistd.h>
-
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <string_view>
+
+#include <unistd.h>
 
 namespace lathe::tokenizer {
 
@@ -14,9 +14,9 @@ class TemporaryFile {
 public:
     TemporaryFile(const std::string& name, std::string_view content) {
         static int counter = 0;
-        directory_ = std::filesystem::temp_directory_path() /
-                     ("lathe_tokenizer_" + std::to_string(::getpid()) + "_" +
-                      std::to_string(counter++));
+        directory_ =
+            std::filesystem::temp_directory_path() /
+            ("lathe_tokenizer_" + std::to_string(::getpid()) + "_" + std::to_string(counter++));
         std::filesystem::create_directory(directory_);
         path_ = directory_ / name;
         std::ofstream(path_, std::ios::binary) << content;

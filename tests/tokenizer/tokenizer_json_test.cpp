@@ -70,21 +70,19 @@ TEST(JsonTokenizer, RefusalsNameThePlace) {
 
 TEST(LoadTokenizer, PrefersJsonAndNamesWhatIsMissing) {
     const TemporaryFile file("notes.txt", "");
-    EXPECT_THAT(
-        message_of<MissingInputError>([&] { (void)load_tokenizer(file.directory()); }),
-        HasSubstr("found no tokenizer.json and no tokenizer.model"));
+    EXPECT_THAT(message_of<MissingInputError>([&] { (void)load_tokenizer(file.directory()); }),
+                HasSubstr("found no tokenizer.json and no tokenizer.model"));
     EXPECT_THAT(message_of<DataError>([&] { (void)load_tokenizer_file(file.path()); }),
                 HasSubstr("ends in .json or .model, not in \".txt\""));
-    EXPECT_THROW((void)load_tokenizer_file(file.directory() / "tokenizer.json"),
-                 MissingInputError);
+    EXPECT_THROW((void)load_tokenizer_file(file.directory() / "tokenizer.json"), MissingInputError);
 }
 
 TEST(SentencePieceTokenizer, RefusesOtherFilesAndIds) {
     const TemporaryFile file("tokenizer.model", "this is no model");
     EXPECT_THAT(message_of<DataError>([&] { (void)load_tokenizer_file(file.path()); }),
                 HasSubstr("not a SentencePiece model"));
-    const auto tokenizer =
-        load_tokenizer(std::filesystem::path(LATHE_SOURCE_DIR) / "tests/data/tokenizer/sentencepiece");
+    const auto tokenizer = load_tokenizer(std::filesystem::path(LATHE_SOURCE_DIR) /
+                                          "tests/data/tokenizer/sentencepiece");
     EXPECT_EQ(tokenizer->id_limit(), 560U);
     const auto decode = [&] { (void)tokenizer->decode(std::vector<std::uint32_t>{560}); };
     EXPECT_THAT(message_of<DataError>(decode), HasSubstr("id 560 is not in the vocabulary"));

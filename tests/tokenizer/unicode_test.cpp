@@ -19,10 +19,13 @@ TEST(RepairUtf8, ReplacesEachMaximalPartOnce) {
     EXPECT_EQ(repair_utf8("\xC0\xAF"), replacement + replacement);
     EXPECT_EQ(repair_utf8("\xE0\x80\xBF"), replacement + replacement + replacement);
     EXPECT_EQ(repair_utf8("\xED\xA0\x80"), replacement + replacement + replacement);
-    EXPECT_EQ(repair_utf8("\xF4\x91\x92\x93\xFF" "A\x80\xBF" "B"),
+    EXPECT_EQ(repair_utf8("\xF4\x91\x92\x93\xFF"
+                          "A\x80\xBF"
+                          "B"),
               replacement + replacement + replacement + replacement + replacement + "A" +
                   replacement + replacement + "B");
-    EXPECT_EQ(repair_utf8("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF" "A"),
+    EXPECT_EQ(repair_utf8("\xE1\x80\xE2\xF0\x91\x92\xF1\xBF"
+                          "A"),
               replacement + replacement + replacement + replacement + "A");
     EXPECT_EQ(repair_utf8("x\xE6\x97"), "x" + replacement);
     EXPECT_FALSE(is_valid_utf8("x\xE6\x97"));

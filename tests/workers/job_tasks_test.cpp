@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numeric>
 
@@ -99,9 +100,12 @@ TEST_P(JobTasks, SensitivityIsTheDivergenceOfPlansWithOneUnitChanged) {
     const JobContext& context = job.context();
     const std::size_t n_units = context.spec().units.size();
     const TokenWindows& windows = job.samples().evaluation;
-    const std::vector<double> found =
-        run_sensitivity(context, {std::vector<Setting>(n_units, job.rounded()), windows});
+    // All units, but not in their order: a task may hold any of them.
+    SensitivityTask sensitivity{{}, std::vector<Setting>(n_units, job.rounded()), windows};
+    for (std::size_t u = n_units; u-- > 0;) { sensitivity.units.push_back(u); }
+    std::vector<double> found = run_sensitivity(context, sensitivity);
     ASSERT_EQ(found.size(), n_units);
+    std::ranges::reverse(found);
     for (std::size_t u = 0; u < n_units; ++u) {
         EvaluationTask task;
         task.choice.assign(n_units, source_setting());
@@ -115,7 +119,8 @@ TEST_P(JobTasks, SensitivityIsTheDivergenceOfPlansWithOneUnitChanged) {
 }
 
 TEST_P(JobTasks, TasksSurviveTheirTextForm) {
-    const SensitivityTask sensitivity{{job.rounded()}, job.samples().evaluation};
+    const SensitivityTask sensitivity{{4}, {job.rounded()}, job.samples().evaluation};
+    EXPECT_EQ(sensitivity_task_from_json(to_json(sensitivity)).units, sensitivity.units);
     EXPECT_EQ(sensitivity_task_from_json(to_json(sensitivity)).windows.ids,
               sensitivity.windows.ids);
     const AssemblyTask assembly{3, {job.rounded(), source_setting()}, "/a", "f"};
