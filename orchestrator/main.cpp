@@ -63,7 +63,7 @@ int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks) {
         serve(session.world(), [&](const Task& task) { return tasks.run(task); });
     });
     const int code = run_and_report({line, session.world(), coordinator, progress});
-    if (!coordinator.shut_down()) {
+    if (!coordinator.shut_down(code)) {
         end_without_mpi(session, code);
     }
     worker.join();
@@ -79,8 +79,9 @@ int run_program(int argc, char** argv) {
         start_logging(line->log_level, session.world().rank());
         TaskTable tasks(session.world(), [&line] { return load_job(*line); }, line->runtime);
         if (leads) { return lead(session, *line, tasks); }
-        if (!serve(session.world(), [&](const Task& task) { return tasks.run(task); })) {
-            end_without_mpi(session, 0);
+        const auto handler = [&](const Task& task) { return tasks.run(task); };
+        if (const auto code = serve(session.world(), handler)) {
+            end_without_mpi(session, *code);
         }
         return 0;
     } catch (const UsageError& e) {
