@@ -71,6 +71,11 @@ bool is_byte_enumeration(hid_t type) {
 }  // namespace
 
 Session::Session() : lock_(library_mutex()) {
+    // A file whose close failed (full disk) stays half open inside the library, and its clean-up at
+    // exit would crash on it. Nothing is left to clean up: every handle here closes itself.
+    // Must come before any other call, and does: every use of the library begins with a Session.
+    static const bool no_clean_up_at_exit = H5dont_atexit() >= 0;
+    static_cast<void>(no_clean_up_at_exit);
     H5Eset_auto2(H5E_DEFAULT, nullptr, nullptr);
 }
 

@@ -8,7 +8,8 @@ Vocabulary::Vocabulary(const JsonPlace& place) {
     if (!place.value().is_object()) place.fail("expected an object {token: id}");
     ids_.reserve(place.value().size());
     for (const auto& [token, value] : place.value().items()) {
-        if (!value.is_number_unsigned() || value.get<std::uint64_t>() >= id_bound) {
+        if (!value.is_number_integer() || value.get<std::int64_t>() < 0 ||
+            value.get<std::uint64_t>() >= id_bound) {
             place.fail("the id of token \"" + token + "\" is " + value.dump() +
                        ", expected a whole number below " + std::to_string(id_bound));
         }
