@@ -1,7 +1,8 @@
 #include "orchestrator/command_line.hpp"
 
-#include <CLI/CLI.hpp>
 #include <iostream>
+
+#include <CLI/CLI.hpp>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
@@ -27,7 +28,9 @@ struct ShortOptions {
 std::string quoted(const std::string& text) {
     std::string result = "\"";
     for (char c : text) {
-        if (c == '"' || c == '\\') { result += '\\'; }
+        if (c == '"' || c == '\\') {
+            result += '\\';
+        }
         result += c;
     }
     return result + "\"";
@@ -35,14 +38,17 @@ std::string quoted(const std::string& text) {
 
 std::string quoted_list(const std::vector<std::string>& items) {
     std::string result = "[";
-    for (const std::string& item : items) { result += (result.size() > 1 ? ", " : "") + quoted(item); }
+    for (const std::string& item : items) {
+        result += (result.size() > 1 ? ", " : "") + quoted(item);
+    }
     return result + "]";
 }
 
 void add_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_option("--set", line.overrides, "Override a key of the job file: a.b=value")
         ->take_all();
-    app.add_option("--max-walltime", shorts.max_walltime, "Stop in good order after so many seconds");
+    app.add_option("--max-walltime", shorts.max_walltime,
+                   "Stop in good order after so many seconds");
 }
 
 void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
@@ -84,7 +90,8 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     status->add_option("run", line.path, "Run directory")->required();
     status->add_flag("--watch", line.watch, "Print again every two seconds until it ends");
 
-    CLI::App* search = command("search", "Plans for other budgets, from a finished run's candidates");
+    CLI::App* search =
+        command("search", "Plans for other budgets, from a finished run's candidates");
     search->add_option("run", line.path, "Run directory")->required();
     search->add_option("--budget", line.budgets, "One or more budgets: 3x,4x")
         ->required()
@@ -128,12 +135,16 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
     set("budget", shorts.budget.empty() ? "" : quoted(shorts.budget));
     if (line.command != "eval") {
         set("runtime.backend", shorts.backend);
-        if (shorts.threads > 0) { set("runtime.threads", std::to_string(shorts.threads)); }
+        if (shorts.threads > 0) {
+            set("runtime.threads", std::to_string(shorts.threads));
+        }
         if (shorts.max_walltime > 0.0) {
             set("runtime.max_walltime", std::to_string(shorts.max_walltime));
         }
     }
-    if (!shorts.backend.empty()) { line.runtime.backend = shorts.backend; }
+    if (!shorts.backend.empty()) {
+        line.runtime.backend = shorts.backend;
+    }
     line.runtime.threads = shorts.threads;
     line.log_level = shorts.verbose ? LogLevel::verbose
                      : shorts.quiet ? LogLevel::quiet
@@ -151,7 +162,9 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv,
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& success) {
-        if (print) { app.exit(success); }
+        if (print) {
+            app.exit(success);
+        }
         return std::nullopt;
     } catch (const CLI::ParseError& error) {
         throw UsageError(std::string(error.what()) + " (lathe --help lists commands and options)");
@@ -168,22 +181,29 @@ JobConfig load_job(const CommandLine& line) {
         const fs::path file = RunDirectory(line.path).job();
         std::error_code ignored;
         if (!fs::exists(file, ignored)) {
-            throw MissingInputError(line.path.string() + " is not a run directory: it has no job.yaml");
+            throw MissingInputError(line.path.string() +
+                                    " is not a run directory: it has no job.yaml");
         }
         job = read_job(read_file(file), file.string(), line.overrides);
         job.output = line.path;  // the directory may have been moved
     } else {
         const std::string yaml = line.path.empty() ? "" : read_file(line.path);
-        job = read_job(yaml, line.path.empty() ? "command line" : line.path.string(),
-                       line.overrides);
+        job =
+            read_job(yaml, line.path.empty() ? "command line" : line.path.string(), line.overrides);
     }
     // A run goes on from any working directory.
     const auto absolute = [](fs::path& path) { path = fs::absolute(path).lexically_normal(); };
     absolute(job.model);
     absolute(job.output);
-    for (fs::path& path : job.calibration.data) { absolute(path); }
-    for (fs::path& path : job.search.evaluation) { absolute(path); }
-    for (fs::path& path : job.evaluate.perplexity) { absolute(path); }
+    for (fs::path& path : job.calibration.data) {
+        absolute(path);
+    }
+    for (fs::path& path : job.search.evaluation) {
+        absolute(path);
+    }
+    for (fs::path& path : job.evaluate.perplexity) {
+        absolute(path);
+    }
     return job;
 }
 

@@ -27,7 +27,9 @@ ContainerSize ContainerSize::of(const SourceModel& source) {
     }
     std::vector<bool> in_unit(spec.tensors.size(), false);
     for (const UnitSpec& unit : spec.units) {
-        for (std::size_t t : unit.tensors) { in_unit[t] = true; }
+        for (std::size_t t : unit.tensors) {
+            in_unit[t] = true;
+        }
     }
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
         if (!in_unit[t]) {
@@ -41,9 +43,8 @@ std::uint64_t ContainerSize::unit_bytes(const UnitSpec& unit, const Setting& set
     // A dense tensor has one part; codes come with scales, and perhaps with zeros.
     const auto symmetric = setting.values.find("symmetric");
     const bool has_zeros = symmetric == setting.values.end() || symmetric->second != "true";
-    return setting.method == "dense"
-               ? 0
-               : (has_zeros ? 2 : 1) * dataset_overhead * unit.tensors.size();
+    return setting.method == "dense" ? 0
+                                     : (has_zeros ? 2 : 1) * dataset_overhead * unit.tensors.size();
 }
 
 std::uint64_t predicted_output_bytes(const SourceModel& source,

@@ -11,7 +11,9 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     auto context = JobContext::open(job, world);
     require_feasible(preflight(*context), job.budget);
     JobRun run(std::move(context), coordinator);
-    if (on_open) { on_open(run.run()); }
+    if (on_open) {
+        on_open(run.run());
+    }
     calibrate(run);
     compress(run);
     const SearchResult found = search(run, job.budget);

@@ -1,8 +1,9 @@
 #include "orchestrator/job_run.hpp"
 
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <unordered_map>
+
+#include <nlohmann/json.hpp>
 
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
@@ -26,12 +27,18 @@ std::string samples_fingerprint(const JobConfig& job) {
         hasher.add_field(static_cast<std::uint64_t>(mapped.bytes().size()));
         hasher.add(mapped.bytes());
     };
-    for (const fs::path& file : job.calibration.data) { add_file(file); }
+    for (const fs::path& file : job.calibration.data) {
+        add_file(file);
+    }
     hasher.add_field("evaluation");
-    for (const fs::path& file : job.search.evaluation) { add_file(file); }
+    for (const fs::path& file : job.search.evaluation) {
+        add_file(file);
+    }
     for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
         std::error_code ignored;
-        if (fs::exists(job.model / name, ignored)) { add_file(job.model / name); }
+        if (fs::exists(job.model / name, ignored)) {
+            add_file(job.model / name);
+        }
     }
     hasher.add_field(job.calibration.num_calibration_samples);
     hasher.add_field(job.calibration.max_seq_length);
@@ -39,10 +46,13 @@ std::string samples_fingerprint(const JobConfig& job) {
     return to_hex(hasher.digest());
 }
 
-/// A directory without a manifest may hold what a run killed at its very start leaves, else nothing.
+/// A directory without a manifest may hold what a run killed at its very start leaves, else
+/// nothing.
 void require_nothing_foreign(const RunDirectory& run) {
     std::error_code error;
-    if (!fs::exists(run.root(), error)) { return; }
+    if (!fs::exists(run.root(), error)) {
+        return;
+    }
     for (const auto& entry : fs::directory_iterator(run.root())) {
         const std::string name = entry.path().filename().string();
         if (entry.path() == run.lock() || name.starts_with("job.yaml") ||
@@ -59,11 +69,15 @@ void require_nothing_foreign(const RunDirectory& run) {
 
 bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
     std::error_code ignored;
-    if (!fs::exists(artifact, ignored)) { return false; }
+    if (!fs::exists(artifact, ignored)) {
+        return false;
+    }
     try {
         const Attributes attributes = ArtifactReader(artifact).attributes("/");
         return text_attribute(attributes, "fingerprint", artifact.string()) == fingerprint;
-    } catch (const DataError&) { return false; }  // damaged: made again
+    } catch (const DataError&) {
+        return false;
+    }  // damaged: made again
 }
 
 JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator)
@@ -71,13 +85,17 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator)
     const fs::path root = run().root();
     std::error_code error;
     const bool is_run = fs::exists(run().manifest(), error);
-    if (!is_run) { require_nothing_foreign(run()); }
+    if (!is_run) {
+        require_nothing_foreign(run());
+    }
     make_directories(root);
     lock_ = FileLock::try_lock(run().lock());
     if (!lock_) {
         throw UsageError("another lathe process is working on run directory " + root.string());
     }
-    if (is_run) { check_existing_run(); }
+    if (is_run) {
+        check_existing_run();
+    }
     remove_temporary_files(root);
     // Before anything else, so that a run killed right after its start is known for one.
     write_file(run().job(), to_yaml(context_->job));
@@ -103,7 +121,9 @@ void JobRun::check_existing_run() {
     const auto changes = incompatible_changes(before, context_->job);
     if (!changes.empty()) {
         std::string text = run().root().string() + " is the run directory of another job:";
-        for (const std::string& change : changes) { text += "\n  " + change; }
+        for (const std::string& change : changes) {
+            text += "\n  " + change;
+        }
         throw UsageError(text);
     }
     const auto manifest = nlohmann::json::parse(read_file(run().manifest()), nullptr, false);
@@ -117,8 +137,10 @@ void JobRun::check_existing_run() {
                         " are not those this run began with (" + run().root().string() + ")");
     }
     if (manifest["samples_fingerprint"] != samples_fingerprint(context_->job)) {
-        throw DataError("the calibration or evaluation texts, or the tokenizer, are not those this "
-                        "run began with (" + run().root().string() + ")");
+        throw DataError(
+            "the calibration or evaluation texts, or the tokenizer, are not those this "
+            "run began with (" +
+            run().root().string() + ")");
     }
 }
 
@@ -135,12 +157,16 @@ void JobRun::prepare_samples() {
 std::string JobRun::fingerprint(const std::vector<std::string>& parts) const {
     Hasher hasher;
     hasher.add_field(identity_);
-    for (const std::string& part : parts) { hasher.add_field(part); }
+    for (const std::string& part : parts) {
+        hasher.add_field(part);
+    }
     return to_hex(hasher.digest());
 }
 
 bool JobRun::is_done(const StageTask& task) const {
-    if (!task.fingerprint.empty()) { return has_fingerprint(task.artifact, task.fingerprint); }
+    if (!task.fingerprint.empty()) {
+        return has_fingerprint(task.artifact, task.fingerprint);
+    }
     std::error_code ignored;
     return journal_->find(task.task.id).has_value() &&
            (task.artifact.empty() || fs::exists(task.artifact, ignored));
@@ -148,7 +174,9 @@ bool JobRun::is_done(const StageTask& task) const {
 
 StageReport& JobRun::stage_report(const std::string& name) {
     for (StageReport& stage : stages_) {
-        if (stage.name == name) { return stage; }
+        if (stage.name == name) {
+            return stage;
+        }
     }
     stages_.push_back({name});
     return stages_.back();
@@ -160,8 +188,7 @@ void JobRun::time_stage(const std::string& name, const std::function<void()>& wo
     stage_report(name).seconds += seconds_since(start);
 }
 
-std::vector<std::string> JobRun::run_stage(const std::string& name,
-                                           std::vector<StageTask> tasks) {
+std::vector<std::string> JobRun::run_stage(const std::string& name, std::vector<StageTask> tasks) {
     const auto start = std::chrono::steady_clock::now();
     std::vector<Task> open;
     std::vector<std::string> answers(tasks.size());
@@ -175,7 +202,9 @@ std::vector<std::string> JobRun::run_stage(const std::string& name,
         }
     }
     std::unordered_map<std::string, const StageTask*> by_id;
-    for (const StageTask& task : tasks) { by_id.emplace(task.task.id, &task); }
+    for (const StageTask& task : tasks) {
+        by_id.emplace(task.task.id, &task);
+    }
     coordinator_.set_on_result([&](const Task& task, const TaskResult& result) {
         const fs::path& artifact = by_id.at(task.id)->artifact;
         std::error_code ignored;
@@ -188,7 +217,9 @@ std::vector<std::string> JobRun::run_stage(const std::string& name,
                           .text = result.text});
     });
     const auto results = coordinator_.run(open, tasks.size() - open.size());
-    for (std::size_t i = 0; i < results.size(); ++i) { answers[place[i]] = results[i].text; }
+    for (std::size_t i = 0; i < results.size(); ++i) {
+        answers[place[i]] = results[i].text;
+    }
     StageReport& report = stage_report(name);
     report.tasks += tasks.size();
     report.tasks_reused += tasks.size() - open.size();

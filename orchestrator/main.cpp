@@ -1,9 +1,9 @@
-#include <unistd.h>
-
 #include <cstdio>
 #include <exception>
 #include <iostream>
 #include <thread>
+
+#include <unistd.h>
 
 #include "lib/comm/communicator.hpp"
 #include "lib/core/errors.hpp"
@@ -35,33 +35,40 @@ int run_and_report(const CommandContext& context) {
         const CommandOutput output = run_command(context);
         context.progress.finish("done");
         std::cout << (context.line.json ? output.json + "\n" : output.text) << std::flush;
-        if (!std::cout) { throw IoError("cannot write to standard output"); }
+        if (!std::cout) {
+            throw IoError("cannot write to standard output");
+        }
         return output.exit_code;
     } catch (const Error& e) {
         code = static_cast<int>(e.code());
         message = e.what();
-        if (e.code() == ExitCode::stopped) { status = "stopped"; }
+        if (e.code() == ExitCode::stopped) {
+            status = "stopped";
+        }
     } catch (const std::bad_alloc&) {
         message = "out of memory";
-    } catch (const std::exception& e) { message = e.what(); }
+    } catch (const std::exception& e) {
+        message = e.what();
+    }
     context.progress.finish(status);
     std::cerr << "lathe: " << message << std::endl;
-    if (context.line.json) { std::cout << error_json(status, code, message) << std::endl; }
+    if (context.line.json) {
+        std::cout << error_json(status, code, message) << std::endl;
+    }
     return code;
 }
 
 /// Rank 0: a worker on a thread of its own, the coordinator on this one.
 int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks) {
-    Progress progress(line.log_level == LogLevel::quiet ? Progress::Style::silent
-                                                        : Progress::default_style(),
-                      session.world().size());
+    Progress progress(
+        line.log_level == LogLevel::quiet ? Progress::Style::silent : Progress::default_style(),
+        session.world().size());
     Coordinator::Options options;
     options.stop_requested = [] { return StopRequest::requested(); };
     options.on_progress = [&](const StageProgress& p) { progress.update(p); };
     Coordinator coordinator(session.world(), std::move(options));
-    std::thread worker([&] {
-        serve(session.world(), [&](const Task& task) { return tasks.run(task); });
-    });
+    std::thread worker(
+        [&] { serve(session.world(), [&](const Task& task) { return tasks.run(task); }); });
     const int code = run_and_report({line, session.world(), coordinator, progress});
     if (!coordinator.shut_down(code)) {
         end_without_mpi(session, code);
@@ -75,17 +82,24 @@ int run_program(int argc, char** argv) {
     const bool leads = session.world().rank() == 0;
     try {
         const auto line = parse_command_line(argc, argv, leads);
-        if (!line) { return 0; }
+        if (!line) {
+            return 0;
+        }
         start_logging(line->log_level, session.world().rank());
-        TaskTable tasks(session.world(), [&line] { return load_job(*line); }, line->runtime);
-        if (leads) { return lead(session, *line, tasks); }
+        TaskTable tasks(
+            session.world(), [&line] { return load_job(*line); }, line->runtime);
+        if (leads) {
+            return lead(session, *line, tasks);
+        }
         const auto handler = [&](const Task& task) { return tasks.run(task); };
         if (const auto code = serve(session.world(), handler)) {
             end_without_mpi(session, *code);
         }
         return 0;
     } catch (const UsageError& e) {
-        if (leads) { std::cerr << "lathe: " << e.what() << std::endl; }
+        if (leads) {
+            std::cerr << "lathe: " << e.what() << std::endl;
+        }
         return static_cast<int>(e.code());
     }
 }

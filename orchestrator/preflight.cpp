@@ -25,8 +25,8 @@ double measure_speed(const kernels::Backend& backend) {
     for (int repeat = 0; repeat < 3; ++repeat) {
         const auto start = std::chrono::steady_clock::now();
         backend.linear(x.matrix(n, n), w.matrix(n, n), {}, y.matrix(n, n));
-        best = std::min(best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start)
-                                  .count());
+        best = std::min(
+            best, std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
     }
     return 2.0 * n * n * n / best;
 }
@@ -35,11 +35,15 @@ double measure_speed(const kernels::Backend& backend) {
 std::vector<std::pair<Signal, std::size_t>> block_signals(const ModelSpec& spec) {
     std::vector<std::pair<Signal, std::size_t>> signals;
     for (const UnitSpec& unit : spec.units) {
-        if (unit.block != std::optional<std::size_t>(0)) { continue; }
+        if (unit.block != std::optional<std::size_t>(0)) {
+            continue;
+        }
         const std::size_t width = spec.tensors[unit.tensors.front()].shape.back();
         const bool seen = std::ranges::any_of(
             signals, [&](const auto& signal) { return signal.first == unit.input; });
-        if (!seen) { signals.emplace_back(unit.input, width); }
+        if (!seen) {
+            signals.emplace_back(unit.input, width);
+        }
     }
     return signals;
 }
@@ -123,20 +127,24 @@ Preflight preflight(const JobContext& context) {
             const std::uint64_t bytes = predicted_bytes(*context.source, u, setting);
             smallest =
                 std::min(smallest, bytes + ContainerSize::unit_bytes(spec.units[u], setting));
-            if (setting != source_setting()) { candidate_bytes += bytes; }
+            if (setting != source_setting()) {
+                candidate_bytes += bytes;
+            }
         }
         result.minimum_bytes += smallest;
         std::uint64_t elements = 0;
         for (std::size_t t : spec.units[u].tensors) {
             elements += element_count(spec.tensors[t].shape);
-            if (usable.size() == 1) { result.kept.push_back(spec.tensors[t].name); }
+            if (usable.size() == 1) {
+                result.kept.push_back(spec.tensors[t].name);
+            }
         }
         largest_unit = std::max(largest_unit, elements);
     }
     const auto grams = static_cast<std::uint64_t>(gram_elements(spec));
-    const std::uint64_t stream = 4 * context.job.calibration.num_calibration_samples *
-                                 std::min(context.job.calibration.max_seq_length, spec.max_positions) *
-                                 spec.hidden_size;
+    const std::uint64_t stream =
+        4 * context.job.calibration.num_calibration_samples *
+        std::min(context.job.calibration.max_seq_length, spec.max_positions) * spec.hidden_size;
     // Calibration: a block in fp32, its Gram matrices in fp64, the residual stream of all samples.
     // Compression: a unit in fp32, weights, errors and values, and its candidates.
     const std::uint64_t calibrating =
@@ -151,14 +159,17 @@ Preflight preflight(const JobContext& context) {
 }
 
 void require_feasible(const Preflight& preflight, const Budget& budget) {
-    if (preflight.feasible()) { return; }
+    if (preflight.feasible()) {
+        return;
+    }
     std::array<char, 160> text{};
     const auto minimum = static_cast<double>(preflight.minimum_bytes);
-    std::snprintf(text.data(), text.size(), "%llu bytes (%.3fx, %.3f bits per weight)",
-                  static_cast<unsigned long long>(preflight.minimum_bytes),
-                  // Rounded so that what is printed is itself feasible.
-                  std::floor(1000.0 * static_cast<double>(preflight.source_bytes) / minimum) / 1000.0,
-                  std::ceil(8000.0 * minimum / static_cast<double>(preflight.parameters)) / 1000.0);
+    std::snprintf(
+        text.data(), text.size(), "%llu bytes (%.3fx, %.3f bits per weight)",
+        static_cast<unsigned long long>(preflight.minimum_bytes),
+        // Rounded so that what is printed is itself feasible.
+        std::floor(1000.0 * static_cast<double>(preflight.source_bytes) / minimum) / 1000.0,
+        std::ceil(8000.0 * minimum / static_cast<double>(preflight.parameters)) / 1000.0);
     throw InfeasibleError("the budget of " + to_string(budget) + " (" +
                           std::to_string(preflight.budget_bytes) +
                           " bytes) cannot be met: the smallest feasible one is " + text.data());

@@ -1,11 +1,11 @@
 #include "orchestrator/progress.hpp"
 
-#include <fmt/format.h>
-#include <unistd.h>
-
 #include <cmath>
 #include <cstdio>
+
+#include <fmt/format.h>
 #include <nlohmann/json.hpp>
+#include <unistd.h>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
@@ -19,7 +19,9 @@ Progress::Style Progress::default_style() {
 
 void Progress::update(const StageProgress& progress) {
     const bool new_stage = progress.stage != stage_;
-    if (new_stage) { finish_line(); }
+    if (new_stage) {
+        finish_line();
+    }
     stage_ = progress.stage;
     done_ = progress.done;
     total_ = progress.total;
@@ -33,7 +35,9 @@ void Progress::update(const StageProgress& progress) {
 }
 
 void Progress::print(const StageProgress& progress) {
-    if (style_ == Style::silent) { return; }
+    if (style_ == Style::silent) {
+        return;
+    }
     const std::string eta =
         progress.done < progress.total ? ", " + duration_text(progress.eta_seconds) + " left" : "";
     if (style_ == Style::lines) {
@@ -48,14 +52,16 @@ void Progress::print(const StageProgress& progress) {
     }
     constexpr std::size_t width = 30;
     const std::size_t filled = progress.total == 0 ? width : width * progress.done / progress.total;
-    fmt::print(stderr, "\r{:<10} [{:<{}}] {}/{}{}\x1b[K", progress.stage,
-               std::string(filled, '#'), width, progress.done, progress.total, eta);
+    fmt::print(stderr, "\r{:<10} [{:<{}}] {}/{}{}\x1b[K", progress.stage, std::string(filled, '#'),
+               width, progress.done, progress.total, eta);
     std::fflush(stderr);
     line_open_ = true;
 }
 
 void Progress::finish_line() {
-    if (line_open_) { fmt::print(stderr, "\n"); }
+    if (line_open_) {
+        fmt::print(stderr, "\n");
+    }
     line_open_ = false;
 }
 
@@ -66,7 +72,9 @@ void Progress::finish(const std::string& status) {
 }
 
 void Progress::write_status(const std::string& status) {
-    if (status_file_.empty()) { return; }
+    if (status_file_.empty()) {
+        return;
+    }
     try {
         write_file(status_file_, nlohmann::json{{"stage", stage_},
                                                 {"tasks_done", done_},
@@ -74,7 +82,7 @@ void Progress::write_status(const std::string& status) {
                                                 {"eta_seconds", eta_seconds_},
                                                 {"ranks", n_ranks_},
                                                 {"status", status}}
-                                     .dump() +
+                                         .dump() +
                                      "\n");
     } catch (const Error& e) {
         // Only a courtesy to readers: the job itself will meet the full disk where it matters.
@@ -83,9 +91,13 @@ void Progress::write_status(const std::string& status) {
 }
 
 std::string duration_text(double seconds) {
-    if (seconds < 60.0) { return fmt::format("{:.1f} s", seconds); }
+    if (seconds < 60.0) {
+        return fmt::format("{:.1f} s", seconds);
+    }
     const auto whole = static_cast<long long>(std::lround(seconds));
-    if (whole < 3600) { return fmt::format("{} min {:02} s", whole / 60, whole % 60); }
+    if (whole < 3600) {
+        return fmt::format("{} min {:02} s", whole / 60, whole % 60);
+    }
     return fmt::format("{} h {:02} min", whole / 3600, whole % 3600 / 60);
 }
 

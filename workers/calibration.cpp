@@ -2,8 +2,9 @@
 
 #include <cstring>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
+
+#include <nlohmann/json.hpp>
 
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
@@ -86,15 +87,19 @@ public:
           forward_(context.spec(), context.backend(), samples_.length),
           batch_rows_(sequences_per_batch(samples_.length)) {
         const ModelSpec& spec = context.spec();
-        buffer_ = context.backend().allocate<float>(batch_rows_ * samples_.length *
-                                                    spec.hidden_size);
-        if (task.from < 0 && task.stored_stream) { input_.emplace(context.run.stream(task.block)); }
+        buffer_ =
+            context.backend().allocate<float>(batch_rows_ * samples_.length * spec.hidden_size);
+        if (task.from < 0 && task.stored_stream) {
+            input_.emplace(context.run.stream(task.block));
+        }
         if (task.from < 0 && !task.stored_stream) {
             const SourceWeights weights(spec, context.source->weights);
             embedding_ = LoadedWeights::load(spec, weights, context.backend(), std::nullopt,
                                              ForwardPass::embedding_roles());
         }
-        if (store) { output_.emplace(context.run.stream(task.block + 1)); }
+        if (store) {
+            output_.emplace(context.run.stream(task.block + 1));
+        }
     }
 
     [[nodiscard]] std::size_t n_batches() const {
@@ -114,17 +119,19 @@ public:
         } else if (input_) {
             take(input_->read(dataset(batch)), hidden);
         } else {
-            forward_.embed(*embedding_,
-                           std::span(samples_.ids)
-                               .subspan(batch * batch_rows_ * samples_.length, tokens),
-                           hidden);
+            forward_.embed(
+                *embedding_,
+                std::span(samples_.ids).subspan(batch * batch_rows_ * samples_.length, tokens),
+                hidden);
         }
         return hidden;
     }
 
     /// Passes the batch on, as it leaves the block.
     void leave(std::size_t batch, MatrixView<const float> hidden) {
-        if (task_.to < 0 && !output_) { return; }
+        if (task_.to < 0 && !output_) {
+            return;
+        }
         std::vector<std::byte> bytes(hidden.rows * hidden.cols * sizeof(float));
         context_.backend().download(hidden, reinterpret_cast<float*>(bytes.data()));
         if (output_) {
@@ -138,7 +145,9 @@ public:
 
     /// Completes the stored stream; streams of earlier blocks are of no more use.
     void commit() {
-        if (!output_) { return; }
+        if (!output_) {
+            return;
+        }
         output_->commit();
         for (std::size_t b = 0; b <= task_.block; ++b) {
             std::error_code ignored;
@@ -196,13 +205,15 @@ void Calibrator::run(const CalibrationTask& task) {
     Stream stream(context_, task, store);
     try {
         const SourceWeights source(spec, context_.source->weights);
-        const LoadedWeights weights =
-            is_head ? LoadedWeights::load(spec, source, backend, std::nullopt,
-                                          stream.forward().head_roles())
-                    : LoadedWeights::load(spec, source, backend, task.block);
+        const LoadedWeights weights = is_head
+                                          ? LoadedWeights::load(spec, source, backend, std::nullopt,
+                                                                stream.forward().head_roles())
+                                          : LoadedWeights::load(spec, source, backend, task.block);
         std::map<Signal, Accumulator> statistics;
         const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
-            if (!task.accumulate) { return; }
+            if (!task.accumulate) {
+                return;
+            }
             statistics.try_emplace(signal, backend, x.cols).first->second.add(backend, x);
         };
         for (std::size_t b = 0; b < stream.n_batches(); ++b) {
@@ -223,7 +234,9 @@ void Calibrator::run(const CalibrationTask& task) {
         if (task.accumulate) {
             ArtifactWriter file(context_.run.statistics(place_name(spec, task.block)));
             file.group("/", {{"fingerprint", task.fingerprint}});
-            for (const auto& [signal, accumulator] : statistics) { accumulator.write(file, signal); }
+            for (const auto& [signal, accumulator] : statistics) {
+                accumulator.write(file, signal);
+            }
             file.commit();
         }
         if (store) {
@@ -252,7 +265,9 @@ SignalStatistics read_statistics(const std::filesystem::path& file, Signal signa
 
 std::vector<float> token_frequencies(const TokenWindows& samples, std::size_t vocab_size) {
     std::vector<double> counts(vocab_size, 1.0 / static_cast<double>(vocab_size));
-    for (std::uint32_t id : samples.ids) { counts[id] += 1.0; }
+    for (std::uint32_t id : samples.ids) {
+        counts[id] += 1.0;
+    }
     std::vector<float> shares(vocab_size);
     for (std::size_t v = 0; v < vocab_size; ++v) {
         shares[v] = static_cast<float>(counts[v] / static_cast<double>(samples.ids.size() + 1));
@@ -272,8 +287,8 @@ std::string to_json(const CalibrationTask& task) {
 
 CalibrationTask calibration_task_from_json(const std::string& text) {
     const auto json = nlohmann::json::parse(text);
-    return {json.at("block"),         json.at("from"),        json.at("to"), json.at("accumulate"),
-            json.at("stored_stream"), json.at("fingerprint")};
+    return {json.at("block"),      json.at("from"),          json.at("to"),
+            json.at("accumulate"), json.at("stored_stream"), json.at("fingerprint")};
 }
 
 }  // namespace lathe

@@ -1,6 +1,7 @@
 #include "workers/compressed_checkpoint.hpp"
 
 #include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
@@ -41,8 +42,8 @@ bool CompressedCheckpoint::is_one(const fs::path& directory) {
 CompressedCheckpoint::CompressedCheckpoint(fs::path directory)
     : directory_(std::move(directory)),
       attributes_(ArtifactReader(directory_ / "checkpoint.h5").attributes("/")) {
-    const std::int64_t version = integer_attribute(
-        attributes_, "format_version", (directory_ / "checkpoint.h5").string());
+    const std::int64_t version =
+        integer_attribute(attributes_, "format_version", (directory_ / "checkpoint.h5").string());
     if (version != 1) {
         throw DataError((directory_ / "checkpoint.h5").string() + ": format version " +
                         std::to_string(version) + ", this program reads version 1");
@@ -66,7 +67,9 @@ PlanWeights::PlanWeights(const JobContext& context, std::vector<Setting> choice)
 
 EncodedTensor PlanWeights::read(std::size_t index) const {
     const auto unit = unit_of(context_.spec(), index);
-    if (!unit) { return source_tensor(*context_.source, index); }
+    if (!unit) {
+        return source_tensor(*context_.source, index);
+    }
     return read_candidate_tensor(context_, unit->first, unit->second, choice_.at(unit->first));
 }
 
@@ -78,7 +81,9 @@ void run_assembly(const JobContext& context, const AssemblyTask& task) {
     ArtifactWriter file(task.directory / shard_file(task.block));
     file.group("/", {{"fingerprint", task.fingerprint}});
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
-        if (spec.tensors[t].block != task.block) { continue; }
+        if (spec.tensors[t].block != task.block) {
+            continue;
+        }
         write_encoded(file, "/" + canonical.tensors[t].name, weights.read(t));
     }
     file.commit();
@@ -90,8 +95,8 @@ std::vector<ShardTensor> list_shard(const fs::path& file) {
     for (const std::string& name : shard.children("/")) {
         const Attributes a = shard.attributes("/" + name);
         const std::string where = file.string() + ": " + name;
-        tensors.push_back({name, text_attribute(a, "encoding", where),
-                           text_attribute(a, "content_hash", where)});
+        tensors.push_back(
+            {name, text_attribute(a, "encoding", where), text_attribute(a, "content_hash", where)});
     }
     return tensors;
 }
@@ -109,18 +114,24 @@ std::string checkpoint_hash(std::vector<ShardTensor> tensors) {
 
 std::string to_json(const AssemblyTask& task) {
     nlohmann::json choice = nlohmann::json::array();
-    for (const Setting& setting : task.choice) { choice.push_back(to_string(setting)); }
+    for (const Setting& setting : task.choice) {
+        choice.push_back(to_string(setting));
+    }
     nlohmann::json json{{"choice", choice},
                         {"directory", task.directory.string()},
                         {"fingerprint", task.fingerprint}};
-    if (task.block) { json["block"] = *task.block; }
+    if (task.block) {
+        json["block"] = *task.block;
+    }
     return json.dump();
 }
 
 AssemblyTask assembly_task_from_json(const std::string& text) {
     const auto json = nlohmann::json::parse(text);
     AssemblyTask task;
-    if (json.contains("block")) { task.block = json["block"].get<std::size_t>(); }
+    if (json.contains("block")) {
+        task.block = json["block"].get<std::size_t>();
+    }
     for (const auto& setting : json.at("choice")) {
         task.choice.push_back(setting_from_string(setting.get<std::string>()));
     }

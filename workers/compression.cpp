@@ -1,6 +1,7 @@
 #include "workers/compression.hpp"
 
 #include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
@@ -34,13 +35,12 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
         data.tensors.push_back({weight, spec.tensors[index].shape, context.source->dtype(index)});
     }
     if (unit.input == Signal::token_ids) {
-        data.row_weights = token_frequencies(read_samples(context.run.samples()).calibration,
-                                             spec.vocab_size);
+        data.row_weights =
+            token_frequencies(read_samples(context.run.samples()).calibration, spec.vocab_size);
         data.statistics.row_weights = data.row_weights;
     } else {
         const std::string place = unit.input == Signal::head_in ? "head" : block_name(*unit.block);
-        SignalStatistics statistics =
-            read_statistics(context.run.statistics(place), unit.input);
+        SignalStatistics statistics = read_statistics(context.run.statistics(place), unit.input);
         data.gram = std::move(statistics.gram);
         data.statistics.gram = {data.gram.data(), statistics.width, statistics.width};
     }
@@ -63,7 +63,9 @@ double output_energy(const UnitData& data, const kernels::Backend& backend) {
         } else {
             backend.row_errors(w, {gram.data(), w.cols, w.cols}, rows);
         }
-        for (double row : rows) { energy += row; }
+        for (double row : rows) {
+            energy += row;
+        }
     }
     return energy;
 }
@@ -71,13 +73,17 @@ double output_energy(const UnitData& data, const kernels::Backend& backend) {
 void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& setting,
                      const UnitSolution& solution, double energy) {
     std::uint64_t bytes = 0;
-    for (const EncodedTensor& tensor : solution.tensors) { bytes += stored_bytes(tensor); }
+    for (const EncodedTensor& tensor : solution.tensors) {
+        bytes += stored_bytes(tensor);
+    }
     const std::string group = "/" + std::to_string(number);
     file.group(group, {{"setting", to_string(setting)},
                        {"bytes", static_cast<std::int64_t>(bytes)},
                        {"error", solution.error},
                        {"relative_error", energy > 0.0 ? solution.error / energy : 0.0}});
-    if (setting == source_setting()) { return; }
+    if (setting == source_setting()) {
+        return;
+    }
     for (std::size_t t = 0; t < solution.tensors.size(); ++t) {
         write_encoded(file, group + "/" + std::to_string(t), solution.tensors[t]);
     }
@@ -96,7 +102,9 @@ std::string find_candidate(const ArtifactReader& file, const Setting& setting) {
 
 }  // namespace
 
-Setting source_setting() { return {"dense", {{"dtype", "source"}}}; }
+Setting source_setting() {
+    return {"dense", {{"dtype", "source"}}};
+}
 
 void run_compression(const JobContext& context, const CompressionTask& task) {
     const UnitSpec& unit = context.spec().units.at(task.unit);
@@ -109,9 +117,10 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
         std::vector<Setting> mine;
         std::ranges::copy_if(task.settings, std::back_inserter(mine),
                              [&](const Setting& s) { return s.method == method.name; });
-        if (mine.empty()) { continue; }
-        const auto solutions =
-            method.solve(mine, data.tensors, data.statistics, context.backend());
+        if (mine.empty()) {
+            continue;
+        }
+        const auto solutions = method.solve(mine, data.tensors, data.statistics, context.backend());
         for (std::size_t s = 0; s < mine.size(); ++s) {
             write_candidate(file, number++, mine[s], solutions[s], energy);
         }
@@ -136,22 +145,24 @@ std::vector<Candidate> read_candidates(const std::filesystem::path& file, std::s
 std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit_index) {
     const ModelSpec& spec = context.spec();
     const UnitSpec& unit = spec.units.at(unit_index);
-    if (is_ignored(spec, unit, context.job.ignore)) { return {source_setting()}; }
+    if (is_ignored(spec, unit, context.job.ignore)) {
+        return {source_setting()};
+    }
     std::vector<Setting> usable;
     for (const Setting& setting : context.settings) {
         const MethodRow& method = find_method(setting.method, "candidates");
         const bool fits = std::ranges::all_of(unit.tensors, [&](std::size_t t) {
-            return method
-                .refuses(setting, unit, spec.tensors[t].shape, context.source->dtype(t))
+            return method.refuses(setting, unit, spec.tensors[t].shape, context.source->dtype(t))
                 .empty();
         });
-        if (fits) { usable.push_back(setting); }
+        if (fits) {
+            usable.push_back(setting);
+        }
     }
     return usable;
 }
 
-std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit,
-                              const Setting& setting) {
+std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit, const Setting& setting) {
     const MethodRow& method = find_method(setting.method, "candidates");
     std::uint64_t bytes = 0;
     for (std::size_t t : source.spec.units.at(unit).tensors) {
@@ -177,7 +188,9 @@ EncodedTensor source_tensor(const SourceModel& source, std::size_t index) {
 
 std::string to_json(const CompressionTask& task) {
     nlohmann::json settings = nlohmann::json::array();
-    for (const Setting& setting : task.settings) { settings.push_back(to_string(setting)); }
+    for (const Setting& setting : task.settings) {
+        settings.push_back(to_string(setting));
+    }
     return nlohmann::json{
         {"unit", task.unit}, {"settings", settings}, {"fingerprint", task.fingerprint}}
         .dump();

@@ -1,6 +1,7 @@
 #include "workers/evaluation.hpp"
 
 #include <algorithm>
+
 #include <nlohmann/json.hpp>
 
 #include "lib/checkpoint/artifact.hpp"
@@ -26,8 +27,7 @@ template <class Run>
 void for_each_batch(const TokenWindows& windows, const Run& run) {
     const std::size_t step = sequences_per_batch(windows.length);
     for (std::size_t w = 0; w < windows.count(); w += step) {
-        run(w * windows.length,
-            SequenceBatch{std::min(step, windows.count() - w), windows.length});
+        run(w * windows.length, SequenceBatch{std::min(step, windows.count() - w), windows.length});
     }
 }
 
@@ -38,8 +38,7 @@ public:
         : spec_(spec),
           backend_(backend),
           forward_(spec, backend, 1),
-          loaded_(LoadedWeights::load(spec, weights, backend, std::nullopt,
-                                      forward_.head_roles())),
+          loaded_(LoadedWeights::load(spec, weights, backend, std::nullopt, forward_.head_roles())),
           logits_(backend.allocate<float>(logit_rows * spec.vocab_size)) {}
 
     MatrixView<const float> logits(const FinalStates& states, std::size_t first,
@@ -88,7 +87,9 @@ const ModelSpec& ModelToRun::spec() const {
 }
 
 std::uint64_t ModelToRun::weight_bytes() const {
-    if (source_) { return source_->weights.tensor_bytes(); }
+    if (source_) {
+        return source_->weights.tensor_bytes();
+    }
     std::uint64_t bytes = std::filesystem::file_size(compressed_->directory() / shard_file({}));
     for (std::size_t b = 0; b < compressed_->spec().n_blocks; ++b) {
         bytes += std::filesystem::file_size(compressed_->directory() / shard_file(b));
@@ -96,8 +97,8 @@ std::uint64_t ModelToRun::weight_bytes() const {
     return bytes;
 }
 
-FinalStates final_states(const ModelSpec& spec, const WeightSource& weights,
-                         const Backend& backend, const TokenWindows& windows) {
+FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, const Backend& backend,
+                         const TokenWindows& windows) {
     const std::size_t width = spec.hidden_size;
     ForwardPass forward(spec, backend, windows.length);
     FinalStates states = backend.allocate<float>(windows.ids.size() * width);
@@ -148,12 +149,16 @@ WindowLosses window_losses(const ModelSpec& spec, const WeightSource& weights,
             backend.cross_entropy(logits, targets, std::span(values).first(count));
             for (std::size_t i = 0; i < count; ++i) {
                 const bool predicts = (first + i) % windows.length + 1 < windows.length;
-                if (predicts) { sums[(first + i) / windows.length] += values[i]; }
+                if (predicts) {
+                    sums[(first + i) / windows.length] += values[i];
+                }
             }
         };
         const MatrixView<const float> logits = head.logits(states, first, count);
         add_nll(logits, losses.nll);
-        if (!reference_head) { continue; }
+        if (!reference_head) {
+            continue;
+        }
         const MatrixView<const float> reference_logits =
             reference_head->logits(*reference.states, first, count);
         add_nll(reference_logits, losses.reference_nll);
@@ -196,10 +201,14 @@ FinalStates reference_states(const JobContext& context, const EvaluationTask& ta
 }  // namespace
 
 WindowLosses run_evaluation(const JobContext& context, const EvaluationTask& task) {
-    if (!task.model.empty()) { return run_evaluation(context.backend(), task); }
+    if (!task.model.empty()) {
+        return run_evaluation(context.backend(), task);
+    }
     const SourceWeights source(context.spec(), context.source->weights);
     std::optional<PlanWeights> plan;
-    if (!task.choice.empty()) { plan.emplace(context, task.choice); }
+    if (!task.choice.empty()) {
+        plan.emplace(context, task.choice);
+    }
     const WeightSource& weights =
         plan ? static_cast<const WeightSource&>(*plan) : static_cast<const WeightSource&>(source);
     const FinalStates states =
@@ -214,8 +223,7 @@ WindowLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
 
 WindowLosses run_evaluation(const Backend& backend, const EvaluationTask& task) {
     const ModelToRun model(task.model);
-    const FinalStates states =
-        final_states(model.spec(), model.weights(), backend, task.windows);
+    const FinalStates states = final_states(model.spec(), model.weights(), backend, task.windows);
     if (task.reference.empty()) {
         return window_losses(model.spec(), model.weights(), backend, task.windows, states, {});
     }
@@ -251,7 +259,9 @@ void write_logits(const ModelToRun& model, const Backend& backend,
     ForwardPass forward(spec, backend, windows.length);
     std::vector<float> states;
     const auto keep = [&](MatrixView<const float> x) {
-        if (!hidden) { return; }
+        if (!hidden) {
+            return;
+        }
         states.resize(states.size() + tokens * width);
         backend.download(x, states.data() + states.size() - tokens * width);
     };
@@ -261,7 +271,9 @@ void write_logits(const ModelToRun& model, const Backend& backend,
     keep(x);
     for (std::size_t b = 0; b < spec.n_blocks; ++b) {
         forward.block(LoadedWeights::load(spec, model.weights(), backend, b), batch, x);
-        if (b + 1 < spec.n_blocks) { keep(x); }
+        if (b + 1 < spec.n_blocks) {
+            keep(x);
+        }
     }
     const LoadedWeights head =
         LoadedWeights::load(spec, model.weights(), backend, std::nullopt, forward.head_roles());
@@ -285,7 +297,9 @@ void write_logits(const ModelToRun& model, const Backend& backend,
 
 std::string to_json(const EvaluationTask& task) {
     nlohmann::json choice = nlohmann::json::array();
-    for (const Setting& setting : task.choice) { choice.push_back(to_string(setting)); }
+    for (const Setting& setting : task.choice) {
+        choice.push_back(to_string(setting));
+    }
     return nlohmann::json{{"model", task.model.string()},
                           {"choice", choice},
                           {"reference", task.reference.string()},

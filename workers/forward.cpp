@@ -27,8 +27,7 @@ ForwardPass::ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
     for (std::size_t p = 0; p < max_sequence_length; ++p) {
         for (std::size_t i = 0; i < pairs; ++i) {
             // The angle is rounded to fp32 as the models were trained with it.
-            const float angle =
-                static_cast<float>(p) * static_cast<float>(spec.rope.inv_freq[i]);
+            const float angle = static_cast<float>(p) * static_cast<float>(spec.rope.inv_freq[i]);
             cosines[p * pairs + i] =
                 static_cast<float>(std::cos(double{angle}) * spec.rope.attention_factor);
             sines[p * pairs + i] =
@@ -43,7 +42,9 @@ ForwardPass::ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
     fill(sines, sin_);
 }
 
-std::vector<Role> ForwardPass::embedding_roles() { return {Role::token_embedding}; }
+std::vector<Role> ForwardPass::embedding_roles() {
+    return {Role::token_embedding};
+}
 
 std::vector<Role> ForwardPass::head_roles() const {
     return {Role::final_norm, spec_.tied_head ? Role::token_embedding : Role::lm_head};
@@ -67,7 +68,9 @@ void ForwardPass::reserve(const SequenceBatch& batch) {
         }
         positions_of_ = batch;
     }
-    if (tokens <= reserved_tokens_) { return; }
+    if (tokens <= reserved_tokens_) {
+        return;
+    }
     normed_ = backend_.allocate<float>(tokens * spec_.hidden_size);
     q_ = backend_.allocate<float>(tokens * spec_.n_heads * spec_.head_dim);
     k_ = backend_.allocate<float>(tokens * spec_.n_kv_heads * spec_.head_dim);
@@ -91,7 +94,9 @@ void ForwardPass::attention(const LoadedWeights& weights, const SequenceBatch& b
     const MatrixView<float> normed = normed_.matrix(tokens, spec_.hidden_size);
     backend_.rms_norm(hidden, weights.vector(Role::attention_norm, false), spec_.norm_epsilon,
                       normed);
-    if (observe) { observe(Signal::attention_in, normed); }
+    if (observe) {
+        observe(Signal::attention_in, normed);
+    }
 
     const MatrixView<float> q = q_.matrix(tokens, spec_.n_heads * spec_.head_dim);
     const MatrixView<float> k = k_.matrix(tokens, spec_.n_kv_heads * spec_.head_dim);
@@ -118,7 +123,9 @@ void ForwardPass::attention(const LoadedWeights& weights, const SequenceBatch& b
         .scale = 1.0F / std::sqrt(static_cast<float>(spec_.head_dim)),
     };
     backend_.attention(q, k, v, shape, mixed);
-    if (observe) { observe(Signal::attention_out, mixed); }
+    if (observe) {
+        observe(Signal::attention_out, mixed);
+    }
 
     backend_.linear(mixed, weights.weight(Role::o_proj), weights.vector(Role::o_proj, true),
                     normed);
@@ -130,16 +137,19 @@ void ForwardPass::mlp(const LoadedWeights& weights, MatrixView<float> hidden,
     const std::size_t tokens = hidden.rows;
     const MatrixView<float> normed = normed_.matrix(tokens, spec_.hidden_size);
     backend_.rms_norm(hidden, weights.vector(Role::mlp_norm, false), spec_.norm_epsilon, normed);
-    if (observe) { observe(Signal::mlp_in, normed); }
+    if (observe) {
+        observe(Signal::mlp_in, normed);
+    }
 
     const MatrixView<float> gate = gate_.matrix(tokens, spec_.intermediate_size);
     const MatrixView<float> up = up_.matrix(tokens, spec_.intermediate_size);
-    backend_.linear(normed, weights.weight(Role::gate_proj),
-                    weights.vector(Role::gate_proj, true), gate);
-    backend_.linear(normed, weights.weight(Role::up_proj), weights.vector(Role::up_proj, true),
-                    up);
+    backend_.linear(normed, weights.weight(Role::gate_proj), weights.vector(Role::gate_proj, true),
+                    gate);
+    backend_.linear(normed, weights.weight(Role::up_proj), weights.vector(Role::up_proj, true), up);
     backend_.silu_multiply(gate, up, gate);
-    if (observe) { observe(Signal::mlp_hidden, gate); }
+    if (observe) {
+        observe(Signal::mlp_hidden, gate);
+    }
 
     backend_.linear(gate, weights.weight(Role::down_proj), weights.vector(Role::down_proj, true),
                     normed);

@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "lib/checkpoint/safetensors.hpp"
@@ -15,32 +16,39 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::array side_files{
-    "config.json",      "generation_config.json",  "tokenizer.json",
-    "tokenizer.model",  "tokenizer_config.json",   "special_tokens_map.json",
-    "vocab.json",       "merges.txt",              "vocab.txt",
-    "added_tokens.json", "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "vocab.json",
+    "merges.txt",
+    "vocab.txt",
+    "added_tokens.json",
+    "chat_template.jinja",
 };
 
 }  // namespace
 
 std::string ExportLayout::file_name(std::size_t shard) const {
-    if (shards.size() == 1) { return "model.safetensors"; }
+    if (shards.size() == 1) {
+        return "model.safetensors";
+    }
     std::array<char, 64> text{};
     std::snprintf(text.data(), text.size(), "model-%05zu-of-%05zu.safetensors", shard + 1,
                   shards.size());
     return text.data();
 }
 
-ExportLayout export_layout(const CompressedCheckpoint& checkpoint,
-                           std::uint64_t max_shard_bytes) {
+ExportLayout export_layout(const CompressedCheckpoint& checkpoint, std::uint64_t max_shard_bytes) {
     ExportLayout layout;
     layout.dtype = dtype_from_name(
         text_attribute(checkpoint.attributes(), "source_dtype", checkpoint.directory().string()));
     const ModelSpec& spec = checkpoint.spec();
     std::uint64_t filled = 0;
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
-        const std::uint64_t bytes =
-            element_count(spec.tensors[t].shape) * size_bytes(layout.dtype);
+        const std::uint64_t bytes = element_count(spec.tensors[t].shape) * size_bytes(layout.dtype);
         if (layout.shards.empty() || filled + bytes > max_shard_bytes) {
             layout.shards.emplace_back();
             filled = 0;
@@ -71,7 +79,9 @@ void run_export(const ExportTask& task) {
 void write_export_frame(const CompressedCheckpoint& checkpoint, const ExportLayout& layout,
                         const fs::path& directory) {
     copy_side_files(checkpoint.directory(), directory);
-    if (layout.shards.size() == 1) { return; }
+    if (layout.shards.size() == 1) {
+        return;
+    }
     nlohmann::json weight_map = nlohmann::json::object();
     std::uint64_t total = 0;
     for (std::size_t s = 0; s < layout.shards.size(); ++s) {
@@ -89,7 +99,9 @@ std::uint64_t copy_side_files(const fs::path& from, const fs::path& to) {
     std::uint64_t bytes = 0;
     for (const char* name : side_files) {
         std::error_code ignored;
-        if (!fs::is_regular_file(from / name, ignored)) { continue; }
+        if (!fs::is_regular_file(from / name, ignored)) {
+            continue;
+        }
         const std::string content = read_file(from / name);
         write_file(to / name, content);
         bytes += content.size();
@@ -102,7 +114,9 @@ std::uint64_t side_file_bytes(const fs::path& from) {
     for (const char* name : side_files) {
         std::error_code error;
         const std::uint64_t size = fs::file_size(from / name, error);
-        if (!error) { bytes += size; }
+        if (!error) {
+            bytes += size;
+        }
     }
     return bytes;
 }

@@ -37,7 +37,9 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& directory, const Model
     std::unique_ptr<Tokenizer> tokenizer;
     try {
         tokenizer = load_tokenizer(directory);
-    } catch (const MissingInputError&) { return nullptr; }
+    } catch (const MissingInputError&) {
+        return nullptr;
+    }
     if (tokenizer->id_limit() > spec.vocab_size) {
         throw DataError(directory.string() + ": the tokenizer has ids up to " +
                         std::to_string(tokenizer->id_limit() - 1) +
@@ -104,9 +106,12 @@ JobSamples read_samples(const fs::path& file) {
 }
 
 std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communicator& world) {
-    auto context = std::make_unique<JobContext>(
-        JobContext{job, RunDirectory(job.output), SourceModel::open(job.model, job.ignore),
-                   expand_candidates(job.candidates), {}, &world});
+    auto context = std::make_unique<JobContext>(JobContext{job,
+                                                           RunDirectory(job.output),
+                                                           SourceModel::open(job.model, job.ignore),
+                                                           expand_candidates(job.candidates),
+                                                           {},
+                                                           &world});
     context->device = Device::open(job.runtime.backend, job.runtime.threads, world);
     return context;
 }
@@ -118,8 +123,7 @@ bool is_ignored(const ModelSpec& spec, const UnitSpec& unit,
                                           : pattern == name;
     };
     return std::ranges::any_of(ignore, [&](const std::string& pattern) {
-        return matches(pattern, unit.name) ||
-               std::ranges::any_of(unit.tensors, [&](std::size_t t) {
+        return matches(pattern, unit.name) || std::ranges::any_of(unit.tensors, [&](std::size_t t) {
                    return matches(pattern, spec.tensors[t].name);
                });
     });

@@ -1,8 +1,9 @@
 #include "workers/sensitivity.hpp"
 
 #include <algorithm>
-#include <nlohmann/json.hpp>
 #include <optional>
+
+#include <nlohmann/json.hpp>
 
 #include "workers/compressed_checkpoint.hpp"
 #include "workers/compression.hpp"
@@ -55,7 +56,9 @@ public:
 
     std::vector<double> run() {
         embed();
-        for (std::size_t b = 0; b < context_.spec().n_blocks; ++b) { pass_block(b); }
+        for (std::size_t b = 0; b < context_.spec().n_blocks; ++b) {
+            pass_block(b);
+        }
         return divergences();
     }
 
@@ -88,7 +91,9 @@ private:
         };
         run(source_, 0);
         for (std::size_t p = 0; p < task_.units.size(); ++p) {
-            if (reads(p, roles)) { run(changed(p), begin_stream(p)); }
+            if (reads(p, roles)) {
+                run(changed(p), begin_stream(p));
+            }
         }
     }
 
@@ -101,23 +106,25 @@ private:
         const ModelSpec& spec = context_.spec();
         const std::size_t n_streams = places_.size() + 1;
         for (std::size_t p = 0; p < task_.units.size(); ++p) {
-            if (unit(p).block != block) { continue; }
+            if (unit(p).block != block) {
+                continue;
+            }
             const MatrixView<float> own = stream(begin_stream(p));
             std::copy_n(stream(0).data, own.rows * own.cols, own.data);
             forward_.block(LoadedWeights::load(spec, changed(p), context_.backend(), block),
                            batch(), own);
         }
-        const LoadedWeights weights =
-            LoadedWeights::load(spec, source_, context_.backend(), block);
-        for (std::size_t s = 0; s < n_streams; ++s) { forward_.block(weights, batch(), stream(s)); }
+        const LoadedWeights weights = LoadedWeights::load(spec, source_, context_.backend(), block);
+        for (std::size_t s = 0; s < n_streams; ++s) {
+            forward_.block(weights, batch(), stream(s));
+        }
     }
 
     std::vector<double> divergences() {
         const ModelSpec& spec = context_.spec();
         const kernels::Backend& backend = context_.backend();
         const std::vector<Role> roles = forward_.head_roles();
-        const LoadedWeights head =
-            LoadedWeights::load(spec, source_, backend, std::nullopt, roles);
+        const LoadedWeights head = LoadedWeights::load(spec, source_, backend, std::nullopt, roles);
         const auto expected = backend.allocate<float>(tokens_ * spec.vocab_size);
         const auto found = backend.allocate<float>(tokens_ * spec.vocab_size);
         const MatrixView<float> reference = expected.matrix(tokens_, spec.vocab_size);
@@ -130,7 +137,9 @@ private:
         std::vector<std::uint8_t> agree(tokens_);
         const auto compare = [&](std::size_t place) {
             backend.kl_divergence(reference, logits, kl, agree);
-            for (double value : kl) { result[place] += value; }
+            for (double value : kl) {
+                result[place] += value;
+            }
         };
         const auto changed_head = [&](std::size_t place) {
             return LoadedWeights::load(spec, changed(place), backend, std::nullopt, roles);
@@ -146,7 +155,9 @@ private:
             compare(places_[s]);
         }
         for (std::size_t p = 0; p < task_.units.size(); ++p) {
-            if (!reads(p, roles) || std::ranges::find(places_, p) != places_.end()) { continue; }
+            if (!reads(p, roles) || std::ranges::find(places_, p) != places_.end()) {
+                continue;
+            }
             forward_.head(changed_head(p), stream(0), logits);
             compare(p);
         }
@@ -170,9 +181,13 @@ std::vector<double> run_sensitivity(const JobContext& context, const Sensitivity
 
 std::string to_json(const SensitivityTask& task) {
     nlohmann::json probes = nlohmann::json::array();
-    for (const Setting& setting : task.probes) { probes.push_back(to_string(setting)); }
-    return nlohmann::json{
-        {"units", task.units}, {"probes", probes}, {"length", task.windows.length}, {"ids", task.windows.ids}}
+    for (const Setting& setting : task.probes) {
+        probes.push_back(to_string(setting));
+    }
+    return nlohmann::json{{"units", task.units},
+                          {"probes", probes},
+                          {"length", task.windows.length},
+                          {"ids", task.windows.ids}}
         .dump();
 }
 

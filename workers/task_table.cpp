@@ -1,7 +1,8 @@
 #include "workers/task_table.hpp"
 
-#include <nlohmann/json.hpp>
 #include <optional>
+
+#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
 #include "workers/calibration.hpp"
@@ -22,25 +23,32 @@ struct TaskTable::State {
     std::optional<Device> device;  ///< for tasks outside a job
 
     JobContext& job() {
-        if (!context) { context = JobContext::open(load_job(), world); }
+        if (!context) {
+            context = JobContext::open(load_job(), world);
+        }
         return *context;
     }
     const kernels::Backend& backend() {
-        if (!device) { device = Device::open(runtime.backend, runtime.threads, world); }
+        if (!device) {
+            device = Device::open(runtime.backend, runtime.threads, world);
+        }
         return *device->backend;
     }
 };
 
 TaskTable::TaskTable(comm::Communicator& world, std::function<JobConfig()> load_job,
                      RuntimeConfig runtime)
-    : state_(std::make_unique<State>(State{world, std::move(load_job), std::move(runtime), {}, {}, {}})) {}
+    : state_(std::make_unique<State>(
+          State{world, std::move(load_job), std::move(runtime), {}, {}, {}})) {}
 
 TaskTable::~TaskTable() = default;
 
 std::string TaskTable::run(const Task& task) {
     State& s = *state_;
     if (task.stage == stage::calibrate) {
-        if (!s.calibrator) { s.calibrator = std::make_unique<Calibrator>(s.job()); }
+        if (!s.calibrator) {
+            s.calibrator = std::make_unique<Calibrator>(s.job());
+        }
         s.calibrator->run(calibration_task_from_json(task.arguments));
         return "";
     }
@@ -49,8 +57,7 @@ std::string TaskTable::run(const Task& task) {
         return "";
     }
     if (task.stage == stage::sensitivity) {
-        return nlohmann::json(
-                   run_sensitivity(s.job(), sensitivity_task_from_json(task.arguments)))
+        return nlohmann::json(run_sensitivity(s.job(), sensitivity_task_from_json(task.arguments)))
             .dump();
     }
     if (task.stage == stage::assemble) {

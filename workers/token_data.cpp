@@ -1,6 +1,7 @@
 #include "workers/token_data.hpp"
 
 #include <cmath>
+
 #include <nlohmann/json.hpp>
 
 #include "lib/checkpoint/artifact.hpp"
@@ -19,7 +20,9 @@ std::string text_of_jsonl(const std::filesystem::path& file) {
         const std::string line = content.substr(begin, end - begin);
         begin = end + 1;
         ++line_number;
-        if (line.find_first_not_of(" \t\r") == std::string::npos) { continue; }
+        if (line.find_first_not_of(" \t\r") == std::string::npos) {
+            continue;
+        }
         const auto row = nlohmann::json::parse(line, nullptr, false);
         if (!row.is_object() || !row.contains("text") || !row["text"].is_string()) {
             throw DataError(file.string() + ":" + std::to_string(line_number) +
@@ -46,9 +49,12 @@ std::vector<std::uint32_t> ids_of_h5(const std::filesystem::path& file) {
 
 std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tokenizer* tokenizer) {
     const std::string extension = file.extension().string();
-    if (extension == ".h5" || extension == ".hdf5") { return ids_of_h5(file); }
+    if (extension == ".h5" || extension == ".hdf5") {
+        return ids_of_h5(file);
+    }
     if (extension != ".txt" && extension != ".raw" && extension != ".jsonl") {
-        throw DataError(file.string() + ": unknown kind of text file; expected .txt, .raw, .jsonl "
+        throw DataError(file.string() +
+                        ": unknown kind of text file; expected .txt, .raw, .jsonl "
                         "(field \"text\") or .h5 (dataset input_ids)");
     }
     if (tokenizer == nullptr) {
@@ -78,25 +84,26 @@ std::vector<std::uint32_t> read_token_stream(std::span<const std::filesystem::pa
 
 TokenWindows all_windows(std::span<const std::uint32_t> stream, std::size_t length) {
     const std::size_t n = stream.size() / length * length;
-    return {length, std::vector<std::uint32_t>(stream.begin(), stream.begin() + static_cast<std::ptrdiff_t>(n))};
+    return {length, std::vector<std::uint32_t>(stream.begin(),
+                                               stream.begin() + static_cast<std::ptrdiff_t>(n))};
 }
 
 TokenWindows spread_windows(std::span<const std::uint32_t> stream, std::size_t length,
                             std::size_t count, double offset, const std::string& what) {
     const std::size_t available = stream.size() / length;
     if (available < count) {
-        throw DataError(what + " is too short: " + std::to_string(stream.size()) +
-                        " tokens make " + std::to_string(available) + " samples of " +
-                        std::to_string(length) + " tokens, " + std::to_string(count) +
-                        " were asked for");
+        throw DataError(what + " is too short: " + std::to_string(stream.size()) + " tokens make " +
+                        std::to_string(available) + " samples of " + std::to_string(length) +
+                        " tokens, " + std::to_string(count) + " were asked for");
     }
     TokenWindows windows{length, {}};
     windows.ids.reserve(count * length);
     for (std::size_t w = 0; w < count; ++w) {
         const double place = (static_cast<double>(w) + offset) * static_cast<double>(available) /
                              static_cast<double>(count);
-        const auto from = stream.begin() +
-                          static_cast<std::ptrdiff_t>(static_cast<std::size_t>(std::floor(place)) * length);
+        const auto from =
+            stream.begin() +
+            static_cast<std::ptrdiff_t>(static_cast<std::size_t>(std::floor(place)) * length);
         windows.ids.insert(windows.ids.end(), from, from + static_cast<std::ptrdiff_t>(length));
     }
     return windows;

@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
+
+#include <nlohmann/json.hpp>
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "lib/core/errors.hpp"
@@ -20,7 +21,9 @@ namespace {
 
 constexpr const char* index_name = "index.json";
 
-std::string hash_of_list(const json& files) { return to_hex(hash_text(files.dump())); }
+std::string hash_of_list(const json& files) {
+    return to_hex(hash_text(files.dump()));
+}
 
 /// Files whose size or hash is not what index.json says; `missing` gets those that are not there.
 /// Without a sound index.json, that is the one damage reported.
@@ -46,17 +49,21 @@ std::set<std::string> damaged_files(const fs::path& directory, Verification& fou
                 to_hex(hash_bytes(file.bytes())) != entry["hash"]) {
                 damaged.insert(name);
             }
-        } catch (const MissingInputError&) { found.missing.push_back(name); }
+        } catch (const MissingInputError&) {
+            found.missing.push_back(name);
+        }
     }
     return damaged;
 }
 
 /// Reads the tensors of one shard; those that are bad or absent go into `found`.
-void check_shard(const fs::path& directory, std::optional<std::size_t> block,
-                 const ModelSpec& spec, Verification& found, std::vector<ShardTensor>& good) {
+void check_shard(const fs::path& directory, std::optional<std::size_t> block, const ModelSpec& spec,
+                 Verification& found, std::vector<ShardTensor>& good) {
     const auto each_tensor = [&](auto&& visit) {
         for (const TensorSpec& tensor : spec.tensors) {
-            if (tensor.block == block) { visit(tensor); }
+            if (tensor.block == block) {
+                visit(tensor);
+            }
         }
     };
     std::optional<ArtifactReader> shard;
@@ -74,10 +81,14 @@ void check_shard(const fs::path& directory, std::optional<std::size_t> block,
                 return;
             }
             const EncodedTensor read = read_encoded(*shard, path);
-            if (read.shape != tensor.shape) { throw DataError("another shape"); }
+            if (read.shape != tensor.shape) {
+                throw DataError("another shape");
+            }
             good.push_back({tensor.name, read.encoding, stored_content_hash(*shard, path)});
             ++found.tensors;
-        } catch (const Error&) { found.corrupt.push_back(tensor.name); }
+        } catch (const Error&) {
+            found.corrupt.push_back(tensor.name);
+        }
     });
 }
 
@@ -94,12 +105,13 @@ Verification verify_checkpoint(const fs::path& directory) {
     std::string expected_hash;
     try {
         const ArtifactReader master(directory / "checkpoint.h5");
-        expected_hash =
-            text_attribute(master.attributes("/"), "checkpoint_hash", "checkpoint.h5");
+        expected_hash = text_attribute(master.attributes("/"), "checkpoint_hash", "checkpoint.h5");
         spec = CompressedCheckpoint::describe(directory);
     } catch (const Error&) {
         // Without a readable master or description, the files are all that can be said.
-        if (damaged.empty() && found.missing.empty()) { found.corrupt.emplace_back("checkpoint.h5"); }
+        if (damaged.empty() && found.missing.empty()) {
+            found.corrupt.emplace_back("checkpoint.h5");
+        }
     }
     if (spec) {
         check_shard(directory, std::nullopt, *spec, found, good);
@@ -113,7 +125,9 @@ Verification verify_checkpoint(const fs::path& directory) {
             const auto t = std::ranges::find(spec->tensors, tensor, &TensorSpec::name);
             return t != spec->tensors.end() && shard_file(t->block) == file;
         });
-        if (!named) { found.corrupt.push_back(file); }
+        if (!named) {
+            found.corrupt.push_back(file);
+        }
     }
     if (found.ok()) {
         found.checkpoint_hash = checkpoint_hash(good);
@@ -129,7 +143,9 @@ void write_index(const fs::path& directory) {
     json files = json::object();
     for (const auto& entry : fs::recursive_directory_iterator(directory)) {
         const std::string name = fs::relative(entry.path(), directory).string();
-        if (!entry.is_regular_file() || name == index_name) { continue; }
+        if (!entry.is_regular_file() || name == index_name) {
+            continue;
+        }
         const MappedFile file(entry.path());
         files[name] = {{"size", file.bytes().size()}, {"hash", to_hex(hash_bytes(file.bytes()))}};
     }

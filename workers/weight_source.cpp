@@ -23,14 +23,16 @@ void EncodedWeights::load(std::size_t index, const kernels::Backend& backend,
 }
 
 LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& source,
-                                  const kernels::Backend& backend,
-                                  std::optional<std::size_t> block, std::span<const Role> roles) {
+                                  const kernels::Backend& backend, std::optional<std::size_t> block,
+                                  std::span<const Role> roles) {
     LoadedWeights loaded;
     for (std::size_t i = 0; i < spec.tensors.size(); ++i) {
         const TensorSpec& tensor = spec.tensors[i];
         const bool wanted = block ? tensor.block == block
                                   : !tensor.block && std::ranges::count(roles, tensor.role) > 0;
-        if (!wanted) { continue; }
+        if (!wanted) {
+            continue;
+        }
         const auto [rows, cols] = matrix_extents(tensor.shape);
         Entry entry{backend.allocate<float>(rows * cols), rows, cols};
         const MatrixView<float> values = entry.values.matrix(rows, cols);
@@ -54,7 +56,9 @@ MatrixView<const float> LoadedWeights::weight(Role role) const {
 
 std::span<const float> LoadedWeights::vector(Role role, bool is_bias) const {
     const auto found = entries_.find({role, is_bias});
-    if (found == entries_.end()) { return {}; }
+    if (found == entries_.end()) {
+        return {};
+    }
     return found->second.values.span();
 }
 

@@ -30,26 +30,38 @@ constexpr std::array<DTypeRow, 13> dtype_table{{
     {DType::boolean, "bool", 1},
 }};
 
-const DTypeRow& row(DType dtype) noexcept { return dtype_table[static_cast<std::size_t>(dtype)]; }
+const DTypeRow& row(DType dtype) noexcept {
+    return dtype_table[static_cast<std::size_t>(dtype)];
+}
 
 }  // namespace
 
-std::size_t size_bytes(DType dtype) noexcept { return row(dtype).bytes; }
+std::size_t size_bytes(DType dtype) noexcept {
+    return row(dtype).bytes;
+}
 
-std::string_view name(DType dtype) noexcept { return row(dtype).name; }
+std::string_view name(DType dtype) noexcept {
+    return row(dtype).name;
+}
 
-bool is_floating(DType dtype) noexcept { return dtype <= DType::bf16; }
+bool is_floating(DType dtype) noexcept {
+    return dtype <= DType::bf16;
+}
 
 DType dtype_from_name(std::string_view name) {
     for (const DTypeRow& r : dtype_table) {
-        if (r.name == name) { return r.dtype; }
+        if (r.name == name) {
+            return r.dtype;
+        }
     }
     throw DataError("unknown element type '" + std::string(name) + "'");
 }
 
 std::size_t element_count(const Shape& shape) noexcept {
     std::size_t n = 1;
-    for (std::size_t extent : shape) { n *= extent; }
+    for (std::size_t extent : shape) {
+        n *= extent;
+    }
     return n;
 }
 

@@ -1,14 +1,14 @@
 #include "lib/core/file.hpp"
 
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
-#include <utility>
 
 #include "lib/core/errors.hpp"
 
@@ -27,7 +27,9 @@ class Descriptor {
 public:
     explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
     ~Descriptor() {
-        if (descriptor_ >= 0) { ::close(descriptor_); }
+        if (descriptor_ >= 0) {
+            ::close(descriptor_);
+        }
     }
     Descriptor(const Descriptor&) = delete;
     Descriptor& operator=(const Descriptor&) = delete;
@@ -43,23 +45,33 @@ int open_for_reading(const fs::path& path) {
     if (descriptor < 0 && (errno == ENOENT || errno == ENOTDIR)) {
         throw MissingInputError("no such file: " + path.string());
     }
-    if (descriptor < 0) { throw_io("cannot open", path, errno); }
+    if (descriptor < 0) {
+        throw_io("cannot open", path, errno);
+    }
     return descriptor;
 }
 
 void write_all(int descriptor, std::string_view content, const fs::path& path) {
     while (!content.empty()) {
         const ssize_t written = ::write(descriptor, content.data(), content.size());
-        if (written < 0 && errno == EINTR) { continue; }
-        if (written < 0) { throw_io("cannot write", path, errno); }
+        if (written < 0 && errno == EINTR) {
+            continue;
+        }
+        if (written < 0) {
+            throw_io("cannot write", path, errno);
+        }
         content.remove_prefix(static_cast<std::size_t>(written));
     }
 }
 
 void sync_path(const fs::path& path, int flags) {
     const Descriptor file(::open(path.c_str(), flags | O_CLOEXEC));
-    if (file.get() < 0) { throw_io("cannot open", path, errno); }
-    if (::fsync(file.get()) != 0) { throw_io("cannot flush", path, errno); }
+    if (file.get() < 0) {
+        throw_io("cannot open", path, errno);
+    }
+    if (::fsync(file.get()) != 0) {
+        throw_io("cannot flush", path, errno);
+    }
 }
 
 fs::path parent_of(const fs::path& path) {
@@ -71,17 +83,27 @@ fs::path parent_of(const fs::path& path) {
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
     const Descriptor file(open_for_reading(path));
     struct stat status {};
-    if (::fstat(file.get(), &status) != 0) { throw_io("cannot stat", path, errno); }
-    if (!S_ISREG(status.st_mode)) { throw DataError(path.string() + " is not a regular file"); }
+    if (::fstat(file.get(), &status) != 0) {
+        throw_io("cannot stat", path, errno);
+    }
+    if (!S_ISREG(status.st_mode)) {
+        throw DataError(path.string() + " is not a regular file");
+    }
     size_ = static_cast<std::size_t>(status.st_size);
-    if (size_ == 0) { return; }
+    if (size_ == 0) {
+        return;
+    }
     void* address = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.get(), 0);
-    if (address == MAP_FAILED) { throw_io("cannot map", path, errno); }
+    if (address == MAP_FAILED) {
+        throw_io("cannot map", path, errno);
+    }
     data_ = static_cast<const std::byte*>(address);
 }
 
 MappedFile::~MappedFile() {
-    if (data_ != nullptr) { ::munmap(const_cast<std::byte*>(data_), size_); }
+    if (data_ != nullptr) {
+        ::munmap(const_cast<std::byte*>(data_), size_);
+    }
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept
@@ -131,7 +153,9 @@ void write_file(const fs::path& path, std::string_view content) {
     {
         const Descriptor out(
             ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
-        if (out.get() < 0) { throw_io("cannot create", path, errno); }
+        if (out.get() < 0) {
+            throw_io("cannot create", path, errno);
+        }
         write_all(out.get(), content, path);
     }
     file.commit();
@@ -143,9 +167,15 @@ std::string read_file(const fs::path& path) {
     std::string chunk(1 << 16, '\0');
     while (true) {
         const ssize_t n = ::read(file.get(), chunk.data(), chunk.size());
-        if (n < 0 && errno == EINTR) { continue; }
-        if (n < 0) { throw_io("cannot read", path, errno); }
-        if (n == 0) { return content; }
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n < 0) {
+            throw_io("cannot read", path, errno);
+        }
+        if (n == 0) {
+            return content;
+        }
         content.append(chunk.data(), static_cast<std::size_t>(n));
     }
 }
@@ -161,32 +191,43 @@ AppendFile::AppendFile(const fs::path& path) : path_(path) {
         }
     }
     descriptor_ = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
-    if (descriptor_ < 0) { throw_io("cannot open", path, errno); }
+    if (descriptor_ < 0) {
+        throw_io("cannot open", path, errno);
+    }
 }
 
-AppendFile::~AppendFile() { ::close(descriptor_); }
+AppendFile::~AppendFile() {
+    ::close(descriptor_);
+}
 
 void AppendFile::append(std::string_view line) {
     write_all(descriptor_, std::string(line) + "\n", path_);
-    if (::fdatasync(descriptor_) != 0) { throw_io("cannot flush", path_, errno); }
+    if (::fdatasync(descriptor_) != 0) {
+        throw_io("cannot flush", path_, errno);
+    }
 }
 
 std::optional<FileLock> FileLock::try_lock(const fs::path& path) {
     Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-    if (file.get() < 0) { throw_io("cannot open", path, errno); }
+    if (file.get() < 0) {
+        throw_io("cannot open", path, errno);
+    }
     if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) { return std::nullopt; }
+        if (errno == EWOULDBLOCK) {
+            return std::nullopt;
+        }
         throw_io("cannot lock", path, errno);
     }
     return FileLock(file.release());
 }
 
 FileLock::~FileLock() {
-    if (descriptor_ >= 0) { ::close(descriptor_); }
+    if (descriptor_ >= 0) {
+        ::close(descriptor_);
+    }
 }
 
-FileLock::FileLock(FileLock&& other) noexcept
-    : descriptor_(std::exchange(other.descriptor_, -1)) {}
+FileLock::FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
 
 FileLock& FileLock::operator=(FileLock&& other) noexcept {
     std::swap(descriptor_, other.descriptor_);
@@ -196,7 +237,9 @@ FileLock& FileLock::operator=(FileLock&& other) noexcept {
 void make_directories(const fs::path& path) {
     std::error_code error;
     fs::create_directories(path, error);
-    if (error) { throw IoError("cannot create directory " + path.string() + ": " + error.message()); }
+    if (error) {
+        throw IoError("cannot create directory " + path.string() + ": " + error.message());
+    }
 }
 
 void remove_temporary_files(const fs::path& directory) {

@@ -39,14 +39,20 @@ void write_at(std::byte* p, T value) noexcept {
 
 }  // namespace
 
-float half_to_float(std::uint16_t bits) noexcept { return half_bits_to_float(bits); }
+float half_to_float(std::uint16_t bits) noexcept {
+    return half_bits_to_float(bits);
+}
 
 std::uint16_t float_to_half(float value) noexcept {
     const std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
     const std::uint32_t sign = (bits >> 16) & 0x8000U;
     const std::uint32_t magnitude = bits & 0x7FFFFFFFU;
-    if (magnitude > 0x7F800000U) { return static_cast<std::uint16_t>(sign | 0x7E00U); }
-    if (magnitude >= 0x477FF000U) { return static_cast<std::uint16_t>(sign | 0x7C00U); }
+    if (magnitude > 0x7F800000U) {
+        return static_cast<std::uint16_t>(sign | 0x7E00U);
+    }
+    if (magnitude >= 0x477FF000U) {
+        return static_cast<std::uint16_t>(sign | 0x7C00U);
+    }
     if (magnitude < 0x38800000U) {  // subnormal: let the adder round at 2^-24
         const float shifted = std::bit_cast<float>(magnitude) + 0.5F;
         return static_cast<std::uint16_t>(
@@ -73,7 +79,9 @@ void to_float(const std::byte* source, DType dtype, std::span<float> values) {
             }
             return;
         case DType::f32:
-            if (n > 0) { std::memcpy(values.data(), source, 4 * n); }
+            if (n > 0) {
+                std::memcpy(values.data(), source, 4 * n);
+            }
             return;
         case DType::f16:
             for (std::size_t i = 0; i < n; ++i) {
@@ -85,7 +93,8 @@ void to_float(const std::byte* source, DType dtype, std::span<float> values) {
                 values[i] = bfloat16_to_float(read_at<std::uint16_t>(source + 2 * i));
             }
             return;
-        default: refuse(dtype);
+        default:
+            refuse(dtype);
     }
 }
 
@@ -93,20 +102,27 @@ void from_float(std::span<const float> values, DType dtype, std::byte* target) {
     const std::size_t n = values.size();
     switch (dtype) {
         case DType::f64:
-            for (std::size_t i = 0; i < n; ++i) { write_at<double>(target + 8 * i, values[i]); }
+            for (std::size_t i = 0; i < n; ++i) {
+                write_at<double>(target + 8 * i, values[i]);
+            }
             return;
         case DType::f32:
-            if (n > 0) { std::memcpy(target, values.data(), 4 * n); }
+            if (n > 0) {
+                std::memcpy(target, values.data(), 4 * n);
+            }
             return;
         case DType::f16:
-            for (std::size_t i = 0; i < n; ++i) { write_at(target + 2 * i, float_to_half(values[i])); }
+            for (std::size_t i = 0; i < n; ++i) {
+                write_at(target + 2 * i, float_to_half(values[i]));
+            }
             return;
         case DType::bf16:
             for (std::size_t i = 0; i < n; ++i) {
                 write_at(target + 2 * i, float_to_bfloat16(values[i]));
             }
             return;
-        default: refuse(dtype);
+        default:
+            refuse(dtype);
     }
 }
 

@@ -1,10 +1,10 @@
 #include "lib/core/hash.hpp"
 
-#include <xxhash.h>
-
 #include <array>
 #include <cstdio>
 #include <new>
+
+#include <xxhash.h>
 
 namespace lathe {
 
@@ -19,7 +19,9 @@ std::uint64_t hash_text(std::string_view text) noexcept {
 struct Hasher::State {
     XXH3_state_t* xxh = XXH3_createState();
     State() {
-        if (xxh == nullptr) { throw std::bad_alloc(); }
+        if (xxh == nullptr) {
+            throw std::bad_alloc();
+        }
         XXH3_64bits_reset(xxh);
     }
     ~State() { XXH3_freeState(xxh); }
@@ -41,9 +43,13 @@ void Hasher::add_field(std::string_view text) {
     add(std::as_bytes(std::span(text)));
 }
 
-void Hasher::add_field(std::uint64_t value) { add(std::as_bytes(std::span(&value, 1))); }
+void Hasher::add_field(std::uint64_t value) {
+    add(std::as_bytes(std::span(&value, 1)));
+}
 
-std::uint64_t Hasher::digest() const { return XXH3_64bits_digest(state_->xxh); }
+std::uint64_t Hasher::digest() const {
+    return XXH3_64bits_digest(state_->xxh);
+}
 
 std::string to_hex(std::uint64_t value) {
     std::array<char, 17> text{};

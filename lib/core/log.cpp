@@ -1,9 +1,9 @@
 #include "lib/core/log.hpp"
 
+#include <memory>
+
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-
-#include <memory>
 
 namespace lathe {
 namespace {
@@ -14,7 +14,9 @@ std::shared_ptr<spdlog::logger>& logger() {
 }
 
 void write(spdlog::level::level_enum level, std::string_view text) {
-    if (logger()) { logger()->log(level, text); }
+    if (logger()) {
+        logger()->log(level, text);
+    }
 }
 
 }  // namespace
@@ -30,8 +32,14 @@ void start_logging(LogLevel level, int rank) {
     logger() = std::move(instance);
 }
 
-void log_info(std::string_view text) { write(spdlog::level::info, text); }
-void log_detail(std::string_view text) { write(spdlog::level::debug, text); }
-void log_warning(std::string_view text) { write(spdlog::level::warn, text); }
+void log_info(std::string_view text) {
+    write(spdlog::level::info, text);
+}
+void log_detail(std::string_view text) {
+    write(spdlog::level::debug, text);
+}
+void log_warning(std::string_view text) {
+    write(spdlog::level::warn, text);
+}
 
 }  // namespace lathe

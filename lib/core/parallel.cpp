@@ -1,12 +1,12 @@
 #include "lib/core/parallel.hpp"
 
-#include <sched.h>
-
 #include <condition_variable>
 #include <exception>
 #include <mutex>
 #include <thread>
 #include <vector>
+
+#include <sched.h>
 
 namespace lathe {
 namespace {
@@ -39,14 +39,18 @@ struct ThreadPool::State {
             inside_tile = true;
             try {
                 (*run)(mine);
-            } catch (...) { thrown = std::current_exception(); }
+            } catch (...) {
+                thrown = std::current_exception();
+            }
             inside_tile = false;
             lock.lock();
             if (thrown && (!error || mine < error_tile)) {
                 error = thrown;
                 error_tile = mine;
             }
-            if (--unfinished == 0) { work_done.notify_all(); }
+            if (--unfinished == 0) {
+                work_done.notify_all();
+            }
         }
     }
 
@@ -54,14 +58,18 @@ struct ThreadPool::State {
         std::unique_lock lock(mutex);
         while (true) {
             work_ready.wait(lock, [this] { return stopping || next_tile < n_tiles; });
-            if (stopping) { return; }
+            if (stopping) {
+                return;
+            }
             take_tiles(lock);
         }
     }
 };
 
 ThreadPool::ThreadPool(std::size_t n_threads) : state_(std::make_unique<State>()) {
-    if (n_threads == 0) { n_threads = available_processors(); }
+    if (n_threads == 0) {
+        n_threads = available_processors();
+    }
     for (std::size_t i = 1; i < n_threads; ++i) {
         state_->threads.emplace_back([state = state_.get()] { state->work(); });
     }
@@ -73,14 +81,20 @@ ThreadPool::~ThreadPool() {
         state_->stopping = true;
     }
     state_->work_ready.notify_all();
-    for (std::thread& thread : state_->threads) { thread.join(); }
+    for (std::thread& thread : state_->threads) {
+        thread.join();
+    }
 }
 
-std::size_t ThreadPool::n_threads() const noexcept { return state_->threads.size() + 1; }
+std::size_t ThreadPool::n_threads() const noexcept {
+    return state_->threads.size() + 1;
+}
 
 void ThreadPool::for_each(std::size_t n_tiles, const std::function<void(std::size_t)>& tile) {
     if (inside_tile || n_tiles <= 1 || state_->threads.empty()) {
-        for (std::size_t i = 0; i < n_tiles; ++i) { tile(i); }
+        for (std::size_t i = 0; i < n_tiles; ++i) {
+            tile(i);
+        }
         return;
     }
     const std::lock_guard turn(state_->one_call_at_a_time);
@@ -94,13 +108,17 @@ void ThreadPool::for_each(std::size_t n_tiles, const std::function<void(std::siz
     state_->take_tiles(lock);
     state_->work_done.wait(lock, [this] { return state_->unfinished == 0; });
     state_->n_tiles = 0;
-    if (state_->error) { std::rethrow_exception(state_->error); }
+    if (state_->error) {
+        std::rethrow_exception(state_->error);
+    }
 }
 
 std::size_t available_processors() {
     cpu_set_t set;
     CPU_ZERO(&set);
-    if (sched_getaffinity(0, sizeof set, &set) != 0) { return 1; }
+    if (sched_getaffinity(0, sizeof set, &set) != 0) {
+        return 1;
+    }
     const int count = CPU_COUNT(&set);
     return count > 0 ? static_cast<std::size_t>(count) : 1;
 }

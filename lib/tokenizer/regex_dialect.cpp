@@ -167,6 +167,8 @@ private:
             translate_group();
         } else if (looking_at("}+")) {
             refuse("{...}+");
+        } else if (looking_at("{,")) {
+            refuse("{,n}");
         } else {
             copy(1);
         }
@@ -174,6 +176,7 @@ private:
 
     /// Copies "(?imx-imx" with the letters of PCRE2; other groups have no letter m there.
     void translate_group() {
+        const bool is_first = position_ == 0;
         copy(2);
         while (position_ < pattern_.size() &&
                std::string_view("imx-").find(pattern_[position_]) != std::string_view::npos) {
@@ -183,6 +186,8 @@ private:
                 copy(1);
             }
         }
+        // In Ruby a(?i)b|c means a(?i:b|c).
+        if (looking_at(")") && !is_first) refuse("(?i) behind its beginning");
     }
 
     std::string_view pattern_;

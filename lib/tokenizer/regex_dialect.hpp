@@ -13,8 +13,8 @@ namespace lathe::tokenizer {
 ///   \h \H             hexadecimal digits, not white space
 ///   \uHHHH  [:name:]  (?m), which lets the dot match a line end
 /// What means something else in PCRE2 and has no short equivalent is refused rather than misread:
-/// \Q \O \X \y \Y, && and nested sets inside [...], [:^name:], and {n,m}+ (in Ruby a repeated
-/// interval, not a possessive one).
+/// \Q \O \X \y \Y, && and nested sets inside [...], [:^name:], {,n}, {n,m}+ (in Ruby a repeated
+/// interval, not a possessive one), and (?i) other than at the beginning.
 ///
 /// @throws DataError  naming the construct
 [[nodiscard]] std::string to_pcre2_pattern(std::string_view pattern);

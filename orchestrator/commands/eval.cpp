@@ -1,9 +1,9 @@
-#include <fmt/format.h>
-
 #include <chrono>
 #include <cmath>
-#include <nlohmann/json.hpp>
 #include <numeric>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
 #include "orchestrator/commands.hpp"
@@ -67,7 +67,9 @@ CommandOutput run_eval(const CommandContext& context) {
     if (!line.ids.empty() || !line.logits_out.empty()) {
         return write_logits_command(context, model);
     }
-    if (line.texts.empty()) { throw UsageError("eval: give --text FILE (or --ids and --logits-out)"); }
+    if (line.texts.empty()) {
+        throw UsageError("eval: give --text FILE (or --ids and --logits-out)");
+    }
     const auto tokenizer = open_tokenizer(line.path, model.spec());
     const auto stream = read_token_stream(line.texts, tokenizer.get(), model.spec().vocab_size);
     const std::size_t length = std::min(line.seqlen, model.spec().max_positions);
@@ -93,15 +95,17 @@ CommandOutput run_eval(const CommandContext& context) {
                         {"seconds", seconds},
                         {"tokens_per_second", positions / seconds},
                         {"weights_bytes_read", model.weight_bytes()}};
-    std::string text = fmt::format("perplexity {:.6f} over {} tokens ({:.0f} tokens/s)\n", perplexity,
-                                   windows.ids.size() - windows.count(), positions / seconds);
+    std::string text =
+        fmt::format("perplexity {:.6f} over {} tokens ({:.0f} tokens/s)\n", perplexity,
+                    windows.ids.size() - windows.count(), positions / seconds);
     if (!line.reference.empty()) {
         json["kl"] = sums.kl / positions;
         json["top1_agreement"] = sums.agree / positions;
         json["reference_perplexity"] = std::exp(sums.reference_nll / predicted);
-        text += fmt::format("KL {:.6f} nats a token, same top token {:.2f} %, reference perplexity {:.6f}\n",
-                            sums.kl / positions, 100.0 * sums.agree / positions,
-                            std::exp(sums.reference_nll / predicted));
+        text += fmt::format(
+            "KL {:.6f} nats a token, same top token {:.2f} %, reference perplexity {:.6f}\n",
+            sums.kl / positions, 100.0 * sums.agree / positions,
+            std::exp(sums.reference_nll / predicted));
     }
     return {json.dump(), text, 0};
 }

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "lib/core/file.hpp"
@@ -26,13 +25,15 @@ json inspect_checkpoint(const std::filesystem::path& directory) {
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];
         std::uint64_t weights = 0;
-        for (std::size_t t : unit.tensors) { weights += element_count(spec.tensors[t].shape); }
+        for (std::size_t t : unit.tensors) {
+            weights += element_count(spec.tensors[t].shape);
+        }
         const auto unit_bytes = plan.at(u).at("bytes").get<std::uint64_t>();
         units.push_back({{"name", unit.name},
                          {"encoding", checkpoint.read(unit.tensors.front()).encoding},
                          {"settings", plan.at(u).at("setting")},
-                         {"bits_per_weight", 8.0 * static_cast<double>(unit_bytes) /
-                                                 static_cast<double>(weights)},
+                         {"bits_per_weight",
+                          8.0 * static_cast<double>(unit_bytes) / static_cast<double>(weights)},
                          {"bytes", unit_bytes},
                          {"error", plan.at(u).at("error")},
                          {"relative_error", plan.at(u).at("relative_error")}});
@@ -64,8 +65,8 @@ json inspect_model(const std::filesystem::path& directory) {
         units.push_back({{"name", unit.name},
                          {"encoding", "dense"},
                          {"settings", std::string(name(model->dtype(unit.tensors.front())))},
-                         {"bits_per_weight", 8.0 * static_cast<double>(unit_bytes) /
-                                                 static_cast<double>(weights)},
+                         {"bits_per_weight",
+                          8.0 * static_cast<double>(unit_bytes) / static_cast<double>(weights)},
                          {"bytes", unit_bytes},
                          {"error", 0.0}});
     }
@@ -89,11 +90,10 @@ std::string table_of(const json& found) {
         found["checkpoint_bytes"].get<std::uint64_t>(), found["ratio"].get<double>(),
         found["bits_per_weight"].get<double>());
     for (const json& unit : found["units"]) {
-        text += fmt::format("  {:<22} {:>7.3f} bits {:>12} bytes  {}\n",
-                            unit["name"].get<std::string>(),
-                            unit["bits_per_weight"].get<double>(),
-                            unit["bytes"].get<std::uint64_t>(),
-                            unit["settings"].get<std::string>());
+        text +=
+            fmt::format("  {:<22} {:>7.3f} bits {:>12} bytes  {}\n",
+                        unit["name"].get<std::string>(), unit["bits_per_weight"].get<double>(),
+                        unit["bytes"].get<std::uint64_t>(), unit["settings"].get<std::string>());
     }
     return text;
 }
@@ -106,8 +106,8 @@ CommandOutput run_inspect(const CommandContext& context) {
     if (std::filesystem::exists(RunDirectory(path).manifest(), ignored)) {
         path = RunDirectory(path).checkpoint();
     }
-    const json found = CompressedCheckpoint::is_one(path) ? inspect_checkpoint(path)
-                                                          : inspect_model(path);
+    const json found =
+        CompressedCheckpoint::is_one(path) ? inspect_checkpoint(path) : inspect_model(path);
     return {found.dump(), table_of(found), 0};
 }
 

@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
@@ -23,16 +22,17 @@ CommandOutput run_plan(const CommandContext& context) {
         table += fmt::format("  {:<10} {:>6} tasks  {:>10.3g} FLOP  about {}\n", stage.name,
                              stage.tasks, stage.flops, duration_text(stage.seconds));
     }
-    output.json = nlohmann::json{{"parameters", p.parameters},
-                                 {"source_bytes", p.source_bytes},
-                                 {"budget_bytes", p.budget_bytes},
-                                 {"feasible", p.feasible()},
-                                 {"minimum_bytes", p.minimum_bytes},
-                                 {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
-                                 {"run_directory_bytes", p.run_directory_bytes},
-                                 {"kept", p.kept},
-                                 {"stages", stages}}
-                      .dump();
+    output.json = nlohmann::json{
+        {"parameters", p.parameters},
+        {"source_bytes", p.source_bytes},
+        {"budget_bytes", p.budget_bytes},
+        {"feasible", p.feasible()},
+        {"minimum_bytes", p.minimum_bytes},
+        {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
+        {"run_directory_bytes", p.run_directory_bytes},
+        {"kept", p.kept},
+        {"stages",
+         stages}}.dump();
     output.text = fmt::format(
         "{}: {} parameters, {}\n"
         "budget {} = {}, smallest possible {}\n"

@@ -16,7 +16,8 @@ std::string report_text(const JobReport& report) {
         report.source_bytes, report.checkpoint_bytes, report.ratio(), report.bits_per_weight());
     for (const TextEvaluation& e : report.evaluation) {
         text += fmt::format(
-            "perplexity        {:.4f} -> {:.4f} ({:+.2f} %), KL {:.5f}, same top token {:.1f} %  {}\n",
+            "perplexity        {:.4f} -> {:.4f} ({:+.2f} %), KL {:.5f}, same top token {:.1f} %  "
+            "{}\n",
             e.source_perplexity, e.perplexity, 100.0 * (e.perplexity / e.source_perplexity - 1.0),
             e.kl, 100.0 * e.top1_agreement, e.file);
     }
@@ -32,11 +33,12 @@ std::string report_text(const JobReport& report) {
 
 CommandOutput run_run(const CommandContext& context) {
     const JobConfig job = load_job(context.line);
-    if (job.runtime.max_walltime > 0.0) { StopRequest::set_deadline(job.runtime.max_walltime); }
+    if (job.runtime.max_walltime > 0.0) {
+        StopRequest::set_deadline(job.runtime.max_walltime);
+    }
     const JobReport report =
-        run_job(job, context.world, context.coordinator, [&](const RunDirectory& run) {
-            context.progress.set_status_file(run.status());
-        });
+        run_job(job, context.world, context.coordinator,
+                [&](const RunDirectory& run) { context.progress.set_status_file(run.status()); });
     return {to_json(report), report_text(report), 0};
 }
 

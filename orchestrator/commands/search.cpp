@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
@@ -10,7 +9,9 @@ namespace lathe {
 
 CommandOutput run_search(const CommandContext& context) {
     std::vector<Budget> budgets;
-    for (const std::string& text : context.line.budgets) { budgets.push_back(parse_budget(text)); }
+    for (const std::string& text : context.line.budgets) {
+        budgets.push_back(parse_budget(text));
+    }
     JobRun run(JobContext::open(load_job(context.line), context.world), context.coordinator);
     for (const UnitSpec& unit : run.spec().units) {
         if (!std::filesystem::exists(run.run().candidates(unit.name))) {

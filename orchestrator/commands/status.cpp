@@ -1,8 +1,8 @@
-#include <fmt/format.h>
-
 #include <chrono>
-#include <nlohmann/json.hpp>
 #include <thread>
+
+#include <fmt/format.h>
+#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
@@ -21,11 +21,13 @@ nlohmann::json read_status(const RunDirectory& run) {
         throw MissingInputError(run.root().string() +
                                 " is not a run directory: it has no manifest.json");
     }
-    nlohmann::json status{{"stage", ""},       {"tasks_done", 0}, {"tasks_total", 0},
+    nlohmann::json status{{"stage", ""},        {"tasks_done", 0}, {"tasks_total", 0},
                           {"eta_seconds", 0.0}, {"ranks", 0},      {"status", "stopped"}};
     if (std::filesystem::exists(run.status(), ignored)) {
         const auto stored = nlohmann::json::parse(read_file(run.status()), nullptr, false);
-        if (stored.is_object()) { status.update(stored); }
+        if (stored.is_object()) {
+            status.update(stored);
+        }
     }
     const bool locked = !FileLock::try_lock(run.lock()).has_value();
     if (locked) {
@@ -51,8 +53,7 @@ CommandOutput run_status(const CommandContext& context) {
     }
     return {status.dump(),
             fmt::format("{}: {} {}/{} tasks, {} ranks\n", status["status"].get<std::string>(),
-                        status["stage"].get<std::string>(),
-                        status["tasks_done"].get<std::size_t>(),
+                        status["stage"].get<std::string>(), status["tasks_done"].get<std::size_t>(),
                         status["tasks_total"].get<std::size_t>(), status["ranks"].get<int>()),
             0};
 }

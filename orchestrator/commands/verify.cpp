@@ -1,5 +1,4 @@
 #include <fmt/format.h>
-
 #include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
@@ -17,11 +16,17 @@ CommandOutput run_verify(const CommandContext& context) {
                                  {"missing", found.missing},
                                  {"checkpoint_hash", found.checkpoint_hash}}
                       .dump();
-    output.text = fmt::format("{}: {} tensors read back\n", found.ok() ? "ok" : "damaged",
-                              found.tensors);
-    for (const std::string& name : found.corrupt) { output.text += "corrupt: " + name + "\n"; }
-    for (const std::string& name : found.missing) { output.text += "missing: " + name + "\n"; }
-    if (!found.ok()) { output.exit_code = static_cast<int>(ExitCode::bad_data); }
+    output.text =
+        fmt::format("{}: {} tensors read back\n", found.ok() ? "ok" : "damaged", found.tensors);
+    for (const std::string& name : found.corrupt) {
+        output.text += "corrupt: " + name + "\n";
+    }
+    for (const std::string& name : found.missing) {
+        output.text += "missing: " + name + "\n";
+    }
+    if (!found.ok()) {
+        output.exit_code = static_cast<int>(ExitCode::bad_data);
+    }
     return output;
 }
 

@@ -19,7 +19,9 @@ namespace {
 
 std::vector<std::optional<std::size_t>> shards_of(const ModelSpec& spec) {
     std::vector<std::optional<std::size_t>> shards{std::nullopt};
-    for (std::size_t b = 0; b < spec.n_blocks; ++b) { shards.emplace_back(b); }
+    for (std::size_t b = 0; b < spec.n_blocks; ++b) {
+        shards.emplace_back(b);
+    }
     return shards;
 }
 
@@ -105,10 +107,16 @@ std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget
 void verify(JobRun& run, const fs::path& directory) {
     run.time_stage("verify", [&] {
         const Verification found = verify_checkpoint(directory);
-        if (found.ok()) { return; }
+        if (found.ok()) {
+            return;
+        }
         std::string text = "the checkpoint in " + directory.string() + " does not read back:";
-        for (const std::string& name : found.corrupt) { text += " corrupt " + name; }
-        for (const std::string& name : found.missing) { text += " missing " + name; }
+        for (const std::string& name : found.corrupt) {
+            text += " corrupt " + name;
+        }
+        for (const std::string& name : found.missing) {
+            text += " missing " + name;
+        }
         throw IoError(text);
     });
 }
@@ -116,7 +124,9 @@ void verify(JobRun& run, const fs::path& directory) {
 std::uint64_t directory_bytes(const fs::path& directory) {
     std::uint64_t bytes = 0;
     for (const auto& entry : fs::recursive_directory_iterator(directory)) {
-        if (entry.is_regular_file()) { bytes += entry.file_size(); }
+        if (entry.is_regular_file()) {
+            bytes += entry.file_size();
+        }
     }
     return bytes;
 }

@@ -14,7 +14,9 @@ std::string place_name(const ModelSpec& spec, std::size_t block) {
 std::size_t first_block(const JobRun& run, std::size_t first_open) {
     for (std::size_t b = first_open; b > 0; --b) {
         std::error_code ignored;
-        if (std::filesystem::exists(run.run().stream(b), ignored)) { return b; }
+        if (std::filesystem::exists(run.run().stream(b), ignored)) {
+            return b;
+        }
     }
     return 0;
 }
@@ -34,7 +36,9 @@ void calibrate(JobRun& run) {
         all.push_back(std::move(task));
     }
     std::size_t first_open = 0;
-    while (first_open < all.size() && run.is_done(all[first_open])) { ++first_open; }
+    while (first_open < all.size() && run.is_done(all[first_open])) {
+        ++first_open;
+    }
     if (first_open == all.size()) {
         run.run_stage(stage::calibrate, std::move(all));
         return;

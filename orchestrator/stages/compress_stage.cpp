@@ -12,7 +12,9 @@ void compress(JobRun& run) {
         CompressionTask compression{u, usable_settings(run.context(), u), ""};
         std::vector<std::string> parts{"compress/" + unit.name};
         double cost = 0.0;
-        for (const Setting& setting : compression.settings) { parts.push_back(to_string(setting)); }
+        for (const Setting& setting : compression.settings) {
+            parts.push_back(to_string(setting));
+        }
         for (std::size_t t : unit.tensors) {
             const auto [rows, cols] = matrix_extents(spec.tensors[t].shape);
             const auto n = static_cast<double>(cols);

@@ -30,8 +30,8 @@ std::vector<StageTask> evaluation_tasks(const JobRun& run, const std::vector<Tok
         evaluation.windows = chunk;
         StageTask task;
         task.task.stage = stage::evaluate;
-        task.task.id = "evaluate/" + run.fingerprint({hash, hash_of_ids(chunk),
-                                                      std::to_string(chunk.length)});
+        task.task.id =
+            "evaluate/" + run.fingerprint({hash, hash_of_ids(chunk), std::to_string(chunk.length)});
         task.task.cost = static_cast<double>(chunk.ids.size());
         task.task.arguments = to_json(evaluation);
         tasks.push_back(std::move(task));
@@ -41,7 +41,9 @@ std::vector<StageTask> evaluation_tasks(const JobRun& run, const std::vector<Tok
 
 TextEvaluation summarise(const std::string& file, const TokenWindows& windows,
                          const std::vector<std::string>& answers) {
-    const auto sum = [](const auto& values) { return std::accumulate(values.begin(), values.end(), 0.0); };
+    const auto sum = [](const auto& values) {
+        return std::accumulate(values.begin(), values.end(), 0.0);
+    };
     TextEvaluation result{file};
     result.tokens = windows.ids.size() - windows.count();
     double source_nll = 0.0;
@@ -69,31 +71,35 @@ TextEvaluation summarise(const std::string& file, const TokenWindows& windows,
 std::vector<TextEvaluation> evaluate(JobRun& run, const fs::path& directory) {
     const EvaluateConfig& config = run.context().job.evaluate;
     std::vector<TextEvaluation> results;
-    if (config.perplexity.empty()) { return results; }
+    if (config.perplexity.empty()) {
+        return results;
+    }
     const auto tokenizer = open_tokenizer(run.source().directory, run.spec());
-    const std::string hash = text_attribute(
-        ArtifactReader(directory / "checkpoint.h5").attributes("/"), "checkpoint_hash",
-        directory.string());
+    const std::string hash =
+        text_attribute(ArtifactReader(directory / "checkpoint.h5").attributes("/"),
+                       "checkpoint_hash", directory.string());
     for (const fs::path& file : config.perplexity) {
         const std::vector<fs::path> files{file};
         const auto stream = read_token_stream(files, tokenizer.get(), run.spec().vocab_size);
         const std::size_t length = std::min(config.max_seq_length, run.spec().max_positions);
         const TokenWindows windows = all_windows(stream, length);
         if (windows.count() == 0) {
-            throw DataError(file.string() + " is too short for an evaluation: " +
-                            std::to_string(stream.size()) + " tokens, one window has " +
-                            std::to_string(length));
+            throw DataError(file.string() +
+                            " is too short for an evaluation: " + std::to_string(stream.size()) +
+                            " tokens, one window has " + std::to_string(length));
         }
         const auto chunks = evaluation_chunks(windows);
-        results.push_back(summarise(
-            file.string(), windows,
-            run.run_stage("evaluate", evaluation_tasks(run, chunks, directory, hash))));
+        results.push_back(
+            summarise(file.string(), windows,
+                      run.run_stage("evaluate", evaluation_tasks(run, chunks, directory, hash))));
     }
     return results;
 }
 
 void export_checkpoint(JobRun& run, const fs::path& directory) {
-    if (run.context().job.exports.empty()) { return; }
+    if (run.context().job.exports.empty()) {
+        return;
+    }
     const CompressedCheckpoint checkpoint(directory);
     const ExportLayout layout = export_layout(checkpoint, default_export_shard_bytes);
     const fs::path target = run.run().hf_export();

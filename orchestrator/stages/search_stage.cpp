@@ -1,9 +1,10 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <numeric>
 #include <tuple>
+
+#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
@@ -44,7 +45,9 @@ const Candidate& probe_of(const JobRun& run, const std::vector<Candidate>& candi
             // Those that fit first, the larger the better; then the smallest of the others.
             return std::tuple(!fits, fits ? source - x.bytes : x.bytes, x.relative_error);
         };
-        if (best == nullptr || key(c) < key(*best)) { best = &c; }
+        if (best == nullptr || key(c) < key(*best)) {
+            best = &c;
+        }
     }
     return *best;
 }
@@ -62,7 +65,8 @@ UnitWeights measure_unit_weights(JobRun& run, const CandidateTable& table) {
     for (std::size_t first = 0; first < table.size(); first += max_sensitivity_units) {
         SensitivityTask group;
         std::vector<std::string> parts{"sensitivity", std::to_string(first)};
-        for (std::size_t u = first; u < std::min(table.size(), first + max_sensitivity_units); ++u) {
+        for (std::size_t u = first; u < std::min(table.size(), first + max_sensitivity_units);
+             ++u) {
             group.units.push_back(u);
             group.probes.push_back(probe_of(run, table[u]).setting);
             parts.push_back(to_string(group.probes.back()));
@@ -86,7 +90,9 @@ UnitWeights measure_unit_weights(JobRun& run, const CandidateTable& table) {
     for (std::size_t a = 0; a < answers.size(); ++a) {
         const auto values = nlohmann::json::parse(answers[a]).get<std::vector<double>>();
         const std::size_t first = a / n_windows * max_sensitivity_units;
-        for (std::size_t i = 0; i < values.size(); ++i) { weights[first + i] += values[i]; }
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            weights[first + i] += values[i];
+        }
     }
     const auto tokens = static_cast<double>(count * all.length);
     for (std::size_t u = 0; u < weights.size(); ++u) {
@@ -142,18 +148,20 @@ std::size_t differing_values(const Setting& a, const Setting& b) {
 }
 
 /// The searched plans first, then every homogeneous one that fits, without repetition.
-std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table,
-                                    std::uint64_t limit) {
+std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table, std::uint64_t limit) {
     std::vector<Plan> plans;
     const auto add = [&](std::vector<Setting> choice, std::string origin) {
         const std::uint64_t bytes = predicted_output_bytes(run.source(), choice);
-        const bool seen = std::ranges::any_of(
-            plans, [&](const Plan& plan) { return plan.choice == choice; });
-        if (bytes <= limit && !seen) { plans.push_back({std::move(choice), bytes, std::move(origin)}); }
+        const bool seen =
+            std::ranges::any_of(plans, [&](const Plan& plan) { return plan.choice == choice; });
+        if (bytes <= limit && !seen) {
+            plans.push_back({std::move(choice), bytes, std::move(origin)});
+        }
     };
     const UnitWeights equal(table.size(), 1.0);
     std::vector<Setting> by_error = knapsack_choice(run, table, equal, limit);
-    const bool has_choice = std::ranges::any_of(table, [](const auto& unit) { return unit.size() > 2; });
+    const bool has_choice =
+        std::ranges::any_of(table, [](const auto& unit) { return unit.size() > 2; });
     if (has_choice) {
         add(knapsack_choice(run, table, measure_unit_weights(run, table), limit),
             "search by measured divergence");
@@ -177,7 +185,9 @@ std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table,
 
 std::string hash_of(const std::vector<Setting>& choice) {
     Hasher hasher;
-    for (const Setting& setting : choice) { hasher.add_field(to_string(setting)); }
+    for (const Setting& setting : choice) {
+        hasher.add_field(to_string(setting));
+    }
     return to_hex(hasher.digest());
 }
 
@@ -194,8 +204,8 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
             evaluation.windows = chunks[c];
             StageTask task;
             task.task.stage = stage::evaluate;
-            task.task.id = "search/" + run.fingerprint({hash_of(plan.choice)}) + "/" +
-                           std::to_string(c);
+            task.task.id =
+                "search/" + run.fingerprint({hash_of(plan.choice)}) + "/" + std::to_string(c);
             task.task.cost = static_cast<double>(chunks[c].ids.size());
             task.task.arguments = to_json(evaluation);
             tasks.push_back(std::move(task));
@@ -211,8 +221,12 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
         double nll = 0.0;
         for (std::size_t c = 0; c < chunks.size(); ++c) {
             const WindowLosses losses = window_losses_from_json(answers[p * chunks.size() + c]);
-            for (double value : losses.kl) { kl += value; }
-            for (double value : losses.nll) { nll += value; }
+            for (double value : losses.kl) {
+                kl += value;
+            }
+            for (double value : losses.nll) {
+                nll += value;
+            }
         }
         evaluated.push_back({std::move(plans[p]), kl / tokens, std::exp(nll / predicted)});
     }
@@ -257,7 +271,9 @@ std::optional<std::vector<Setting>> homogeneous_choice(
         const Candidate* best = nullptr;
         std::size_t best_difference = 0;
         for (const Candidate& c : unit) {
-            if (c.setting.method != setting.method && unit.size() > 1) { continue; }
+            if (c.setting.method != setting.method && unit.size() > 1) {
+                continue;
+            }
             const std::size_t difference = differing_values(setting, c.setting);
             if (best == nullptr || difference < best_difference ||
                 (difference == best_difference &&
@@ -267,7 +283,9 @@ std::optional<std::vector<Setting>> homogeneous_choice(
                 best_difference = difference;
             }
         }
-        if (best == nullptr) { return std::nullopt; }
+        if (best == nullptr) {
+            return std::nullopt;
+        }
         choice.push_back(best->setting);
     }
     return choice;
@@ -279,8 +297,8 @@ std::vector<TokenWindows> evaluation_chunks(const TokenWindows& windows) {
     for (std::size_t w = 0; w < windows.count(); w += step) {
         const std::size_t n = std::min(step, windows.count() - w);
         const auto from = windows.ids.begin() + static_cast<std::ptrdiff_t>(w * windows.length);
-        chunks.push_back({windows.length,
-                          {from, from + static_cast<std::ptrdiff_t>(n * windows.length)}});
+        chunks.push_back(
+            {windows.length, {from, from + static_cast<std::ptrdiff_t>(n * windows.length)}});
     }
     return chunks;
 }

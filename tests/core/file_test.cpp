@@ -1,10 +1,10 @@
 #include "lib/core/file.hpp"
 
+#include <fstream>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
-
-#include <fstream>
 
 #include "lib/core/errors.hpp"
 
@@ -51,7 +51,9 @@ TEST_F(FileTest, MissingFileAndUnwritablePlaceAreNamed) {
     try {
         MappedFile file(dir / "none");
         FAIL();
-    } catch (const MissingInputError& e) { EXPECT_THAT(e.what(), HasSubstr("none")); }
+    } catch (const MissingInputError& e) {
+        EXPECT_THAT(e.what(), HasSubstr("none"));
+    }
     EXPECT_THROW(read_file(dir / "none"), MissingInputError);
     write_file(dir / "plain", "");
     EXPECT_THROW(write_file(dir / "plain" / "below", "x"), IoError);

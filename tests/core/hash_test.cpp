@@ -5,9 +5,11 @@
 namespace lathe {
 namespace {
 
-// Value of `printf '' | xxh3sum`-like tools: XXH3-64 of the empty input with seed 0, from the xxHash
-// project's published test vectors.
-TEST(Hash, IsXxh3) { EXPECT_EQ(to_hex(hash_text("")), "2d06800538d394c2"); }
+// Value of `printf '' | xxh3sum`-like tools: XXH3-64 of the empty input with seed 0, from the
+// xxHash project's published test vectors.
+TEST(Hash, IsXxh3) {
+    EXPECT_EQ(to_hex(hash_text("")), "2d06800538d394c2");
+}
 
 TEST(Hash, PiecesEqualTheWhole) {
     Hasher hasher;

@@ -1,12 +1,12 @@
 #include "lib/core/parallel.hpp"
 
-#include <gtest/gtest.h>
-
 #include <atomic>
 #include <stdexcept>
-#include <thread>
 #include <string>
+#include <thread>
 #include <vector>
+
+#include <gtest/gtest.h>
 
 namespace lathe {
 namespace {
@@ -18,7 +18,9 @@ TEST(ThreadPool, RunsEachTileOnce) {
         for (std::size_t n_tiles : {0, 1, 2, 3, 1000}) {
             std::vector<std::atomic<int>> calls(n_tiles);
             pool.for_each(n_tiles, [&](std::size_t i) { ++calls[i]; });
-            for (const auto& count : calls) { EXPECT_EQ(count, 1); }
+            for (const auto& count : calls) {
+                EXPECT_EQ(count, 1);
+            }
         }
     }
 }
@@ -35,10 +37,14 @@ TEST(ThreadPool, ThrowsTheErrorOfTheLowestTileAndGoesOnWorking) {
     for (int round = 0; round < 50; ++round) {
         try {
             pool.for_each(20, [](std::size_t i) {
-                if (i % 7 == 3) { throw std::runtime_error(std::to_string(i)); }
+                if (i % 7 == 3) {
+                    throw std::runtime_error(std::to_string(i));
+                }
             });
             FAIL() << "tiles 3, 10 and 17 throw";
-        } catch (const std::runtime_error& e) { EXPECT_STREQ(e.what(), "3"); }
+        } catch (const std::runtime_error& e) {
+            EXPECT_STREQ(e.what(), "3");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
+#include <numeric>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-
-#include <numeric>
 
 #include "orchestrator/stages.hpp"
 

@@ -34,9 +34,9 @@ protected:
         return out;
     }
 
-    nlohmann::json words_ = {{"a", 0}, {"b", 1}};
+    nlohmann::json words_ = nlohmann::json::parse(R"({"a":0,"b":1})");
     Vocabulary vocabulary_{JsonPlace(words_, file)};
-    nlohmann::json lower_ = {{"type", "Lowercase"}};
+    nlohmann::json lower_ = nlohmann::json::parse(R"({"type":"Lowercase"})");
     std::unique_ptr<Normalizer> normalizer_ = read_normalizer(JsonPlace(lower_, file));
 };
 
@@ -55,6 +55,14 @@ TEST_F(AddedTokensTest, StripsTakeSpaceAlong) {
     const std::string text = "a \t<l> <r> \u3000b";
     EXPECT_THAT(show(text, tokens.cut_raw(text)),
                 ElementsAre("a", "[ \t<l>]", " ", "[<r> \u3000]", "b"));
+}
+
+TEST_F(AddedTokensTest, SpaceIsTakenOnlyOnce) {
+    // The first pair of spaces takes the whole run along, so that nothing is left of the others.
+    const AddedTokens tokens =
+        read(R"([{"id":5,"content":"  ","normalized":false,"lstrip":true,"rstrip":true}])");
+    const std::string text = "a     b";
+    EXPECT_THAT(show(text, tokens.cut_raw(text)), ElementsAre("a", "[     ]", "b"));
 }
 
 TEST_F(AddedTokensTest, SingleWordsStandAlone) {

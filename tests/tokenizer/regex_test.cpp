@@ -62,7 +62,9 @@ TEST(Regex, RefusesWhatItWouldMisread) {
     EXPECT_THAT(refusal("\\d{1,3}+"), HasSubstr("{...}+"));
     EXPECT_THAT(refusal("\\Qa\\E"), HasSubstr("\\Q"));
     EXPECT_THAT(refusal("[[:^alpha:]]"), HasSubstr("[:^alpha:]"));
-    EXPECT_EQ(refusal("\\p{L}+|\\p{N}{1,3}|x{2}"), "");
+    EXPECT_THAT(refusal("a{,3}"), HasSubstr("{,n}"));
+    EXPECT_THAT(refusal("a(?i)b|c"), HasSubstr("(?i) behind its beginning"));
+    EXPECT_EQ(refusal("(?i)\\p{L}+|\\p{N}{1,3}|x{2}|(?m-i:a)(?<!b)"), "");
 }
 
 TEST(Regex, NamesTheFaultInAPattern) {

@@ -1,8 +1,8 @@
 #include "tests/workers/job_fixture.hpp"
 
-#include <unistd.h>
-
 #include <random>
+
+#include <unistd.h>
 
 #include "lib/core/file.hpp"
 #include "workers/calibration.hpp"
@@ -27,8 +27,8 @@ TokenWindows random_windows(std::size_t count, std::size_t vocab_size, unsigned 
 SmallJob::SmallJob(const std::string& model) : world_(comm::make_local_communicator()) {
     JobConfig job;
     job.model = fs::path(LATHE_SOURCE_DIR) / "tests/data/parity" / model;
-    job.output = fs::temp_directory_path() /
-                 ("lathe_small_job_" + std::to_string(::getpid()) + "_" + model);
+    job.output =
+        fs::temp_directory_path() / ("lathe_small_job_" + std::to_string(::getpid()) + "_" + model);
     CandidateEntry entry;
     entry.method = "integer";
     entry.keys = {{"num_bits", {"3"}, {}}, {"solver", {"rtn"}, {}}, {"group_size", {"16"}, {}}};
@@ -38,7 +38,9 @@ SmallJob::SmallJob(const std::string& model) : world_(comm::make_local_communica
                 random_windows(6, context_->spec().vocab_size, 2)};
 }
 
-SmallJob::~SmallJob() { fs::remove_all(context_->run.root()); }
+SmallJob::~SmallJob() {
+    fs::remove_all(context_->run.root());
+}
 
 void SmallJob::prepare() {
     for (const char* folder : {"candidates", "calibration", "search"}) {
@@ -62,7 +64,9 @@ void SmallJob::prepare() {
 
 Setting SmallJob::rounded() const {
     for (const Setting& setting : context_->settings) {
-        if (setting.method == "integer") { return setting; }
+        if (setting.method == "integer") {
+            return setting;
+        }
     }
     return {};
 }

@@ -1,10 +1,10 @@
 // The tasks of a job on a small model, each checked against a direct computation.
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 
 #include "lib/core/errors.hpp"
 #include "tests/workers/job_fixture.hpp"
@@ -102,7 +102,9 @@ TEST_P(JobTasks, SensitivityIsTheDivergenceOfPlansWithOneUnitChanged) {
     const TokenWindows& windows = job.samples().evaluation;
     // All units, but not in their order: a task may hold any of them.
     SensitivityTask sensitivity{{}, std::vector<Setting>(n_units, job.rounded()), windows};
-    for (std::size_t u = n_units; u-- > 0;) { sensitivity.units.push_back(u); }
+    for (std::size_t u = n_units; u-- > 0;) {
+        sensitivity.units.push_back(u);
+    }
     std::vector<double> found = run_sensitivity(context, sensitivity);
     ASSERT_EQ(found.size(), n_units);
     std::ranges::reverse(found);

@@ -1,8 +1,8 @@
-#include <gtest/gtest.h>
-#include <unistd.h>
-
 #include <cmath>
 #include <filesystem>
+
+#include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/parallel.hpp"
@@ -47,11 +47,13 @@ class Parity : public ::testing::TestWithParam<Case> {};
 // 1e-5: what float32 rounding over a few blocks leaves between two programs.
 TEST_P(Parity, LogitsAndHiddenStatesAgreeWithTransformers) {
     const fs::path reference_file = GetParam().model / "reference.h5";
-    if (!fs::exists(reference_file)) { GTEST_SKIP() << "no " << reference_file; }
+    if (!fs::exists(reference_file)) {
+        GTEST_SKIP() << "no " << reference_file;
+    }
     ThreadPool pool(2);
     const auto backend = kernels::make_backend(GetParam().backend, pool);
-    const fs::path output = fs::path(::testing::TempDir()) /
-                            ("parity_" + std::to_string(::getpid()) + ".h5");
+    const fs::path output =
+        fs::path(::testing::TempDir()) / ("parity_" + std::to_string(::getpid()) + ".h5");
     write_logits(ModelToRun(GetParam().model), *backend, reference_file, output, true);
 
     const ArtifactReader reference(reference_file);

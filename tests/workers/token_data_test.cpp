@@ -1,10 +1,10 @@
 #include "workers/token_data.hpp"
 
+#include <numeric>
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
-
-#include <numeric>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
@@ -37,8 +37,8 @@ public:
 class TokenStream : public ::testing::Test {
 protected:
     fs::path file(const std::string& name, const std::string& content) {
-        const fs::path path = fs::path(::testing::TempDir()) /
-                              (std::to_string(::getpid()) + "_" + name);
+        const fs::path path =
+            fs::path(::testing::TempDir()) / (std::to_string(::getpid()) + "_" + name);
         write_file(path, content);
         return path;
     }
@@ -82,7 +82,9 @@ TEST_F(TokenStream, NamesFileAndLineOfABadRow) {
     try {
         (void)read_token_stream(files, &tokenizer, 256);
         FAIL();
-    } catch (const DataError& e) { EXPECT_THAT(e.what(), HasSubstr("bad.jsonl:2")); }
+    } catch (const DataError& e) {
+        EXPECT_THAT(e.what(), HasSubstr("bad.jsonl:2"));
+    }
 }
 
 TEST_F(TokenStream, RefusesWhatItCannotRead) {
