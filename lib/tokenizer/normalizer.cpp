@@ -56,10 +56,18 @@ public:
     Replace(std::unique_ptr<Pattern> pattern, std::string content)
         : pattern_(std::move(pattern)), content_(std::move(content)) {}
     void apply(Section& section) const override {
+        if (content_.empty() && drops_first(section.text)) section.at_start = false;
         section.text = replace_matches(*pattern_, section.text, content_);
     }
 
 private:
+    /// Whether a match begins `text`.
+    bool drops_first(std::string_view text) const {
+        std::vector<Stretch> stretches;
+        pattern_->cut(text, stretches);
+        return !stretches.empty() && stretches.front().is_match && stretches.front().end > 0;
+    }
+
     std::unique_ptr<Pattern> pattern_;
     std::string content_;
 };

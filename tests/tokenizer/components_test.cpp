@@ -56,6 +56,12 @@ TEST(Normalizer, SimpleKinds) {
         "b$1");
 }
 
+TEST(Normalizer, ReplacingByNothingTellsThatTheStartIsGone) {
+    const std::string settings = R"({"type":"Replace","pattern":{"String":" "},"content":""})";
+    EXPECT_FALSE(normalize(settings, " a").at_start);
+    EXPECT_TRUE(normalize(settings, "a ").at_start);
+}
+
 TEST(Normalizer, StripTellsThatTheStartIsGone) {
     const std::string settings = R"({"type":"Strip","strip_left":true,"strip_right":true})";
     EXPECT_EQ(normalize(settings, "\t\u3000a b \u2028").text, "a b");
