@@ -73,12 +73,12 @@ void export_checkpoint(JobRun& run, const std::filesystem::path& directory);
 /// Bytes of all files below a directory.
 [[nodiscard]] std::uint64_t directory_bytes(const std::filesystem::path& directory);
 
-/// Windows are evaluated in chunks of about this many tokens: one task each. A constant, so that
+/// Samples are evaluated in chunks of about this many tokens: one task each. A constant, so that
 /// results do not depend on the number of ranks.
 inline constexpr std::size_t tokens_per_evaluation_task = 16384;
 
-/// The windows cut into chunks.
-[[nodiscard]] std::vector<TokenWindows> evaluation_chunks(const TokenWindows& windows);
+/// The samples cut into chunks.
+[[nodiscard]] std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples);
 
 /// Every unit under `setting`, or under the candidate most like it: of its method, with the fewest
 /// differing values, then the fewest bytes more, then the least error. None if a unit has no

@@ -1,5 +1,6 @@
 #include "workers/calibration.hpp"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 #include <optional>
@@ -70,6 +71,18 @@ private:
     std::vector<float> maximum_;
 };
 
+/// What the head reads, and in a classifier what comes after.
+void observe_head(ForwardPass& forward, const LoadedWeights& head, const TokenSequences& batch,
+                  MatrixView<float> hidden, const SignalObserver& observe) {
+    forward.final_norm(head, hidden);
+    const MatrixView<const float> x = forward.head_input(head, batch, hidden);
+    observe(Signal::head_in, x);
+    if (head.has(Role::classifier)) {
+        std::vector<float> logits(x.rows * head.weight(Role::classifier).rows);
+        forward.head(head, x, {logits.data(), x.rows, logits.size() / x.rows}, observe);
+    }
+}
+
 std::string place_name(const ModelSpec& spec, std::size_t block) {
     return block < spec.n_blocks ? block_name(block) : "head";
 }
@@ -84,11 +97,11 @@ public:
         : context_(context),
           task_(task),
           samples_(read_samples(context.run.samples()).calibration),
-          forward_(context.spec(), context.backend(), samples_.length),
-          batch_rows_(sequences_per_batch(samples_.length)) {
+          forward_(context.spec(), context.backend(), samples_.max_length()),
+          ranges_(samples_.ranges(tokens_per_batch)) {
         const ModelSpec& spec = context.spec();
-        buffer_ =
-            context.backend().allocate<float>(batch_rows_ * samples_.length * spec.hidden_size);
+        const std::size_t most = std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens;
+        buffer_ = context.backend().allocate<float>(most * spec.hidden_size);
         if (task.from < 0 && task.stored_stream) {
             input_.emplace(context.run.stream(task.block));
         }
@@ -102,27 +115,22 @@ public:
         }
     }
 
-    [[nodiscard]] std::size_t n_batches() const {
-        return (samples_.count() + batch_rows_ - 1) / batch_rows_;
-    }
-    [[nodiscard]] SequenceBatch shape(std::size_t batch) const {
-        return {std::min(batch_rows_, samples_.count() - batch * batch_rows_), samples_.length};
-    }
+    [[nodiscard]] std::size_t n_batches() const { return ranges_.size(); }
+    [[nodiscard]] const TokenSequences& batch() const { return batch_; }
     [[nodiscard]] ForwardPass& forward() { return forward_; }
 
-    /// The stream of a batch as it enters the block. Valid until the next call.
-    MatrixView<float> enter(std::size_t batch) {
-        const std::size_t tokens = shape(batch).tokens();
+    /// The stream of a batch as it enters the block; batch() is then this batch. Valid until the
+    /// next call.
+    MatrixView<float> enter(std::size_t number) {
+        batch_ = samples_.part(ranges_[number]);
+        const std::size_t tokens = batch_.tokens();
         const MatrixView<float> hidden = buffer_.matrix(tokens, context_.spec().hidden_size);
         if (task_.from >= 0) {
             take(receive(tokens), hidden);
         } else if (input_) {
-            take(input_->read(dataset(batch)), hidden);
+            take(input_->read(dataset(number)), hidden);
         } else {
-            forward_.embed(
-                *embedding_,
-                std::span(samples_.ids).subspan(batch * batch_rows_ * samples_.length, tokens),
-                hidden);
+            forward_.embed(*embedding_, batch_, hidden);
         }
         return hidden;
     }
@@ -185,9 +193,10 @@ private:
 
     const JobContext& context_;
     const CalibrationTask& task_;
-    TokenWindows samples_;
+    TokenSequences samples_;
     ForwardPass forward_;
-    std::size_t batch_rows_;
+    std::vector<SequenceRange> ranges_;  ///< of the batches
+    TokenSequences batch_;
     std::size_t sent_ = 0;
     kernels::Array<float> buffer_;
     std::optional<ArtifactReader> input_;
@@ -219,10 +228,9 @@ void Calibrator::run(const CalibrationTask& task) {
         for (std::size_t b = 0; b < stream.n_batches(); ++b) {
             const MatrixView<float> hidden = stream.enter(b);
             if (is_head) {
-                stream.forward().final_norm(weights, hidden, hidden);
-                observe(Signal::head_in, hidden);
+                observe_head(stream.forward(), weights, stream.batch(), hidden, observe);
             } else {
-                stream.forward().block(weights, stream.shape(b), hidden, observe);
+                stream.forward().block(weights, stream.batch(), hidden, observe);
             }
             if (!backend.all_finite(hidden)) {
                 throw DataError("the activations after " + place_name(spec, task.block) +
@@ -263,7 +271,7 @@ SignalStatistics read_statistics(const std::filesystem::path& file, Signal signa
     return statistics;
 }
 
-std::vector<float> token_frequencies(const TokenWindows& samples, std::size_t vocab_size) {
+std::vector<float> token_frequencies(const TokenSequences& samples, std::size_t vocab_size) {
     std::vector<double> counts(vocab_size, 1.0 / static_cast<double>(vocab_size));
     for (std::uint32_t id : samples.ids) {
         counts[id] += 1.0;

@@ -26,7 +26,7 @@ struct SignalStatistics {
 
 /// How often each token occurs in the samples, as a share of all tokens, plus one token's share
 /// spread over the whole vocabulary so that none counts for nothing. [vocab_size]
-[[nodiscard]] std::vector<float> token_frequencies(const TokenWindows& samples,
+[[nodiscard]] std::vector<float> token_frequencies(const TokenSequences& samples,
                                                    std::size_t vocab_size);
 
 /// What a calibration task is told. There is one task for each block, and one, `block` = n_blocks,

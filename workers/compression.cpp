@@ -39,7 +39,8 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
             token_frequencies(read_samples(context.run.samples()).calibration, spec.vocab_size);
         data.statistics.row_weights = data.row_weights;
     } else {
-        const std::string place = unit.input == Signal::head_in ? "head" : block_name(*unit.block);
+        // A tied embedding stands before the blocks and is fed after them.
+        const std::string place = unit.block ? block_name(*unit.block) : "head";
         SignalStatistics statistics = read_statistics(context.run.statistics(place), unit.input);
         data.gram = std::move(statistics.gram);
         data.statistics.gram = {data.gram.data(), statistics.width, statistics.width};
@@ -182,7 +183,11 @@ EncodedTensor read_candidate_tensor(const JobContext& context, std::size_t unit,
 }
 
 EncodedTensor source_tensor(const SourceModel& source, std::size_t index) {
-    const StoredTensor& stored = source.weights.at(source.spec.tensors.at(index).name);
+    const TensorSpec& tensor = source.spec.tensors.at(index);
+    const StoredTensor& stored = source.weights.at(tensor.name);
+    if (tensor.transposed) {
+        return dense_from_bytes(logical_bytes(tensor, stored), tensor.shape, stored.dtype);
+    }
     return dense_from_bytes(stored.bytes, stored.shape, stored.dtype);
 }
 

@@ -22,53 +22,53 @@ LoadedWeights load_embedding(const ModelSpec& spec, const WeightSource& weights,
                                ForwardPass::embedding_roles());
 }
 
-/// Calls `run(first row, batch)` for the batches the windows are cut into.
-template <class Run>
-void for_each_batch(const TokenWindows& windows, const Run& run) {
-    const std::size_t step = sequences_per_batch(windows.length);
-    for (std::size_t w = 0; w < windows.count(); w += step) {
-        run(w * windows.length, SequenceBatch{std::min(step, windows.count() - w), windows.length});
-    }
-}
-
 /// What the head makes of final states, tile after tile.
 class Head {
 public:
     Head(const ModelSpec& spec, const WeightSource& weights, const Backend& backend)
         : spec_(spec),
-          backend_(backend),
           forward_(spec, backend, 1),
           loaded_(LoadedWeights::load(spec, weights, backend, std::nullopt, forward_.head_roles())),
-          logits_(backend.allocate<float>(logit_rows * spec.vocab_size)) {}
+          logits_(backend.allocate<float>(logit_rows * spec.n_outputs())) {}
 
     MatrixView<const float> logits(const FinalStates& states, std::size_t first,
-                                   std::size_t count) const {
-        const MatrixView<float> tile = logits_.matrix(count, spec_.vocab_size);
-        const MatrixView<const float> x(states.data() + first * spec_.hidden_size, count,
-                                        spec_.hidden_size);
+                                   std::size_t count) {
+        const MatrixView<float> tile = logits_.matrix(count, spec_.n_outputs());
+        const MatrixView<const float> x(states.data() + first * spec_.head_width(), count,
+                                        spec_.head_width());
         forward_.head(loaded_, x, tile);
         return tile;
     }
 
 private:
     const ModelSpec& spec_;
-    const Backend& backend_;
     ForwardPass forward_;
     LoadedWeights loaded_;
     kernels::Array<float> logits_;
 };
 
-std::vector<std::uint32_t> targets_of(const TokenWindows& windows, std::size_t first,
-                                      std::size_t count) {
-    std::vector<std::uint32_t> targets(count);
-    for (std::size_t i = 0; i < count; ++i) {
-        const std::size_t row = first + i;
-        // The last position of a window predicts nothing; any target will do.
-        const bool last = row % windows.length + 1 == windows.length;
-        targets[i] = last ? 0 : windows.ids[row + 1];
+/// The head's rows: the sample each belongs to and, where it predicts one, the next token.
+struct HeadRows {
+    std::vector<std::size_t> sample;
+    std::vector<std::uint32_t> target;  ///< of rows that predict nothing any will do: 0
+    std::vector<bool> predicts;
+
+    HeadRows(const ModelSpec& spec, const TokenSequences& samples) {
+        const bool is_classifier = spec.head == HeadKind::classifier;
+        std::size_t token = 0;
+        for (std::size_t s = 0; s < samples.count(); ++s) {
+            const std::size_t length = samples.lengths[s];
+            for (std::size_t t = 0; t < (is_classifier ? 1 : length); ++t) {
+                const bool predicting = !is_classifier && t + 1 < length;
+                sample.push_back(s);
+                target.push_back(predicting ? samples.ids[token + t + 1] : 0);
+                predicts.push_back(predicting);
+            }
+            token += length;
+        }
     }
-    return targets;
-}
+    [[nodiscard]] std::size_t count() const { return sample.size(); }
+};
 
 }  // namespace
 
@@ -98,59 +98,88 @@ std::uint64_t ModelToRun::weight_bytes() const {
 }
 
 FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, const Backend& backend,
-                         const TokenWindows& windows) {
+                         const TokenSequences& samples) {
     const std::size_t width = spec.hidden_size;
-    ForwardPass forward(spec, backend, windows.length);
-    FinalStates states = backend.allocate<float>(windows.ids.size() * width);
-    const auto rows = [&](std::size_t first, const SequenceBatch& batch) {
-        return MatrixView<float>(states.data() + first * width, batch.tokens(), width);
+    ForwardPass forward(spec, backend, samples.max_length());
+    const kernels::Array<float> stream = backend.allocate<float>(samples.tokens() * width);
+    const std::vector<SequenceRange> ranges = samples.ranges(tokens_per_batch);
+    std::vector<TokenSequences> batches;
+    for (const SequenceRange& range : ranges) {
+        batches.push_back(samples.part(range));
+    }
+    const auto for_each_batch = [&](const auto& run) {
+        for (std::size_t b = 0; b < batches.size(); ++b) {
+            run(batches[b], MatrixView<float>(stream.data() + ranges[b].first_token * width,
+                                              ranges[b].tokens, width));
+        }
     };
     {
         const LoadedWeights embedding = load_embedding(spec, weights, backend);
-        for_each_batch(windows, [&](std::size_t first, const SequenceBatch& batch) {
-            forward.embed(embedding, std::span(windows.ids).subspan(first, batch.tokens()),
-                          rows(first, batch));
+        for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
+            forward.embed(embedding, batch, hidden);
         });
     }
     for (std::size_t b = 0; b < spec.n_blocks; ++b) {
         const LoadedWeights block = LoadedWeights::load(spec, weights, backend, b);
-        for_each_batch(windows, [&](std::size_t first, const SequenceBatch& batch) {
-            forward.block(block, batch, rows(first, batch));
+        for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
+            forward.block(block, batch, hidden);
         });
     }
-    const std::vector<Role> norm{Role::final_norm};
-    const LoadedWeights head = LoadedWeights::load(spec, weights, backend, std::nullopt, norm);
-    for_each_batch(windows, [&](std::size_t first, const SequenceBatch& batch) {
-        forward.final_norm(head, rows(first, batch), rows(first, batch));
+    const std::vector<Role> roles{Role::final_norm, Role::head_projection};
+    const LoadedWeights head = LoadedWeights::load(spec, weights, backend, std::nullopt, roles);
+    FinalStates states =
+        backend.allocate<float>(ForwardPass::head_rows(spec, samples) * spec.head_width());
+    float* next = states.data();
+    for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
+        forward.final_norm(head, hidden);
+        const MatrixView<const float> x = forward.head_input(head, batch, hidden);
+        next = std::copy_n(x.data, x.rows * x.cols, next);
     });
     return states;
 }
 
-WindowLosses window_losses(const ModelSpec& spec, const WeightSource& weights,
-                           const Backend& backend, const TokenWindows& windows,
+void divergence(const Backend& backend, MatrixView<const float> p, MatrixView<const float> q,
+                std::span<double> kl, std::span<std::uint8_t> agree) {
+    if (p.cols != 1) {
+        backend.kl_divergence(p, q, kl, agree);
+        return;
+    }
+    for (std::size_t r = 0; r < p.rows; ++r) {
+        const double difference = double{p(r, 0)} - q(r, 0);
+        kl[r] = difference * difference / 2.0;
+        agree[r] = 1;
+    }
+}
+
+SampleLosses sample_losses(const ModelSpec& spec, const WeightSource& weights,
+                           const Backend& backend, const TokenSequences& samples,
                            const FinalStates& states, const ReferenceModel& reference) {
-    const Head head(spec, weights, backend);
+    Head head(spec, weights, backend);
     std::optional<Head> reference_head;
     if (reference.states != nullptr) {
         reference_head.emplace(*reference.spec, *reference.weights, backend);
     }
-    WindowLosses losses;
-    losses.nll.assign(windows.count(), 0.0);
-    const std::size_t n_compared = reference_head ? windows.count() : 0;
+    const HeadRows rows(spec, samples);
+    const bool predicts = spec.head == HeadKind::language_model;
+    SampleLosses losses;
+    losses.nll.assign(samples.count(), 0.0);
+    const std::size_t n_compared = reference_head ? samples.count() : 0;
     losses.reference_nll.assign(n_compared, 0.0);
     losses.kl.assign(n_compared, 0.0);
     losses.agree.assign(n_compared, 0);
     std::vector<double> values(logit_rows);
     std::vector<std::uint8_t> agree(logit_rows);
-    for (std::size_t first = 0; first < windows.ids.size(); first += logit_rows) {
-        const std::size_t count = std::min(logit_rows, windows.ids.size() - first);
-        const std::vector<std::uint32_t> targets = targets_of(windows, first, count);
+    for (std::size_t first = 0; first < rows.count(); first += logit_rows) {
+        const std::size_t count = std::min(logit_rows, rows.count() - first);
         const auto add_nll = [&](MatrixView<const float> logits, std::vector<double>& sums) {
-            backend.cross_entropy(logits, targets, std::span(values).first(count));
+            if (!predicts) {
+                return;
+            }
+            backend.cross_entropy(logits, std::span(rows.target).subspan(first, count),
+                                  std::span(values).first(count));
             for (std::size_t i = 0; i < count; ++i) {
-                const bool predicts = (first + i) % windows.length + 1 < windows.length;
-                if (predicts) {
-                    sums[(first + i) / windows.length] += values[i];
+                if (rows.predicts[first + i]) {
+                    sums[rows.sample[first + i]] += values[i];
                 }
             }
         };
@@ -162,14 +191,28 @@ WindowLosses window_losses(const ModelSpec& spec, const WeightSource& weights,
         const MatrixView<const float> reference_logits =
             reference_head->logits(*reference.states, first, count);
         add_nll(reference_logits, losses.reference_nll);
-        backend.kl_divergence(reference_logits, logits, std::span(values).first(count),
-                              std::span(agree).first(count));
+        divergence(backend, reference_logits, logits, std::span(values).first(count),
+                   std::span(agree).first(count));
         for (std::size_t i = 0; i < count; ++i) {
-            losses.kl[(first + i) / windows.length] += values[i];
-            losses.agree[(first + i) / windows.length] += agree[i];
+            losses.kl[rows.sample[first + i]] += values[i];
+            losses.agree[rows.sample[first + i]] += agree[i];
         }
     }
     return losses;
+}
+
+std::vector<float> all_logits(const ModelSpec& spec, const WeightSource& weights,
+                              const Backend& backend, const TokenSequences& samples,
+                              const FinalStates& states) {
+    Head head(spec, weights, backend);
+    const std::size_t rows = ForwardPass::head_rows(spec, samples);
+    std::vector<float> logits(rows * spec.n_outputs());
+    for (std::size_t first = 0; first < rows; first += logit_rows) {
+        const std::size_t count = std::min(logit_rows, rows - first);
+        backend.download(head.logits(states, first, count),
+                         logits.data() + first * spec.n_outputs());
+    }
+    return logits;
 }
 
 namespace {
@@ -177,8 +220,8 @@ namespace {
 /// The source model's final states of a chunk, computed once and kept in the run directory.
 FinalStates reference_states(const JobContext& context, const EvaluationTask& task) {
     const std::filesystem::path file = context.run.reference(task.chunk);
-    const std::size_t width = context.spec().hidden_size;
-    const Shape shape{task.windows.ids.size(), width};
+    const std::size_t width = context.spec().head_width();
+    const Shape shape{ForwardPass::head_rows(context.spec(), task.samples), width};
     std::error_code ignored;
     if (std::filesystem::exists(file, ignored)) {
         const std::vector<std::byte> bytes = ArtifactReader(file).read("/states");
@@ -189,7 +232,7 @@ FinalStates reference_states(const JobContext& context, const EvaluationTask& ta
         }
     }
     const SourceWeights source(context.spec(), context.source->weights);
-    FinalStates states = final_states(context.spec(), source, context.backend(), task.windows);
+    FinalStates states = final_states(context.spec(), source, context.backend(), task.samples);
     std::vector<float> host(states.size());
     context.backend().download(states.matrix(shape[0], width), host.data());
     ArtifactWriter writer(file);
@@ -200,7 +243,7 @@ FinalStates reference_states(const JobContext& context, const EvaluationTask& ta
 
 }  // namespace
 
-WindowLosses run_evaluation(const JobContext& context, const EvaluationTask& task) {
+SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& task) {
     if (!task.model.empty()) {
         return run_evaluation(context.backend(), task);
     }
@@ -212,62 +255,81 @@ WindowLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
     const WeightSource& weights =
         plan ? static_cast<const WeightSource&>(*plan) : static_cast<const WeightSource&>(source);
     const FinalStates states =
-        final_states(context.spec(), weights, context.backend(), task.windows);
+        final_states(context.spec(), weights, context.backend(), task.samples);
     if (!task.against_source) {
-        return window_losses(context.spec(), weights, context.backend(), task.windows, states, {});
+        return sample_losses(context.spec(), weights, context.backend(), task.samples, states, {});
     }
     const FinalStates reference = reference_states(context, task);
-    return window_losses(context.spec(), weights, context.backend(), task.windows, states,
+    return sample_losses(context.spec(), weights, context.backend(), task.samples, states,
                          {&context.spec(), &source, &reference});
 }
 
-WindowLosses run_evaluation(const Backend& backend, const EvaluationTask& task) {
+SampleLosses run_evaluation(const Backend& backend, const EvaluationTask& task) {
     const ModelToRun model(task.model);
-    const FinalStates states = final_states(model.spec(), model.weights(), backend, task.windows);
+    const FinalStates states = final_states(model.spec(), model.weights(), backend, task.samples);
     if (task.reference.empty()) {
-        return window_losses(model.spec(), model.weights(), backend, task.windows, states, {});
+        return sample_losses(model.spec(), model.weights(), backend, task.samples, states, {});
     }
     const ModelToRun reference(task.reference);
-    if (reference.spec().vocab_size != model.spec().vocab_size) {
-        throw DataError(task.reference.string() + ": a vocabulary of " +
-                        std::to_string(reference.spec().vocab_size) + ", the evaluated model has " +
-                        std::to_string(model.spec().vocab_size));
+    if (reference.spec().head != model.spec().head ||
+        reference.spec().n_outputs() != model.spec().n_outputs()) {
+        throw DataError(task.reference.string() + ": has " +
+                        std::to_string(reference.spec().n_outputs()) +
+                        " outputs (vocabulary or labels), the evaluated model " +
+                        std::to_string(model.spec().n_outputs()));
     }
     const FinalStates reference_final =
-        final_states(reference.spec(), reference.weights(), backend, task.windows);
-    return window_losses(model.spec(), model.weights(), backend, task.windows, states,
+        final_states(reference.spec(), reference.weights(), backend, task.samples);
+    return sample_losses(model.spec(), model.weights(), backend, task.samples, states,
                          {&reference.spec(), &reference.weights(), &reference_final});
 }
+
+namespace {
+
+/// Spreads rows of `width` values, one for each token, over [sequences, length, width]; what is not
+/// covered stays 0.
+void scatter(const std::vector<float>& rows, const TokenSequences& sequences, std::size_t length,
+             std::size_t width, float* padded) {
+    const float* from = rows.data();
+    for (std::size_t s = 0; s < sequences.count(); ++s) {
+        const std::size_t n = sequences.lengths[s] * width;
+        std::copy_n(from, n, padded + s * length * width);
+        from += n;
+    }
+}
+
+}  // namespace
 
 void write_logits(const ModelToRun& model, const Backend& backend,
                   const std::filesystem::path& ids_file, const std::filesystem::path& output,
                   bool hidden) {
     const ModelSpec& spec = model.spec();
-    const ArtifactReader input(ids_file);
-    const Shape shape = input.info("/input_ids").shape;
-    if (shape.size() != 2 || shape[0] == 0 || shape[1] == 0 || shape[1] > spec.max_positions) {
+    const Shape shape = ArtifactReader(ids_file).info("/input_ids").shape;
+    const TokenSequences batch = read_token_rows(ids_file, spec.vocab_size);
+    if (batch.tokens() == 0 || batch.max_length() > spec.max_positions) {
         throw DataError(ids_file.string() + ": input_ids is " + to_string(shape) +
                         ", expected [sequences, length] with length up to " +
                         std::to_string(spec.max_positions));
     }
-    const std::vector<std::filesystem::path> files{ids_file};
-    const TokenWindows windows{shape[1], read_token_stream(files, nullptr, spec.vocab_size)};
-    const std::size_t tokens = windows.ids.size();
+    const std::size_t tokens = batch.tokens();
     const std::size_t width = spec.hidden_size;
-    const SequenceBatch batch{shape[0], shape[1]};
+    const std::size_t length = shape[1];
+    const std::size_t padded = shape[0] * length;
 
-    ForwardPass forward(spec, backend, windows.length);
+    ForwardPass forward(spec, backend, batch.max_length());
     std::vector<float> states;
     const auto keep = [&](MatrixView<const float> x) {
         if (!hidden) {
             return;
         }
-        states.resize(states.size() + tokens * width);
-        backend.download(x, states.data() + states.size() - tokens * width);
+        std::vector<float> host(tokens * width);
+        backend.download(x, host.data());
+        states.resize(states.size() + padded * width, 0.0F);
+        scatter(host, batch, length, width, states.data() + states.size() - padded * width);
     };
     const kernels::Array<float> stream = backend.allocate<float>(tokens * width);
     const MatrixView<float> x = stream.matrix(tokens, width);
-    forward.embed(load_embedding(spec, model.weights(), backend), windows.ids, x);
+    forward.embed(load_embedding(spec, model.weights(), backend), batch, x);
     keep(x);
     for (std::size_t b = 0; b < spec.n_blocks; ++b) {
         forward.block(LoadedWeights::load(spec, model.weights(), backend, b), batch, x);
@@ -277,18 +339,27 @@ void write_logits(const ModelToRun& model, const Backend& backend,
     }
     const LoadedWeights head =
         LoadedWeights::load(spec, model.weights(), backend, std::nullopt, forward.head_roles());
-    forward.final_norm(head, x, x);
+    forward.final_norm(head, x);
     keep(x);
-    const kernels::Array<float> logits = backend.allocate<float>(tokens * spec.vocab_size);
-    forward.head(head, x, logits.matrix(tokens, spec.vocab_size));
+    const MatrixView<const float> head_input = forward.head_input(head, batch, x);
+    const kernels::Array<float> logits =
+        backend.allocate<float>(head_input.rows * spec.n_outputs());
+    forward.head(head, head_input, logits.matrix(head_input.rows, spec.n_outputs()));
     std::vector<float> host(logits.size());
-    backend.download(logits.matrix(tokens, spec.vocab_size), host.data());
+    backend.download(logits.matrix(head_input.rows, spec.n_outputs()), host.data());
+    Shape logits_shape{shape[0], spec.n_outputs()};
+    if (spec.head == HeadKind::language_model) {
+        std::vector<float> spread(padded * spec.n_outputs(), 0.0F);
+        scatter(host, batch, length, spec.n_outputs(), spread.data());
+        host = std::move(spread);
+        logits_shape = {shape[0], length, spec.n_outputs()};
+    }
 
     ArtifactWriter file(output);
-    file.dataset("/logits", DType::f32, {shape[0], shape[1], spec.vocab_size},
+    file.dataset("/logits", DType::f32, logits_shape,
                  reinterpret_cast<const std::byte*>(host.data()));
     if (hidden) {
-        file.dataset("/hidden", DType::f32, {spec.n_blocks + 1, shape[0], shape[1], width},
+        file.dataset("/hidden", DType::f32, {spec.n_blocks + 1, shape[0], length, width},
                      reinterpret_cast<const std::byte*>(states.data()),
                      {{"final_norm_applied", std::int64_t{1}}});
     }
@@ -305,8 +376,7 @@ std::string to_json(const EvaluationTask& task) {
                           {"reference", task.reference.string()},
                           {"against_source", task.against_source},
                           {"chunk", task.chunk},
-                          {"length", task.windows.length},
-                          {"ids", task.windows.ids}}
+                          {"samples", to_json(task.samples)}}
         .dump();
 }
 
@@ -320,11 +390,11 @@ EvaluationTask evaluation_task_from_json(const std::string& text) {
     task.reference = json.at("reference").get<std::string>();
     task.against_source = json.at("against_source");
     task.chunk = json.at("chunk");
-    task.windows = {json.at("length"), json.at("ids").get<std::vector<std::uint32_t>>()};
+    task.samples = token_sequences_from_json(json.at("samples").get<std::string>());
     return task;
 }
 
-std::string to_json(const WindowLosses& losses) {
+std::string to_json(const SampleLosses& losses) {
     return nlohmann::json{{"nll", losses.nll},
                           {"reference_nll", losses.reference_nll},
                           {"kl", losses.kl},
@@ -332,7 +402,7 @@ std::string to_json(const WindowLosses& losses) {
         .dump();
 }
 
-WindowLosses window_losses_from_json(const std::string& text) {
+SampleLosses sample_losses_from_json(const std::string& text) {
     const auto json = nlohmann::json::parse(text);
     return {json.at("nll").get<std::vector<double>>(),
             json.at("reference_nll").get<std::vector<double>>(),

@@ -29,22 +29,23 @@ private:
     std::unique_ptr<WeightSource> weights_;
 };
 
-/// How a model does on some windows. Per window: sums over its positions, in fp64.
-struct WindowLosses {
-    std::vector<double> nll;           ///< -log p of tokens 1 .. length-1
+/// How a model does on some samples. Per sample: sums in fp64 over the rows its head reads, which
+/// are the tokens for a language model and one row for a classifier.
+struct SampleLosses {
+    std::vector<double> nll;  ///< -log p of tokens 1 .. length-1; 0 for a classifier
     // With a reference model only:
     std::vector<double> reference_nll;  ///< the reference's own
-    std::vector<double> kl;             ///< KL(reference || model) at all positions
-    std::vector<std::uint64_t> agree;  ///< positions whose most likely token is the reference's
+    std::vector<double> kl;             ///< divergence() from the reference
+    std::vector<std::uint64_t> agree;   ///< rows whose most likely output is the reference's
 };
 
-/// Normed final hidden states of all windows: the input of the head. [tokens, hidden_size]
+/// Head inputs of all samples. [head rows, head_width]
 using FinalStates = kernels::Array<float>;
 
 /// Runs the blocks, streaming them one after another through memory.
 [[nodiscard]] FinalStates final_states(const ModelSpec& spec, const WeightSource& weights,
                                        const kernels::Backend& backend,
-                                       const TokenWindows& windows);
+                                       const TokenSequences& samples);
 
 /// Losses from final states; with a reference, also the divergence from it.
 struct ReferenceModel {
@@ -52,35 +53,49 @@ struct ReferenceModel {
     const WeightSource* weights = nullptr;
     const FinalStates* states = nullptr;
 };
-[[nodiscard]] WindowLosses window_losses(const ModelSpec& spec, const WeightSource& weights,
+[[nodiscard]] SampleLosses sample_losses(const ModelSpec& spec, const WeightSource& weights,
                                          const kernels::Backend& backend,
-                                         const TokenWindows& windows, const FinalStates& states,
+                                         const TokenSequences& samples, const FinalStates& states,
                                          const ReferenceModel& reference);
 
-/// What an evaluation task is told: a model and some windows, tokens included.
+/// Divergence of q from p, row by row: KL(softmax p || softmax q) in nats, and for a model with one
+/// output (p - q)^2 / 2, the divergence of two unit normal distributions with these means.
+/// agree[r]: both have their largest output in the same place. The logits lie in host memory.
+void divergence(const kernels::Backend& backend, MatrixView<const float> p,
+                MatrixView<const float> q, std::span<double> kl, std::span<std::uint8_t> agree);
+
+/// The logits of all head rows. [head rows, n_outputs]
+[[nodiscard]] std::vector<float> all_logits(const ModelSpec& spec, const WeightSource& weights,
+                                            const kernels::Backend& backend,
+                                            const TokenSequences& samples,
+                                            const FinalStates& states);
+
+/// What an evaluation task is told: a model and some samples, tokens included.
 struct EvaluationTask {
     std::filesystem::path model;      ///< a directory; empty: the job's model under `choice`
     std::vector<Setting> choice;      ///< with an empty `model`: the plan; none: the source itself
     std::filesystem::path reference;  ///< a directory, or empty: no divergence, or that of the job
     bool against_source = false;      ///< within a job: diverge from the source model
     std::size_t chunk = 0;            ///< within a job: number of the chunk, to keep its reference
-    TokenWindows windows;
+    TokenSequences samples;
 };
 
 [[nodiscard]] std::string to_json(const EvaluationTask& task);
 [[nodiscard]] EvaluationTask evaluation_task_from_json(const std::string& text);
-[[nodiscard]] std::string to_json(const WindowLosses& losses);
-[[nodiscard]] WindowLosses window_losses_from_json(const std::string& text);
+[[nodiscard]] std::string to_json(const SampleLosses& losses);
+[[nodiscard]] SampleLosses sample_losses_from_json(const std::string& text);
 
 /// Within a job (search, verify).
-[[nodiscard]] WindowLosses run_evaluation(const JobContext& context, const EvaluationTask& task);
+[[nodiscard]] SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& task);
 /// Outside a job: `model` and `reference` are directories.
-[[nodiscard]] WindowLosses run_evaluation(const kernels::Backend& backend,
+[[nodiscard]] SampleLosses run_evaluation(const kernels::Backend& backend,
                                           const EvaluationTask& task);
 
-/// Runs the model on `input_ids` [n, length] of an HDF5 file and writes `logits` [n, length, V]
-/// (and with `hidden` also `hidden` [n_blocks + 1, n, length, hidden_size]: the embeddings and each
-/// block's output, the last one after the final norm) to another.
+/// Runs the model on `input_ids` [n, length] of an HDF5 file (each row as far as its
+/// `attention_mask`, where there is one) and writes `logits` [n, length, V], of a classifier
+/// [n, labels], to another; with `hidden` also `hidden` [n_blocks + 1, n, length, hidden_size]: what
+/// enters the first block and each block's output, the last one after the final norm. What belongs
+/// to masked tokens is 0.
 void write_logits(const ModelToRun& model, const kernels::Backend& backend,
                   const std::filesystem::path& ids_file, const std::filesystem::path& output,
                   bool hidden);

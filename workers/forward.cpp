@@ -6,20 +6,31 @@
 #include "lib/core/errors.hpp"
 
 namespace lathe {
-namespace {
 
-constexpr std::size_t tokens_per_batch = 2048;
+KeyValueCache::KeyValueCache(const ModelSpec& spec, const kernels::Backend& backend,
+                             std::size_t capacity)
+    : width_(spec.n_kv_heads * spec.head_dim), capacity_(capacity) {
+    for (std::size_t b = 0; b < spec.n_blocks; ++b) {
+        keys_.push_back(backend.allocate<float>(capacity * width_));
+        values_.push_back(backend.allocate<float>(capacity * width_));
+    }
+}
 
-}  // namespace
+MatrixView<float> KeyValueCache::keys(std::size_t block) const {
+    return keys_.at(block).matrix(capacity_, width_);
+}
 
-std::size_t sequences_per_batch(std::size_t length) {
-    return std::max<std::size_t>(1, tokens_per_batch / std::max<std::size_t>(1, length));
+MatrixView<float> KeyValueCache::values(std::size_t block) const {
+    return values_.at(block).matrix(capacity_, width_);
 }
 
 ForwardPass::ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
                          std::size_t max_sequence_length)
     : spec_(spec), backend_(backend), max_sequence_length_(max_sequence_length) {
     const std::size_t pairs = spec.rope.inv_freq.size();
+    if (pairs == 0) {
+        return;
+    }
     cos_ = backend.allocate<float>(max_sequence_length * pairs);
     sin_ = backend.allocate<float>(max_sequence_length * pairs);
     std::vector<float> cosines(max_sequence_length * pairs);
@@ -43,128 +54,252 @@ ForwardPass::ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
 }
 
 std::vector<Role> ForwardPass::embedding_roles() {
-    return {Role::token_embedding};
+    return {Role::token_embedding, Role::position_embedding, Role::segment_embedding,
+            Role::embedding_projection, Role::embedding_norm};
 }
 
 std::vector<Role> ForwardPass::head_roles() const {
-    return {Role::final_norm, spec_.tied_head ? Role::token_embedding : Role::lm_head};
+    if (spec_.head == HeadKind::classifier) {
+        return {Role::final_norm, Role::pooler, Role::classifier};
+    }
+    return {Role::final_norm, Role::head_projection,
+            spec_.tied_head ? Role::token_embedding : Role::lm_head};
 }
 
-void ForwardPass::embed(const LoadedWeights& embedding, std::span<const std::uint32_t> ids,
-                        MatrixView<float> hidden) const {
-    backend_.embed(ids, embedding.weight(Role::token_embedding), hidden);
-}
-
-void ForwardPass::reserve(const SequenceBatch& batch) {
-    if (batch.length > max_sequence_length_) {
-        throw ShapeError("sequences of " + std::to_string(batch.length) + " tokens, tables for " +
-                         std::to_string(max_sequence_length_));
-    }
-    const std::size_t tokens = batch.tokens();
-    if (batch.length != positions_of_.length || tokens > positions_.size()) {
-        positions_ = backend_.allocate<std::uint32_t>(tokens);
-        for (std::size_t t = 0; t < tokens; ++t) {
-            positions_.span()[t] = static_cast<std::uint32_t>(t % batch.length);
-        }
-        positions_of_ = batch;
-    }
+void ForwardPass::reserve(std::size_t tokens) {
     if (tokens <= reserved_tokens_) {
         return;
     }
+    const std::size_t q_width = spec_.n_heads * spec_.head_dim;
+    const std::size_t kv_width = spec_.n_kv_heads * spec_.head_dim;
+    positions_ = backend_.allocate<std::uint32_t>(tokens);
+    rows_ = backend_.allocate<std::uint32_t>(tokens);
+    narrow_ = backend_.allocate<float>(tokens * spec_.embedding_size);
     normed_ = backend_.allocate<float>(tokens * spec_.hidden_size);
-    q_ = backend_.allocate<float>(tokens * spec_.n_heads * spec_.head_dim);
-    k_ = backend_.allocate<float>(tokens * spec_.n_kv_heads * spec_.head_dim);
-    v_ = backend_.allocate<float>(tokens * spec_.n_kv_heads * spec_.head_dim);
-    mixed_ = backend_.allocate<float>(tokens * spec_.n_heads * spec_.head_dim);
+    update_ = backend_.allocate<float>(tokens * spec_.hidden_size);
+    q_ = backend_.allocate<float>(tokens * q_width);
+    k_ = backend_.allocate<float>(tokens * kv_width);
+    v_ = backend_.allocate<float>(tokens * kv_width);
+    mixed_ = backend_.allocate<float>(tokens * q_width);
     gate_ = backend_.allocate<float>(tokens * spec_.intermediate_size);
     up_ = backend_.allocate<float>(tokens * spec_.intermediate_size);
     reserved_tokens_ = tokens;
 }
 
-void ForwardPass::block(const LoadedWeights& weights, const SequenceBatch& batch,
-                        MatrixView<float> hidden, const SignalObserver& observe) {
-    reserve(batch);
-    attention(weights, batch, hidden, observe);
-    mlp(weights, hidden, observe);
+void ForwardPass::set_positions(const TokenSequences& batch, std::size_t first_position) {
+    if (batch.max_length() + first_position > max_sequence_length_) {
+        throw ShapeError("sequences of " + std::to_string(batch.max_length() + first_position) +
+                         " tokens, tables for " + std::to_string(max_sequence_length_));
+    }
+    reserve(batch.tokens());
+    std::size_t t = 0;
+    for (std::uint32_t length : batch.lengths) {
+        for (std::uint32_t p = 0; p < length; ++p) {
+            positions_.span()[t++] = static_cast<std::uint32_t>(first_position) + p;
+        }
+    }
 }
 
-void ForwardPass::attention(const LoadedWeights& weights, const SequenceBatch& batch,
-                            MatrixView<float> hidden, const SignalObserver& observe) {
-    const std::size_t tokens = batch.tokens();
-    const MatrixView<float> normed = normed_.matrix(tokens, spec_.hidden_size);
-    backend_.rms_norm(hidden, weights.vector(Role::attention_norm, false), spec_.norm_epsilon,
-                      normed);
-    if (observe) {
-        observe(Signal::attention_in, normed);
+void ForwardPass::linear(const LoadedWeights& weights, Role role, MatrixView<const float> x,
+                         MatrixView<float> y) const {
+    backend_.linear(x, weights.weight(role), weights.vector(role, true), y);
+}
+
+void ForwardPass::norm(const LoadedWeights& weights, Role role, MatrixView<const float> x,
+                       MatrixView<float> y) const {
+    const std::span<const float> weight = weights.vector(role, false);
+    if (spec_.norm == NormKind::rms) {
+        backend_.rms_norm(x, weight, spec_.norm_epsilon, y);
+    } else {
+        backend_.layer_norm(x, weight, weights.vector(role, true), spec_.norm_epsilon, y);
     }
+}
 
-    const MatrixView<float> q = q_.matrix(tokens, spec_.n_heads * spec_.head_dim);
-    const MatrixView<float> k = k_.matrix(tokens, spec_.n_kv_heads * spec_.head_dim);
-    const MatrixView<float> v = v_.matrix(tokens, spec_.n_kv_heads * spec_.head_dim);
-    backend_.linear(normed, weights.weight(Role::q_proj), weights.vector(Role::q_proj, true), q);
-    backend_.linear(normed, weights.weight(Role::k_proj), weights.vector(Role::k_proj, true), k);
-    backend_.linear(normed, weights.weight(Role::v_proj), weights.vector(Role::v_proj, true), v);
+void ForwardPass::embed(const LoadedWeights& embedding, const TokenSequences& batch,
+                        MatrixView<float> hidden, std::size_t first_position) {
+    set_positions(batch, first_position);
+    const std::size_t tokens = batch.tokens();
+    if (embedding.has(Role::embedding_projection)) {
+        const MatrixView<float> narrow = narrow_.matrix(tokens, spec_.embedding_size);
+        backend_.embed(batch.ids, embedding.weight(Role::token_embedding), narrow);
+        linear(embedding, Role::embedding_projection, narrow, hidden);
+    } else {
+        backend_.embed(batch.ids, embedding.weight(Role::token_embedding), hidden);
+    }
+    const std::span<std::uint32_t> rows = rows_.span().first(tokens);
+    if (embedding.has(Role::position_embedding)) {
+        for (std::size_t t = 0; t < tokens; ++t) {
+            rows[t] = positions_.span()[t] + static_cast<std::uint32_t>(spec_.position_offset);
+        }
+        backend_.add_embedding(rows, embedding.weight(Role::position_embedding), hidden);
+    }
+    if (embedding.has(Role::segment_embedding)) {
+        std::ranges::fill(rows, 0U);
+        std::ranges::copy(batch.segments, rows.begin());
+        backend_.add_embedding(rows, embedding.weight(Role::segment_embedding), hidden);
+    }
+    if (embedding.has(Role::embedding_norm)) {
+        norm(embedding, Role::embedding_norm, hidden, hidden);
+    }
+}
 
+void ForwardPass::block(const LoadedWeights& weights, const TokenSequences& batch,
+                        MatrixView<float> hidden, const SignalObserver& observe,
+                        const KeyValueCache* cache) {
+    set_positions(batch, cache == nullptr ? 0 : cache->length());
+    const BlockForm form = spec_.form;
+    const MatrixView<float> normed = normed_.matrix(hidden.rows, hidden.cols);
+    const MatrixView<float> update = update_.matrix(hidden.rows, hidden.cols);
+    const bool norm_first = form != BlockForm::post_norm;
+    const MatrixView<const float> x = norm_first ? normed : hidden;
+    const bool mlp_has_norm = weights.has(Role::mlp_norm);
+
+    if (norm_first) {
+        norm(weights, Role::attention_norm, hidden, normed);
+    }
+    if (observe) {
+        observe(Signal::attention_in, x);
+    }
+    attention(weights, batch, x, update, observe, cache);
+    if (form == BlockForm::parallel && mlp_has_norm) {
+        norm(weights, Role::mlp_norm, hidden, normed);
+    }
+    backend_.add(update, hidden);
+    if (form == BlockForm::post_norm) {
+        norm(weights, Role::attention_norm, hidden, hidden);
+    } else if (form == BlockForm::pre_norm) {
+        norm(weights, Role::mlp_norm, hidden, normed);
+    }
+    if (observe && mlp_has_norm) {
+        observe(Signal::mlp_in, x);
+    }
+    mlp(weights, x, update, observe);
+    backend_.add(update, hidden);
+    if (form == BlockForm::post_norm) {
+        norm(weights, Role::mlp_norm, hidden, hidden);
+    }
+}
+
+void ForwardPass::rotate(MatrixView<float> x) {
     const std::size_t pairs = spec_.rope.inv_freq.size();
-    const auto cos = cos_.matrix(max_sequence_length_, pairs);
-    const auto sin = sin_.matrix(max_sequence_length_, pairs);
-    const std::span<const std::uint32_t> positions = positions_.span().first(tokens);
-    backend_.rope(q, spec_.head_dim, cos, sin, positions);
-    backend_.rope(k, spec_.head_dim, cos, sin, positions);
+    if (pairs > 0) {
+        backend_.rope(x, spec_.head_dim, cos_.matrix(max_sequence_length_, pairs),
+                      sin_.matrix(max_sequence_length_, pairs), positions_.span().first(x.rows));
+    }
+}
+
+void ForwardPass::attention(const LoadedWeights& weights, const TokenSequences& batch,
+                            MatrixView<const float> x, MatrixView<float> update,
+                            const SignalObserver& observe, const KeyValueCache* cache) {
+    const std::size_t tokens = batch.tokens();
+    const std::size_t kv_width = spec_.n_kv_heads * spec_.head_dim;
+    const std::size_t block = weights.block().value();
+    const std::size_t past = cache == nullptr ? 0 : cache->length();
+    const MatrixView<float> q = q_.matrix(tokens, spec_.n_heads * spec_.head_dim);
+    MatrixView<float> k = k_.matrix(tokens, kv_width);
+    MatrixView<float> v = v_.matrix(tokens, kv_width);
+    if (cache != nullptr) {
+        k = cache->keys(block).row_range(past, tokens);
+        v = cache->values(block).row_range(past, tokens);
+    }
+    linear(weights, Role::q_proj, x, q);
+    linear(weights, Role::k_proj, x, k);
+    linear(weights, Role::v_proj, x, v);
+    for (const auto& [role, heads] : {std::pair(Role::q_norm, q), std::pair(Role::k_norm, k)}) {
+        if (weights.has(role)) {
+            const MatrixView<float> by_head(heads.data, heads.rows * heads.cols / spec_.head_dim,
+                                            spec_.head_dim);
+            norm(weights, role, by_head, by_head);
+        }
+    }
+    rotate(q);
+    rotate(k);
 
     const MatrixView<float> mixed = mixed_.matrix(tokens, spec_.n_heads * spec_.head_dim);
-    const kernels::AttentionShape shape{
-        .n_sequences = batch.n_sequences,
-        .query_length = batch.length,
-        .key_length = batch.length,
-        .n_heads = spec_.n_heads,
-        .n_kv_heads = spec_.n_kv_heads,
-        .head_dim = spec_.head_dim,
-        .scale = 1.0F / std::sqrt(static_cast<float>(spec_.head_dim)),
-    };
+    kernels::AttentionShape shape;
+    shape.n_sequences = batch.count();
+    shape.n_heads = spec_.n_heads;
+    shape.n_kv_heads = spec_.n_kv_heads;
+    shape.head_dim = spec_.head_dim;
+    shape.scale = 1.0F / std::sqrt(static_cast<float>(spec_.head_dim));
+    shape.causal = spec_.causal;
+    shape.window = spec_.window(block);
+    shape.alibi_slopes = spec_.alibi_slopes;
+    if (cache != nullptr) {
+        shape.query_length = tokens;
+        shape.key_length = past + tokens;
+        k = cache->keys(block).row_range(0, past + tokens);
+        v = cache->values(block).row_range(0, past + tokens);
+    } else {
+        shape.lengths = batch.lengths;
+    }
     backend_.attention(q, k, v, shape, mixed);
     if (observe) {
         observe(Signal::attention_out, mixed);
     }
-
-    backend_.linear(mixed, weights.weight(Role::o_proj), weights.vector(Role::o_proj, true),
-                    normed);
-    backend_.add(normed, hidden);
+    linear(weights, Role::o_proj, mixed, update);
 }
 
-void ForwardPass::mlp(const LoadedWeights& weights, MatrixView<float> hidden,
-                      const SignalObserver& observe) {
-    const std::size_t tokens = hidden.rows;
-    const MatrixView<float> normed = normed_.matrix(tokens, spec_.hidden_size);
-    backend_.rms_norm(hidden, weights.vector(Role::mlp_norm, false), spec_.norm_epsilon, normed);
-    if (observe) {
-        observe(Signal::mlp_in, normed);
+void ForwardPass::mlp(const LoadedWeights& weights, MatrixView<const float> x,
+                      MatrixView<float> update, const SignalObserver& observe) {
+    const MatrixView<float> up = up_.matrix(x.rows, spec_.intermediate_size);
+    linear(weights, Role::up_proj, x, up);
+    if (weights.has(Role::gate_proj)) {
+        const MatrixView<float> gate = gate_.matrix(x.rows, spec_.intermediate_size);
+        linear(weights, Role::gate_proj, x, gate);
+        backend_.activate_multiply(spec_.activation, gate, up, up);
+    } else {
+        backend_.activate(spec_.activation, up, up);
     }
-
-    const MatrixView<float> gate = gate_.matrix(tokens, spec_.intermediate_size);
-    const MatrixView<float> up = up_.matrix(tokens, spec_.intermediate_size);
-    backend_.linear(normed, weights.weight(Role::gate_proj), weights.vector(Role::gate_proj, true),
-                    gate);
-    backend_.linear(normed, weights.weight(Role::up_proj), weights.vector(Role::up_proj, true), up);
-    backend_.silu_multiply(gate, up, gate);
     if (observe) {
-        observe(Signal::mlp_hidden, gate);
+        observe(Signal::mlp_hidden, up);
     }
-
-    backend_.linear(gate, weights.weight(Role::down_proj), weights.vector(Role::down_proj, true),
-                    normed);
-    backend_.add(normed, hidden);
+    linear(weights, Role::down_proj, up, update);
 }
 
-void ForwardPass::final_norm(const LoadedWeights& head, MatrixView<const float> hidden,
-                             MatrixView<float> y) const {
-    backend_.rms_norm(hidden, head.vector(Role::final_norm, false), spec_.norm_epsilon, y);
+void ForwardPass::final_norm(const LoadedWeights& head, MatrixView<float> hidden) const {
+    if (head.has(Role::final_norm)) {
+        norm(head, Role::final_norm, hidden, hidden);
+    }
+}
+
+MatrixView<const float> ForwardPass::head_input(const LoadedWeights& head,
+                                                const TokenSequences& batch,
+                                                MatrixView<const float> hidden) {
+    reserve(batch.tokens());
+    if (spec_.head == HeadKind::classifier) {
+        const std::span<std::uint32_t> firsts = rows_.span().first(batch.count());
+        std::uint32_t first = 0;
+        for (std::size_t s = 0; s < batch.count(); ++s) {
+            firsts[s] = first;
+            first += batch.lengths[s];
+        }
+        const MatrixView<float> texts = normed_.matrix(batch.count(), spec_.hidden_size);
+        backend_.embed(firsts, hidden, texts);
+        return texts;
+    }
+    if (head.has(Role::head_projection)) {
+        const MatrixView<float> narrow = narrow_.matrix(hidden.rows, spec_.embedding_size);
+        linear(head, Role::head_projection, hidden, narrow);
+        return narrow;
+    }
+    return hidden;
 }
 
 void ForwardPass::head(const LoadedWeights& head, MatrixView<const float> x,
-                       MatrixView<float> logits) const {
-    const Role role = spec_.tied_head ? Role::token_embedding : Role::lm_head;
-    backend_.linear(x, head.weight(role), head.vector(role, true), logits);
+                       MatrixView<float> logits, const SignalObserver& observe) {
+    if (spec_.head == HeadKind::language_model) {
+        linear(head, spec_.tied_head ? Role::token_embedding : Role::lm_head, x, logits);
+        return;
+    }
+    reserve(x.rows);
+    const MatrixView<float> pooled = update_.matrix(x.rows, spec_.hidden_size);
+    linear(head, Role::pooler, x, pooled);
+    backend_.activate(spec_.pooler_activation, pooled, pooled);
+    if (observe) {
+        observe(Signal::classifier_in, pooled);
+    }
+    linear(head, Role::classifier, pooled, logits);
 }
 
 }  // namespace lathe

@@ -1,75 +1,121 @@
 #pragma once
 
 #include <functional>
+#include <optional>
+#include <span>
 #include <vector>
 
 #include "kernels/backend.hpp"
 #include "lib/model/model_spec.hpp"
+#include "workers/token_data.hpp"
 #include "workers/weight_source.hpp"
 
 namespace lathe {
 
-/// Sequences of equal length, one after another: token t of sequence s is row s * length + t.
-struct SequenceBatch {
-    std::size_t n_sequences = 0;
-    std::size_t length = 0;
-    [[nodiscard]] std::size_t tokens() const { return n_sequences * length; }
-};
-
-/// How many sequences go through the model together: about 2048 tokens, at least one sequence.
-/// A constant of the program, never of the machine: it decides how sums are grouped.
-[[nodiscard]] std::size_t sequences_per_batch(std::size_t length);
+/// Sequences go through the model in batches of about this many tokens. A constant of the program,
+/// never of the machine: it decides how sums are grouped.
+inline constexpr std::size_t tokens_per_batch = 2048;
 
 /// Sees the input of the linear layers that read `signal`. x [tokens, features].
 using SignalObserver = std::function<void(Signal signal, MatrixView<const float> x)>;
 
-/// The forward pass of a model, block by block, in fp32. Holds the rotary tables and the memory
-/// between operations, so that one object serves any number of blocks and batches. Not for use
-/// from several threads at once: the parallelism is inside the backend.
+/// Keys and values of one sequence, of every block, so that generation computes each token once.
+class KeyValueCache {
+public:
+    /// Room for `capacity` tokens.
+    KeyValueCache(const ModelSpec& spec, const kernels::Backend& backend, std::size_t capacity);
+
+    /// Tokens that are in it.
+    [[nodiscard]] std::size_t length() const { return length_; }
+    [[nodiscard]] std::size_t capacity() const { return capacity_; }
+    /// After all blocks have seen `tokens` more.
+    void advance(std::size_t tokens) { length_ += tokens; }
+
+    /// Of one block, room included. [capacity, n_kv_heads * head_dim]
+    [[nodiscard]] MatrixView<float> keys(std::size_t block) const;
+    [[nodiscard]] MatrixView<float> values(std::size_t block) const;
+
+private:
+    std::size_t width_;
+    std::size_t capacity_;
+    std::size_t length_ = 0;
+    std::vector<kernels::Array<float>> keys_;
+    std::vector<kernels::Array<float>> values_;
+};
+
+/// The forward pass of a model, block by block, in fp32: the formulas of a transformer, with the
+/// parts that its ModelSpec has. Holds the rotary tables and the memory between operations, so that
+/// one object serves any number of blocks and batches. Not for use from several threads at once:
+/// the parallelism is inside the backend.
+///
+/// A batch is a TokenSequences; its tokens are the rows of all matrices.
 class ForwardPass {
 public:
     /// @pre  `spec` and `backend` outlive the object
     ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
                 std::size_t max_sequence_length);
 
-    /// hidden = embedding of ids.  ids [tokens]; hidden [tokens, hidden_size]
-    void embed(const LoadedWeights& embedding, std::span<const std::uint32_t> ids,
-               MatrixView<float> hidden) const;
+    /// hidden = what enters the first block. hidden [tokens, hidden_size]
+    /// `first_position` is that of the first token, if it is not the first of its sequence.
+    void embed(const LoadedWeights& embedding, const TokenSequences& batch,
+               MatrixView<float> hidden, std::size_t first_position = 0);
 
-    /// One block, in place: hidden [tokens, hidden_size] becomes the block's output.
-    void block(const LoadedWeights& weights, const SequenceBatch& batch, MatrixView<float> hidden,
-               const SignalObserver& observe = {});
+    /// One block, in place: hidden [tokens, hidden_size] becomes the block's output. With a cache
+    /// the batch is one sequence that goes on where the cache ends.
+    void block(const LoadedWeights& weights, const TokenSequences& batch, MatrixView<float> hidden,
+               const SignalObserver& observe = {}, const KeyValueCache* cache = nullptr);
 
-    /// The final norm: y = norm(hidden), the input of the head. y may be hidden.
-    void final_norm(const LoadedWeights& head, MatrixView<const float> hidden,
-                    MatrixView<float> y) const;
+    /// The final norm, in place; nothing if the model has none.
+    void final_norm(const LoadedWeights& head, MatrixView<float> hidden) const;
 
-    /// logits = x @ W^T + bias.  x [tokens, hidden_size] after the final norm; logits [tokens, V]
-    void head(const LoadedWeights& head, MatrixView<const float> x,
-              MatrixView<float> logits) const;
+    /// What the head reads, from hidden states after the final norm: of a language model a row for
+    /// each token, of a classifier the first token of each sequence. [head_rows, head_width].
+    /// Valid until the next call, and as long as `hidden`.
+    [[nodiscard]] MatrixView<const float> head_input(const LoadedWeights& head,
+                                                     const TokenSequences& batch,
+                                                     MatrixView<const float> hidden);
 
-    /// The roles to load for embed() and for final_norm() and head(): a tied head reads the
-    /// embedding's weight.
+    /// logits [x.rows, n_outputs] of rows x of head_input().
+    void head(const LoadedWeights& head, MatrixView<const float> x, MatrixView<float> logits,
+              const SignalObserver& observe = {});
+
+    /// Rows of head_input() for this batch.
+    [[nodiscard]] static std::size_t head_rows(const ModelSpec& spec, const TokenSequences& batch) {
+        return spec.head == HeadKind::classifier ? batch.count() : batch.tokens();
+    }
+
+    /// The roles to load for embed(), and for final_norm(), head_input() and head(): a tied head
+    /// reads the embedding's weight.
     [[nodiscard]] static std::vector<Role> embedding_roles();
     [[nodiscard]] std::vector<Role> head_roles() const;
 
 private:
-    void attention(const LoadedWeights& weights, const SequenceBatch& batch,
-                   MatrixView<float> hidden, const SignalObserver& observe);
-    void mlp(const LoadedWeights& weights, MatrixView<float> hidden,
+    /// update [tokens, hidden_size] = attention of x; likewise the MLP.
+    void attention(const LoadedWeights& weights, const TokenSequences& batch,
+                   MatrixView<const float> x, MatrixView<float> update,
+                   const SignalObserver& observe, const KeyValueCache* cache);
+    void mlp(const LoadedWeights& weights, MatrixView<const float> x, MatrixView<float> update,
              const SignalObserver& observe);
-    void reserve(const SequenceBatch& batch);
+    void linear(const LoadedWeights& weights, Role role, MatrixView<const float> x,
+                MatrixView<float> y) const;
+    void norm(const LoadedWeights& weights, Role role, MatrixView<const float> x,
+              MatrixView<float> y) const;
+    void rotate(MatrixView<float> x);
+    void reserve(std::size_t tokens);
+    void set_positions(const TokenSequences& batch, std::size_t first_position);
 
     const ModelSpec& spec_;
     const kernels::Backend& backend_;
+    std::size_t max_sequence_length_;
     kernels::Array<float> cos_;  ///< [max_sequence_length, rotary pairs]
     kernels::Array<float> sin_;
-    std::size_t max_sequence_length_;
 
     std::size_t reserved_tokens_ = 0;
-    SequenceBatch positions_of_;
     kernels::Array<std::uint32_t> positions_;  ///< [tokens]
+    kernels::Array<std::uint32_t> rows_;       ///< [tokens] of a table
+    kernels::Array<float> narrow_;             ///< [tokens, embedding_size]
     kernels::Array<float> normed_;             ///< [tokens, hidden]
+    kernels::Array<float> update_;             ///< [tokens, hidden]
     kernels::Array<float> q_, k_, v_;          ///< [tokens, heads * head_dim]
     kernels::Array<float> mixed_;              ///< [tokens, heads * head_dim]
     kernels::Array<float> gate_, up_;          ///< [tokens, intermediate]

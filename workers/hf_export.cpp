@@ -29,6 +29,17 @@ constexpr std::array side_files{
     "chat_template.jinja",
 };
 
+std::vector<float> transposed(const std::vector<float>& values, std::size_t rows,
+                              std::size_t cols) {
+    std::vector<float> turned(values.size());
+    for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < cols; ++j) {
+            turned[j * rows + i] = values[i * cols + j];
+        }
+    }
+    return turned;
+}
+
 }  // namespace
 
 std::string ExportLayout::file_name(std::size_t shard) const {
@@ -69,9 +80,12 @@ void run_export(const ExportTask& task) {
         const auto [rows, cols] = matrix_extents(spec.shape);
         std::vector<float> values(rows * cols);
         decode(checkpoint.read(t), {values.data(), rows, cols});
+        if (spec.transposed) {
+            values = transposed(values, rows, cols);
+        }
         storage.emplace_back(values.size() * size_bytes(layout.dtype));
         from_float(values, layout.dtype, storage.back().data());
-        tensors.push_back({spec.name, layout.dtype, spec.shape, storage.back()});
+        tensors.push_back({spec.name, layout.dtype, spec.source_shape(), storage.back()});
     }
     write_safetensors(task.directory / layout.file_name(task.shard), tensors);
 }

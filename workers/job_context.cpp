@@ -61,21 +61,37 @@ Device Device::open(const std::string& backend, std::size_t threads,
     return device;
 }
 
-JobSamples make_samples(const JobConfig& job, const ModelSpec& spec, const Tokenizer* tokenizer) {
-    const CalibrationConfig& calibration = job.calibration;
-    const std::size_t length = std::min(calibration.max_seq_length, spec.max_positions);
-    const auto stream = read_token_stream(calibration.data, tokenizer, spec.vocab_size);
-    JobSamples samples;
-    samples.calibration = spread_windows(stream, length, calibration.num_calibration_samples, 0.0,
-                                         "the calibration text");
-    if (job.search.evaluation.empty()) {
-        samples.evaluation = spread_windows(stream, length, job.search.num_evaluation_samples, 0.5,
-                                            "the calibration text");
-        return samples;
+namespace {
+
+/// `count` samples of the texts, as the model reads them.
+TokenSequences select_samples(const std::vector<fs::path>& files, const ModelSpec& spec,
+                              const Tokenizer* tokenizer, std::size_t length, std::size_t count,
+                              double offset, const std::string& what) {
+    if (spec.head == HeadKind::classifier) {
+        return spread_sequences(read_texts(files, tokenizer, spec.vocab_size, length), count,
+                                offset, what);
     }
-    const auto held_out = read_token_stream(job.search.evaluation, tokenizer, spec.vocab_size);
-    samples.evaluation = spread_windows(held_out, length, job.search.num_evaluation_samples, 0.0,
-                                        "the search's evaluation text");
+    const auto stream = read_token_stream(files, tokenizer, spec.vocab_size);
+    return spread_windows(stream, length, count, offset, what);
+}
+
+}  // namespace
+
+JobSamples make_samples(const JobConfig& job, const ModelSpec& spec, const Tokenizer* tokenizer) {
+    const std::size_t length = std::min(job.calibration.max_seq_length, spec.max_positions);
+    const auto select = [&](const std::vector<fs::path>& files, std::size_t count, double offset,
+                            const std::string& what) {
+        return select_samples(files, spec, tokenizer, length, count, offset, what);
+    };
+    const bool held_out = !job.search.evaluation.empty();
+    JobSamples samples;
+    samples.calibration = select(job.calibration.data, job.calibration.num_calibration_samples, 0.0,
+                                 "the calibration text");
+    samples.evaluation = held_out
+                             ? select(job.search.evaluation, job.search.num_evaluation_samples, 0.0,
+                                      "the search's evaluation text")
+                             : select(job.calibration.data, job.search.num_evaluation_samples, 0.5,
+                                      "the calibration text");
     return samples;
 }
 
@@ -83,9 +99,17 @@ void write_samples(const JobSamples& samples, const fs::path& file,
                    const std::string& fingerprint) {
     ArtifactWriter writer(file);
     writer.group("/", {{"fingerprint", fingerprint}});
-    const auto write = [&](const std::string& name, const TokenWindows& windows) {
-        writer.dataset(name, DType::u32, {windows.count(), windows.length},
-                       reinterpret_cast<const std::byte*>(windows.ids.data()));
+    const auto write = [&](const std::string& group, const TokenSequences& sequences) {
+        writer.group(group, {});
+        const auto values = [&](const std::string& name, const std::vector<std::uint32_t>& from) {
+            writer.dataset(group + "/" + name, DType::u32, {from.size()},
+                           reinterpret_cast<const std::byte*>(from.data()));
+        };
+        values("ids", sequences.ids);
+        values("lengths", sequences.lengths);
+        if (!sequences.segments.empty()) {
+            values("segments", sequences.segments);
+        }
     };
     write("/calibration", samples.calibration);
     write("/evaluation", samples.evaluation);
@@ -94,13 +118,18 @@ void write_samples(const JobSamples& samples, const fs::path& file,
 
 JobSamples read_samples(const fs::path& file) {
     const ArtifactReader reader(file);
-    const auto read = [&](const std::string& name) {
-        const DatasetInfo info = reader.info(name);
-        TokenWindows windows{info.shape.at(1), {}};
-        windows.ids.resize(element_count(info.shape));
-        reader.read_into(name, reinterpret_cast<std::byte*>(windows.ids.data()),
-                         4 * windows.ids.size());
-        return windows;
+    const auto read = [&](const std::string& group) {
+        const auto values = [&](const std::string& name) {
+            std::vector<std::uint32_t> to(element_count(reader.info(group + "/" + name).shape));
+            reader.read_into(group + "/" + name, reinterpret_cast<std::byte*>(to.data()),
+                             4 * to.size());
+            return to;
+        };
+        TokenSequences sequences{values("ids"), values("lengths"), {}};
+        if (std::ranges::count(reader.children(group), "segments") > 0) {
+            sequences.segments = values("segments");
+        }
+        return sequences;
     };
     return {read("/calibration"), read("/evaluation")};
 }

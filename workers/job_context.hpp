@@ -45,10 +45,11 @@ struct Device {
                        const comm::Communicator& world);
 };
 
-/// The samples a job works on; made by rank 0 from texts, read by all ranks from one file.
+/// The samples a job works on; made by rank 0 from texts, read by all ranks from one file. For a
+/// language model windows of equal length, for a classifier single texts.
 struct JobSamples {
-    TokenWindows calibration;
-    TokenWindows evaluation;  ///< of the search
+    TokenSequences calibration;
+    TokenSequences evaluation;  ///< of the search
 };
 
 /// @throws MissingInputError, DataError  text absent, malformed or too short

@@ -7,6 +7,7 @@
 
 #include "workers/compressed_checkpoint.hpp"
 #include "workers/compression.hpp"
+#include "workers/evaluation.hpp"
 #include "workers/forward.hpp"
 #include "workers/weight_source.hpp"
 
@@ -49,8 +50,8 @@ public:
         : context_(context),
           task_(task),
           source_(context.spec(), context.source->weights),
-          forward_(context.spec(), context.backend(), task.windows.length),
-          tokens_(task.windows.ids.size()),
+          forward_(context.spec(), context.backend(), task.samples.max_length()),
+          tokens_(task.samples.tokens()),
           streams_(context.backend().allocate<float>((task.units.size() + 1) * tokens_ *
                                                      context.spec().hidden_size)) {}
 
@@ -66,9 +67,6 @@ private:
     [[nodiscard]] MatrixView<float> stream(std::size_t number) const {
         const std::size_t width = context_.spec().hidden_size;
         return {streams_.data() + number * tokens_ * width, tokens_, width};
-    }
-    [[nodiscard]] SequenceBatch batch() const {
-        return {task_.windows.count(), task_.windows.length};
     }
     // Below, `place` is a unit's place in the task.
     [[nodiscard]] const UnitSpec& unit(std::size_t place) const {
@@ -87,7 +85,7 @@ private:
         const auto run = [&](const WeightSource& weights, std::size_t number) {
             forward_.embed(LoadedWeights::load(context_.spec(), weights, context_.backend(),
                                                std::nullopt, roles),
-                           task_.windows.ids, stream(number));
+                           task_.samples, stream(number));
         };
         run(source_, 0);
         for (std::size_t p = 0; p < task_.units.size(); ++p) {
@@ -112,11 +110,11 @@ private:
             const MatrixView<float> own = stream(begin_stream(p));
             std::copy_n(stream(0).data, own.rows * own.cols, own.data);
             forward_.block(LoadedWeights::load(spec, changed(p), context_.backend(), block),
-                           batch(), own);
+                           task_.samples, own);
         }
         const LoadedWeights weights = LoadedWeights::load(spec, source_, context_.backend(), block);
         for (std::size_t s = 0; s < n_streams; ++s) {
-            forward_.block(weights, batch(), stream(s));
+            forward_.block(weights, task_.samples, stream(s));
         }
     }
 
@@ -125,18 +123,24 @@ private:
         const kernels::Backend& backend = context_.backend();
         const std::vector<Role> roles = forward_.head_roles();
         const LoadedWeights head = LoadedWeights::load(spec, source_, backend, std::nullopt, roles);
-        const auto expected = backend.allocate<float>(tokens_ * spec.vocab_size);
-        const auto found = backend.allocate<float>(tokens_ * spec.vocab_size);
-        const MatrixView<float> reference = expected.matrix(tokens_, spec.vocab_size);
-        const MatrixView<float> logits = found.matrix(tokens_, spec.vocab_size);
-        forward_.final_norm(head, stream(0), stream(0));
-        forward_.head(head, stream(0), reference);
+        const std::size_t rows = ForwardPass::head_rows(spec, task_.samples);
+        const auto expected = backend.allocate<float>(rows * spec.n_outputs());
+        const auto found = backend.allocate<float>(rows * spec.n_outputs());
+        const MatrixView<float> reference = expected.matrix(rows, spec.n_outputs());
+        const MatrixView<float> logits = found.matrix(rows, spec.n_outputs());
+        // Every stream is normed once, whatever head it goes to.
+        const auto run_head = [&](const LoadedWeights& weights, std::size_t number,
+                                  MatrixView<float> y) {
+            forward_.head(weights, forward_.head_input(weights, task_.samples, stream(number)), y);
+        };
+        forward_.final_norm(head, stream(0));
+        run_head(head, 0, reference);
 
         std::vector<double> result(task_.units.size(), 0.0);
-        std::vector<double> kl(tokens_);
-        std::vector<std::uint8_t> agree(tokens_);
+        std::vector<double> kl(rows);
+        std::vector<std::uint8_t> agree(rows);
         const auto compare = [&](std::size_t place) {
-            backend.kl_divergence(reference, logits, kl, agree);
+            divergence(backend, reference, logits, kl, agree);
             for (double value : kl) {
                 result[place] += value;
             }
@@ -145,20 +149,17 @@ private:
             return LoadedWeights::load(spec, changed(place), backend, std::nullopt, roles);
         };
         for (std::size_t s = 0; s < places_.size(); ++s) {
-            const MatrixView<float> x = stream(s + 1);
-            forward_.final_norm(head, x, x);
-            if (reads(places_[s], roles)) {  // a tied embedding changes the head as well
-                forward_.head(changed_head(places_[s]), x, logits);
-            } else {
-                forward_.head(head, x, logits);
-            }
+            forward_.final_norm(head, stream(s + 1));
+            // A tied embedding changes the head as well.
+            const bool is_tied = reads(places_[s], roles);
+            run_head(is_tied ? changed_head(places_[s]) : head, s + 1, logits);
             compare(places_[s]);
         }
         for (std::size_t p = 0; p < task_.units.size(); ++p) {
             if (!reads(p, roles) || std::ranges::find(places_, p) != places_.end()) {
                 continue;
             }
-            forward_.head(changed_head(p), stream(0), logits);
+            run_head(changed_head(p), 0, logits);
             compare(p);
         }
         return result;
@@ -186,8 +187,7 @@ std::string to_json(const SensitivityTask& task) {
     }
     return nlohmann::json{{"units", task.units},
                           {"probes", probes},
-                          {"length", task.windows.length},
-                          {"ids", task.windows.ids}}
+                          {"samples", to_json(task.samples)}}
         .dump();
 }
 
@@ -198,7 +198,7 @@ SensitivityTask sensitivity_task_from_json(const std::string& text) {
     for (const auto& probe : json.at("probes")) {
         task.probes.push_back(setting_from_string(probe.get<std::string>()));
     }
-    task.windows = {json.at("length"), json.at("ids").get<std::vector<std::uint32_t>>()};
+    task.samples = token_sequences_from_json(json.at("samples").get<std::string>());
     return task;
 }
 

@@ -13,7 +13,7 @@ namespace lathe {
 struct SensitivityTask {
     std::vector<std::size_t> units;
     std::vector<Setting> probes;  ///< for each of them the setting it is tried under
-    TokenWindows windows;
+    TokenSequences samples;
 };
 
 /// A task has at most so many units: memory must not grow with the number of blocks.
@@ -22,7 +22,7 @@ inline constexpr std::size_t max_sensitivity_units = 16;
 [[nodiscard]] std::string to_json(const SensitivityTask& task);
 [[nodiscard]] SensitivityTask sensitivity_task_from_json(const std::string& text);
 
-/// For each unit of the task the sum over all positions of KL(source || source with that unit
+/// For each unit of the task the sum over all of the head's rows of KL(source || source with that unit
 /// changed), nats.
 ///
 /// One walk through the blocks serves all units of the task: a block's weights are loaded once, and

@@ -1,5 +1,6 @@
 #include "workers/token_data.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include <nlohmann/json.hpp>
@@ -11,26 +12,33 @@
 namespace lathe {
 namespace {
 
-std::string text_of_jsonl(const std::filesystem::path& file) {
+/// Calls `use(line, number)` for every line that is not blank.
+template <class Use>
+void for_each_line(const std::filesystem::path& file, const Use& use) {
     const std::string content = read_file(file);
-    std::string text;
-    std::size_t line_number = 0;
+    std::size_t number = 0;
     for (std::size_t begin = 0; begin < content.size();) {
         const std::size_t end = std::min(content.find('\n', begin), content.size());
         const std::string line = content.substr(begin, end - begin);
         begin = end + 1;
-        ++line_number;
-        if (line.find_first_not_of(" \t\r") == std::string::npos) {
-            continue;
+        ++number;
+        if (line.find_first_not_of(" \t\r") != std::string::npos) {
+            use(line, number);
         }
+    }
+}
+
+/// Calls `use(text)` for the field `text` of every line.
+template <class Use>
+void for_each_jsonl_text(const std::filesystem::path& file, const Use& use) {
+    for_each_line(file, [&](const std::string& line, std::size_t number) {
         const auto row = nlohmann::json::parse(line, nullptr, false);
         if (!row.is_object() || !row.contains("text") || !row["text"].is_string()) {
-            throw DataError(file.string() + ":" + std::to_string(line_number) +
+            throw DataError(file.string() + ":" + std::to_string(number) +
                             ": expected a JSON object with a field \"text\"");
         }
-        text += row["text"].get<std::string>();
-    }
-    return text;
+        use(row["text"].get<std::string>());
+    });
 }
 
 std::vector<std::uint32_t> ids_of_h5(const std::filesystem::path& file) {
@@ -47,11 +55,9 @@ std::vector<std::uint32_t> ids_of_h5(const std::filesystem::path& file) {
     return ids;
 }
 
-std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tokenizer* tokenizer) {
+/// Refuses what is no text file, and a text that nobody can tokenise.
+void require_text(const std::filesystem::path& file, const Tokenizer* tokenizer) {
     const std::string extension = file.extension().string();
-    if (extension == ".h5" || extension == ".hdf5") {
-        return ids_of_h5(file);
-    }
     if (extension != ".txt" && extension != ".raw" && extension != ".jsonl") {
         throw DataError(file.string() +
                         ": unknown kind of text file; expected .txt, .raw, .jsonl "
@@ -60,53 +66,245 @@ std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tok
     if (tokenizer == nullptr) {
         throw DataError(file.string() + ": a text needs the model's tokenizer, and it has none");
     }
-    return tokenizer->encode(extension == ".jsonl" ? text_of_jsonl(file) : read_file(file), false);
+}
+
+std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tokenizer* tokenizer) {
+    const std::string extension = file.extension().string();
+    if (extension == ".h5" || extension == ".hdf5") {
+        return ids_of_h5(file);
+    }
+    require_text(file, tokenizer);
+    if (extension != ".jsonl") {
+        return tokenizer->encode(read_file(file), false);
+    }
+    std::string text;
+    for_each_jsonl_text(file, [&](const std::string& part) { text += part; });
+    return tokenizer->encode(text, false);
+}
+
+void check_ids(std::span<const std::uint32_t> ids, const std::filesystem::path& file,
+               std::size_t vocab_size) {
+    for (std::uint32_t id : ids) {
+        if (id >= vocab_size) {
+            throw DataError(file.string() + ": token id " + std::to_string(id) +
+                            " is not below the model's vocabulary of " +
+                            std::to_string(vocab_size));
+        }
+    }
+}
+
+/// Drops tokens of the text, never the special ones that end it.
+void truncate(std::vector<std::uint32_t>& ids, std::size_t max_length, const Tokenizer& tokenizer) {
+    if (ids.size() <= max_length) {
+        return;
+    }
+    // What stands around an empty text: [CLS] [SEP] or the like. The last of it ends the text.
+    const std::size_t around = std::min(tokenizer.encode("", true).size(), max_length);
+    const std::size_t ending = around / 2;
+    ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(max_length - ending),
+              ids.end() - static_cast<std::ptrdiff_t>(ending));
+}
+
+/// Number w of `count` places spread evenly over `available`.
+std::size_t spread_place(std::size_t w, std::size_t count, std::size_t available, double offset) {
+    return static_cast<std::size_t>(std::floor((static_cast<double>(w) + offset) *
+                                               static_cast<double>(available) /
+                                               static_cast<double>(count)));
 }
 
 }  // namespace
+
+std::size_t TokenSequences::max_length() const {
+    return lengths.empty() ? 0 : *std::ranges::max_element(lengths);
+}
+
+std::size_t TokenSequences::predicted_tokens() const {
+    const auto empty = static_cast<std::size_t>(std::ranges::count(lengths, 0U));
+    return ids.size() - (lengths.size() - empty);
+}
+
+void TokenSequences::append(std::span<const std::uint32_t> sequence) {
+    ids.insert(ids.end(), sequence.begin(), sequence.end());
+    lengths.push_back(static_cast<std::uint32_t>(sequence.size()));
+}
+
+void TokenSequences::append(const TokenSequences& others) {
+    if (!segments.empty() || !others.segments.empty()) {
+        segments.resize(ids.size(), 0);
+        segments.insert(segments.end(), others.segments.begin(), others.segments.end());
+    }
+    ids.insert(ids.end(), others.ids.begin(), others.ids.end());
+    lengths.insert(lengths.end(), others.lengths.begin(), others.lengths.end());
+    if (!segments.empty()) {
+        segments.resize(ids.size(), 0);
+    }
+}
+
+TokenSequences TokenSequences::part(const SequenceRange& range) const {
+    const auto slice = [](const std::vector<std::uint32_t>& values, std::size_t first,
+                          std::size_t count) {
+        const auto begin = values.begin() + static_cast<std::ptrdiff_t>(first);
+        return std::vector<std::uint32_t>(begin, begin + static_cast<std::ptrdiff_t>(count));
+    };
+    TokenSequences result{slice(ids, range.first_token, range.tokens),
+                          slice(lengths, range.first, range.count),
+                          {}};
+    if (!segments.empty()) {
+        result.segments = slice(segments, range.first_token, range.tokens);
+    }
+    return result;
+}
+
+std::vector<SequenceRange> TokenSequences::ranges(std::size_t max_tokens) const {
+    std::vector<SequenceRange> result;
+    for (std::size_t s = 0; s < lengths.size(); ++s) {
+        if (result.empty() || result.back().tokens + lengths[s] > max_tokens) {
+            const std::size_t first_token =
+                result.empty() ? 0 : result.back().first_token + result.back().tokens;
+            result.push_back({s, 0, first_token, 0});
+        }
+        ++result.back().count;
+        result.back().tokens += lengths[s];
+    }
+    return result;
+}
 
 std::vector<std::uint32_t> read_token_stream(std::span<const std::filesystem::path> files,
                                              const Tokenizer* tokenizer, std::size_t vocab_size) {
     std::vector<std::uint32_t> stream;
     for (const std::filesystem::path& file : files) {
         const std::vector<std::uint32_t> ids = read_one(file, tokenizer);
-        for (std::uint32_t id : ids) {
-            if (id >= vocab_size) {
-                throw DataError(file.string() + ": token id " + std::to_string(id) +
-                                " is not below the model's vocabulary of " +
-                                std::to_string(vocab_size));
-            }
-        }
+        check_ids(ids, file, vocab_size);
         stream.insert(stream.end(), ids.begin(), ids.end());
     }
     return stream;
 }
 
-TokenWindows all_windows(std::span<const std::uint32_t> stream, std::size_t length) {
-    const std::size_t n = stream.size() / length * length;
-    return {length, std::vector<std::uint32_t>(stream.begin(),
-                                               stream.begin() + static_cast<std::ptrdiff_t>(n))};
+TokenSequences all_windows(std::span<const std::uint32_t> stream, std::size_t length) {
+    TokenSequences windows;
+    for (std::size_t first = 0; first + length <= stream.size(); first += length) {
+        windows.append(stream.subspan(first, length));
+    }
+    return windows;
 }
 
-TokenWindows spread_windows(std::span<const std::uint32_t> stream, std::size_t length,
-                            std::size_t count, double offset, const std::string& what) {
+TokenSequences spread_windows(std::span<const std::uint32_t> stream, std::size_t length,
+                              std::size_t count, double offset, const std::string& what) {
     const std::size_t available = stream.size() / length;
     if (available < count) {
         throw DataError(what + " is too short: " + std::to_string(stream.size()) + " tokens make " +
                         std::to_string(available) + " samples of " + std::to_string(length) +
                         " tokens, " + std::to_string(count) + " were asked for");
     }
-    TokenWindows windows{length, {}};
-    windows.ids.reserve(count * length);
+    TokenSequences windows;
     for (std::size_t w = 0; w < count; ++w) {
-        const double place = (static_cast<double>(w) + offset) * static_cast<double>(available) /
-                             static_cast<double>(count);
-        const auto from =
-            stream.begin() +
-            static_cast<std::ptrdiff_t>(static_cast<std::size_t>(std::floor(place)) * length);
-        windows.ids.insert(windows.ids.end(), from, from + static_cast<std::ptrdiff_t>(length));
+        windows.append(stream.subspan(spread_place(w, count, available, offset) * length, length));
     }
     return windows;
+}
+
+TokenSequences spread_sequences(const TokenSequences& all, std::size_t count, double offset,
+                                const std::string& what) {
+    if (all.count() < count) {
+        throw DataError(what + " is too short: it has " + std::to_string(all.count()) +
+                        " texts, " + std::to_string(count) + " were asked for");
+    }
+    std::vector<std::size_t> begins(all.count() + 1, 0);
+    for (std::size_t s = 0; s < all.count(); ++s) {
+        begins[s + 1] = begins[s] + all.lengths[s];
+    }
+    TokenSequences chosen;
+    for (std::size_t w = 0; w < count; ++w) {
+        const std::size_t s = spread_place(w, count, all.count(), offset);
+        chosen.append(all.part({s, 1, begins[s], all.lengths[s]}));
+    }
+    return chosen;
+}
+
+TokenSequences read_token_rows(const std::filesystem::path& file, std::size_t vocab_size) {
+    const ArtifactReader reader(file);
+    const Shape shape = reader.info("/input_ids").shape;
+    if (shape.size() != 2 || shape[1] == 0) {
+        throw DataError(file.string() + ": input_ids is " + to_string(shape) +
+                        ", expected [sequences, length]");
+    }
+    const std::vector<std::uint32_t> ids = ids_of_h5(file);
+    check_ids(ids, file, vocab_size);
+    const auto names = reader.children("/");
+    const auto beside = [&](const std::string& name, std::int64_t fallback) {
+        if (std::ranges::find(names, name) == names.end()) {
+            return std::vector<std::int64_t>(ids.size(), fallback);
+        }
+        std::vector<std::int64_t> values = reader.read_integers("/" + name);
+        if (values.size() != ids.size()) {
+            throw DataError(file.string() + ": " + name + " has another shape than input_ids");
+        }
+        return values;
+    };
+    const std::vector<std::int64_t> mask = beside("attention_mask", 1);
+    const std::vector<std::int64_t> types = beside("token_type_ids", 0);
+    TokenSequences sequences;
+    for (std::size_t s = 0; s < shape[0]; ++s) {
+        const auto row = std::span(mask).subspan(s * shape[1], shape[1]);
+        const auto end = std::ranges::find(row, 0);
+        if (std::ranges::any_of(end, row.end(), [](std::int64_t m) { return m != 0; })) {
+            throw DataError(file.string() + ": attention_mask of row " + std::to_string(s) +
+                            " is not ones and then zeros; pad on the right");
+        }
+        const auto length = static_cast<std::size_t>(end - row.begin());
+        sequences.append(std::span(ids).subspan(s * shape[1], length));
+        for (std::int64_t type : std::span(types).subspan(s * shape[1], length)) {
+            sequences.segments.push_back(static_cast<std::uint32_t>(type));
+        }
+    }
+    if (std::ranges::count(sequences.segments, 0U) ==
+        static_cast<std::ptrdiff_t>(sequences.segments.size())) {
+        sequences.segments.clear();
+    }
+    return sequences;
+}
+
+TokenSequences read_texts(std::span<const std::filesystem::path> files, const Tokenizer* tokenizer,
+                          std::size_t vocab_size, std::size_t max_length) {
+    TokenSequences sequences;
+    for (const std::filesystem::path& file : files) {
+        const std::string extension = file.extension().string();
+        if (extension == ".h5" || extension == ".hdf5") {
+            const TokenSequences rows = read_token_rows(file, vocab_size);
+            for (const SequenceRange& row : rows.ranges(1)) {
+                sequences.append(std::span(rows.ids).subspan(row.first_token,
+                                                             std::min(row.tokens, max_length)));
+            }
+            continue;
+        }
+        require_text(file, tokenizer);
+        const auto add = [&](const std::string& text) {
+            std::vector<std::uint32_t> ids = tokenizer->encode(text, true);
+            truncate(ids, max_length, *tokenizer);
+            check_ids(ids, file, vocab_size);
+            sequences.append(ids);
+        };
+        if (extension == ".jsonl") {
+            for_each_jsonl_text(file, add);
+        } else {
+            for_each_line(file, [&](const std::string& line, std::size_t) { add(line); });
+        }
+    }
+    return sequences;
+}
+
+std::string to_json(const TokenSequences& sequences) {
+    return nlohmann::json{{"ids", sequences.ids},
+                          {"lengths", sequences.lengths},
+                          {"segments", sequences.segments}}
+        .dump();
+}
+
+TokenSequences token_sequences_from_json(const std::string& text) {
+    const auto json = nlohmann::json::parse(text);
+    return {json.at("ids").get<std::vector<std::uint32_t>>(),
+            json.at("lengths").get<std::vector<std::uint32_t>>(),
+            json.at("segments").get<std::vector<std::uint32_t>>()};
 }
 
 }  // namespace lathe

@@ -1,6 +1,7 @@
 #include "workers/weight_source.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <vector>
 
 #include "lib/core/errors.hpp"
@@ -9,9 +10,31 @@ namespace lathe {
 
 void SourceWeights::load(std::size_t index, const kernels::Backend& backend,
                          MatrixView<float> values) const {
-    const StoredTensor& stored = checkpoint_.at(spec_.tensors.at(index).name);
-    backend.upload(stored.bytes.data(), stored.dtype, values);
+    const TensorSpec& tensor = spec_.tensors.at(index);
+    const StoredTensor& stored = checkpoint_.at(tensor.name);
+    if (tensor.transposed) {
+        backend.upload(logical_bytes(tensor, stored).data(), stored.dtype, values);
+    } else {
+        backend.upload(stored.bytes.data(), stored.dtype, values);
+    }
     checkpoint_.release(stored);
+}
+
+std::vector<std::byte> logical_bytes(const TensorSpec& tensor, const StoredTensor& stored) {
+    std::vector<std::byte> bytes(stored.bytes.begin(), stored.bytes.end());
+    if (!tensor.transposed) {
+        return bytes;
+    }
+    const std::size_t rows = tensor.shape.at(0);
+    const std::size_t cols = tensor.shape.at(1);
+    const std::size_t size = size_bytes(stored.dtype);
+    for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < cols; ++j) {
+            std::memcpy(bytes.data() + (i * cols + j) * size,
+                        stored.bytes.data() + (j * rows + i) * size, size);
+        }
+    }
+    return bytes;
 }
 
 void EncodedWeights::load(std::size_t index, const kernels::Backend& backend,
@@ -26,6 +49,7 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
                                   const kernels::Backend& backend, std::optional<std::size_t> block,
                                   std::span<const Role> roles) {
     LoadedWeights loaded;
+    loaded.block_ = block;
     for (std::size_t i = 0; i < spec.tensors.size(); ++i) {
         const TensorSpec& tensor = spec.tensors[i];
         const bool wanted = block ? tensor.block == block
@@ -41,9 +65,34 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
             throw DataError("tensor " + tensor.name +
                             " has NaN or infinite weights; every weight must be finite");
         }
-        loaded.entries_.emplace(std::pair(tensor.role, tensor.is_bias), std::move(entry));
+        loaded.add(tensor, std::move(entry), backend);
     }
     return loaded;
+}
+
+void LoadedWeights::add(const TensorSpec& tensor, Entry entry, const kernels::Backend& backend) {
+    if (tensor.fused.parts.empty()) {
+        entries_.emplace(std::pair(tensor.role, tensor.is_bias), std::move(entry));
+        return;
+    }
+    // A bias is one column: its rows are shared out like those of the weight.
+    const std::size_t cols = tensor.is_bias ? 1 : entry.cols;
+    const std::size_t rows = tensor.shape.at(0);
+    const std::size_t group_rows = rows / tensor.fused.n_groups;
+    std::size_t offset = 0;
+    for (const FusedRows::Part& part : tensor.fused.parts) {
+        const std::size_t n = tensor.fused.n_groups * part.rows;
+        const auto places = backend.allocate<std::uint32_t>(n);
+        for (std::size_t r = 0; r < n; ++r) {
+            places.span()[r] = static_cast<std::uint32_t>(r / part.rows * group_rows + offset +
+                                                          r % part.rows);
+        }
+        Entry own{backend.allocate<float>(n * cols), tensor.is_bias ? 1 : n,
+                  tensor.is_bias ? n : cols};
+        backend.embed(places.span(), entry.values.matrix(rows, cols), own.values.matrix(n, cols));
+        entries_.emplace(std::pair(part.role, tensor.is_bias), std::move(own));
+        offset += part.rows;
+    }
 }
 
 MatrixView<const float> LoadedWeights::weight(Role role) const {

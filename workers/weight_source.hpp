@@ -5,6 +5,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "kernels/backend.hpp"
 #include "lib/checkpoint/safetensors.hpp"
@@ -37,6 +38,10 @@ private:
     const SafetensorsCheckpoint& checkpoint_;
 };
 
+/// A source tensor's elements in the order of TensorSpec::shape: turned if it is stored transposed.
+[[nodiscard]] std::vector<std::byte> logical_bytes(const TensorSpec& tensor,
+                                                   const StoredTensor& stored);
+
 /// Weights that are stored encoded: a subclass reads a tensor, this class decodes it.
 class EncodedWeights : public WeightSource {
 public:
@@ -45,16 +50,20 @@ public:
               MatrixView<float> values) const final;
 };
 
-/// The weights of one block (or of what stands outside the blocks) in backend memory, fp32.
+/// The weights of one block (or of what stands outside the blocks) in backend memory, fp32. A fused
+/// tensor is there as its parts: whoever asks for q_proj gets it, however it was stored.
 class LoadedWeights {
 public:
-    /// Loads the tensors of `block`; with none, those of `roles` outside the blocks. Every weight
-    /// is checked to be finite.
+    /// Loads the tensors of `block`; with none, those of `roles` outside the blocks, as far as the
+    /// model has them. Every weight is checked to be finite.
     /// @throws DataError  naming the tensor that has a NaN or an infinity
     static LoadedWeights load(const ModelSpec& spec, const WeightSource& source,
                               const kernels::Backend& backend, std::optional<std::size_t> block,
                               std::span<const Role> roles = {});
 
+    /// The block they belong to; none: outside the blocks.
+    [[nodiscard]] std::optional<std::size_t> block() const { return block_; }
+    [[nodiscard]] bool has(Role role) const { return entries_.contains({role, false}); }
     /// [out_features, in_features]. @throws InternalError  if it was not loaded
     [[nodiscard]] MatrixView<const float> weight(Role role) const;
     /// A norm's weight, or the bias of a linear role; empty if the model has none.
@@ -66,6 +75,9 @@ private:
         std::size_t rows = 0;
         std::size_t cols = 0;
     };
+    void add(const TensorSpec& tensor, Entry entry, const kernels::Backend& backend);
+
+    std::optional<std::size_t> block_;
     std::map<std::pair<Role, bool>, Entry> entries_;
 };
 

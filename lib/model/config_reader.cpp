@@ -140,6 +140,18 @@ std::vector<std::uint32_t> ConfigReader::token_ids(std::string_view key) const {
     return ids;
 }
 
+std::vector<std::string> ConfigReader::strings(std::string_view key) const {
+    const json* value = find(key);
+    if (!value) return {};
+    if (!value->is_array()) refuse(key, "a list of strings");
+    std::vector<std::string> texts;
+    for (const json& item : *value) {
+        if (!item.is_string()) refuse(key, "a list of strings");
+        texts.push_back(item.get<std::string>());
+    }
+    return texts;
+}
+
 std::optional<ConfigReader> ConfigReader::object(std::string_view key) const {
     const json* value = find(key);
     if (!value) return std::nullopt;

@@ -50,6 +50,8 @@ public:
     [[nodiscard]] std::optional<std::string> optional_string(std::string_view key) const;
     /// Token ids: one integer or a list of them; absent: none.
     [[nodiscard]] std::vector<std::uint32_t> token_ids(std::string_view key) const;
+    /// A list of strings; absent: none.
+    [[nodiscard]] std::vector<std::string> strings(std::string_view key) const;
     /// A nested object; none if absent.
     [[nodiscard]] std::optional<ConfigReader> object(std::string_view key) const;
 

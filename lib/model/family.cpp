@@ -7,7 +7,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/model/config_reader.hpp"
-#include "lib/model/llama.hpp"
+#include "lib/model/families.hpp"
 
 namespace lathe {
 namespace {
@@ -55,11 +55,25 @@ const FamilyRow& family_of(const ConfigReader& config) {
     return *row;
 }
 
+/// "BertForMaskedLM" is a BERT whose head does something else than we run.
+void refuse_other_heads(const ConfigReader& config, const ModelSpec& spec) {
+    const std::string wanted =
+        spec.head == HeadKind::classifier ? "SequenceClassification" : "CausalLM";
+    for (const std::string& architecture : config.strings("architectures")) {
+        const auto place = architecture.find("For");
+        if (place != std::string::npos && architecture.substr(place + 3) != wanted)
+            throw DataError(config.where() + ": the architecture " + architecture +
+                            " is not supported; expected one that ends in For" + wanted);
+    }
+}
+
 }  // namespace
 
 std::span<const FamilyRow> family_table() {
     static const std::array rows{
-        llama_family(),
+        llama_family(), mistral_family(), qwen2_family(),      qwen3_family(),    phi3_family(),
+        opt_family(),   phi_family(),     gpt2_family(),       gpt_neox_family(), bloom_family(),
+        bert_family(),  roberta_family(), distilbert_family(),
     };
     return rows;
 }
@@ -77,6 +91,7 @@ ModelSpec read_model_spec(const std::string& config_json, const std::string& whe
     refuse_quantised(config);
     ModelSpec spec = family.read(parsed, where);
     spec.family = family.model_type;
+    refuse_other_heads(config, spec);
     return spec;
 }
 

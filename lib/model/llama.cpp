@@ -1,9 +1,8 @@
-#include "lib/model/llama.hpp"
-
 #include <array>
 
 #include "lib/model/config_reader.hpp"
-#include "lib/model/gated_decoder.hpp"
+#include "lib/model/families.hpp"
+#include "lib/model/llama_kind.hpp"
 
 namespace lathe {
 namespace {
@@ -13,10 +12,12 @@ constexpr std::array<std::string_view, 1> buffers{".rotary_emb.inv_freq"};
 
 ModelSpec read_llama(const nlohmann::json& json, const std::string& where) {
     const ConfigReader config(json, where);
-    ModelSpec spec = read_gated_decoder(config);
+    ModelSpec spec = read_llama_kind(config);
     const bool attention_bias = config.boolean("attention_bias", false);
-    const bool mlp_bias = config.boolean("mlp_bias", false);
-    add_gated_decoder_tensors(spec, {.qkv = attention_bias, .o = attention_bias, .mlp = mlp_bias});
+    add_transformer_tensors(spec, llama_names,
+                            {.qkv_bias = attention_bias,
+                             .o_bias = attention_bias,
+                             .mlp_bias = config.boolean("mlp_bias", false)});
     return spec;
 }
 

@@ -86,9 +86,9 @@ std::string and_others(std::size_t count) {
 void check_tensor(const TensorSpec& wanted, const FoundTensor& found, const std::string& where) {
     const std::string tensor =
         where + ": tensor " + quoted(found.name) + " (" + described(wanted) + ")";
-    if (found.shape != wanted.shape)
+    if (found.shape != wanted.source_shape())
         throw DataError(tensor + " has shape " + to_string(found.shape) +
-                        "; config.json asks for " + to_string(wanted.shape));
+                        "; config.json asks for " + to_string(wanted.source_shape()));
     if (!is_floating(found.dtype))
         throw DataError(tensor + " has type " + std::string(name(found.dtype)) +
                         "; expected a floating type: bfloat16, float16, float32 or float64");
@@ -98,7 +98,7 @@ void check_tensor(const TensorSpec& wanted, const FoundTensor& found, const std:
                                  const std::string& where) {
     const TensorSpec& first = *missing.front();
     std::string message = where + ": tensor " + quoted(first.name) + " (" + described(first) +
-                          ", shape " + to_string(first.shape) + ") is missing" +
+                          ", shape " + to_string(first.source_shape()) + ") is missing" +
                           and_others(missing.size());
     if (first.role == Role::lm_head)
         message +=

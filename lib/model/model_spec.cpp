@@ -1,55 +1,47 @@
 #include "lib/model/model_spec.hpp"
 
 #include <algorithm>
+#include <array>
 
 namespace lathe {
 
 std::string_view name(Role role) noexcept {
-    switch (role) {
-        case Role::token_embedding:
-            return "token_embedding";
-        case Role::attention_norm:
-            return "attention_norm";
-        case Role::q_proj:
-            return "q_proj";
-        case Role::k_proj:
-            return "k_proj";
-        case Role::v_proj:
-            return "v_proj";
-        case Role::o_proj:
-            return "o_proj";
-        case Role::mlp_norm:
-            return "mlp_norm";
-        case Role::gate_proj:
-            return "gate_proj";
-        case Role::up_proj:
-            return "up_proj";
-        case Role::down_proj:
-            return "down_proj";
-        case Role::final_norm:
-            return "final_norm";
-        case Role::lm_head:
-            return "lm_head";
-    }
-    return "unknown";
+    static constexpr std::array names{"token_embedding",
+                                      "position_embedding",
+                                      "segment_embedding",
+                                      "embedding_projection",
+                                      "embedding_norm",
+                                      "attention_norm",
+                                      "qkv_proj",
+                                      "q_proj",
+                                      "k_proj",
+                                      "v_proj",
+                                      "q_norm",
+                                      "k_norm",
+                                      "o_proj",
+                                      "mlp_norm",
+                                      "gate_up_proj",
+                                      "gate_proj",
+                                      "up_proj",
+                                      "down_proj",
+                                      "final_norm",
+                                      "head_projection",
+                                      "lm_head",
+                                      "pooler",
+                                      "classifier"};
+    static_assert(names.size() == static_cast<std::size_t>(Role::classifier) + 1);
+    return names[static_cast<std::size_t>(role)];
 }
 
 std::string_view name(Signal signal) noexcept {
-    switch (signal) {
-        case Signal::attention_in:
-            return "attention_in";
-        case Signal::attention_out:
-            return "attention_out";
-        case Signal::mlp_in:
-            return "mlp_in";
-        case Signal::mlp_hidden:
-            return "mlp_hidden";
-        case Signal::head_in:
-            return "head_in";
-        case Signal::token_ids:
-            return "token_ids";
-    }
-    return "unknown";
+    static constexpr std::array names{"attention_in", "attention_out", "mlp_in",   "mlp_hidden",
+                                      "head_in",      "classifier_in", "token_ids"};
+    static_assert(names.size() == static_cast<std::size_t>(Signal::token_ids) + 1);
+    return names[static_cast<std::size_t>(signal)];
+}
+
+Shape TensorSpec::source_shape() const {
+    return transposed ? Shape{shape.at(1), shape.at(0)} : shape;
 }
 
 std::optional<std::size_t> ModelSpec::find(Role role, std::optional<std::size_t> block,

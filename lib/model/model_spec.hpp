@@ -6,33 +6,69 @@
 #include <string_view>
 #include <vector>
 
+#include "lib/core/activation.hpp"
 #include "lib/core/dtype.hpp"
 
 namespace lathe {
 
 /// What a tensor is for. Everything outside lib/model works with roles, never with names.
 enum class Role {
+    // Before the blocks.
     token_embedding,
+    position_embedding,
+    segment_embedding,     ///< of the first and the second text of a pair
+    embedding_projection,  ///< from the embedding's width to the blocks'
+    embedding_norm,
+    // In a block.
     attention_norm,
+    qkv_proj,  ///< q, k and v in one tensor, see FusedRows
     q_proj,
     k_proj,
     v_proj,
+    q_norm,  ///< of each head
+    k_norm,
     o_proj,
     mlp_norm,
+    gate_up_proj,  ///< gate and up in one tensor
     gate_proj,
     up_proj,
     down_proj,
+    // After the blocks.
     final_norm,
+    head_projection,  ///< from the blocks' width to the embedding's
     lm_head,
+    pooler,
+    classifier,
 };
 
 [[nodiscard]] std::string_view name(Role role) noexcept;
 
 /// Where a linear layer's input comes from; the layers of a block with the same input share one
-/// Gram matrix. `head_in` is the input of the head, after the final norm.
-enum class Signal { attention_in, attention_out, mlp_in, mlp_hidden, head_in, token_ids };
+/// Gram matrix. `head_in` is what the head reads: of a language model all positions after the final
+/// norm, of a classifier the first position of each text.
+enum class Signal {
+    attention_in,
+    attention_out,
+    mlp_in,
+    mlp_hidden,
+    head_in,
+    classifier_in,
+    token_ids
+};
 
 [[nodiscard]] std::string_view name(Signal signal) noexcept;
+
+/// How a fused tensor shares out its rows: `n_groups` times the rows of the first part, of the
+/// second, and so on. One group: the parts stand one after another; a group for each head: they are
+/// interleaved.
+struct FusedRows {
+    struct Part {
+        Role role = Role::q_proj;
+        std::size_t rows = 0;  ///< in each group
+    };
+    std::vector<Part> parts;
+    std::size_t n_groups = 1;
+};
 
 /// A tensor the checkpoint must have.
 struct TensorSpec {
@@ -41,6 +77,11 @@ struct TensorSpec {
     std::optional<std::size_t> block;  ///< none: outside the blocks
     bool is_bias = false;              ///< the bias of `role`, not its weight
     Shape shape;                       ///< linear weights: [out_features, in_features]
+    bool transposed = false;           ///< the source has it as [in_features, out_features]
+    FusedRows fused;                   ///< empty `parts`: one role
+
+    /// The shape in the source checkpoint.
+    [[nodiscard]] Shape source_shape() const;
 };
 
 /// The smallest thing the search chooses for: weights that share one choice of method and setting,
@@ -61,9 +102,30 @@ struct RopeSpec {
     double attention_factor = 1.0;  ///< multiplies cos and sin
 };
 
-/// Everything the rest of the program knows of a model: plain values, no file is open.
+enum class NormKind { rms, layer };
+
+/// How attention (A), MLP (M), their norms and the residual stream h of a block are arranged.
+enum class BlockForm {
+    pre_norm,   ///< h += A(norm(h)); h += M(norm(h))
+    post_norm,  ///< h = norm(h + A(h)); h = norm(h + M(h))
+    parallel,   ///< h += A(norm(h)) + M(norm'(h)); without a norm of its own M reads A's
+};
+
+/// What the model answers.
+enum class HeadKind {
+    language_model,  ///< logits over the vocabulary at each position
+    classifier,      ///< logits over the labels, or one number, for each text
+};
+
+/// Everything the rest of the program knows of a model: plain values, no file is open. A tensor
+/// that is not in the list is a part that the model does not have: an MLP without gate_proj is not
+/// gated, without mlp_norm it has no norm.
 struct ModelSpec {
     std::string family;  ///< model_type of config.json
+    BlockForm form = BlockForm::pre_norm;
+    NormKind norm = NormKind::rms;
+    Activation activation = Activation::silu;  ///< of the MLP
+    HeadKind head = HeadKind::language_model;
     std::size_t hidden_size = 0;
     std::size_t intermediate_size = 0;
     std::size_t n_blocks = 0;
@@ -71,10 +133,17 @@ struct ModelSpec {
     std::size_t n_kv_heads = 0;
     std::size_t head_dim = 0;
     std::size_t vocab_size = 0;
-    std::size_t max_positions = 0;
+    std::size_t embedding_size = 0;  ///< of a token; differs from hidden_size only if projected
+    std::size_t max_positions = 0;   ///< tokens of a sequence
     float norm_epsilon = 1e-6F;
-    bool tied_head = false;  ///< the head's weight is the embedding's
-    RopeSpec rope;
+    bool tied_head = false;            ///< the head's weight is the embedding's
+    RopeSpec rope;                     ///< no frequencies: no rotary positions
+    std::size_t position_offset = 0;   ///< row of the first position in a position_embedding
+    std::vector<float> alibi_slopes;   ///< one a head; none: no linear position bias
+    std::vector<std::size_t> windows;  ///< tokens a query of each block sees, 0: all; none: all
+    bool causal = true;
+    Activation pooler_activation = Activation::tanh;
+    std::vector<std::string> labels;  ///< of a classifier, by output
     std::vector<std::uint32_t> eos_ids;
     std::vector<TensorSpec> tensors;  ///< before the blocks, block by block, after the blocks
     std::vector<UnitSpec> units;      ///< in the order of their first tensor
@@ -82,7 +151,22 @@ struct ModelSpec {
     /// Index of a tensor; none if the model has no such tensor (a bias that is not there).
     [[nodiscard]] std::optional<std::size_t> find(Role role, std::optional<std::size_t> block,
                                                   bool is_bias = false) const;
+    [[nodiscard]] bool has(Role role, std::optional<std::size_t> block) const {
+        return find(role, block).has_value();
+    }
     [[nodiscard]] std::uint64_t parameters() const;
+    /// Tokens that a query of this block sees, itself included; 0: all.
+    [[nodiscard]] std::size_t window(std::size_t block) const {
+        return windows.empty() ? 0 : windows.at(block);
+    }
+    /// Width of the head's output: the vocabulary, or the labels.
+    [[nodiscard]] std::size_t n_outputs() const {
+        return head == HeadKind::classifier ? labels.size() : vocab_size;
+    }
+    /// Width of what the head reads.
+    [[nodiscard]] std::size_t head_width() const {
+        return head == HeadKind::classifier ? hidden_size : embedding_size;
+    }
 };
 
 /// Reads the text of a config.json.

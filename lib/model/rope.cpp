@@ -30,7 +30,8 @@ std::string rope_kind(const std::optional<ConfigReader>& rope) {
 double rope_theta(const ConfigReader& config, const std::optional<ConfigReader>& rope) {
     const auto inner = rope ? rope->optional_number("rope_theta", theta_range) : std::nullopt;
     const auto outer = config.optional_number("rope_theta", theta_range);
-    return inner.value_or(outer.value_or(10000.0));
+    const auto older = config.optional_number("rotary_emb_base", theta_range);  // GPT-NeoX
+    return inner.value_or(outer.value_or(older.value_or(10000.0)));
 }
 
 /// theta^(-2i/r) for i = 0 .. r/2 - 1.
@@ -106,12 +107,13 @@ RopeSpec read_rope(const ConfigReader& config, std::size_t rotary_dim, std::size
     return {.inv_freq = {frequencies.begin(), frequencies.end()}, .attention_factor = 1.0};
 }
 
-double read_partial_rotary_factor(const ConfigReader& config) {
+std::optional<double> read_partial_rotary_factor(const ConfigReader& config) {
     constexpr NumberRange share{.low = 0.0, .high = 1.0};
     constexpr auto key = "partial_rotary_factor";
     const auto rope = rope_object(config);
-    const auto inner = rope ? rope->optional_number(key, share) : std::nullopt;
-    return inner.value_or(config.optional_number(key, share).value_or(1.0));
+    if (const auto inner = rope ? rope->optional_number(key, share) : std::nullopt) return inner;
+    if (const auto outer = config.optional_number(key, share)) return outer;
+    return config.optional_number("rotary_pct", share);
 }
 
 }  // namespace lathe

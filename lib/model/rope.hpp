@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 
 #include "lib/model/config_reader.hpp"
 #include "lib/model/model_spec.hpp"
@@ -18,9 +19,9 @@ namespace lathe {
 [[nodiscard]] RopeSpec read_rope(const ConfigReader& config, std::size_t rotary_dim,
                                  std::size_t max_positions);
 
-/// The share of each head that is rotated, `partial_rotary_factor`, at the top or among the rope
-/// parameters; 1 if it is nowhere.
+/// The share of each head that is rotated, `partial_rotary_factor` (or GPT-NeoX's older
+/// `rotary_pct`), at the top or among the rope parameters; none if it is nowhere.
 /// @throws DataError  outside 0 to 1
-[[nodiscard]] double read_partial_rotary_factor(const ConfigReader& config);
+[[nodiscard]] std::optional<double> read_partial_rotary_factor(const ConfigReader& config);
 
 }  // namespace lathe

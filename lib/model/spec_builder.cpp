@@ -8,17 +8,29 @@
 namespace lathe {
 
 void SpecBuilder::add(Role role, std::string name, Shape shape, bool is_bias) {
-    spec_.tensors.push_back({.name = std::move(name),
-                             .role = role,
-                             .block = block_,
-                             .is_bias = is_bias,
-                             .shape = std::move(shape)});
+    TensorSpec tensor;
+    tensor.name = std::move(name);
+    tensor.role = role;
+    tensor.block = block_;
+    tensor.is_bias = is_bias;
+    tensor.shape = std::move(shape);
+    spec_.tensors.push_back(std::move(tensor));
 }
 
 void SpecBuilder::add_linear(Role role, const std::string& module, std::size_t out, std::size_t in,
                              bool has_bias) {
     add(role, module + ".weight", {out, in}, false);
+    spec_.tensors.back().transposed = transposed_;
     if (has_bias) add(role, module + ".bias", {out}, true);
+}
+
+void SpecBuilder::add_fused(const std::string& module, Role role, FusedRows rows, std::size_t in,
+                            bool has_bias) {
+    std::size_t out = 0;
+    for (const FusedRows::Part& part : rows.parts) out += rows.n_groups * part.rows;
+    const std::size_t first = spec_.tensors.size();
+    add_linear(role, module, out, in, has_bias);
+    for (std::size_t t = first; t < spec_.tensors.size(); ++t) spec_.tensors[t].fused = rows;
 }
 
 void SpecBuilder::add_norm(Role role, const std::string& module, std::size_t width, bool has_bias) {

@@ -19,9 +19,15 @@ public:
     /// What follows belongs to this block; none: outside the blocks.
     void enter_block(std::optional<std::size_t> block) { block_ = block; }
 
+    /// Whether the source has the linear weights that follow as [in, out].
+    void store_transposed(bool transposed) { transposed_ = transposed; }
+
     /// `module`.weight [out, in] and, with `has_bias`, `module`.bias [out].
     void add_linear(Role role, const std::string& module, std::size_t out, std::size_t in,
                     bool has_bias = false);
+    /// A linear whose rows belong to several roles; `role` is that of the whole.
+    void add_fused(const std::string& module, Role role, FusedRows rows, std::size_t in,
+                   bool has_bias);
     /// `module`.weight [width] and, for a LayerNorm, `module`.bias [width].
     void add_norm(Role role, const std::string& module, std::size_t width, bool has_bias = false);
     /// `module`.weight [rows, width].
@@ -36,6 +42,7 @@ private:
 
     ModelSpec& spec_;
     std::optional<std::size_t> block_;
+    bool transposed_ = false;
 };
 
 }  // namespace lathe

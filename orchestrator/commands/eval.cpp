@@ -27,15 +27,15 @@ CommandOutput write_logits_command(const CommandContext& context, const ModelToR
 }
 
 /// One task a chunk, on all ranks.
-std::vector<Task> evaluation_tasks(const CommandLine& line, const TokenWindows& windows) {
+std::vector<Task> evaluation_tasks(const CommandLine& line, const TokenSequences& windows) {
     std::vector<Task> tasks;
-    for (TokenWindows& chunk : evaluation_chunks(windows)) {
+    for (TokenSequences& chunk : evaluation_chunks(windows)) {
         EvaluationTask evaluation;
         evaluation.model = std::filesystem::absolute(line.path);
         if (!line.reference.empty()) {
             evaluation.reference = std::filesystem::absolute(line.reference);
         }
-        evaluation.windows = std::move(chunk);
+        evaluation.samples = std::move(chunk);
         Task task;
         task.stage = stage::evaluate;
         task.id = "eval/" + std::to_string(tasks.size());
@@ -48,7 +48,7 @@ std::vector<Task> evaluation_tasks(const CommandLine& line, const TokenWindows& 
 struct Sums {
     double nll = 0.0, reference_nll = 0.0, kl = 0.0, agree = 0.0;
 
-    void add(const WindowLosses& losses) {
+    void add(const SampleLosses& losses) {
         const auto sum = [](const auto& values) {
             return std::accumulate(values.begin(), values.end(), 0.0);
         };
@@ -73,7 +73,7 @@ CommandOutput run_eval(const CommandContext& context) {
     const auto tokenizer = open_tokenizer(line.path, model.spec());
     const auto stream = read_token_stream(line.texts, tokenizer.get(), model.spec().vocab_size);
     const std::size_t length = std::min(line.seqlen, model.spec().max_positions);
-    const TokenWindows windows = all_windows(stream, length);
+    const TokenSequences windows = all_windows(stream, length);
     if (windows.count() == 0) {
         throw DataError("the text is too short: " + std::to_string(stream.size()) +
                         " tokens, one window has " + std::to_string(length));
@@ -81,15 +81,15 @@ CommandOutput run_eval(const CommandContext& context) {
     const auto start = std::chrono::steady_clock::now();
     Sums sums;
     for (const TaskResult& result : context.coordinator.run(evaluation_tasks(line, windows))) {
-        sums.add(window_losses_from_json(result.text));
+        sums.add(sample_losses_from_json(result.text));
     }
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const auto positions = static_cast<double>(windows.ids.size());
-    const auto predicted = static_cast<double>(windows.ids.size() - windows.count());
+    const auto predicted = static_cast<double>(windows.predicted_tokens());
     const double perplexity = std::exp(sums.nll / predicted);
     nlohmann::json json{{"perplexity", perplexity},
-                        {"tokens", windows.ids.size() - windows.count()},
+                        {"tokens", windows.predicted_tokens()},
                         {"windows", windows.count()},
                         {"seqlen", length},
                         {"seconds", seconds},
@@ -97,7 +97,7 @@ CommandOutput run_eval(const CommandContext& context) {
                         {"weights_bytes_read", model.weight_bytes()}};
     std::string text =
         fmt::format("perplexity {:.6f} over {} tokens ({:.0f} tokens/s)\n", perplexity,
-                    windows.ids.size() - windows.count(), positions / seconds);
+                    windows.predicted_tokens(), positions / seconds);
     if (!line.reference.empty()) {
         json["kl"] = sums.kl / positions;
         json["top1_agreement"] = sums.agree / positions;

@@ -15,23 +15,22 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string hash_of_ids(const TokenWindows& windows) {
-    return to_hex(hash_bytes(std::as_bytes(std::span(windows.ids))));
+std::string hash_of(const TokenSequences& samples) {
+    return to_hex(hash_bytes(std::as_bytes(std::span(to_json(samples)))));
 }
 
 /// One task a chunk: the checkpoint, compared with the source.
-std::vector<StageTask> evaluation_tasks(const JobRun& run, const std::vector<TokenWindows>& chunks,
+std::vector<StageTask> evaluation_tasks(const JobRun& run, const std::vector<TokenSequences>& chunks,
                                         const fs::path& directory, const std::string& hash) {
     std::vector<StageTask> tasks;
-    for (const TokenWindows& chunk : chunks) {
+    for (const TokenSequences& chunk : chunks) {
         EvaluationTask evaluation;
         evaluation.model = directory;
         evaluation.reference = run.source().directory;
-        evaluation.windows = chunk;
+        evaluation.samples = chunk;
         StageTask task;
         task.task.stage = stage::evaluate;
-        task.task.id =
-            "evaluate/" + run.fingerprint({hash, hash_of_ids(chunk), std::to_string(chunk.length)});
+        task.task.id = "evaluate/" + run.fingerprint({hash, hash_of(chunk)});
         task.task.cost = static_cast<double>(chunk.ids.size());
         task.task.arguments = to_json(evaluation);
         tasks.push_back(std::move(task));
@@ -39,19 +38,19 @@ std::vector<StageTask> evaluation_tasks(const JobRun& run, const std::vector<Tok
     return tasks;
 }
 
-TextEvaluation summarise(const std::string& file, const TokenWindows& windows,
+TextEvaluation summarise(const std::string& file, const TokenSequences& windows,
                          const std::vector<std::string>& answers) {
     const auto sum = [](const auto& values) {
         return std::accumulate(values.begin(), values.end(), 0.0);
     };
     TextEvaluation result{file};
-    result.tokens = windows.ids.size() - windows.count();
+    result.tokens = windows.predicted_tokens();
     double source_nll = 0.0;
     double nll = 0.0;
     double kl = 0.0;
     double agree = 0.0;
     for (const std::string& answer : answers) {
-        const WindowLosses losses = window_losses_from_json(answer);
+        const SampleLosses losses = sample_losses_from_json(answer);
         source_nll += sum(losses.reference_nll);
         nll += sum(losses.nll);
         kl += sum(losses.kl);
@@ -82,7 +81,7 @@ std::vector<TextEvaluation> evaluate(JobRun& run, const fs::path& directory) {
         const std::vector<fs::path> files{file};
         const auto stream = read_token_stream(files, tokenizer.get(), run.spec().vocab_size);
         const std::size_t length = std::min(config.max_seq_length, run.spec().max_positions);
-        const TokenWindows windows = all_windows(stream, length);
+        const TokenSequences windows = all_windows(stream, length);
         if (windows.count() == 0) {
             throw DataError(file.string() +
                             " is too short for an evaluation: " + std::to_string(stream.size()) +

@@ -57,10 +57,9 @@ const Candidate& probe_of(const JobRun& run, const std::vector<Candidate>& candi
 UnitWeights measure_unit_weights(JobRun& run, const CandidateTable& table) {
     constexpr std::size_t tokens_per_task = 512;
     constexpr std::size_t max_tokens = 2048;
-    const TokenWindows& all = run.samples().evaluation;
-    const std::size_t step = std::max<std::size_t>(1, tokens_per_task / all.length);
-    const std::size_t count =
-        std::min(all.count(), std::max<std::size_t>(1, max_tokens / all.length));
+    const TokenSequences& all = run.samples().evaluation;
+    const TokenSequences samples = all.part(all.ranges(max_tokens).front());
+    const std::vector<SequenceRange> ranges = samples.ranges(tokens_per_task);
     std::vector<StageTask> tasks;
     for (std::size_t first = 0; first < table.size(); first += max_sensitivity_units) {
         SensitivityTask group;
@@ -71,33 +70,31 @@ UnitWeights measure_unit_weights(JobRun& run, const CandidateTable& table) {
             group.probes.push_back(probe_of(run, table[u]).setting);
             parts.push_back(to_string(group.probes.back()));
         }
-        for (std::size_t w = 0; w < count; w += step) {
-            const auto from = all.ids.begin() + static_cast<std::ptrdiff_t>(w * all.length);
-            const std::size_t n = std::min(step, count - w) * all.length;
-            group.windows = {all.length, {from, from + static_cast<std::ptrdiff_t>(n)}};
+        for (const SequenceRange& range : ranges) {
+            group.samples = samples.part(range);
             StageTask task;
             task.task.stage = stage::sensitivity;
-            task.task.id = "sensitivity/" + run.fingerprint(parts) + "/" + std::to_string(w);
+            task.task.id =
+                "sensitivity/" + run.fingerprint(parts) + "/" + std::to_string(range.first);
             // The earlier the units, the more blocks their streams pass.
             task.task.cost = static_cast<double>(table.size() - first);
             task.task.arguments = to_json(group);
             tasks.push_back(std::move(task));
         }
     }
-    const std::size_t n_windows = (count + step - 1) / step;
     const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
     UnitWeights weights(table.size(), 0.0);
     for (std::size_t a = 0; a < answers.size(); ++a) {
         const auto values = nlohmann::json::parse(answers[a]).get<std::vector<double>>();
-        const std::size_t first = a / n_windows * max_sensitivity_units;
+        const std::size_t first = a / ranges.size() * max_sensitivity_units;
         for (std::size_t i = 0; i < values.size(); ++i) {
             weights[first + i] += values[i];
         }
     }
-    const auto tokens = static_cast<double>(count * all.length);
+    const auto rows = static_cast<double>(ForwardPass::head_rows(run.spec(), samples));
     for (std::size_t u = 0; u < weights.size(); ++u) {
         const double error = probe_of(run, table[u]).relative_error;
-        weights[u] = error > 0.0 ? weights[u] / tokens / error : 0.0;
+        weights[u] = error > 0.0 ? weights[u] / rows / error : 0.0;
     }
     return weights;
 }
@@ -193,7 +190,7 @@ std::string hash_of(const std::vector<Setting>& choice) {
 
 /// Runs all plans on the evaluation samples, tasks side by side on the ranks.
 std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) {
-    const std::vector<TokenWindows> chunks = evaluation_chunks(run.samples().evaluation);
+    const std::vector<TokenSequences> chunks = evaluation_chunks(run.samples().evaluation);
     std::vector<StageTask> tasks;
     for (const Plan& plan : plans) {
         for (std::size_t c = 0; c < chunks.size(); ++c) {
@@ -201,7 +198,7 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
             evaluation.choice = plan.choice;
             evaluation.against_source = true;
             evaluation.chunk = c;
-            evaluation.windows = chunks[c];
+            evaluation.samples = chunks[c];
             StageTask task;
             task.task.stage = stage::evaluate;
             task.task.id =
@@ -212,15 +209,15 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
         }
     }
     const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
-    const auto tokens = static_cast<double>(run.samples().evaluation.ids.size());
-    const auto predicted =
-        static_cast<double>(run.samples().evaluation.ids.size() - run.samples().evaluation.count());
+    const TokenSequences& samples = run.samples().evaluation;
+    const auto rows = static_cast<double>(ForwardPass::head_rows(run.spec(), samples));
+    const auto predicted = static_cast<double>(samples.predicted_tokens());
     std::vector<EvaluatedPlan> evaluated;
     for (std::size_t p = 0; p < plans.size(); ++p) {
         double kl = 0.0;
         double nll = 0.0;
         for (std::size_t c = 0; c < chunks.size(); ++c) {
-            const WindowLosses losses = window_losses_from_json(answers[p * chunks.size() + c]);
+            const SampleLosses losses = sample_losses_from_json(answers[p * chunks.size() + c]);
             for (double value : losses.kl) {
                 kl += value;
             }
@@ -228,7 +225,7 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
                 nll += value;
             }
         }
-        evaluated.push_back({std::move(plans[p]), kl / tokens, std::exp(nll / predicted)});
+        evaluated.push_back({std::move(plans[p]), kl / rows, std::exp(nll / predicted)});
     }
     return evaluated;
 }
@@ -291,14 +288,10 @@ std::optional<std::vector<Setting>> homogeneous_choice(
     return choice;
 }
 
-std::vector<TokenWindows> evaluation_chunks(const TokenWindows& windows) {
-    const std::size_t step = std::max<std::size_t>(1, tokens_per_evaluation_task / windows.length);
-    std::vector<TokenWindows> chunks;
-    for (std::size_t w = 0; w < windows.count(); w += step) {
-        const std::size_t n = std::min(step, windows.count() - w);
-        const auto from = windows.ids.begin() + static_cast<std::ptrdiff_t>(w * windows.length);
-        chunks.push_back(
-            {windows.length, {from, from + static_cast<std::ptrdiff_t>(n * windows.length)}});
+std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples) {
+    std::vector<TokenSequences> chunks;
+    for (const SequenceRange& range : samples.ranges(tokens_per_evaluation_task)) {
+        chunks.push_back(samples.part(range));
     }
     return chunks;
 }

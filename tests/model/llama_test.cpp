@@ -188,9 +188,9 @@ TEST(Llama, HeadsMustDivide) {
     EXPECT_THAT(refusal({{"hidden_size", 34}}),
                 HasSubstr("\"hidden_size\" is 34; expected a multiple of num_attention_heads = 4"));
     EXPECT_THAT(refusal({{"hidden_size", 36}}),
-                HasSubstr("\"hidden_size\" is 36; expected an even multiple"));
+                HasSubstr("rotary positions on 9 of 9 elements of a head"));
     EXPECT_THAT(refusal({{"head_dim", 7}}),
-                HasSubstr("\"head_dim\" is 7; expected an even number"));
+                HasSubstr("rotary positions on 7 of 7 elements of a head"));
     EXPECT_THAT(refusal({{"head_dim", 0}}), HasSubstr("\"head_dim\" is 0"));
     EXPECT_EQ(read(sample_config({{"hidden_size", 34}, {"head_dim", 8}})).head_dim, 8U);
 }
@@ -213,8 +213,12 @@ TEST(Llama, TheLargestSizesDoNotOverflow) {
 }
 
 TEST(Llama, OtherActivationsAreRefusedByName) {
-    EXPECT_THAT(refusal({{"hidden_act", "gelu"}}),
-                HasSubstr("\"hidden_act\" is \"gelu\"; expected \"silu\""));
+    EXPECT_THAT(refusal({{"hidden_act", "gelu_10"}}),
+                HasSubstr("\"hidden_act\" is \"gelu_10\"; expected one of the supported "
+                          "activations: gelu, gelu_fast, gelu_new, gelu_pytorch_tanh, relu"));
+    EXPECT_THAT(refusal({{"architectures", {"LlamaForSequenceClassification"}}}),
+                HasSubstr("LlamaForSequenceClassification is not supported; expected one that ends "
+                          "in ForCausalLM"));
 }
 
 TEST(Llama, PartialRotaryIsRefusedWhereverItStands) {

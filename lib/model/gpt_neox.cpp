@@ -1,0 +1,56 @@
+#include <array>
+
+#include "lib/model/common_config.hpp"
+#include "lib/model/families.hpp"
+#include "lib/model/transformer.hpp"
+
+namespace lathe {
+namespace {
+
+constexpr TransformerNames neox_names{
+    .token_embedding = "gpt_neox.embed_in",
+    .layers = "gpt_neox.layers.",
+    .attention_norm = "input_layernorm",
+    .qkv = "attention.query_key_value",
+    .o = "attention.dense",
+    .mlp_norm = "post_attention_layernorm",
+    .up = "mlp.dense_h_to_4h",
+    .down = "mlp.dense_4h_to_h",
+    .final_norm = "gpt_neox.final_layer_norm",
+    .head = "embed_out",
+};
+
+constexpr std::array<std::string_view, 3> buffers{".attention.bias", ".attention.masked_bias",
+                                                  ".rotary_emb.inv_freq"};
+
+ModelSpec read_gpt_neox(const nlohmann::json& json, const std::string& where) {
+    const ConfigReader config(json, where);
+    ModelSpec spec = read_sizes(config);
+    spec.form =
+        config.boolean("use_parallel_residual", true) ? BlockForm::parallel : BlockForm::pre_norm;
+    spec.norm = NormKind::layer;
+    spec.intermediate_size = config.integer("intermediate_size", size_limits::intermediate);
+    spec.max_positions = config.integer("max_position_embeddings", size_limits::positions);
+    spec.activation = read_activation(config, "hidden_act", Activation::gelu);
+    read_rotary_positions(config, spec, 0.25);
+    const bool attention_bias = config.boolean("attention_bias", true);
+    add_transformer_tensors(spec, neox_names,
+                            {.norm_bias = true,
+                             .qkv_bias = attention_bias,
+                             .o_bias = attention_bias,
+                             .mlp_bias = true,
+                             .fused_order = FusedOrder::by_head});
+    return spec;
+}
+
+}  // namespace
+
+FamilyRow gpt_neox_family() {
+    return {.model_type = "gpt_neox",
+            .prefix = "gpt_neox.",
+            .head = "embed_out.weight",
+            .buffers = buffers,
+            .read = read_gpt_neox};
+}
+
+}  // namespace lathe
