@@ -146,7 +146,7 @@ void ForwardPass::mlp(const LoadedWeights& weights, MatrixView<float> hidden,
     backend_.linear(normed, weights.weight(Role::gate_proj), weights.vector(Role::gate_proj, true),
                     gate);
     backend_.linear(normed, weights.weight(Role::up_proj), weights.vector(Role::up_proj, true), up);
-    backend_.silu_multiply(gate, up, gate);
+    backend_.activate_multiply(Activation::silu, gate, up, gate);
     if (observe) {
         observe(Signal::mlp_hidden, gate);
     }
