@@ -122,7 +122,7 @@ public:
         backend_.rms_norm(out, norm_.span(), 1e-5F, normed);
         linear(normed, gate_w_, gate);
         linear(normed, up_w_, up);
-        backend_.silu_multiply(gate, up, gate);
+        backend_.activate_multiply(Activation::silu, gate, up, gate);
         linear(gate, down_w_, mixed);
         backend_.add(mixed, out);
     }

@@ -1,3 +1,4 @@
+#include <numeric>
 #include <string>
 
 #include "kernels/backend.hpp"
@@ -32,17 +33,41 @@ void require_equal(const char* function, const char* name_a, std::size_t a, cons
 }
 
 void require_attention_shape(const AttentionShape& shape) {
+    const char* function = "attention";
     if (shape.n_kv_heads == 0 || shape.n_heads % shape.n_kv_heads != 0) {
-        refuse("attention", "n_kv_heads " + std::to_string(shape.n_kv_heads) +
-                                " does not divide n_heads " + std::to_string(shape.n_heads));
+        refuse(function, "n_kv_heads " + std::to_string(shape.n_kv_heads) +
+                             " does not divide n_heads " + std::to_string(shape.n_heads));
     }
     if (shape.head_dim == 0) {
-        refuse("attention", "head_dim is 0");
+        refuse(function, "head_dim is 0");
     }
-    if (shape.query_length > shape.key_length) {
-        refuse("attention", "query_length " + std::to_string(shape.query_length) +
-                                " is more than key_length " + std::to_string(shape.key_length));
+    if (!shape.alibi_slopes.empty()) {
+        require_equal(function, "the number of alibi_slopes", shape.alibi_slopes.size(), "n_heads",
+                      shape.n_heads);
     }
+    if (!shape.lengths.empty()) {
+        require_equal(function, "the number of lengths", shape.lengths.size(), "n_sequences",
+                      shape.n_sequences);
+    } else if (shape.query_length > shape.key_length) {
+        refuse(function, "query_length " + std::to_string(shape.query_length) +
+                             " is more than key_length " + std::to_string(shape.key_length));
+    }
+}
+
+/// Rows of q and of k against what the shape says.
+void require_attention_rows(const AttentionShape& shape, std::size_t q_rows, std::size_t k_rows) {
+    const char* function = "attention";
+    if (!shape.lengths.empty()) {
+        const std::size_t total =
+            std::accumulate(shape.lengths.begin(), shape.lengths.end(), std::size_t{0});
+        require_equal(function, "rows of q", q_rows, "the sum of lengths", total);
+        require_equal(function, "rows of k", k_rows, "the sum of lengths", total);
+        return;
+    }
+    require_equal(function, "rows of q", q_rows, "n_sequences * query_length",
+                  shape.n_sequences * shape.query_length);
+    require_equal(function, "rows of k", k_rows, "n_sequences * key_length",
+                  shape.n_sequences * shape.key_length);
 }
 
 }  // namespace
@@ -70,6 +95,13 @@ void Backend::embed(std::span<const std::uint32_t> ids, MatrixView<const float> 
     require_equal("embed", "the number of ids", ids.size(), "rows of y", y.rows);
     require_equal("embed", "columns of table", table.cols, "columns of y", y.cols);
     do_embed(ids, table, y);
+}
+
+void Backend::add_embedding(std::span<const std::uint32_t> ids, MatrixView<const float> table,
+                            MatrixView<float> y) const {
+    require_equal("add_embedding", "the number of ids", ids.size(), "rows of y", y.rows);
+    require_equal("add_embedding", "columns of table", table.cols, "columns of y", y.cols);
+    do_add_embedding(ids, table, y);
 }
 
 void Backend::linear(MatrixView<const float> x, MatrixView<const float> w,
@@ -100,6 +132,19 @@ void Backend::rms_norm(MatrixView<const float> x, std::span<const float> weight,
     do_rms_norm(x, weight, epsilon, y);
 }
 
+void Backend::layer_norm(MatrixView<const float> x, std::span<const float> weight,
+                         std::span<const float> bias, float epsilon, MatrixView<float> y) const {
+    require_same_shape("layer_norm", "x", x, "y", y);
+    require_equal("layer_norm", "weight", weight.size(), "columns of x", x.cols);
+    if (!bias.empty()) {
+        require_equal("layer_norm", "bias", bias.size(), "columns of x", x.cols);
+    }
+    if (x.rows == 0 || x.cols == 0) {
+        return;
+    }
+    do_layer_norm(x, weight, bias, epsilon, y);
+}
+
 void Backend::rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const float> cos,
                    MatrixView<const float> sin, std::span<const std::uint32_t> positions) const {
     if (head_dim == 0 || x.cols % head_dim != 0) {
@@ -122,12 +167,9 @@ void Backend::attention(MatrixView<const float> q, MatrixView<const float> k,
     const char* function = "attention";
     require_same_shape(function, "q", q, "y", y);
     require_same_shape(function, "k", k, "v", v);
-    require_equal(function, "rows of q", q.rows, "n_sequences * query_length",
-                  shape.n_sequences * shape.query_length);
+    require_attention_rows(shape, q.rows, k.rows);
     require_equal(function, "columns of q", q.cols, "n_heads * head_dim",
                   shape.n_heads * shape.head_dim);
-    require_equal(function, "rows of k", k.rows, "n_sequences * key_length",
-                  shape.n_sequences * shape.key_length);
     require_equal(function, "columns of k", k.cols, "n_kv_heads * head_dim",
                   shape.n_kv_heads * shape.head_dim);
     if (y.rows == 0 || y.cols == 0) {
@@ -136,14 +178,22 @@ void Backend::attention(MatrixView<const float> q, MatrixView<const float> k,
     do_attention(q, k, v, shape, y);
 }
 
-void Backend::silu_multiply(MatrixView<const float> gate, MatrixView<const float> up,
-                            MatrixView<float> y) const {
-    require_same_shape("silu_multiply", "gate", gate, "up", up);
-    require_same_shape("silu_multiply", "gate", gate, "y", y);
+void Backend::activate(Activation kind, MatrixView<const float> x, MatrixView<float> y) const {
+    require_same_shape("activate", "x", x, "y", y);
     if (y.rows == 0 || y.cols == 0) {
         return;
     }
-    do_silu_multiply(gate, up, y);
+    do_activate(kind, x, y);
+}
+
+void Backend::activate_multiply(Activation kind, MatrixView<const float> gate,
+                                MatrixView<const float> up, MatrixView<float> y) const {
+    require_same_shape("activate_multiply", "gate", gate, "up", up);
+    require_same_shape("activate_multiply", "gate", gate, "y", y);
+    if (y.rows == 0 || y.cols == 0) {
+        return;
+    }
+    do_activate_multiply(kind, gate, up, y);
 }
 
 void Backend::add(MatrixView<const float> x, MatrixView<float> y) const {

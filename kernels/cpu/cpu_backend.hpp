@@ -17,45 +17,49 @@ private:
     void do_upload(const std::byte* host, DType dtype, MatrixView<float> y) const override;
     void do_download(MatrixView<const float> x, float* host) const override;
     void do_embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
+                  MatrixView<float> y) const override;
+    void do_add_embedding(std::span<const std::uint32_t> ids, MatrixView<const float> table,
                           MatrixView<float> y) const override;
     void do_linear(MatrixView<const float> x, MatrixView<const float> w,
-                           std::span<const float> bias, MatrixView<float> y) const override;
-    void do_rms_norm(MatrixView<const float> x, std::span<const float> weight,
-                             float epsilon, MatrixView<float> y) const override;
+                   std::span<const float> bias, MatrixView<float> y) const override;
+    void do_rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
+                     MatrixView<float> y) const override;
+    void do_layer_norm(MatrixView<const float> x, std::span<const float> weight,
+                       std::span<const float> bias, float epsilon,
+                       MatrixView<float> y) const override;
     void do_rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const float> cos,
-                         MatrixView<const float> sin,
-                         std::span<const std::uint32_t> positions) const override;
+                 MatrixView<const float> sin,
+                 std::span<const std::uint32_t> positions) const override;
     void do_attention(MatrixView<const float> q, MatrixView<const float> k,
-                              MatrixView<const float> v, const AttentionShape& shape,
-                              MatrixView<float> y) const override;
-    void do_silu_multiply(MatrixView<const float> gate, MatrixView<const float> up,
-                                  MatrixView<float> y) const override;
+                      MatrixView<const float> v, const AttentionShape& shape,
+                      MatrixView<float> y) const override;
+    void do_activate(Activation kind, MatrixView<const float> x,
+                     MatrixView<float> y) const override;
+    void do_activate_multiply(Activation kind, MatrixView<const float> gate,
+                              MatrixView<const float> up, MatrixView<float> y) const override;
     void do_add(MatrixView<const float> x, MatrixView<float> y) const override;
     bool do_all_finite(MatrixView<const float> x) const override;
-    void do_cross_entropy(MatrixView<const float> logits,
-                                  std::span<const std::uint32_t> targets,
-                                  std::span<double> losses) const override;
-    void do_kl_divergence(MatrixView<const float> p_logits,
-                                  MatrixView<const float> q_logits, std::span<double> kl,
-                                  std::span<std::uint8_t> agree) const override;
+    void do_cross_entropy(MatrixView<const float> logits, std::span<const std::uint32_t> targets,
+                          std::span<double> losses) const override;
+    void do_kl_divergence(MatrixView<const float> p_logits, MatrixView<const float> q_logits,
+                          std::span<double> kl, std::span<std::uint8_t> agree) const override;
     void do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const override;
     void do_accumulate_column_statistics(MatrixView<const float> x,
-                                                 const ColumnStatistics& statistics) const override;
+                                         const ColumnStatistics& statistics) const override;
     void do_inverse_factor(MatrixView<const double> gram, double damping,
-                                   MatrixView<float> factor) const override;
+                           MatrixView<float> factor) const override;
     void do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
-                               std::span<double> errors) const override;
+                       std::span<double> errors) const override;
     void do_fit_integer_grid(MatrixView<const float> w, std::span<const float> importance,
-                                     const IntegerGridSettings& settings, MatrixView<float> scales,
-                                     MatrixView<float> zeros) const override;
+                             const IntegerGridSettings& settings, MatrixView<float> scales,
+                             MatrixView<float> zeros) const override;
     void do_round_to_grid(MatrixView<const float> w, const IntegerGridSettings& settings,
-                                  MatrixView<const float> scales, MatrixView<const float> zeros,
-                                  MatrixView<std::uint8_t> codes,
-                                  MatrixView<float> values) const override;
+                          MatrixView<const float> scales, MatrixView<const float> zeros,
+                          MatrixView<std::uint8_t> codes, MatrixView<float> values) const override;
     void do_gptq(MatrixView<float> w, MatrixView<const float> factor,
-                         std::span<const float> importance, std::span<const std::uint32_t> order,
-                         const IntegerGridSettings& settings, MatrixView<float> scales,
-                         MatrixView<float> zeros, MatrixView<std::uint8_t> codes) const override;
+                 std::span<const float> importance, std::span<const std::uint32_t> order,
+                 const IntegerGridSettings& settings, MatrixView<float> scales,
+                 MatrixView<float> zeros, MatrixView<std::uint8_t> codes) const override;
 
     ThreadPool& pool_;
 };

@@ -1,11 +1,13 @@
 #include <algorithm>
 #include <atomic>
+#include <string>
 
 #include "kernels/cpu/blas.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "kernels/cpu/vector_kernels.hpp"
 #include "kernels/host_checks.hpp"
+#include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 
 namespace lathe::kernels {
@@ -26,6 +28,23 @@ void for_each_row(ThreadPool& pool, std::size_t n_rows, std::size_t n_cols, cons
             row(i);
         }
     });
+}
+
+const ActivationKernels& kernels_of(Activation kind) {
+    const VectorKernels& kernels = vector_kernels();
+    switch (kind) {
+        case Activation::silu:
+            return *kernels.silu;
+        case Activation::gelu:
+            return *kernels.gelu;
+        case Activation::gelu_tanh:
+            return *kernels.gelu_tanh;
+        case Activation::relu:
+            return *kernels.relu;
+        case Activation::tanh:
+            return *kernels.tanh;
+    }
+    throw InternalError("activation " + std::to_string(static_cast<int>(kind)) + " is not defined");
 }
 
 }  // namespace
@@ -57,11 +76,29 @@ void CpuBackend::do_embed(std::span<const std::uint32_t> ids, MatrixView<const f
                  [&](std::size_t t) { std::copy_n(table.row(ids[t]), table.cols, y.row(t)); });
 }
 
+void CpuBackend::do_add_embedding(std::span<const std::uint32_t> ids, MatrixView<const float> table,
+                                  MatrixView<float> y) const {
+    require_below(ids, table.rows, "add_embedding: id");
+    const VectorKernels& kernels = vector_kernels();
+    for_each_row(pool_, y.rows, y.cols,
+                 [&](std::size_t t) { kernels.add(table.row(ids[t]), y.cols, y.row(t)); });
+}
+
 void CpuBackend::do_rms_norm(MatrixView<const float> x, std::span<const float> weight,
                              float epsilon, MatrixView<float> y) const {
     const VectorKernels& kernels = vector_kernels();
     for_each_row(pool_, x.rows, x.cols, [&](std::size_t t) {
         kernels.rms_norm(x.row(t), weight.data(), epsilon, x.cols, y.row(t));
+    });
+}
+
+void CpuBackend::do_layer_norm(MatrixView<const float> x, std::span<const float> weight,
+                               std::span<const float> bias, float epsilon,
+                               MatrixView<float> y) const {
+    const VectorKernels& kernels = vector_kernels();
+    const float* shift = bias.empty() ? nullptr : bias.data();
+    for_each_row(pool_, x.rows, x.cols, [&](std::size_t t) {
+        kernels.layer_norm(x.row(t), weight.data(), shift, epsilon, x.cols, y.row(t));
     });
 }
 
@@ -78,11 +115,18 @@ void CpuBackend::do_rope(MatrixView<float> x, std::size_t head_dim, MatrixView<c
     });
 }
 
-void CpuBackend::do_silu_multiply(MatrixView<const float> gate, MatrixView<const float> up,
-                                  MatrixView<float> y) const {
-    const VectorKernels& kernels = vector_kernels();
+void CpuBackend::do_activate(Activation kind, MatrixView<const float> x,
+                             MatrixView<float> y) const {
+    const ActivationKernels& kernels = kernels_of(kind);
+    for_each_row(pool_, y.rows, y.cols,
+                 [&](std::size_t t) { kernels.apply(x.row(t), y.cols, y.row(t)); });
+}
+
+void CpuBackend::do_activate_multiply(Activation kind, MatrixView<const float> gate,
+                                      MatrixView<const float> up, MatrixView<float> y) const {
+    const ActivationKernels& kernels = kernels_of(kind);
     for_each_row(pool_, y.rows, y.cols, [&](std::size_t t) {
-        kernels.silu_multiply(gate.row(t), up.row(t), y.cols, y.row(t));
+        kernels.multiply(gate.row(t), up.row(t), y.cols, y.row(t));
     });
 }
 

@@ -3,10 +3,13 @@
 #include <cstdlib>
 #include <limits>
 #include <new>
+#include <numbers>
+#include <string>
 #include <vector>
 
 #include "kernels/host_checks.hpp"
 #include "kernels/reference/reference_backend.hpp"
+#include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 
 namespace lathe::kernels {
@@ -40,6 +43,16 @@ void ReferenceBackend::do_embed(std::span<const std::uint32_t> ids, MatrixView<c
     }
 }
 
+void ReferenceBackend::do_add_embedding(std::span<const std::uint32_t> ids,
+                                        MatrixView<const float> table, MatrixView<float> y) const {
+    require_below(ids, table.rows, "add_embedding: id");
+    for (std::size_t t = 0; t < ids.size(); ++t) {
+        for (std::size_t j = 0; j < y.cols; ++j) {
+            y(t, j) += table(ids[t], j);
+        }
+    }
+}
+
 void ReferenceBackend::do_linear(MatrixView<const float> x, MatrixView<const float> w,
                                  std::span<const float> bias, MatrixView<float> y) const {
     for (std::size_t t = 0; t < x.rows; ++t) {
@@ -67,6 +80,28 @@ void ReferenceBackend::do_rms_norm(MatrixView<const float> x, std::span<const fl
     }
 }
 
+void ReferenceBackend::do_layer_norm(MatrixView<const float> x, std::span<const float> weight,
+                                     std::span<const float> bias, float epsilon,
+                                     MatrixView<float> y) const {
+    const auto n = static_cast<double>(x.cols);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+        double sum = 0.0;
+        for (std::size_t j = 0; j < x.cols; ++j) {
+            sum += x(t, j);
+        }
+        const double mean = sum / n;
+        double squares = 0.0;
+        for (std::size_t j = 0; j < x.cols; ++j) {
+            squares += (x(t, j) - mean) * (x(t, j) - mean);
+        }
+        const double root = std::sqrt(squares / n + epsilon);
+        for (std::size_t j = 0; j < x.cols; ++j) {
+            const double shift = bias.empty() ? 0.0 : bias[j];
+            y(t, j) = static_cast<float>((x(t, j) - mean) / root * weight[j] + shift);
+        }
+    }
+}
+
 void ReferenceBackend::do_rope(MatrixView<float> x, std::size_t head_dim,
                                MatrixView<const float> cos, MatrixView<const float> sin,
                                std::span<const std::uint32_t> positions) const {
@@ -86,53 +121,113 @@ void ReferenceBackend::do_rope(MatrixView<float> x, std::size_t head_dim,
     }
 }
 
+namespace {
+
+/// One query of one head: `query` [head_dim] at a position of its sequence, against the keys
+/// [begin, end) of the key-value head whose rows of that sequence are k and v.
+struct Query {
+    const float* query;
+    MatrixView<const float> k;
+    MatrixView<const float> v;
+    std::size_t position;
+    std::size_t begin;
+    std::size_t end;
+};
+
+void attend(const Query& at, float scale, float slope, float* y) {
+    std::vector<double> p(at.end);
+    double largest = -std::numeric_limits<double>::infinity();
+    for (std::size_t j = at.begin; j < at.end; ++j) {
+        double dot = 0.0;
+        for (std::size_t i = 0; i < at.k.cols; ++i) {
+            dot += static_cast<double>(at.query[i]) * at.k(j, i);
+        }
+        p[j] = dot * scale + slope * (static_cast<double>(j) - static_cast<double>(at.position));
+        largest = std::max(largest, p[j]);
+    }
+    double sum = 0.0;
+    for (std::size_t j = at.begin; j < at.end; ++j) {
+        p[j] = std::exp(p[j] - largest);
+        sum += p[j];
+    }
+    for (std::size_t i = 0; i < at.v.cols; ++i) {
+        double value = 0.0;
+        for (std::size_t j = at.begin; j < at.end; ++j) {
+            value += p[j] * at.v(j, i);
+        }
+        y[i] = static_cast<float>(value / sum);
+    }
+}
+
+}  // namespace
+
 void ReferenceBackend::do_attention(MatrixView<const float> q, MatrixView<const float> k,
                                     MatrixView<const float> v, const AttentionShape& shape,
                                     MatrixView<float> y) const {
     const std::size_t d = shape.head_dim;
-    const std::size_t heads_per_kv = shape.n_heads / shape.n_kv_heads;
-    std::vector<double> p(shape.key_length);
-    for (std::size_t row = 0; row < q.rows; ++row) {
-        const std::size_t sequence = row / shape.query_length;
-        const std::size_t first_key = sequence * shape.key_length;
-        const std::size_t position =
-            shape.key_length - shape.query_length + row % shape.query_length;
-        const std::size_t end = shape.causal ? position + 1 : shape.key_length;
-        const std::size_t begin = shape.window > 0 && end > shape.window ? end - shape.window : 0;
-        for (std::size_t head = 0; head < shape.n_heads; ++head) {
-            const float* query = q.row(row) + head * d;
-            const std::size_t kv = head / heads_per_kv * d;
-            double largest = -std::numeric_limits<double>::infinity();
-            for (std::size_t j = begin; j < end; ++j) {
-                double dot = 0.0;
-                for (std::size_t i = 0; i < d; ++i) {
-                    dot += static_cast<double>(query[i]) * k(first_key + j, kv + i);
-                }
-                p[j] = dot * shape.scale;
-                largest = std::max(largest, p[j]);
+    std::size_t first_query = 0;
+    std::size_t first_key = 0;
+    for (std::size_t s = 0; s < shape.n_sequences; ++s) {
+        const bool packed = !shape.lengths.empty();
+        const std::size_t n_queries = packed ? shape.lengths[s] : shape.query_length;
+        const std::size_t n_keys = packed ? shape.lengths[s] : shape.key_length;
+        for (std::size_t i = 0; i < n_queries; ++i) {
+            const std::size_t position = n_keys - n_queries + i;
+            const std::size_t end = shape.causal ? position + 1 : n_keys;
+            const std::size_t begin =
+                shape.window > 0 && end > shape.window ? end - shape.window : 0;
+            for (std::size_t head = 0; head < shape.n_heads; ++head) {
+                const std::size_t kv = head / (shape.n_heads / shape.n_kv_heads) * d;
+                const float slope = shape.alibi_slopes.empty() ? 0.0F : shape.alibi_slopes[head];
+                attend({q.row(first_query + i) + head * d,
+                        k.row_range(first_key, n_keys).col_range(kv, d),
+                        v.row_range(first_key, n_keys).col_range(kv, d), position, begin, end},
+                       shape.scale, slope, y.row(first_query + i) + head * d);
             }
-            double sum = 0.0;
-            for (std::size_t j = begin; j < end; ++j) {
-                p[j] = std::exp(p[j] - largest);
-                sum += p[j];
-            }
-            for (std::size_t i = 0; i < d; ++i) {
-                double value = 0.0;
-                for (std::size_t j = begin; j < end; ++j) {
-                    value += p[j] * v(first_key + j, kv + i);
-                }
-                y(row, head * d + i) = static_cast<float>(value / sum);
-            }
+        }
+        first_query += n_queries;
+        first_key += n_keys;
+    }
+}
+
+namespace {
+
+double activation_of(Activation kind, double x) {
+    switch (kind) {
+        case Activation::silu:
+            return x / (1.0 + std::exp(-x));
+        case Activation::gelu:
+            // 1 + erf(z) = erfc(-z), which keeps its digits where erf is close to -1.
+            return x * std::erfc(-x / std::numbers::sqrt2) / 2.0;
+        case Activation::gelu_tanh: {
+            // (1 + tanh(u)) / 2 = 1 / (1 + exp(-2 u)), for the same reason.
+            const double root = std::sqrt(2.0 * std::numbers::inv_pi);
+            return x / (1.0 + std::exp(-2.0 * root * (x + 0.044715 * x * x * x)));
+        }
+        case Activation::relu:
+            return x < 0.0 ? 0.0 : x;  // NaN stays NaN
+        case Activation::tanh:
+            return std::tanh(x);
+    }
+    throw InternalError("activation " + std::to_string(static_cast<int>(kind)) + " is not defined");
+}
+
+}  // namespace
+
+void ReferenceBackend::do_activate(Activation kind, MatrixView<const float> x,
+                                   MatrixView<float> y) const {
+    for (std::size_t t = 0; t < y.rows; ++t) {
+        for (std::size_t j = 0; j < y.cols; ++j) {
+            y(t, j) = static_cast<float>(activation_of(kind, x(t, j)));
         }
     }
 }
 
-void ReferenceBackend::do_silu_multiply(MatrixView<const float> gate, MatrixView<const float> up,
-                                        MatrixView<float> y) const {
+void ReferenceBackend::do_activate_multiply(Activation kind, MatrixView<const float> gate,
+                                            MatrixView<const float> up, MatrixView<float> y) const {
     for (std::size_t t = 0; t < y.rows; ++t) {
         for (std::size_t j = 0; j < y.cols; ++j) {
-            const double x = gate(t, j);
-            y(t, j) = static_cast<float>(x / (1.0 + std::exp(-x)) * up(t, j));
+            y(t, j) = static_cast<float>(activation_of(kind, gate(t, j)) * up(t, j));
         }
     }
 }

@@ -1,3 +1,5 @@
+#include <numeric>
+
 #include "lib/core/errors.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
 
@@ -20,15 +22,23 @@ AttentionShape shape_of(std::size_t n_sequences, std::size_t query_length, std::
     return shape;
 }
 
+/// Rows of the queries, or with `keys` of the keys.
+std::size_t rows_of(const AttentionShape& s, bool keys) {
+    if (!s.lengths.empty()) {
+        return std::accumulate(s.lengths.begin(), s.lengths.end(), std::size_t{0});
+    }
+    return s.n_sequences * (keys ? s.key_length : s.query_length);
+}
+
 struct Inputs {
     Matrix<float> q;
     Matrix<float> k;
     Matrix<float> v;
 
     explicit Inputs(const AttentionShape& s, float deviation = 1.0F)
-        : q(random_matrix(s.n_sequences * s.query_length, s.n_heads * s.head_dim, 1, deviation)),
-          k(random_matrix(s.n_sequences * s.key_length, s.n_kv_heads * s.head_dim, 2, deviation)),
-          v(random_matrix(s.n_sequences * s.key_length, s.n_kv_heads * s.head_dim, 3)) {}
+        : q(random_matrix(rows_of(s, false), s.n_heads * s.head_dim, 1, deviation)),
+          k(random_matrix(rows_of(s, true), s.n_kv_heads * s.head_dim, 2, deviation)),
+          v(random_matrix(rows_of(s, true), s.n_kv_heads * s.head_dim, 3)) {}
 
     [[nodiscard]] Matrix<float> attend(const Backend& backend, const AttentionShape& shape) const {
         Matrix<float> y(q.rows, q.cols, 7.0F);
@@ -97,6 +107,41 @@ TEST_P(Attention, HugeScoresDoNotOverflow) {
     EXPECT_THAT(y.values, ElementsAre(3, 3));
 }
 
+TEST_P(Attention, SlopesByHand) {
+    // All scores 0, slope ln 2: a key counts half as much for each place it lies further back.
+    const Matrix<float> zero(3, 1);
+    const Matrix<float> v(3, 1, std::vector<float>{7, 14, 21});
+    const float slopes[] = {0.69314718F};
+    Matrix<float> y(3, 1);
+    AttentionShape shape = shape_of(1, 3, 3, 1, 1, 1);
+    shape.alibi_slopes = slopes;
+    const auto attend = [&] {
+        backend->attention(zero.view(), zero.view(), v.view(), shape, y.view());
+    };
+    attend();
+    EXPECT_NEAR(y.values[0], 7.0, 1e-5);
+    EXPECT_NEAR(y.values[1], (7 + 2 * 14) / 3.0, 1e-5);
+    EXPECT_NEAR(y.values[2], (7 + 2 * 14 + 4 * 21) / 7.0, 1e-5);
+    shape.causal = false;  // later keys gain
+    attend();
+    EXPECT_NEAR(y.values[0], (7 + 2 * 14 + 4 * 21) / 7.0, 1e-5);
+}
+
+TEST_P(Attention, LengthsKeepSequencesApart) {
+    // Equal scores: each row is the mean of the values of its own sequence so far.
+    const Matrix<float> zero(4, 1);
+    const Matrix<float> v(4, 1, std::vector<float>{2, 6, 30, 10});
+    const std::uint32_t lengths[] = {0, 2, 0, 1, 1};
+    Matrix<float> y(4, 1);
+    AttentionShape shape = shape_of(5, 100, 50, 1, 1, 1);  // query and key length do not count
+    shape.lengths = lengths;
+    backend->attention(zero.view(), zero.view(), v.view(), shape, y.view());
+    EXPECT_THAT(y.values, ElementsAre(2, 4, 30, 10));
+    shape.causal = false;
+    backend->attention(zero.view(), zero.view(), v.view(), shape, y.view());
+    EXPECT_THAT(y.values, ElementsAre(4, 4, 30, 10));
+}
+
 TEST_P(Attention, RefusesWhatDoesNotFit) {
     const Matrix<float> q(4, 6);
     Matrix<float> y(4, 6);
@@ -114,6 +159,18 @@ TEST_P(Attention, RefusesWhatDoesNotFit) {
                 HasSubstr("columns of q is 6 but n_heads * head_dim is 12"));
     EXPECT_THAT(refusal(shape_of(1, 4, 5, 3, 3, 2)),
                 HasSubstr("rows of k is 4 but n_sequences * key_length is 5"));
+
+    AttentionShape shape = shape_of(2, 0, 0, 3, 3, 2);
+    const std::uint32_t lengths[] = {3, 1, 1};
+    shape.lengths = lengths;
+    EXPECT_THAT(refusal(shape), HasSubstr("the number of lengths is 3 but n_sequences is 2"));
+    shape.n_sequences = 3;
+    EXPECT_THAT(refusal(shape), HasSubstr("rows of q is 4 but the sum of lengths is 5"));
+    shape.lengths = {lengths, 2};
+    shape.n_sequences = 2;
+    const float slopes[] = {1, 2};
+    shape.alibi_slopes = slopes;
+    EXPECT_THAT(refusal(shape), HasSubstr("the number of alibi_slopes is 2 but n_heads is 3"));
 }
 
 TEST(AttentionParity, Prefill) {
@@ -148,6 +205,66 @@ TEST(AttentionParity, WindowsAndFullSight) {
     }
 }
 
+TEST(AttentionParity, SequencesOfDifferentLengths) {
+    const std::uint32_t lengths[] = {5, 300, 0, 1, 113, 3, 14, 257};
+    AttentionShape shape = shape_of(8, 0, 0, 4, 2, 16);
+    shape.lengths = lengths;
+    for (const bool causal : {true, false}) {
+        shape.causal = causal;
+        for (const std::size_t window : {0U, 7U, 260U}) {
+            shape.window = window;
+            expect_parity(shape);
+        }
+    }
+}
+
+TEST(AttentionParity, LengthsGiveTheSameBitsAsEachSequenceAlone) {
+    const std::uint32_t lengths[] = {40, 2, 130};
+    AttentionShape shape = shape_of(3, 0, 0, 2, 1, 24);
+    shape.lengths = lengths;
+    const Inputs all(shape);
+    const auto attend = [](const Inputs& inputs, const AttentionShape& of) {
+        return on_backend(BackendKind::cpu, 2,
+                          [&](const Backend& backend) { return inputs.attend(backend, of); });
+    };
+    const Matrix<float> together = attend(all, shape);
+    std::size_t first = 0;
+    for (const std::size_t length : lengths) {
+        Inputs alone(shape_of(1, length, length, 2, 1, 24));
+        const auto cut = [&](const Matrix<float>& from, Matrix<float>& to) {
+            std::copy_n(from.values.begin() + static_cast<long>(first * from.cols),
+                        to.values.size(), to.values.begin());
+        };
+        cut(all.q, alone.q);
+        cut(all.k, alone.k);
+        cut(all.v, alone.v);
+        Matrix<float> expected(length, 48);
+        cut(together, expected);
+        EXPECT_EQ(attend(alone, shape_of(1, length, length, 2, 1, 24)).values, expected.values);
+        first += length;
+    }
+}
+
+TEST(AttentionParity, Slopes) {
+    const float slopes[] = {0.5F, 0.03F, -0.2F, 0.0F};
+    for (const std::size_t queries : {2U, 9U, 700U}) {
+        AttentionShape shape = shape_of(1, queries, 700, 4, 2, 20);
+        shape.alibi_slopes = slopes;
+        for (const bool causal : {true, false}) {
+            shape.causal = causal;
+            for (const std::size_t window : {0U, 5U, 300U}) {
+                shape.window = window;
+                expect_parity(shape);
+            }
+        }
+    }
+    const std::uint32_t lengths[] = {3, 270, 17};
+    AttentionShape shape = shape_of(3, 0, 0, 4, 1, 20);
+    shape.alibi_slopes = slopes;
+    shape.lengths = lengths;
+    expect_parity(shape);
+}
+
 TEST(AttentionParity, SharpScores) {
     expect_parity(shape_of(1, 300, 300, 2, 2, 32), 4.0F);
 }
@@ -165,6 +282,39 @@ TEST(AttentionParity, NotANumberIsNotHidden) {
     }
 }
 
+TEST(AttentionParity, WhatIsNotSeenDoesNotCount) {
+    // Key 150 is not a number, value 151 neither, value 152 infinite. Queries up to 149 see none
+    // of them, and those from 452 on no longer, with a window of 300.
+    const float bad = std::nanf("");
+    AttentionShape shape = shape_of(1, 500, 500, 2, 1, 8);
+    shape.window = 300;
+    const Inputs clean(shape);
+    Inputs inputs(shape);
+    inputs.k.values[150 * 8 + 3] = bad;
+    inputs.v.values[151 * 8 + 4] = bad;
+    inputs.v.values[152 * 8 + 5] = INFINITY;
+    for (const BackendKind kind : available_backends()) {
+        const auto attend = [&](const Inputs& of) {
+            return on_backend(kind, 2,
+                              [&](const Backend& backend) { return of.attend(backend, shape); });
+        };
+        const Matrix<float> expected = attend(clean);
+        const Matrix<float> y = attend(inputs);
+        for (std::size_t i = 0; i < y.values.size(); ++i) {
+            const std::size_t query = i / 16;
+            if (query < 150 || query > 451) {
+                ASSERT_EQ(y.values[i], expected.values[i]) << "query " << query;
+            } else if (query < 450) {
+                ASSERT_TRUE(std::isnan(y.values[i])) << "query " << query;
+            }
+        }
+        // Query 450 sees the values only, 451 the infinity only.
+        EXPECT_TRUE(std::isnan(y.values[450 * 16 + 4]));
+        EXPECT_EQ(y.values[451 * 16 + 4], expected.values[451 * 16 + 4]);
+        EXPECT_EQ(y.values[451 * 16 + 5], INFINITY);
+    }
+}
+
 TEST(AttentionThreads, DoNotShow) {
     for (const std::size_t queries : {1U, 200U}) {
         const AttentionShape shape = shape_of(3, queries, 200, 4, 2, 16);
@@ -172,6 +322,13 @@ TEST(AttentionThreads, DoNotShow) {
         expect_threads_do_not_show(
             [&](const Backend& backend) { return inputs.attend(backend, shape).values; });
     }
+    const std::uint32_t lengths[] = {3, 270, 0, 17};
+    AttentionShape shape = shape_of(4, 0, 0, 4, 2, 16);
+    shape.lengths = lengths;
+    shape.causal = false;
+    const Inputs inputs(shape);
+    expect_threads_do_not_show(
+        [&](const Backend& backend) { return inputs.attend(backend, shape).values; });
 }
 
 }  // namespace

@@ -23,16 +23,23 @@ class Forward : public OnEachBackend {};
 INSTANTIATE_TEST_SUITE_P(Backends, Forward, ::testing::ValuesIn(available_backends()),
                          backend_test_name);
 
-TEST_P(Forward, EmbedCopiesRows) {
+TEST_P(Forward, EmbedCopiesAndAddsRows) {
     const Matrix<float> table(3, 2, std::vector<float>{1, 2, 3, 4, 5, 6});
     const std::uint32_t ids[] = {2, 0, 2};
     Matrix<float> y(3, 2);
     backend->embed(ids, table.view(), y.view());
     EXPECT_THAT(y.values, ElementsAre(5, 6, 1, 2, 5, 6));
 
+    backend->add_embedding(ids, table.view(), y.view());
+    EXPECT_THAT(y.values, ElementsAre(10, 12, 2, 4, 10, 12));
+
     const std::uint32_t beyond[] = {0, 3, 1};
     EXPECT_THAT(message_of<DataError>([&] { backend->embed(beyond, table.view(), y.view()); }),
                 HasSubstr("embed: id 1 is 3, expected less than 3"));
+    EXPECT_THAT(
+        message_of<DataError>([&] { backend->add_embedding(beyond, table.view(), y.view()); }),
+        HasSubstr("add_embedding: id 1 is 3, expected less than 3"));
+    EXPECT_THAT(y.values, ElementsAre(10, 12, 2, 4, 10, 12)) << "nothing is added then";
 }
 
 TEST_P(Forward, LinearByHand) {
@@ -57,6 +64,35 @@ TEST_P(Forward, RmsNormByHandInPlace) {
     EXPECT_THAT(x.values, ElementsAre(1.5F, 1.0F));
 }
 
+TEST_P(Forward, RmsNormOfEachHead) {
+    // Two tokens of two heads of two; roots as above: 4 for (3, 4), 2 for (1, 0) with 3.5 + 0.5.
+    Matrix<float> x(2, 4, std::vector<float>{3, 4, 1, 0, 0, 1, 4, 3});
+    const MatrixView<float> heads(x.values.data(), 4, 2);
+    const float weight[] = {2, 1};
+    backend->rms_norm(heads, weight, 3.5F, heads);
+    EXPECT_THAT(x.values, ElementsAre(1.5F, 1, 1, 0, 0, 0.5F, 2, 0.75F));
+}
+
+TEST_P(Forward, LayerNormByHandInPlace) {
+    // mean 5, deviations -2, 2, variance 4; with 5 its root is 3
+    Matrix<float> x(1, 2, std::vector<float>{3, 7});
+    const float weight[] = {3, 6};
+    const float bias[] = {10, 20};
+    Matrix<float> y(1, 2);
+    backend->layer_norm(x.view(), weight, {}, 5.0F, y.view());
+    EXPECT_THAT(y.values, ElementsAre(-2, 4));
+    backend->layer_norm(x.view(), weight, bias, 5.0F, x.view());
+    EXPECT_THAT(x.values, ElementsAre(8, 24));
+}
+
+TEST_P(Forward, LayerNormOfEqualElementsIsTheBias) {
+    Matrix<float> x(1, 3, 1e6F);
+    const float weight[] = {1, 1, 1};
+    const float bias[] = {1, 2, 3};
+    backend->layer_norm(x.view(), weight, bias, 1e-5F, x.view());
+    EXPECT_THAT(x.values, ElementsAre(1, 2, 3));
+}
+
 TEST_P(Forward, RopeTurnsAQuarterAndLeavesTheRest) {
     // Two heads of 5, of which the first 4 turn: pairs (0, 2) and (1, 3). Position 1 is a quarter
     // turn for the first pair and none for the second.
@@ -71,18 +107,6 @@ TEST_P(Forward, RopeTurnsAQuarterAndLeavesTheRest) {
     EXPECT_THAT(
         message_of<DataError>([&] { backend->rope(x.view(), 5, cos.view(), sin.view(), beyond); }),
         HasSubstr("rope: position 0 is 2, expected less than 2"));
-}
-
-TEST_P(Forward, SiluMultiplyByHand) {
-    // silu(0) = 0, silu(ln 3) = ln 3 * 3/4, silu(-ln 3) = -ln 3 / 4
-    const float ln3 = 1.0986123F;
-    Matrix<float> gate(1, 4, std::vector<float>{0, ln3, -ln3, 100});
-    const Matrix<float> up(1, 4, std::vector<float>{5, 4, 4, 2});
-    backend->silu_multiply(gate.view(), up.view(), gate.view());
-    EXPECT_EQ(gate.values[0], 0.0F);
-    EXPECT_NEAR(gate.values[1], 3 * ln3, 3e-6);
-    EXPECT_NEAR(gate.values[2], -ln3, 1e-6);
-    EXPECT_EQ(gate.values[3], 200.0F);
 }
 
 TEST_P(Forward, AddAndAllFinite) {
@@ -110,9 +134,10 @@ TEST_P(Forward, NotANumberIsNotHidden) {
     const Matrix<float> w = random_matrix(30, 40, 2);
     EXPECT_FALSE(backend->all_finite(linear(*backend, x, w, {}).view()));
     Matrix<float> y(20, 40, 1.0F);
-    backend->silu_multiply(x.view(), y.view(), y.view());
-    EXPECT_TRUE(std::isnan(y.values[3]));
     const std::vector<float> weight(40, 1.0F);
+    backend->layer_norm(x.view(), weight, {}, 1e-6F, y.view());
+    EXPECT_TRUE(std::isnan(y.values[0]));
+    EXPECT_FALSE(std::isnan(y.values[40]));
     backend->rms_norm(x.view(), weight, 1e-6F, y.view());
     EXPECT_TRUE(std::isnan(y.values[0]));
 }
@@ -169,27 +194,46 @@ TEST(LinearParity, WorksOnPartsOfWiderMatrices) {
     }
 }
 
-TEST(RowParity, AgreesWithReference) {
+TEST(RowParity, RmsNormAgreesWithReference) {
     for (const std::size_t cols : {1U, 7U, 16U, 33U, 130U, 1000U}) {
         const Matrix<float> x = random_matrix(70, cols, 1, 4.0F);
-        const Matrix<float> up = random_matrix(70, cols, 2);
         const auto norm = [&](const Backend& backend) {
             Matrix<float> y(70, cols);
             backend.rms_norm(x.view(), random_matrix(1, cols, 3).values, 1e-5F, y.view());
-            return y;
-        };
-        const auto silu = [&](const Backend& backend) {
-            Matrix<float> y(70, cols);
-            backend.silu_multiply(x.view(), up.view(), y.view());
             return y;
         };
         for (const BackendKind kind : available_backends()) {
             EXPECT_LT(largest_difference(on_backend(kind, 2, norm),
                                          on_backend(BackendKind::reference, 1, norm)),
                       1e-6);
-            EXPECT_LT(largest_difference(on_backend(kind, 2, silu),
-                                         on_backend(BackendKind::reference, 1, silu)),
-                      1e-6);
+        }
+    }
+}
+
+TEST(RowParity, LayerNormAgreesWithReference) {
+    for (const std::size_t cols : {1U, 7U, 16U, 33U, 130U, 1000U}) {
+        Matrix<float> x = random_matrix(70, cols, 1, 4.0F);
+        for (float& value : x.values) {
+            value += 1000.0F;  // a mean that would eat the digits of sums in fp32
+        }
+        const Matrix<float> weight = random_matrix(1, cols, 2);
+        const auto norm = [&](const Backend& backend, std::span<const float> bias) {
+            Matrix<float> y(70, cols);
+            backend.layer_norm(x.view(), weight.values, bias, 1e-5F, y.view());
+            return y;
+        };
+        const std::vector<float> bias = random_matrix(1, cols, 3).values;
+        const auto plain = [&](const Backend& backend) { return norm(backend, {}); };
+        const auto biased = [&](const Backend& backend) { return norm(backend, bias); };
+        const Matrix<float> expected_plain = on_backend(BackendKind::reference, 1, plain);
+        const Matrix<float> expected_biased = on_backend(BackendKind::reference, 1, biased);
+        for (const BackendKind kind : available_backends()) {
+            EXPECT_LT(largest_difference(on_backend(kind, 2, plain), expected_plain), 1e-6);
+            const Matrix<float> y = on_backend(kind, 2, biased);
+            for (std::size_t i = 0; i < y.values.size(); ++i) {
+                const double size = std::abs(expected_plain.values[i]) + std::abs(bias[i % cols]);
+                ASSERT_LE(std::abs(y.values[i] - expected_biased.values[i]), 1e-6 * size);
+            }
         }
     }
 }
@@ -243,7 +287,7 @@ TEST(ThreadsDoNotShow, InRowOperations) {
     expect_threads_do_not_show([&](const Backend& backend) {
         Matrix<float> y(300, 500);
         backend.rms_norm(x.view(), random_matrix(1, 500, 3).values, 1e-5F, y.view());
-        backend.silu_multiply(x.view(), y.view(), y.view());
+        backend.layer_norm(y.view(), random_matrix(1, 500, 4).values, {}, 1e-5F, y.view());
         backend.add(x.view(), y.view());
         return y.values;
     });
@@ -270,11 +314,23 @@ TEST(Refusals, NameBothExtents) {
                 HasSubstr("rms_norm: weight is 2 but columns of x is 3"));
     EXPECT_THAT(refusal([&] { backend->add(a.view(), b.view()); }),
                 HasSubstr("add: x is [2, 3] but y is [4, 5]"));
-    EXPECT_THAT(refusal([&] { backend->silu_multiply(a.view(), b.view(), a.view()); }),
-                HasSubstr("silu_multiply: gate is [2, 3] but up is [4, 5]"));
+    const std::vector<float> two(2);
+    const std::vector<float> three(3);
+    EXPECT_THAT(refusal([&] { backend->layer_norm(a.view(), three, {}, 0, b.view()); }),
+                HasSubstr("layer_norm: x is [2, 3] but y is [4, 5]"));
+    EXPECT_THAT(refusal([&] { backend->layer_norm(a.view(), two, {}, 0, a.view()); }),
+                HasSubstr("layer_norm: weight is 2 but columns of x is 3"));
+    EXPECT_THAT(refusal([&] { backend->layer_norm(a.view(), three, two, 0, a.view()); }),
+                HasSubstr("layer_norm: bias is 2 but columns of x is 3"));
     const std::uint32_t ids[] = {0, 0, 0};
     EXPECT_THAT(refusal([&] { backend->embed(ids, b.view(), a.view()); }),
                 HasSubstr("embed: the number of ids is 3 but rows of y is 2"));
+    EXPECT_THAT(refusal([&] { backend->add_embedding(ids, a.view(), a.view()); }),
+                HasSubstr("add_embedding: the number of ids is 3 but rows of y is 2"));
+    EXPECT_THAT(refusal([&] {
+                    backend->add_embedding({ids, 2}, b.view(), a.view());
+                }),
+                HasSubstr("add_embedding: columns of table is 5 but columns of y is 3"));
     EXPECT_THAT(refusal([&] { backend->rope(a.view(), 2, {}, {}, {}); }),
                 HasSubstr("rope: head_dim 2 does not divide columns of x 3"));
 }

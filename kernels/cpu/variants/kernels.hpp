@@ -24,16 +24,24 @@ void multiply_few(const float* x, std::size_t x_stride, std::size_t n_tokens, co
                   std::size_t y_stride);
 
 void scale(const float* x, float factor, std::size_t n, float* y);
+void add_ramp(float* scores, float slope, float first, std::size_t n);
 float softmax_step(float* scores, std::size_t n, std::size_t begin, std::size_t end, float* maximum,
                    float* sum);
 void weighted_sum(const float* p, const float* rows, std::size_t stride, std::size_t n_rows,
                   std::size_t n_cols, float* y);
 
 void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n, float* y);
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon,
+                std::size_t n, float* y);
 void rotate(float* head, const float* cos, const float* sin, std::size_t n);
-void silu_multiply(const float* gate, const float* up, std::size_t n, float* y);
 void add(const float* x, std::size_t n, float* y);
 bool all_finite(const float* x, std::size_t n);
+
+extern const ActivationKernels silu;
+extern const ActivationKernels gelu;
+extern const ActivationKernels gelu_tanh;
+extern const ActivationKernels relu;
+extern const ActivationKernels tanh;
 
 float maximum(const float* x, std::size_t n);
 double sum_exp(const float* x, double shift, std::size_t n);

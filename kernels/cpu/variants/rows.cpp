@@ -25,8 +25,9 @@ void rms_norm(const float* x, const float* weight, float epsilon, std::size_t n,
     }
     const double mean = sum / static_cast<double>(n) + epsilon;
     const float factor = static_cast<float>(1.0 / __builtin_sqrt(mean));
-    for (j = 0; j < n; ++j) {
-        y[j] = x[j] * factor * weight[j];
+#pragma omp simd
+    for (std::size_t i = 0; i < n; ++i) {
+        y[i] = x[i] * factor * weight[i];
     }
 }
 
@@ -41,19 +42,51 @@ void rotate(float* head, const float* cos, const float* sin, std::size_t n) {
     }
 }
 
-void silu_multiply(const float* gate, const float* up, std::size_t n, float* y) {
-    // With z = exp(-|x|) nothing can overflow: silu(x) = x / (1 + z), or x z / (1 + z) below 0.
-    const auto combine = [](Floats x, Floats other) {
-        const Floats z = exp_of(x > 0.0F ? -x : x);
-        return (x > 0.0F ? x : x * z) / (z + 1.0F) * other;
-    };
-    std::size_t j = 0;
-    for (; j + lanes <= n; j += lanes) {
-        store(y + j, combine(load(gate + j), load(up + j)));
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon,
+                std::size_t n, float* y) {
+    constexpr std::size_t step = lanes / 2;
+    const auto count = static_cast<double>(n);
+    const std::size_t whole = n / (4 * step) * (4 * step);
+
+    Doubles sums[4] = {};
+    for (std::size_t j = 0; j < whole; j += 4 * step) {
+#pragma GCC unroll 4
+        for (std::size_t part = 0; part < 4; ++part) {
+            sums[part] += load_as_double(x + j + part * step);
+        }
     }
-    const std::size_t rest = n - j;
-    store_some(y + j, rest,
-               combine(load_some(gate + j, rest, 0.0F), load_some(up + j, rest, 0.0F)));
+    double sum = sum_of((sums[0] + sums[1]) + (sums[2] + sums[3]));
+    for (std::size_t j = whole; j < n; ++j) {
+        sum += static_cast<double>(x[j]);
+    }
+    const double mean = sum / count;
+
+    Doubles squares[4] = {};
+    for (std::size_t j = 0; j < whole; j += 4 * step) {
+#pragma GCC unroll 4
+        for (std::size_t part = 0; part < 4; ++part) {
+            const Doubles deviation = load_as_double(x + j + part * step) - mean;
+            squares[part] += deviation * deviation;
+        }
+    }
+    double square = sum_of((squares[0] + squares[1]) + (squares[2] + squares[3]));
+    for (std::size_t j = whole; j < n; ++j) {
+        square += (x[j] - mean) * (x[j] - mean);
+    }
+    const double factor = 1.0 / __builtin_sqrt(square / count + static_cast<double>(epsilon));
+
+    // The difference to the mean is taken in fp64: in fp32 a large mean would eat its digits.
+    if (bias == nullptr) {
+#pragma omp simd
+        for (std::size_t j = 0; j < n; ++j) {
+            y[j] = static_cast<float>((x[j] - mean) * factor) * weight[j];
+        }
+        return;
+    }
+#pragma omp simd
+    for (std::size_t j = 0; j < n; ++j) {
+        y[j] = static_cast<float>((x[j] - mean) * factor) * weight[j] + bias[j];
+    }
 }
 
 void add(const float* x, std::size_t n, float* y) {

@@ -3,6 +3,13 @@
 
 namespace lathe::kernels::LATHE_ISA {
 
+void add_ramp(float* scores, float slope, float first, std::size_t n) {
+#pragma omp simd
+    for (std::size_t j = 0; j < n; ++j) {
+        scores[j] += slope * (first + static_cast<float>(static_cast<std::int32_t>(j)));
+    }
+}
+
 float softmax_step(float* scores, std::size_t n, std::size_t begin, std::size_t end, float* maximum,
                    float* sum) {
     if (begin >= end) {

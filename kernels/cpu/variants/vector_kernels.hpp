@@ -11,6 +11,12 @@ namespace lathe::kernels {
 inline constexpr std::size_t depth_block = 384;
 inline constexpr std::size_t packed_stride = depth_block + 16;
 
+/// One activation function; y may be an input.
+struct ActivationKernels {
+    void (*apply)(const float* x, std::size_t n, float* y);
+    void (*multiply)(const float* gate, const float* up, std::size_t n, float* y);
+};
+
 /// The inner loops of the `cpu` backend, compiled once for each instruction set from the same
 /// sources (kernels/cpu/variants). Pointers and counts only: nothing that could leave code for a
 /// newer processor in a function that all of the program shares.
@@ -44,6 +50,8 @@ struct VectorKernels {
 
     /// y[j] = x[j] * factor.
     void (*scale)(const float* x, float factor, std::size_t n, float* y);
+    /// scores[j] += slope * (first + j).
+    void (*add_ramp)(float* scores, float slope, float first, std::size_t n);
     /// One step of the running softmax of a row. Of the n scores those in [begin, end) count, the
     /// others become 0; n is a multiple of panel_width. Turns scores into exp(score - maximum),
     /// widens `maximum`, adds to `sum`, and returns the factor by which what was summed so far has
@@ -57,12 +65,22 @@ struct VectorKernels {
     // ---- row by row -------------------------------------------------------------------------
 
     void (*rms_norm)(const float* x, const float* weight, float epsilon, std::size_t n, float* y);
+    /// bias may be null.
+    void (*layer_norm)(const float* x, const float* weight, const float* bias, float epsilon,
+                       std::size_t n, float* y);
     /// (a, b) becomes (a cos - b sin, b cos + a sin), with a the first n elements of the head and b
     /// the next n.
     void (*rotate)(float* head, const float* cos, const float* sin, std::size_t n);
-    void (*silu_multiply)(const float* gate, const float* up, std::size_t n, float* y);
     void (*add)(const float* x, std::size_t n, float* y);
     bool (*all_finite)(const float* x, std::size_t n);
+
+    // ---- element by element -----------------------------------------------------------------
+
+    const ActivationKernels* silu;
+    const ActivationKernels* gelu;
+    const ActivationKernels* gelu_tanh;
+    const ActivationKernels* relu;
+    const ActivationKernels* tanh;
 
     // ---- losses -----------------------------------------------------------------------------
 

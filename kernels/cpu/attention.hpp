@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+
+#include "kernels/backend.hpp"
+#include "kernels/cpu/vector_kernels.hpp"
+
+// What the two ways to compute attention share: attention_packed.cpp for many queries of a
+// sequence, attention.cpp for few.
+
+namespace lathe::kernels {
+
+/// Where the rows of a sequence lie; its queries are the last of its positions.
+struct AttentionSequence {
+    std::size_t first_query;
+    std::size_t n_queries;
+    std::size_t first_key;
+    std::size_t n_keys;
+};
+
+/// The keys [begin, end) that a query sees.
+struct KeyRange {
+    std::size_t begin;
+    std::size_t end;
+};
+
+/// Everything a call works with.
+struct AttentionProblem {
+    MatrixView<const float> q;
+    MatrixView<const float> k;
+    MatrixView<const float> v;
+    MatrixView<float> y;
+    AttentionShape shape;
+    const VectorKernels& kernels = vector_kernels();
+
+    [[nodiscard]] KeyRange visible_keys(const AttentionSequence& sequence, std::size_t query) const;
+
+    [[nodiscard]] std::size_t kv_head(std::size_t head) const {
+        return head / (shape.n_heads / shape.n_kv_heads);
+    }
+
+    /// With slopes: adds the head's slope times the distance to the scores of the keys `first`,
+    /// `first` + 1, ... of a query that sees `seen`. Distances are counted from the key that gains
+    /// most, which changes all scores by the same amount and so no weight: what is added to scores
+    /// that weigh anything stays small and keeps its digits.
+    void add_slope(std::size_t head, const KeyRange& seen, std::size_t first, std::size_t n_scores,
+                   float* scores) const;
+
+    /// Floats that the packed keys and values of a sequence take.
+    [[nodiscard]] std::size_t packed_size(const AttentionSequence& sequence) const;
+};
+
+/// Attention of sequences whose packed keys and values may take memory at the same time.
+void attend_packed(ThreadPool& pool, const AttentionProblem& problem,
+                   std::span<const AttentionSequence> sequences);
+
+}  // namespace lathe::kernels
