@@ -7,6 +7,7 @@ import sys
 MAY_INCLUDE = {
     "lib/core": [],
     "lib/comm": ["lib/core"],
+    "lib/dataset": ["lib/core"],
     "lib/model": ["lib/core"],
     "lib/tokenizer": ["lib/core"],
     "lib/encoding": ["lib/core"],
