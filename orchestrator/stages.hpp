@@ -36,10 +36,11 @@ struct SearchResult {
     std::vector<EvaluatedPlan> considered;  ///< the searched and all homogeneous plans that fit
 };
 
-/// Chooses a candidate for every unit. Contenders are the exact knapsack's answers, once on relative
-/// errors weighted by what an error of that unit does to the model's output (measured unit by unit),
-/// once on plain relative errors, and every homogeneous plan that fits. All are run on the
-/// evaluation samples, and the one with the least divergence from the source wins. Writes RunDirectory::plan(plan_name).
+/// Chooses a candidate for every unit. Contenders are the exact knapsack's answers, once on
+/// relative errors weighted by what an error of that unit does to the model's output (measured unit
+/// by unit), once on plain relative errors, and every homogeneous plan that fits. All are run on
+/// the evaluation samples, and the one with the least divergence from the source wins. Writes
+/// RunDirectory::plan(plan_name).
 /// @throws InfeasibleError  naming the smallest feasible budget
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name = "");
 

@@ -87,11 +87,10 @@ JobSamples make_samples(const JobConfig& job, const ModelSpec& spec, const Token
     JobSamples samples;
     samples.calibration = select(job.calibration.data, job.calibration.num_calibration_samples, 0.0,
                                  "the calibration text");
-    samples.evaluation = held_out
-                             ? select(job.search.evaluation, job.search.num_evaluation_samples, 0.0,
-                                      "the search's evaluation text")
-                             : select(job.calibration.data, job.search.num_evaluation_samples, 0.5,
-                                      "the calibration text");
+    samples.evaluation = held_out ? select(job.search.evaluation, job.search.num_evaluation_samples,
+                                           0.0, "the search's evaluation text")
+                                  : select(job.calibration.data, job.search.num_evaluation_samples,
+                                           0.5, "the calibration text");
     return samples;
 }
 

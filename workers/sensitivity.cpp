@@ -151,8 +151,11 @@ private:
         for (std::size_t s = 0; s < places_.size(); ++s) {
             forward_.final_norm(head, stream(s + 1));
             // A tied embedding changes the head as well.
-            const bool is_tied = reads(places_[s], roles);
-            run_head(is_tied ? changed_head(places_[s]) : head, s + 1, logits);
+            if (reads(places_[s], roles)) {
+                run_head(changed_head(places_[s]), s + 1, logits);
+            } else {
+                run_head(head, s + 1, logits);
+            }
             compare(places_[s]);
         }
         for (std::size_t p = 0; p < task_.units.size(); ++p) {
@@ -185,9 +188,8 @@ std::string to_json(const SensitivityTask& task) {
     for (const Setting& setting : task.probes) {
         probes.push_back(to_string(setting));
     }
-    return nlohmann::json{{"units", task.units},
-                          {"probes", probes},
-                          {"samples", to_json(task.samples)}}
+    return nlohmann::json{
+        {"units", task.units}, {"probes", probes}, {"samples", to_json(task.samples)}}
         .dump();
 }
 

@@ -22,8 +22,8 @@ inline constexpr std::size_t max_sensitivity_units = 16;
 [[nodiscard]] std::string to_json(const SensitivityTask& task);
 [[nodiscard]] SensitivityTask sensitivity_task_from_json(const std::string& text);
 
-/// For each unit of the task the sum over all of the head's rows of KL(source || source with that unit
-/// changed), nats.
+/// For each unit of the task the sum over all of the head's rows of KL(source || source with that
+/// unit changed), nats.
 ///
 /// One walk through the blocks serves all units of the task: a block's weights are loaded once, and
 /// the streams of all units changed so far go through it. Memory: one residual stream a unit.

@@ -107,9 +107,9 @@ void truncate(std::vector<std::uint32_t>& ids, std::size_t max_length, const Tok
 
 /// Number w of `count` places spread evenly over `available`.
 std::size_t spread_place(std::size_t w, std::size_t count, std::size_t available, double offset) {
-    return static_cast<std::size_t>(std::floor((static_cast<double>(w) + offset) *
-                                               static_cast<double>(available) /
-                                               static_cast<double>(count)));
+    return static_cast<std::size_t>(
+        std::floor((static_cast<double>(w) + offset) * static_cast<double>(available) /
+                   static_cast<double>(count)));
 }
 
 }  // namespace
@@ -146,9 +146,8 @@ TokenSequences TokenSequences::part(const SequenceRange& range) const {
         const auto begin = values.begin() + static_cast<std::ptrdiff_t>(first);
         return std::vector<std::uint32_t>(begin, begin + static_cast<std::ptrdiff_t>(count));
     };
-    TokenSequences result{slice(ids, range.first_token, range.tokens),
-                          slice(lengths, range.first, range.count),
-                          {}};
+    TokenSequences result{
+        slice(ids, range.first_token, range.tokens), slice(lengths, range.first, range.count), {}};
     if (!segments.empty()) {
         result.segments = slice(segments, range.first_token, range.tokens);
     }
@@ -206,8 +205,8 @@ TokenSequences spread_windows(std::span<const std::uint32_t> stream, std::size_t
 TokenSequences spread_sequences(const TokenSequences& all, std::size_t count, double offset,
                                 const std::string& what) {
     if (all.count() < count) {
-        throw DataError(what + " is too short: it has " + std::to_string(all.count()) +
-                        " texts, " + std::to_string(count) + " were asked for");
+        throw DataError(what + " is too short: it has " + std::to_string(all.count()) + " texts, " +
+                        std::to_string(count) + " were asked for");
     }
     std::vector<std::size_t> begins(all.count() + 1, 0);
     for (std::size_t s = 0; s < all.count(); ++s) {
@@ -272,8 +271,8 @@ TokenSequences read_texts(std::span<const std::filesystem::path> files, const To
         if (extension == ".h5" || extension == ".hdf5") {
             const TokenSequences rows = read_token_rows(file, vocab_size);
             for (const SequenceRange& row : rows.ranges(1)) {
-                sequences.append(std::span(rows.ids).subspan(row.first_token,
-                                                             std::min(row.tokens, max_length)));
+                sequences.append(
+                    std::span(rows.ids).subspan(row.first_token, std::min(row.tokens, max_length)));
             }
             continue;
         }
@@ -294,9 +293,8 @@ TokenSequences read_texts(std::span<const std::filesystem::path> files, const To
 }
 
 std::string to_json(const TokenSequences& sequences) {
-    return nlohmann::json{{"ids", sequences.ids},
-                          {"lengths", sequences.lengths},
-                          {"segments", sequences.segments}}
+    return nlohmann::json{
+        {"ids", sequences.ids}, {"lengths", sequences.lengths}, {"segments", sequences.segments}}
         .dump();
 }
 

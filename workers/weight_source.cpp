@@ -84,8 +84,8 @@ void LoadedWeights::add(const TensorSpec& tensor, Entry entry, const kernels::Ba
         const std::size_t n = tensor.fused.n_groups * part.rows;
         const auto places = backend.allocate<std::uint32_t>(n);
         for (std::size_t r = 0; r < n; ++r) {
-            places.span()[r] = static_cast<std::uint32_t>(r / part.rows * group_rows + offset +
-                                                          r % part.rows);
+            places.span()[r] =
+                static_cast<std::uint32_t>(r / part.rows * group_rows + offset + r % part.rows);
         }
         Entry own{backend.allocate<float>(n * cols), tensor.is_bias ? 1 : n,
                   tensor.is_bias ? n : cols};

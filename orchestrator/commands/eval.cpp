@@ -95,9 +95,8 @@ CommandOutput run_eval(const CommandContext& context) {
                         {"seconds", seconds},
                         {"tokens_per_second", positions / seconds},
                         {"weights_bytes_read", model.weight_bytes()}};
-    std::string text =
-        fmt::format("perplexity {:.6f} over {} tokens ({:.0f} tokens/s)\n", perplexity,
-                    windows.predicted_tokens(), positions / seconds);
+    std::string text = fmt::format("perplexity {:.6f} over {} tokens ({:.0f} tokens/s)\n",
+                                   perplexity, windows.predicted_tokens(), positions / seconds);
     if (!line.reference.empty()) {
         json["kl"] = sums.kl / positions;
         json["top1_agreement"] = sums.agree / positions;

@@ -16,11 +16,14 @@ namespace fs = std::filesystem;
 namespace {
 
 std::string hash_of(const TokenSequences& samples) {
-    return to_hex(hash_bytes(std::as_bytes(std::span(to_json(samples)))));
+    Hasher hasher;
+    hasher.add_field(to_json(samples));
+    return to_hex(hasher.digest());
 }
 
 /// One task a chunk: the checkpoint, compared with the source.
-std::vector<StageTask> evaluation_tasks(const JobRun& run, const std::vector<TokenSequences>& chunks,
+std::vector<StageTask> evaluation_tasks(const JobRun& run,
+                                        const std::vector<TokenSequences>& chunks,
                                         const fs::path& directory, const std::string& hash) {
     std::vector<StageTask> tasks;
     for (const TokenSequences& chunk : chunks) {

@@ -14,6 +14,7 @@
 #include "orchestrator/stages.hpp"
 #include "workers/compression.hpp"
 #include "workers/evaluation.hpp"
+#include "workers/forward.hpp"
 #include "workers/sensitivity.hpp"
 #include "workers/task_table.hpp"
 

@@ -37,23 +37,26 @@ TEST(HomogeneousChoice, NoneIfAUnitHasNoCandidateOfTheMethod) {
     EXPECT_FALSE(homogeneous_choice(table, {"bcq", {}}).has_value());
 }
 
-TEST(EvaluationChunks, CoverAllWindowsInOrder) {
-    TokenWindows windows{1000, {}};
-    windows.ids.resize(35 * windows.length);
-    std::iota(windows.ids.begin(), windows.ids.end(), 0U);
-    std::vector<std::uint32_t> joined;
-    for (const TokenWindows& chunk : evaluation_chunks(windows)) {
-        EXPECT_EQ(chunk.length, windows.length);
-        EXPECT_LE(chunk.ids.size(), tokens_per_evaluation_task);
-        joined.insert(joined.end(), chunk.ids.begin(), chunk.ids.end());
+TEST(EvaluationChunks, CoverAllSamplesInOrder) {
+    TokenSequences samples;
+    for (std::uint32_t s = 0; s < 35; ++s) {
+        samples.append(std::vector<std::uint32_t>(900 + 7 * s, s));
     }
-    EXPECT_EQ(joined, windows.ids);
+    TokenSequences joined;
+    for (const TokenSequences& chunk : evaluation_chunks(samples)) {
+        EXPECT_LE(chunk.tokens(), tokens_per_evaluation_task);
+        joined.append(chunk);
+    }
+    EXPECT_EQ(joined.ids, samples.ids);
+    EXPECT_EQ(joined.lengths, samples.lengths);
 }
 
-TEST(EvaluationChunks, AWindowLongerThanAChunkHasOneForItself) {
-    const TokenWindows windows{2 * tokens_per_evaluation_task,
-                               std::vector<std::uint32_t>(4 * tokens_per_evaluation_task)};
-    EXPECT_EQ(evaluation_chunks(windows).size(), 2U);
+TEST(EvaluationChunks, ASampleLongerThanAChunkHasOneForItself) {
+    TokenSequences samples;
+    for (int s = 0; s < 2; ++s) {
+        samples.append(std::vector<std::uint32_t>(2 * tokens_per_evaluation_task));
+    }
+    EXPECT_EQ(evaluation_chunks(samples).size(), 2U);
 }
 
 }  // namespace

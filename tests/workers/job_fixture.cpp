@@ -13,13 +13,19 @@ namespace {
 
 namespace fs = std::filesystem;
 
-TokenWindows random_windows(std::size_t count, std::size_t vocab_size, unsigned seed) {
+/// Sequences of 16 tokens, but for a classifier of 4 to 19, as texts are.
+TokenSequences random_samples(std::size_t count, const ModelSpec& spec, unsigned seed) {
     std::mt19937 random(seed);
-    TokenWindows windows{16, {}};
-    for (std::size_t i = 0; i < count * windows.length; ++i) {
-        windows.ids.push_back(static_cast<std::uint32_t>(random() % vocab_size));
+    TokenSequences samples;
+    for (std::size_t s = 0; s < count; ++s) {
+        const bool is_text = spec.head == HeadKind::classifier;
+        std::vector<std::uint32_t> ids(is_text ? 4 + random() % 16 : 16);
+        for (std::uint32_t& id : ids) {
+            id = static_cast<std::uint32_t>(random() % spec.vocab_size);
+        }
+        samples.append(ids);
     }
-    return windows;
+    return samples;
 }
 
 }  // namespace
@@ -34,8 +40,7 @@ SmallJob::SmallJob(const std::string& model) : world_(comm::make_local_communica
     entry.keys = {{"num_bits", {"3"}, {}}, {"solver", {"rtn"}, {}}, {"group_size", {"16"}, {}}};
     job.candidates = {entry};
     context_ = JobContext::open(job, *world_);
-    samples_ = {random_windows(20, context_->spec().vocab_size, 1),
-                random_windows(6, context_->spec().vocab_size, 2)};
+    samples_ = {random_samples(20, context_->spec(), 1), random_samples(6, context_->spec(), 2)};
 }
 
 SmallJob::~SmallJob() {

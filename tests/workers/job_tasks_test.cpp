@@ -20,8 +20,9 @@ namespace {
 
 using ::testing::HasSubstr;
 
-double sum(const std::vector<double>& values) {
-    return std::accumulate(values.begin(), values.end(), 0.0);
+template <class T>
+T sum(const std::vector<T>& values) {
+    return std::accumulate(values.begin(), values.end(), T{});
 }
 
 class JobTasks : public ::testing::TestWithParam<const char*> {
@@ -33,18 +34,18 @@ protected:
 TEST_P(JobTasks, GramMatricesAreTheMeanOuterProducts) {
     const JobContext& context = job.context();
     const ModelSpec& spec = context.spec();
-    const TokenWindows& samples = job.samples().calibration;
+    const TokenSequences& samples = job.samples().calibration;
     // The same pass once more, summed plainly in fp64.
-    ForwardPass forward(spec, context.backend(), samples.length);
+    ForwardPass forward(spec, context.backend(), samples.max_length());
     const SourceWeights source(spec, context.source->weights);
     std::vector<float> hidden(samples.ids.size() * spec.hidden_size);
     const MatrixView<float> x(hidden.data(), samples.ids.size(), spec.hidden_size);
     forward.embed(LoadedWeights::load(spec, source, context.backend(), std::nullopt,
                                       ForwardPass::embedding_roles()),
-                  samples.ids, x);
+                  samples, x);
     std::size_t n_checked = 0;
-    forward.block(LoadedWeights::load(spec, source, context.backend(), 0),
-                  {samples.count(), samples.length}, x, [&](Signal signal, auto input) {
+    forward.block(LoadedWeights::load(spec, source, context.backend(), 0), samples, x,
+                  [&](Signal signal, auto input) {
                       const SignalStatistics found =
                           read_statistics(context.run.statistics("block_0000"), signal);
                       ASSERT_EQ(found.width, input.cols);
@@ -89,17 +90,17 @@ TEST_P(JobTasks, ChangingNothingDivergesByNothing) {
     EvaluationTask task;
     task.choice.assign(job.context().spec().units.size(), source_setting());
     task.against_source = true;
-    task.windows = job.samples().evaluation;
-    const WindowLosses losses = run_evaluation(job.context(), task);
+    task.samples = job.samples().evaluation;
+    const SampleLosses losses = run_evaluation(job.context(), task);
     EXPECT_EQ(sum(losses.kl), 0.0);
     EXPECT_EQ(losses.nll, losses.reference_nll);
-    EXPECT_EQ(losses.agree[0], task.windows.length);
+    EXPECT_EQ(sum(losses.agree), ForwardPass::head_rows(job.context().spec(), task.samples));
 }
 
 TEST_P(JobTasks, SensitivityIsTheDivergenceOfPlansWithOneUnitChanged) {
     const JobContext& context = job.context();
     const std::size_t n_units = context.spec().units.size();
-    const TokenWindows& windows = job.samples().evaluation;
+    const TokenSequences& windows = job.samples().evaluation;
     // All units, but not in their order: a task may hold any of them.
     SensitivityTask sensitivity{{}, std::vector<Setting>(n_units, job.rounded()), windows};
     for (std::size_t u = n_units; u-- > 0;) {
@@ -113,7 +114,7 @@ TEST_P(JobTasks, SensitivityIsTheDivergenceOfPlansWithOneUnitChanged) {
         task.choice.assign(n_units, source_setting());
         task.choice[u] = job.rounded();
         task.against_source = true;
-        task.windows = windows;
+        task.samples = windows;
         const double expected = sum(run_evaluation(context, task).kl);
         EXPECT_GT(expected, 0.0);
         EXPECT_NEAR(found[u], expected, 1e-4 * expected) << context.spec().units[u].name;
@@ -123,25 +124,27 @@ TEST_P(JobTasks, SensitivityIsTheDivergenceOfPlansWithOneUnitChanged) {
 TEST_P(JobTasks, TasksSurviveTheirTextForm) {
     const SensitivityTask sensitivity{{4}, {job.rounded()}, job.samples().evaluation};
     EXPECT_EQ(sensitivity_task_from_json(to_json(sensitivity)).units, sensitivity.units);
-    EXPECT_EQ(sensitivity_task_from_json(to_json(sensitivity)).windows.ids,
-              sensitivity.windows.ids);
+    EXPECT_EQ(sensitivity_task_from_json(to_json(sensitivity)).samples.ids,
+              sensitivity.samples.ids);
     const AssemblyTask assembly{3, {job.rounded(), source_setting()}, "/a", "f"};
     const AssemblyTask back = assembly_task_from_json(to_json(assembly));
     EXPECT_EQ(back.block, assembly.block);
     EXPECT_EQ(back.choice, assembly.choice);
     EXPECT_EQ(back.directory, assembly.directory);
     // Numbers come back exactly: sums do not depend on which rank computed what.
-    const WindowLosses losses{{0.1, 1.0 / 3.0}, {1e-300}, {2.5e17}, {7}};
-    EXPECT_EQ(window_losses_from_json(to_json(losses)).nll, losses.nll);
-    EXPECT_EQ(window_losses_from_json(to_json(losses)).kl, losses.kl);
+    const SampleLosses losses{{0.1, 1.0 / 3.0}, {1e-300}, {2.5e17}, {7}};
+    EXPECT_EQ(sample_losses_from_json(to_json(losses)).nll, losses.nll);
+    EXPECT_EQ(sample_losses_from_json(to_json(losses)).kl, losses.kl);
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, JobTasks, ::testing::Values("llama", "llama3", "llama_linear"),
+INSTANTIATE_TEST_SUITE_P(Models, JobTasks,
+                         ::testing::Values("llama", "llama3", "llama_linear", "gpt2", "gpt_neox",
+                                           "opt_post_norm", "phi", "qwen3", "bert", "distilbert"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(TokenFrequencies, CountAndLeaveNoneAtZero) {
     // 3 tokens and one more spread over 4 entries: (2 + 1/4) / 4, (1 + 1/4) / 4, (1/4) / 4.
-    const auto shares = token_frequencies({3, {2, 0, 2}}, 4);
+    const auto shares = token_frequencies({{2, 0, 2}, {3}, {}}, 4);
     EXPECT_FLOAT_EQ(shares[2], 2.25F / 4);
     EXPECT_FLOAT_EQ(shares[0], 1.25F / 4);
     EXPECT_FLOAT_EQ(shares[1], 0.25F / 4);

@@ -46,9 +46,9 @@ protected:
 };
 
 TEST(Windows, TheLastShortOneIsDropped) {
-    const TokenWindows windows = all_windows(counting(11), 4);
+    const TokenSequences windows = all_windows(counting(11), 4);
     EXPECT_EQ(windows.count(), 2U);
-    EXPECT_THAT(windows.window(1), ElementsAre(4, 5, 6, 7));
+    EXPECT_THAT(windows.ids, ElementsAre(0, 1, 2, 3, 4, 5, 6, 7));
     EXPECT_EQ(all_windows(counting(3), 4).count(), 0U);
 }
 
