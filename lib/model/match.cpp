@@ -62,13 +62,27 @@ FoundByName by_name(const std::vector<FoundTensor>& found, const std::string& wh
     return index;
 }
 
+/// What TensorFlow, and BERT checkpoints that came from it, call the parts of a LayerNorm.
+std::string older_spelling(std::string_view name) {
+    for (const auto& [now, then] :
+         {std::pair<std::string_view, std::string_view>{"LayerNorm.weight", "LayerNorm.gamma"},
+          {"LayerNorm.bias", "LayerNorm.beta"}})
+        if (name.ends_with(now))
+            return std::string(name.substr(0, name.size() - now.size())) + std::string(then);
+    return std::string(name);
+}
+
 /// The tensor under its full name or, saved from the base model alone, without the prefix.
 const FoundTensor* look_up(const FoundByName& index, std::string_view name,
                            std::string_view prefix) {
-    auto entry = index.find(name);
-    if (entry == index.end() && name.starts_with(prefix))
-        entry = index.find(name.substr(prefix.size()));
-    return entry == index.end() ? nullptr : entry->second;
+    const std::string older = older_spelling(name);
+    for (const std::string_view spelling : {name, std::string_view(older)}) {
+        auto entry = index.find(spelling);
+        if (entry == index.end() && spelling.starts_with(prefix))
+            entry = index.find(spelling.substr(prefix.size()));
+        if (entry != index.end()) return entry->second;
+    }
+    return nullptr;
 }
 
 /// "q_proj bias of block 3".
