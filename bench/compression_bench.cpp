@@ -5,16 +5,21 @@
 #include <benchmark/benchmark.h>
 
 #include "kernels/backend.hpp"
+#include "kernels/cpu/blas.hpp"
 #include "lib/core/parallel.hpp"
 
 // Speed of calibration and compression on the `cpu` backend, all processors of the process.
-// "flops" counts useful multiplications and additions; compare BM_Gram with BM_Linear of the same
-// run, whose matrix product shows what the machine gives at that moment.
+// "flops" counts useful multiplications and additions. BM_Gram is to be compared with the better
+// of BM_BlasPeak and BM_BlasPeakOfHalves of the same run, which show what OpenBLAS gets out of the
+// machine at that moment:
+//   compression_bench --benchmark_filter='Gram|Blas' --benchmark_repetitions=7
+//       --benchmark_enable_random_interleaving --benchmark_report_aggregates_only
 
 namespace {
 
 using namespace lathe;
 using kernels::IntegerGridSettings;
+using kernels::blas::Transpose;
 
 ThreadPool& pool() {
     static ThreadPool threads(0);
@@ -89,6 +94,41 @@ void BM_Gram(benchmark::State& state) {
     report_flops(state, 2048.0 * static_cast<double>(d * (d + 1)));
 }
 
+/// The yardstick for BM_Gram: x^T @ y, [d, 2048] @ [2048, d], in one call that OpenBLAS shares out
+/// over all processors.
+void BM_BlasPeak(benchmark::State& state) {
+    const auto d = static_cast<std::size_t>(state.range(0));
+    const std::vector<float> x = numbers(2048 * d, 1);
+    const std::vector<float> y = numbers(2048 * d, 2);
+    std::vector<float> product(d * d);
+    (void)backend();  // first, since it sets the threads
+    kernels::blas::use_threads(pool().n_threads());
+    for (auto _ : state) {
+        kernels::blas::gemm(Transpose::yes, Transpose::no, 1.0F, {x.data(), 2048, d},
+                            {y.data(), 2048, d}, 0.0F, {product.data(), d, d});
+    }
+    kernels::blas::use_threads(1);
+    report_flops(state, 2.0 * 2048.0 * static_cast<double>(d * d));
+}
+
+/// The same product with the rows shared out here, one call of one thread for each processor.
+void BM_BlasPeakOfHalves(benchmark::State& state) {
+    const auto d = static_cast<std::size_t>(state.range(0));
+    const std::vector<float> x = numbers(2048 * d, 1);
+    const std::vector<float> y = numbers(2048 * d, 2);
+    std::vector<float> product(d * d);
+    (void)backend();
+    const std::size_t share = d / pool().n_threads();
+    for (auto _ : state) {
+        pool().for_each(pool().n_threads(), [&](std::size_t i) {
+            kernels::blas::gemm(Transpose::yes, Transpose::no, 1.0F,
+                                {x.data() + i * share, 2048, share, d}, {y.data(), 2048, d}, 0.0F,
+                                {product.data() + i * share * d, share, d});
+        });
+    }
+    report_flops(state, 2.0 * 2048.0 * static_cast<double>(d * share * pool().n_threads()));
+}
+
 void BM_InverseFactor(benchmark::State& state) {
     Layer layer(static_cast<std::size_t>(state.range(0)), 4096);
     for (auto _ : state) {
@@ -140,11 +180,17 @@ void BM_Gptq(benchmark::State& state) {
 }
 
 // Work is done by the pool's threads, so only the clock on the wall tells.
-#define LATHE_BENCHMARK(function) \
-    BENCHMARK(function)->Unit(benchmark::kMillisecond)->UseRealTime()->ArgName("d")
+#define LATHE_BENCHMARK(function)       \
+    BENCHMARK(function)                 \
+        ->Unit(benchmark::kMillisecond) \
+        ->MeasureProcessCPUTime()       \
+        ->UseRealTime()                 \
+        ->ArgName("d")
 
 LATHE_BENCHMARK(BM_Linear)->Arg(1024)->Arg(2048)->Arg(4096);
-LATHE_BENCHMARK(BM_Gram)->Arg(1024)->Arg(2048)->Arg(4096);
+LATHE_BENCHMARK(BM_Gram)->Arg(256)->Arg(704)->Arg(1024)->Arg(2048)->Arg(4096);
+LATHE_BENCHMARK(BM_BlasPeak)->Arg(256)->Arg(704)->Arg(1024)->Arg(2048)->Arg(4096);
+LATHE_BENCHMARK(BM_BlasPeakOfHalves)->Arg(256)->Arg(704)->Arg(1024)->Arg(2048)->Arg(4096);
 LATHE_BENCHMARK(BM_InverseFactor)->Arg(1024)->Arg(2048);
 LATHE_BENCHMARK(BM_RowErrors)->Arg(2048);
 BENCHMARK(BM_FitGrid)
