@@ -29,6 +29,7 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     report.evaluation = evaluate(run, report.checkpoint);
     export_checkpoint(run, report.checkpoint);
     report.stages = run.stages();
+    report.tensors = coverage(run.context());
     write_file(run.run().report(), to_json(report) + "\n");
     return report;
 }
@@ -63,6 +64,7 @@ std::string to_json(const JobReport& report) {
                 {"selection_kl", report.plan.kl},
                 {"evaluation", evaluation},
                 {"stages", stages},
+                {"tensors", json::parse(to_json(report.tensors))},
                 {"checkpoint_hash", report.checkpoint_hash}}
         .dump();
 }

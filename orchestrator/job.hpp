@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "orchestrator/coverage.hpp"
 #include "orchestrator/preflight.hpp"
 #include "orchestrator/stages.hpp"
 
@@ -20,6 +21,7 @@ struct JobReport {
     EvaluatedPlan plan;
     std::vector<TextEvaluation> evaluation;
     std::vector<StageReport> stages;
+    std::vector<TensorCoverage> tensors;
 
     [[nodiscard]] double ratio() const {
         return static_cast<double>(source_bytes) / static_cast<double>(checkpoint_bytes);

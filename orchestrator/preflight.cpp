@@ -73,7 +73,7 @@ double forward_flops(const ModelSpec& spec, double length, bool with_head) {
     const double blocks =
         static_cast<double>(spec.n_blocks) * (2.0 * block_weights(spec) + attention);
     const double head =
-        2.0 * static_cast<double>(spec.hidden_size) * static_cast<double>(spec.vocab_size);
+        2.0 * static_cast<double>(spec.head_width()) * static_cast<double>(spec.n_outputs());
     return blocks + (with_head ? head : 0.0);
 }
 
@@ -135,9 +135,6 @@ Preflight preflight(const JobContext& context) {
         std::uint64_t elements = 0;
         for (std::size_t t : spec.units[u].tensors) {
             elements += element_count(spec.tensors[t].shape);
-            if (usable.size() == 1) {
-                result.kept.push_back(spec.tensors[t].name);
-            }
         }
         largest_unit = std::max(largest_unit, elements);
     }

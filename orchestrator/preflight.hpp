@@ -23,7 +23,6 @@ struct Preflight {
     std::uint64_t peak_memory_bytes_per_rank = 0;
     std::uint64_t run_directory_bytes = 0;
     std::vector<Stage> stages;
-    std::vector<std::string> kept;  ///< tensors that stay as they are, on purpose
     [[nodiscard]] bool feasible() const { return minimum_bytes <= budget_bytes; }
 };
 

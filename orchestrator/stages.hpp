@@ -24,8 +24,8 @@ void compress(JobRun& run);
 /// A plan and how it does on the evaluation samples.
 struct EvaluatedPlan {
     Plan plan;
-    double kl = 0.0;          ///< mean KL(source || plan) per token, nats
-    double perplexity = 0.0;  ///< on the same samples
+    double kl = 0.0;  ///< mean KL(source || plan) per token (of a classifier: per text), nats
+    double perplexity = 0.0;  ///< on the same samples; NaN for a classifier
 };
 
 /// What the search found for one budget.
@@ -58,14 +58,15 @@ void verify(JobRun& run, const std::filesystem::path& directory);
 /// How a model does on a text.
 struct TextEvaluation {
     std::string file;
-    std::uint64_t tokens = 0;  ///< predicted ones
-    double source_perplexity = 0.0;
+    std::uint64_t tokens = 0;        ///< predicted ones; of a classifier: all of the texts
+    double source_perplexity = 0.0;  ///< NaN for a classifier, like the next
     double perplexity = 0.0;
-    double kl = 0.0;  ///< mean KL(source || compressed) per token, nats
+    double kl = 0.0;  ///< mean KL(source || compressed) per token or text, nats
     double top1_agreement = 0.0;
 };
 
-/// Perplexity of source and checkpoint on the texts of `evaluate.perplexity`.
+/// Perplexity of source and checkpoint on the texts of `evaluate.perplexity`, and how far apart
+/// they are. A classifier has no perplexity: only the latter, over the single texts.
 std::vector<TextEvaluation> evaluate(JobRun& run, const std::filesystem::path& directory);
 
 /// Hugging Face directory, dequantised: RunDirectory::hf_export().

@@ -24,9 +24,9 @@ std::unique_ptr<SourceModel> SourceModel::open(const fs::path& directory,
     for (const auto& [name, tensor] : weights.tensors()) {
         found.push_back({name, tensor.dtype, tensor.shape});
     }
-    match_tensors(spec, found, ignore, directory.string());
+    auto passed_over = match_tensors(spec, found, ignore, directory.string());
     return std::make_unique<SourceModel>(
-        SourceModel{directory, std::move(spec), std::move(weights)});
+        SourceModel{directory, std::move(spec), std::move(weights), std::move(passed_over)});
 }
 
 DType SourceModel::dtype(std::size_t index) const {

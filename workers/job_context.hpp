@@ -22,6 +22,7 @@ struct SourceModel {
     std::filesystem::path directory;
     ModelSpec spec;
     SafetensorsCheckpoint weights;
+    std::vector<PassedOver> passed_over;  ///< tensors that the model does not need
 
     /// @throws MissingInputError, DataError
     static std::unique_ptr<SourceModel> open(const std::filesystem::path& directory,

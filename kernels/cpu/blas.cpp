@@ -98,9 +98,14 @@ std::size_t checked(lapack_int info, const char* function) {
 
 }  // namespace
 
-void use_one_thread() {
-    static std::once_flag done;
-    std::call_once(done, [] { openblas_set_num_threads(1); });
+void use_threads(std::size_t n) {
+    static std::mutex mutex;
+    static std::size_t current = 0;
+    const std::lock_guard lock(mutex);
+    if (n != current) {
+        openblas_set_num_threads(count(n, "use_threads"));
+        current = n;
+    }
 }
 
 void gemm(Transpose transpose_a, Transpose transpose_b, float alpha, MatrixView<const float> a,

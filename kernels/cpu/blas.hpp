@@ -5,7 +5,8 @@
 #include "lib/core/matrix_view.hpp"
 
 /// The only door to OpenBLAS and LAPACK: thin wrappers over row-major views that check extents and
-/// results. Every call runs on the calling thread alone; parallel work is cut into tiles outside.
+/// results. Every call runs on the calling thread alone unless use_threads() says otherwise;
+/// parallel work is cut into tiles outside.
 ///
 /// All functions throw ShapeError when extents do not fit together or exceed what the C interface
 /// can count (2^31 - 1). Empty matrices are allowed and do nothing.
@@ -15,8 +16,9 @@ enum class Transpose { no, yes };
 /// Which half of a square row-major matrix is meant; the diagonal belongs to both.
 enum class Triangle { upper, lower };
 
-/// Holds OpenBLAS to one thread a call, for the whole process. Called by CpuBackend's constructor.
-void use_one_thread();
+/// Threads that OpenBLAS takes for a call, for the whole process. CpuBackend's constructor sets 1;
+/// more is for measuring OpenBLAS itself.
+void use_threads(std::size_t n);
 
 /// c = alpha * op(a) @ op(b) + beta * c, with op(a) [m, k], op(b) [k, n], c [m, n].
 /// With beta = 0 the old content of c is not read.

@@ -50,7 +50,7 @@ const ActivationKernels& kernels_of(Activation kind) {
 }  // namespace
 
 CpuBackend::CpuBackend(ThreadPool& pool) : pool_(pool) {
-    blas::use_one_thread();
+    blas::use_threads(1);
 }
 
 std::shared_ptr<void> CpuBackend::do_allocate(std::size_t bytes) const {

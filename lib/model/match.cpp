@@ -62,13 +62,27 @@ FoundByName by_name(const std::vector<FoundTensor>& found, const std::string& wh
     return index;
 }
 
+/// What TensorFlow, and BERT checkpoints that came from it, call the parts of a LayerNorm.
+std::string older_spelling(std::string_view name) {
+    for (const auto& [now, then] :
+         {std::pair<std::string_view, std::string_view>{"LayerNorm.weight", "LayerNorm.gamma"},
+          {"LayerNorm.bias", "LayerNorm.beta"}})
+        if (name.ends_with(now))
+            return std::string(name.substr(0, name.size() - now.size())) + std::string(then);
+    return std::string(name);
+}
+
 /// The tensor under its full name or, saved from the base model alone, without the prefix.
 const FoundTensor* look_up(const FoundByName& index, std::string_view name,
                            std::string_view prefix) {
-    auto entry = index.find(name);
-    if (entry == index.end() && name.starts_with(prefix))
-        entry = index.find(name.substr(prefix.size()));
-    return entry == index.end() ? nullptr : entry->second;
+    const std::string older = older_spelling(name);
+    for (const std::string_view spelling : {name, std::string_view(older)}) {
+        auto entry = index.find(spelling);
+        if (entry == index.end() && spelling.starts_with(prefix))
+            entry = index.find(spelling.substr(prefix.size()));
+        if (entry != index.end()) return entry->second;
+    }
+    return nullptr;
 }
 
 /// "q_proj bias of block 3".
@@ -107,10 +121,22 @@ void check_tensor(const TensorSpec& wanted, const FoundTensor& found, const std:
     throw DataError(message);
 }
 
+/// "" if nothing says that the tensor may be left out.
+std::string reason_to_pass_over(const FoundTensor& tensor, const ModelSpec& spec,
+                                const FamilyRow& family, const IgnoreList& ignored) {
+    if (std::ranges::any_of(family.buffers,
+                            [&](std::string_view end) { return tensor.name.ends_with(end); }))
+        return "a buffer";
+    if (spec.tied_head && tensor.name == family.head) return "the head is the embedding";
+    if (ignored.has(tensor.name)) return "named under ignore";
+    return "";
+}
+
 }  // namespace
 
-void match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
-                   const std::vector<std::string>& ignore, const std::string& where) {
+std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
+                                      const std::vector<std::string>& ignore,
+                                      const std::string& where) {
     const FamilyRow* family = find_family(spec.family);
     if (!family) throw InternalError("match_tensors: no family \"" + spec.family + "\"");
     const IgnoreList ignored(ignore);
@@ -130,11 +156,11 @@ void match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
     }
     if (!missing.empty()) refuse_missing(missing, where);
 
+    std::vector<PassedOver> passed_over;
     std::erase_if(unclaimed, [&](const auto& entry) {
-        const bool is_buffer = std::ranges::any_of(
-            family->buffers, [&](std::string_view end) { return entry.first.ends_with(end); });
-        const bool is_tied_head = spec.tied_head && entry.first == family->head;
-        return is_buffer || is_tied_head || ignored.has(entry.second->name);
+        const std::string reason = reason_to_pass_over(*entry.second, spec, *family, ignored);
+        if (!reason.empty()) passed_over.push_back({entry.second->name, reason});
+        return !reason.empty();
     });
     if (!unclaimed.empty()) {
         const FoundTensor& first = *unclaimed.begin()->second;
@@ -144,6 +170,7 @@ void match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
     }
     // Only now, so that a refused checkpoint leaves the spec as it was.
     for (std::size_t i = 0; i < claimed.size(); ++i) spec.tensors[i].name = claimed[i]->name;
+    return passed_over;
 }
 
 }  // namespace lathe

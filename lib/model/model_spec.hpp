@@ -182,16 +182,24 @@ struct FoundTensor {
     Shape shape;
 };
 
-/// Checks that `found` is what `spec` asks for.
+/// A tensor of the checkpoint that the model does not need.
+struct PassedOver {
+    std::string name;
+    std::string reason;  ///< "a buffer", "the head is the embedding", "named under ignore"
+};
+
+/// Checks that `found` is what `spec` asks for, and returns what is passed over, by name.
 /// Known buffers that carry no weights (rotary inv_freq) and a head stored beside a tied embedding
 /// are passed over, and so are other names matched by `ignore`: exact, or "re:" and a regular
 /// expression that matches from the start of the name. What the model needs is never ignored.
-/// Weights stored with or without the family's prefix ("model.") are found:
-/// TensorSpec::name is set to the name in the checkpoint.
+/// Weights stored with or without the family's prefix ("model.") are found, and norms of BERT's
+/// that are spelt "LayerNorm.gamma" and "LayerNorm.beta": TensorSpec::name is set to the name in
+/// the checkpoint.
 /// @throws DataError  missing tensor; another shape or a type that is not floating; a tensor that
 ///   no role claims
 /// @throws UsageError  an entry of `ignore` is not a regular expression
-void match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
-                   const std::vector<std::string>& ignore, const std::string& where);
+std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
+                                      const std::vector<std::string>& ignore,
+                                      const std::string& where);
 
 }  // namespace lathe

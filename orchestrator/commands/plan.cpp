@@ -3,6 +3,7 @@
 
 #include "lib/core/errors.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/coverage.hpp"
 #include "orchestrator/preflight.hpp"
 
 namespace lathe {
@@ -11,6 +12,7 @@ CommandOutput run_plan(const CommandContext& context) {
     const JobConfig job = load_job(context.line);
     const auto opened = JobContext::open(job, context.world);
     const Preflight p = preflight(*opened);
+    const std::vector<TensorCoverage> tensors = coverage(*opened);
     CommandOutput output;
     nlohmann::json stages = nlohmann::json::array();
     std::string table;
@@ -30,16 +32,18 @@ CommandOutput run_plan(const CommandContext& context) {
         {"minimum_bytes", p.minimum_bytes},
         {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
         {"run_directory_bytes", p.run_directory_bytes},
-        {"kept", p.kept},
+        {"tensors", nlohmann::json::parse(to_json(tensors))},
         {"stages",
          stages}}.dump();
     output.text = fmt::format(
         "{}: {} parameters, {}\n"
         "budget {} = {}, smallest possible {}\n"
-        "memory of a rank about {}, run directory about {}\n{}",
+        "memory of a rank about {}, run directory about {}\n"
+        "tensors: {}\n{}",
         opened->spec().family, p.parameters, bytes_text(p.source_bytes), to_string(job.budget),
         bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
-        bytes_text(p.peak_memory_bytes_per_rank), bytes_text(p.run_directory_bytes), table);
+        bytes_text(p.peak_memory_bytes_per_rank), bytes_text(p.run_directory_bytes),
+        summary(tensors), table);
     if (!p.feasible()) {
         try {
             require_feasible(p, job.budget);

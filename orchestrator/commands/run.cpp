@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "orchestrator/commands.hpp"
@@ -15,11 +17,13 @@ std::string report_text(const JobReport& report) {
         report.checkpoint.string(), report.checkpoint_hash, report.plan.plan.origin,
         report.source_bytes, report.checkpoint_bytes, report.ratio(), report.bits_per_weight());
     for (const TextEvaluation& e : report.evaluation) {
-        text += fmt::format(
-            "perplexity        {:.4f} -> {:.4f} ({:+.2f} %), KL {:.5f}, same top token {:.1f} %  "
-            "{}\n",
-            e.source_perplexity, e.perplexity, 100.0 * (e.perplexity / e.source_perplexity - 1.0),
-            e.kl, 100.0 * e.top1_agreement, e.file);
+        if (!std::isnan(e.perplexity)) {
+            text += fmt::format("perplexity        {:.4f} -> {:.4f} ({:+.2f} %)  {}\n",
+                                e.source_perplexity, e.perplexity,
+                                100.0 * (e.perplexity / e.source_perplexity - 1.0), e.file);
+        }
+        text += fmt::format("KL to the source  {:.5f}, same first choice {:.1f} %  {}\n", e.kl,
+                            100.0 * e.top1_agreement, e.file);
     }
     text += "stage             seconds  tasks  reused\n";
     for (const StageReport& stage : report.stages) {

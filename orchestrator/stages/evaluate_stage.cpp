@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 
 #include "lib/checkpoint/artifact.hpp"
@@ -7,6 +8,7 @@
 #include "lib/core/hash.hpp"
 #include "orchestrator/stages.hpp"
 #include "workers/evaluation.hpp"
+#include "workers/forward.hpp"
 #include "workers/hf_export.hpp"
 #include "workers/task_table.hpp"
 
@@ -41,13 +43,37 @@ std::vector<StageTask> evaluation_tasks(const JobRun& run,
     return tasks;
 }
 
-TextEvaluation summarise(const std::string& file, const TokenSequences& windows,
-                         const std::vector<std::string>& answers) {
+/// What the model reads of a file: windows of the text or, for a classifier, single texts.
+TokenSequences samples_of(const JobRun& run, const fs::path& file, const Tokenizer* tokenizer) {
+    const ModelSpec& spec = run.spec();
+    const std::vector<fs::path> files{file};
+    const std::size_t length =
+        std::min(run.context().job.evaluate.max_seq_length, spec.max_positions);
+    if (spec.head == HeadKind::classifier) {
+        TokenSequences texts = read_texts(files, tokenizer, spec.vocab_size, length);
+        if (texts.count() == 0) {
+            throw DataError(file.string() + " has no text to evaluate on");
+        }
+        return texts;
+    }
+    const auto stream = read_token_stream(files, tokenizer, spec.vocab_size);
+    TokenSequences windows = all_windows(stream, length);
+    if (windows.count() == 0) {
+        throw DataError(file.string() +
+                        " is too short for an evaluation: " + std::to_string(stream.size()) +
+                        " tokens, one window has " + std::to_string(length));
+    }
+    return windows;
+}
+
+TextEvaluation summarise(const std::string& file, const ModelSpec& spec,
+                         const TokenSequences& samples, const std::vector<std::string>& answers) {
     const auto sum = [](const auto& values) {
         return std::accumulate(values.begin(), values.end(), 0.0);
     };
     TextEvaluation result{file};
-    result.tokens = windows.predicted_tokens();
+    const bool predicts = spec.head == HeadKind::language_model;
+    result.tokens = predicts ? samples.predicted_tokens() : samples.tokens();
     double source_nll = 0.0;
     double nll = 0.0;
     double kl = 0.0;
@@ -59,12 +85,15 @@ TextEvaluation summarise(const std::string& file, const TokenSequences& windows,
         kl += sum(losses.kl);
         agree += sum(losses.agree);
     }
-    const auto tokens = static_cast<double>(result.tokens);
-    const auto positions = static_cast<double>(windows.ids.size());
-    result.source_perplexity = std::exp(source_nll / tokens);
-    result.perplexity = std::exp(nll / tokens);
-    result.kl = kl / positions;
-    result.top1_agreement = agree / positions;
+    const auto perplexity = [&](double sum_of_nll) {
+        return predicts ? std::exp(sum_of_nll / static_cast<double>(result.tokens))
+                        : std::numeric_limits<double>::quiet_NaN();
+    };
+    const auto rows = static_cast<double>(ForwardPass::head_rows(spec, samples));
+    result.source_perplexity = perplexity(source_nll);
+    result.perplexity = perplexity(nll);
+    result.kl = kl / rows;
+    result.top1_agreement = agree / rows;
     return result;
 }
 
@@ -81,19 +110,10 @@ std::vector<TextEvaluation> evaluate(JobRun& run, const fs::path& directory) {
         text_attribute(ArtifactReader(directory / "checkpoint.h5").attributes("/"),
                        "checkpoint_hash", directory.string());
     for (const fs::path& file : config.perplexity) {
-        const std::vector<fs::path> files{file};
-        const auto stream = read_token_stream(files, tokenizer.get(), run.spec().vocab_size);
-        const std::size_t length = std::min(config.max_seq_length, run.spec().max_positions);
-        const TokenSequences windows = all_windows(stream, length);
-        if (windows.count() == 0) {
-            throw DataError(file.string() +
-                            " is too short for an evaluation: " + std::to_string(stream.size()) +
-                            " tokens, one window has " + std::to_string(length));
-        }
-        const auto chunks = evaluation_chunks(windows);
+        const TokenSequences samples = samples_of(run, file, tokenizer.get());
+        const auto tasks = evaluation_tasks(run, evaluation_chunks(samples), directory, hash);
         results.push_back(
-            summarise(file.string(), windows,
-                      run.run_stage("evaluate", evaluation_tasks(run, chunks, directory, hash))));
+            summarise(file.string(), run.spec(), samples, run.run_stage("evaluate", tasks)));
     }
     return results;
 }

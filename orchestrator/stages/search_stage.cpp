@@ -226,7 +226,10 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
                 nll += value;
             }
         }
-        evaluated.push_back({std::move(plans[p]), kl / rows, std::exp(nll / predicted)});
+        const bool predicts = run.spec().head == HeadKind::language_model;
+        const double perplexity =
+            predicts ? std::exp(nll / predicted) : std::numeric_limits<double>::quiet_NaN();
+        evaluated.push_back({std::move(plans[p]), kl / rows, perplexity});
     }
     return evaluated;
 }

@@ -68,8 +68,7 @@ TEST(ColumnStatisticsReference, AddsMagnitudesAndWidensTheRange) {
     EXPECT_THAT(columns.maximum, ElementsAre(1, 7));
 }
 
-// ---- every backend
-// --------------------------------------------------------------------------------
+// ---- every backend ------------------------------------------------------------------------------
 
 class Statistics : public ::testing::TestWithParam<BackendKind> {};
 
@@ -78,8 +77,10 @@ TEST_P(Statistics, GramMatchesReference) {
         std::size_t n_tokens;
         std::size_t d;
     };
-    // One element, one tile, tiles and tokens that do not divide (2048 tokens are one fp32 sum).
-    for (const Case c : {Case{1, 1}, Case{5, 3}, Case{70, 129}, Case{2051, 40}, Case{33, 1100}}) {
+    // One element, one tile, tiles and tokens that do not divide (2048 tokens are one fp32 sum; the
+    // cpu backend takes 512 of them in a step, and columns by 32, 16 or 8).
+    for (const Case c :
+         {Case{1, 1}, Case{5, 3}, Case{70, 129}, Case{520, 33}, Case{2051, 40}, Case{33, 1100}}) {
         SCOPED_TRACE(std::to_string(c.n_tokens) + " tokens, d = " + std::to_string(c.d));
         const std::vector<float> x =
             test_data::correlated_inputs(test_data::Family::low_rank, c.n_tokens, c.d, 3);
@@ -104,6 +105,11 @@ TEST_P(Statistics, GramMatchesReference) {
 
 TEST_P(Statistics, GramOfNoTokensAddsNothing) {
     EXPECT_THAT(gram(GetParam(), {}, 2, 1, {1, 2, 3, 4}), ElementsAre(1, 2, 3, 4));
+}
+
+TEST_P(Statistics, GramOfNoColumnsIsNothing) {
+    ThreadPool pool(1);
+    make_backend(GetParam(), pool)->accumulate_gram({nullptr, 3, 0}, {nullptr, 0, 0});
 }
 
 TEST_P(Statistics, GramReadsAViewWithAStride) {

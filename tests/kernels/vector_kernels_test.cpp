@@ -50,6 +50,36 @@ TEST_P(VectorVariant, PacksAndMultiplies) {
     }
 }
 
+TEST_P(VectorVariant, MultipliesPanels) {
+    const std::size_t width = kernels.panel_width;
+    const std::size_t strip = kernels.strip_width;
+    ASSERT_EQ(width % strip, 0U);
+    for (const std::size_t depth : {1U, 7U, 512U}) {
+        const Matrix<float> left = random_matrix(depth, width, 1);
+        const Matrix<float> right = random_matrix(depth, width, 2);
+        for (std::size_t first = 0; first < width; first += strip) {
+            for (const bool accumulate : {false, true}) {
+                for (const bool second_half : {false, true}) {
+                    Matrix<float> c(strip, width + 3, 5.0F);
+                    kernels.multiply_panels(depth, left.values.data() + first, right.values.data(),
+                                            c.values.data(), c.cols, accumulate, second_half);
+                    for (std::size_t i = 0; i < strip; ++i) {
+                        for (std::size_t j = 0; j < c.cols; ++j) {
+                            const bool touched = j < width && (!second_half || j >= width / 2);
+                            double sum = accumulate || !touched ? 5.0 : 0.0;
+                            for (std::size_t k = 0; touched && k < depth; ++k) {
+                                sum += static_cast<double>(left.values[k * width + first + i]) *
+                                       right.values[k * width + j];
+                            }
+                            ASSERT_NEAR(c.values[i * c.cols + j], sum, touched ? 1e-4 : 0.0);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
 TEST_P(VectorVariant, MultipliesFewTokens) {
     const Matrix<float> w = random_matrix(11, 75, 1);
     for (std::size_t n_tokens = 1; n_tokens <= 8; ++n_tokens) {

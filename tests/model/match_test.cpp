@@ -41,12 +41,12 @@ protected:
         std::erase_if(found, [&](const FoundTensor& tensor) { return tensor.name == name; });
     }
 
-    void match(const std::vector<std::string>& ignore = {}) {
-        match_tensors(spec, found, ignore, "some/model");
+    std::vector<PassedOver> match(const std::vector<std::string>& ignore = {}) {
+        return match_tensors(spec, found, ignore, "some/model");
     }
 
     std::string refusal(const std::vector<std::string>& ignore = {}) {
-        return message_of<DataError>([&] { match(ignore); });
+        return message_of<DataError>([&] { (void)match(ignore); });
     }
 };
 
@@ -66,6 +66,37 @@ TEST_F(Match, NamesWithoutThePrefixAreFound) {
     EXPECT_EQ(spec.tensors.front().name, "embed_tokens.weight");
     EXPECT_EQ(spec.tensors[2].name, "layers.0.self_attn.q_proj.weight");
     EXPECT_EQ(spec.tensors.back().name, "norm.weight");
+}
+
+TEST_F(Match, OlderNamesOfLayerNormsAreFound) {
+    spec = test::read({{"model_type", "bert"},
+                       {"hidden_size", 32},
+                       {"intermediate_size", 48},
+                       {"num_hidden_layers", 1},
+                       {"num_attention_heads", 4},
+                       {"max_position_embeddings", 64},
+                       {"vocab_size", 100}});
+    found = stored(spec);
+    at("bert.embeddings.LayerNorm.weight").name = "embeddings.LayerNorm.gamma";
+    at("bert.encoder.layer.0.output.LayerNorm.bias").name =
+        "bert.encoder.layer.0.output.LayerNorm.beta";
+    match();
+    const auto index = spec.find(Role::embedding_norm, std::nullopt);
+    EXPECT_EQ(spec.tensors.at(index.value()).name, "embeddings.LayerNorm.gamma");
+}
+
+TEST_F(Match, WhatIsPassedOverIsListedWithItsReason) {
+    tie();
+    found.push_back({"lm_head.weight", DType::bf16, {100, 32}});
+    found.push_back({"model.rotary_emb.inv_freq", DType::f32, {4}});
+    found.push_back({"adapter.weight", DType::f32, {4}});
+    std::string text;
+    for (const PassedOver& tensor : match({"re:adapter"}))
+        text += tensor.name + ": " + tensor.reason + "\n";
+    EXPECT_EQ(text,
+              "adapter.weight: named under ignore\n"
+              "lm_head.weight: the head is the embedding\n"
+              "model.rotary_emb.inv_freq: a buffer\n");
 }
 
 TEST_F(Match, AMissingTensorIsNamedWithItsRoleAndShape) {

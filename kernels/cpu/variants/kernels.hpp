@@ -12,6 +12,8 @@ namespace lathe::kernels::LATHE_ISA {
 /// operand.
 constexpr std::size_t product_height = LATHE_LANES == 16 ? 14 : 6;
 constexpr std::size_t product_width = 2 * LATHE_LANES;
+/// Divides product_width; twice as many sums are enough to hide the time that an addition takes.
+constexpr std::size_t product_strip = LATHE_LANES == 16 ? 8 : 4;
 
 void pack_transposed(const float* rows, std::size_t stride, std::size_t n_rows, std::size_t depth,
                      float* panel);
@@ -19,6 +21,8 @@ void pack(const float* rows, std::size_t stride, std::size_t n_cols, std::size_t
           float* panel);
 void multiply(std::size_t n_rows, std::size_t depth, const float* a, const float* panel, float* c,
               std::size_t c_stride, bool accumulate);
+void multiply_panels(std::size_t depth, const float* left, const float* right, float* c,
+                     std::size_t c_stride, bool accumulate, bool second_half);
 void multiply_few(const float* x, std::size_t x_stride, std::size_t n_tokens, const float* w,
                   std::size_t w_stride, std::size_t n_rows, std::size_t depth, float* y,
                   std::size_t y_stride);

@@ -46,6 +46,46 @@ constexpr MultiplyRows multiply_table[] = {
 };
 static_assert(sizeof(multiply_table) / sizeof(MultiplyRows) == product_height);
 
+/// multiply_panels for the columns of the right panel from `first` on.
+template <std::size_t first>
+void multiply_strip(std::size_t depth, const float* left, const float* right, float* c,
+                    std::size_t c_stride, bool accumulate) {
+    constexpr std::size_t parts = (width - first) / lanes;
+    Floats sums[product_strip][parts] = {};
+    for (std::size_t i = 0; i < product_strip; ++i) {
+        for (std::size_t part = 0; part < parts; ++part) {
+            __builtin_prefetch(c + i * c_stride + first + part * lanes, 1);
+        }
+    }
+    for (std::size_t k = 0; k < depth; ++k) {
+        // Both panels come from the second-level cache.
+        __builtin_prefetch(left + (k + 8) * width);
+        Floats row[parts];
+#pragma GCC unroll 2
+        for (std::size_t part = 0; part < parts; ++part) {
+            const float* source = right + k * width + first + part * lanes;
+            __builtin_prefetch(source + 8 * width);
+            row[part] = load(source);
+        }
+#pragma GCC unroll 16
+        for (std::size_t i = 0; i < product_strip; ++i) {
+            const Floats element = broadcast(left[k * width + i]);
+#pragma GCC unroll 2
+            for (std::size_t part = 0; part < parts; ++part) {
+                sums[i][part] += element * row[part];
+            }
+        }
+    }
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < product_strip; ++i) {
+#pragma GCC unroll 2
+        for (std::size_t part = 0; part < parts; ++part) {
+            float* target = c + i * c_stride + first + part * lanes;
+            store(target, accumulate ? sums[i][part] + load(target) : sums[i][part]);
+        }
+    }
+}
+
 /// Transposes a square of registers: swaps the halves of pairs of rows, then quarters, and so on.
 void transpose(Floats (&rows)[lanes]) {
     Ints low{};
@@ -124,6 +164,15 @@ void multiply_tokens(const float* x, std::size_t x_stride, const float* w, std::
 void multiply(std::size_t n_rows, std::size_t depth, const float* a, const float* panel, float* c,
               std::size_t c_stride, bool accumulate) {
     multiply_table[n_rows - 1](depth, a, panel, c, c_stride, accumulate);
+}
+
+void multiply_panels(std::size_t depth, const float* left, const float* right, float* c,
+                     std::size_t c_stride, bool accumulate, bool second_half) {
+    if (second_half) {
+        multiply_strip<lanes>(depth, left, right, c, c_stride, accumulate);
+    } else {
+        multiply_strip<0>(depth, left, right, c, c_stride, accumulate);
+    }
 }
 
 void pack_transposed(const float* rows, std::size_t stride, std::size_t n_rows, std::size_t depth,

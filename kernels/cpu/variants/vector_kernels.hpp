@@ -26,6 +26,7 @@ struct VectorKernels {
     const char* name;          ///< "avx512", "avx2", "generic"
     std::size_t panel_height;  ///< rows of the left operand a multiplication takes at most
     std::size_t panel_width;   ///< columns of a panel
+    std::size_t strip_width;   ///< columns of a panel that multiply_panels takes from the left
 
     // ---- matrix products --------------------------------------------------------------------
 
@@ -40,6 +41,11 @@ struct VectorKernels {
     /// an element does not depend on how many rows are asked for. depth <= depth_block.
     void (*multiply)(std::size_t n_rows, std::size_t depth, const float* a, const float* panel,
                      float* c, std::size_t c_stride, bool accumulate);
+    /// c[i][j] = (accumulate ? c[i][j] : 0) + sum_k left[k][i] * right[k][j] for two panels, of
+    /// which `left` begins at any multiple of strip_width columns, i < strip_width, and all columns
+    /// j or, with `second_half`, those of the second half. The sum runs over k in order.
+    void (*multiply_panels)(std::size_t depth, const float* left, const float* right, float* c,
+                            std::size_t c_stride, bool accumulate, bool second_half);
     /// y[t * y_stride + j] = sum_k x[t][k] * w[j][k], for n_tokens <= 8 and n_rows rows of w: reads
     /// w once, straight from where it lies.
     void (*multiply_few)(const float* x, std::size_t x_stride, std::size_t n_tokens, const float* w,
