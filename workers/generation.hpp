@@ -9,22 +9,10 @@
 #include "kernels/backend.hpp"
 #include "lib/model/model_spec.hpp"
 #include "workers/forward.hpp"
+#include "workers/generation_options.hpp"
 #include "workers/weight_source.hpp"
 
 namespace lathe {
-
-/// How the next token is chosen.
-struct GenerationOptions {
-    std::size_t max_new_tokens = 128;
-    /// 0: always the likeliest token. Else one is drawn from softmax(logits / temperature).
-    double temperature = 0.0;
-    /// Drawn only from the fewest likeliest tokens that have this probability together.
-    double top_p = 1.0;
-    std::uint64_t seed = 0;
-};
-
-/// @throws UsageError  temperature below 0 or not finite, top_p not in (0, 1], no new token asked
-void check_generation_options(const GenerationOptions& options);
 
 /// The token for `logits`: with temperature 0 the largest, of equal ones the first; else the one at
 /// `unit` in [0, 1) of the kept probability, the tokens in falling order, of equal ones the first

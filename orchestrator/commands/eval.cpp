@@ -72,6 +72,12 @@ CommandOutput run_eval(const CommandContext& context) {
     if (!line.ids.empty() || !line.logits_out.empty()) {
         return write_logits_command(context, model);
     }
+    if (model.spec().head != HeadKind::language_model) {
+        throw DataError(line.path.string() +
+                        ": only a language model has a perplexity; this model "
+                        "is a classifier (" +
+                        model.spec().family + "), give --task and --data");
+    }
     if (line.texts.empty()) {
         throw UsageError(
             "eval: give --text FILE, --task NAME and --data FILE, or --ids and --logits-out");

@@ -35,14 +35,28 @@ std::vector<Task> scoring_tasks(const CommandLine& line, const ScoredSequences& 
     return tasks;
 }
 
-nlohmann::json metrics_json(const std::vector<Metric>& metrics) {
+nlohmann::json summary_json(const std::string& task, const TaskSummary& summary) {
     nlohmann::json list = nlohmann::json::array();
-    for (const Metric& metric : metrics) {
+    for (const Metric& metric : summary.metrics) {
         list.push_back({{"name", metric.name},
                         {"value", metric.value},
                         {"standard_error", metric.standard_error}});
     }
-    return list;
+    const Metric& usual = summary.metrics.front();
+    nlohmann::json json{{"task", task},
+                        {"metric", usual.name},
+                        {"value", usual.value},
+                        {"standard_error", usual.standard_error},
+                        {"examples", summary.examples},
+                        {"metrics", list},
+                        {"truncated", summary.n_cut}};
+    for (const auto& [key, value] : {std::pair("loss", summary.loss), std::pair("kl", summary.kl),
+                                     std::pair("top1_agreement", summary.top1_agreement)}) {
+        if (value) {
+            json[key] = *value;
+        }
+    }
+    return json;
 }
 
 std::string summary_text(const std::string& task, const TaskSummary& summary) {
@@ -67,6 +81,15 @@ std::string summary_text(const std::string& task, const TaskSummary& summary) {
     return text;
 }
 
+std::unique_ptr<TaskEvaluation> open_task(const CommandLine& line, const ModelSpec& spec) {
+    const auto tokenizer = open_tokenizer(line.path, spec);
+    if (!tokenizer) {
+        throw MissingInputError(line.path.string() + ": task " + line.task +
+                                " needs the model's tokenizer, and it has none");
+    }
+    return make_task_evaluation({line.task, line.data, line.limit, line.seqlen}, spec, *tokenizer);
+}
+
 }  // namespace
 
 CommandOutput run_eval_task(const CommandContext& context) {
@@ -80,13 +103,7 @@ CommandOutput run_eval_task(const CommandContext& context) {
         require_same_outputs(model.spec(), ModelToRun(line.reference).spec(),
                              line.reference.string());
     }
-    const auto tokenizer = open_tokenizer(line.path, model.spec());
-    if (!tokenizer) {
-        throw MissingInputError(line.path.string() + ": task " + line.task +
-                                " needs the model's tokenizer, and it has none");
-    }
-    const auto evaluation = make_task_evaluation({line.task, line.data, line.limit, line.seqlen},
-                                                 model.spec(), *tokenizer);
+    const auto evaluation = open_task(line, model.spec());
     const auto start = std::chrono::steady_clock::now();
     SequenceScores scores;
     for (const TaskResult& result :
@@ -95,32 +112,15 @@ CommandOutput run_eval_task(const CommandContext& context) {
     }
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    const double tokens_per_second =
-        static_cast<double>(evaluation->sequences().samples.tokens()) / seconds;
+    const auto tokens = static_cast<double>(evaluation->sequences().samples.tokens());
     const TaskSummary summary = evaluation->summarise(scores);
-    const Metric& usual = summary.metrics.front();
-    nlohmann::json json{{"task", line.task},
-                        {"metric", usual.name},
-                        {"value", usual.value},
-                        {"standard_error", usual.standard_error},
-                        {"examples", summary.examples},
-                        {"metrics", metrics_json(summary.metrics)},
-                        {"truncated", summary.n_cut},
-                        {"seconds", seconds},
-                        {"tokens_per_second", tokens_per_second},
-                        {"weights_bytes_read", model.weight_bytes()}};
-    if (summary.loss) {
-        json["loss"] = *summary.loss;
-    }
-    if (summary.kl) {
-        json["kl"] = *summary.kl;
-    }
-    if (summary.top1_agreement) {
-        json["top1_agreement"] = *summary.top1_agreement;
-    }
+    nlohmann::json json = summary_json(line.task, summary);
+    json["seconds"] = seconds;
+    json["tokens_per_second"] = tokens / seconds;
+    json["weights_bytes_read"] = model.weight_bytes();
     return {json.dump(),
             summary_text(line.task, summary) +
-                fmt::format("{} examples, {:.0f} tokens/s\n", summary.examples, tokens_per_second),
+                fmt::format("{} examples, {:.0f} tokens/s\n", summary.examples, tokens / seconds),
             0};
 }
 

@@ -59,6 +59,7 @@ def wrong_tasks_are_refused():
     refused(["eval", lathe.MODEL, "--task", "piqa", "--data", PIQA, "--text", PIQA], USAGE, "--text")
     refused(["eval", lathe.MODEL, "--task", "sst2", "--data", SST2], BAD_DATA, "classifier", "llama")
     refused(["eval", lathe.MODEL, "--task", "piqa", "--data", SST2], BAD_DATA, "sst2.tsv", "line 1")
+    refused(["eval", CLASSIFIER, "--text", CLASSIFIER / "reference.h5"], BAD_DATA, "classifier", "--task")
 
 
 def text_comes_as_it_is_made():
