@@ -6,6 +6,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/dataset/task_table.hpp"
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/version.hpp"
 
@@ -36,6 +37,14 @@ std::string quoted(const std::string& text) {
     return result + "\"";
 }
 
+std::string task_names() {
+    std::string names;
+    for (const DatasetTask& task : task_table()) {
+        names += (names.empty() ? "" : ", ") + std::string(task.name);
+    }
+    return names;
+}
+
 std::string quoted_list(const std::vector<std::string>& items) {
     std::string result = "[";
     for (const std::string& item : items) {
@@ -64,6 +73,43 @@ void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts)
 void add_runtime_options(CLI::App& app, ShortOptions& shorts) {
     app.add_option("--backend", shorts.backend, "reference, cpu or cuda");
     app.add_option("--threads", shorts.threads, "Threads of each rank; 0: processors over ranks");
+}
+
+void add_eval_options(CLI::App& eval, CommandLine& line) {
+    eval.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
+    eval.add_option("--text", line.texts,
+                    "Perplexity on text(s): .txt, .jsonl or .h5 of token ids");
+    auto* const task = eval.add_option("--task", line.task, "Score on a task: " + task_names());
+    eval.add_option("--data", line.data, "Labelled file of the task: GLUE's .tsv, else .jsonl")
+        ->needs(task);
+    eval.add_option("--limit", line.limit, "Only the first so many examples")
+        ->needs(task)
+        ->check(CLI::PositiveNumber);
+    eval.add_option("--seqlen", line.seqlen,
+                    "Tokens of a window (2048), or of a task's sequence (GLUE: 128)")
+        ->check(CLI::Range(2, 1 << 24));
+    eval.add_option("--kl,--reference", line.reference, "Also the divergence from this model");
+    auto* const ids = eval.add_option("--ids", line.ids, "HDF5 file with input_ids");
+    auto* const logits = eval.add_option("--logits-out", line.logits_out,
+                                         "Write the logits of --ids to this HDF5 file");
+    eval.add_flag("--hidden", line.hidden, "With --logits-out: hidden states too");
+    for (auto* const other : {eval.get_option("--text"), ids, logits}) {
+        task->excludes(other);
+    }
+}
+
+void add_generate_options(CLI::App& generate, CommandLine& line) {
+    GenerationOptions& options = line.generation;
+    generate.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
+    generate.add_option("--prompt", line.prompt, "The text to go on with")->required();
+    generate.add_option("--max-new-tokens", options.max_new_tokens, "Stop after so many (128)")
+        ->check(CLI::PositiveNumber);
+    generate.add_option(
+        "--temperature", options.temperature,
+        "0 (default): always the likeliest token; else sample, 1: as the model has it");
+    generate.add_option("--top-p", options.top_p,
+                        "Sample from the likeliest tokens that have this probability together (1)");
+    generate.add_option("--seed", options.seed, "Of the random numbers (0)");
 }
 
 void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
@@ -104,15 +150,11 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     CLI::App* verify = command("verify", "Read a compressed checkpoint back and check every byte");
     verify->add_option("checkpoint", line.path, "Directory")->required();
 
-    CLI::App* eval = command("eval", "Perplexity of a model or checkpoint, and divergence");
-    eval->add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
-    eval->add_option("--text", line.texts, "Text(s): .txt, .jsonl or .h5 of token ids");
-    eval->add_option("--seqlen", line.seqlen, "Tokens of a window")->check(CLI::Range(2, 1 << 24));
-    eval->add_option("--kl", line.reference, "Also the divergence from this model");
-    eval->add_option("--ids", line.ids, "HDF5 file with input_ids, for --logits-out");
-    eval->add_option("--logits-out", line.logits_out, "Write the logits to this HDF5 file");
-    eval->add_flag("--hidden", line.hidden, "With --logits-out: hidden states too");
-    add_runtime_options(*eval, shorts);
+    add_eval_options(*command("eval", "Perplexity or a task's score of a model or checkpoint"),
+                     line);
+    add_runtime_options(*app.get_subcommand("eval"), shorts);
+    add_generate_options(*command("generate", "Let a language model go on with a text"), line);
+    add_runtime_options(*app.get_subcommand("generate"), shorts);
 
     CLI::App* exporter = command("export", "Write a checkpoint in another format");
     exporter->add_option("checkpoint", line.path, "Directory")->required();
@@ -133,7 +175,7 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
     set("calibration.data", quoted_list(shorts.calibration));
     set("evaluate.perplexity", quoted_list(shorts.evaluate));
     set("budget", shorts.budget.empty() ? "" : quoted(shorts.budget));
-    if (line.command != "eval") {
+    if (line.command != "eval" && line.command != "generate") {
         set("runtime.backend", shorts.backend);
         if (shorts.threads > 0) {
             set("runtime.threads", std::to_string(shorts.threads));

@@ -8,6 +8,7 @@
 
 #include "lib/config/job_config.hpp"
 #include "lib/core/log.hpp"
+#include "workers/generation_options.hpp"
 
 namespace lathe {
 
@@ -25,10 +26,16 @@ struct CommandLine {
     bool watch = false;                  ///< status
 
     std::vector<std::filesystem::path> texts;  ///< eval
-    std::size_t seqlen = 2048;
+    std::size_t seqlen = 0;                    ///< 0: the default of what is evaluated
     std::filesystem::path reference;
+    std::string task;
+    std::filesystem::path data;
+    std::size_t limit = 0;  ///< examples of the task; 0: all
     std::filesystem::path ids, logits_out;
     bool hidden = false;
+
+    std::string prompt;  ///< generate
+    GenerationOptions generation;
 
     std::string format = "hf";  ///< export
     std::filesystem::path output;

@@ -14,9 +14,10 @@ std::string error_json(const std::string& status, int exit_code, const std::stri
 
 CommandOutput run_command(const CommandContext& context) {
     static const std::map<std::string, CommandOutput (*)(const CommandContext&)> table{
-        {"plan", run_plan},     {"run", run_run},       {"resume", run_run},
-        {"status", run_status}, {"search", run_search}, {"inspect", run_inspect},
-        {"verify", run_verify}, {"eval", run_eval},     {"export", run_export_command},
+        {"plan", run_plan},         {"run", run_run},       {"resume", run_run},
+        {"status", run_status},     {"search", run_search}, {"inspect", run_inspect},
+        {"verify", run_verify},     {"eval", run_eval},     {"export", run_export_command},
+        {"generate", run_generate},
     };
     return table.at(context.line.command)(context);
 }

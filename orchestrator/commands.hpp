@@ -39,6 +39,8 @@ CommandOutput run_search(const CommandContext& context);
 CommandOutput run_inspect(const CommandContext& context);
 CommandOutput run_verify(const CommandContext& context);
 CommandOutput run_eval(const CommandContext& context);
+CommandOutput run_eval_task(const CommandContext& context);  ///< eval --task
+CommandOutput run_generate(const CommandContext& context);
 CommandOutput run_export_command(const CommandContext& context);
 
 }  // namespace lathe

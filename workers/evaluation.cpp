@@ -7,45 +7,18 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "workers/forward.hpp"
+#include "workers/head.hpp"
 
 namespace lathe {
 namespace {
 
 using kernels::Backend;
 
-/// Rows of logits held at a time: bounds memory at large vocabularies.
-constexpr std::size_t logit_rows = 256;
-
 LoadedWeights load_embedding(const ModelSpec& spec, const WeightSource& weights,
                              const Backend& backend) {
     return LoadedWeights::load(spec, weights, backend, std::nullopt,
                                ForwardPass::embedding_roles());
 }
-
-/// What the head makes of final states, tile after tile.
-class Head {
-public:
-    Head(const ModelSpec& spec, const WeightSource& weights, const Backend& backend)
-        : spec_(spec),
-          forward_(spec, backend, 1),
-          loaded_(LoadedWeights::load(spec, weights, backend, std::nullopt, forward_.head_roles())),
-          logits_(backend.allocate<float>(logit_rows * spec.n_outputs())) {}
-
-    MatrixView<const float> logits(const FinalStates& states, std::size_t first,
-                                   std::size_t count) {
-        const MatrixView<float> tile = logits_.matrix(count, spec_.n_outputs());
-        const MatrixView<const float> x(states.data() + first * spec_.head_width(), count,
-                                        spec_.head_width());
-        forward_.head(loaded_, x, tile);
-        return tile;
-    }
-
-private:
-    const ModelSpec& spec_;
-    ForwardPass forward_;
-    LoadedWeights loaded_;
-    kernels::Array<float> logits_;
-};
 
 /// The head's rows: the sample each belongs to and, where it predicts one, the next token.
 struct HeadRows {
@@ -95,6 +68,15 @@ std::uint64_t ModelToRun::weight_bytes() const {
         bytes += std::filesystem::file_size(compressed_->directory() / shard_file(b));
     }
     return bytes;
+}
+
+void require_same_outputs(const ModelSpec& model, const ModelSpec& reference,
+                          const std::string& where) {
+    if (reference.head != model.head || reference.n_outputs() != model.n_outputs()) {
+        throw DataError(where + ": has " + std::to_string(reference.n_outputs()) +
+                        " outputs (vocabulary or labels), the evaluated model " +
+                        std::to_string(model.n_outputs()));
+    }
 }
 
 FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, const Backend& backend,
@@ -271,13 +253,7 @@ SampleLosses run_evaluation(const Backend& backend, const EvaluationTask& task) 
         return sample_losses(model.spec(), model.weights(), backend, task.samples, states, {});
     }
     const ModelToRun reference(task.reference);
-    if (reference.spec().head != model.spec().head ||
-        reference.spec().n_outputs() != model.spec().n_outputs()) {
-        throw DataError(task.reference.string() + ": has " +
-                        std::to_string(reference.spec().n_outputs()) +
-                        " outputs (vocabulary or labels), the evaluated model " +
-                        std::to_string(model.spec().n_outputs()));
-    }
+    require_same_outputs(model.spec(), reference.spec(), task.reference.string());
     const FinalStates reference_final =
         final_states(reference.spec(), reference.weights(), backend, task.samples);
     return sample_losses(model.spec(), model.weights(), backend, task.samples, states,

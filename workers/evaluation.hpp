@@ -29,6 +29,10 @@ private:
     std::unique_ptr<WeightSource> weights_;
 };
 
+/// @throws DataError  beginning with `where`, if the two do not answer with the same outputs
+void require_same_outputs(const ModelSpec& model, const ModelSpec& reference,
+                          const std::string& where);
+
 /// How a model does on some samples. Per sample: sums in fp64 over the rows its head reads, which
 /// are the tokens for a language model and one row for a classifier.
 struct SampleLosses {

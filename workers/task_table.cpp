@@ -10,6 +10,7 @@
 #include "workers/compression.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/hf_export.hpp"
+#include "workers/scoring.hpp"
 #include "workers/sensitivity.hpp"
 
 namespace lathe {
@@ -68,6 +69,9 @@ std::string TaskTable::run(const Task& task) {
         const EvaluationTask evaluation = evaluation_task_from_json(task.arguments);
         return to_json(evaluation.model.empty() ? run_evaluation(s.job(), evaluation)
                                                 : run_evaluation(s.backend(), evaluation));
+    }
+    if (task.stage == stage::score) {
+        return to_json(run_scoring(s.backend(), scoring_task_from_json(task.arguments)));
     }
     if (task.stage == stage::export_hf) {
         run_export(export_task_from_json(task.arguments));

@@ -16,6 +16,7 @@ inline constexpr const char* calibrate = "calibrate";
 inline constexpr const char* compress = "compress";
 inline constexpr const char* sensitivity = "sensitivity";
 inline constexpr const char* evaluate = "evaluate";
+inline constexpr const char* score = "score";
 inline constexpr const char* assemble = "assemble";
 inline constexpr const char* export_hf = "export";
 }  // namespace stage

@@ -93,18 +93,6 @@ void check_ids(std::span<const std::uint32_t> ids, const std::filesystem::path& 
     }
 }
 
-/// Drops tokens of the text, never the special ones that end it.
-void truncate(std::vector<std::uint32_t>& ids, std::size_t max_length, const Tokenizer& tokenizer) {
-    if (ids.size() <= max_length) {
-        return;
-    }
-    // What stands around an empty text: [CLS] [SEP] or the like. The last of it ends the text.
-    const std::size_t around = std::min(tokenizer.encode("", true).size(), max_length);
-    const std::size_t ending = around / 2;
-    ids.erase(ids.begin() + static_cast<std::ptrdiff_t>(max_length - ending),
-              ids.end() - static_cast<std::ptrdiff_t>(ending));
-}
-
 /// Number w of `count` places spread evenly over `available`.
 std::size_t spread_place(std::size_t w, std::size_t count, std::size_t available, double offset) {
     return static_cast<std::size_t>(
@@ -278,8 +266,7 @@ TokenSequences read_texts(std::span<const std::filesystem::path> files, const To
         }
         require_text(file, tokenizer);
         const auto add = [&](const std::string& text) {
-            std::vector<std::uint32_t> ids = tokenizer->encode(text, true);
-            truncate(ids, max_length, *tokenizer);
+            const std::vector<std::uint32_t> ids = tokenizer->encode_within(text, max_length).ids;
             check_ids(ids, file, vocab_size);
             sequences.append(ids);
         };

@@ -63,7 +63,7 @@ struct TokenSequences {
 /// The texts of the files, one sequence each, with the tokenizer's special tokens: each line of a
 /// `.txt` that is not empty, the field `text` of each line of a `.jsonl`, each row of the dataset
 /// `input_ids` of a `.h5` (as far as its `attention_mask`, where it has one). A longer text loses
-/// tokens before its last special tokens until it has `max_length`.
+/// its end, but no special tokens, until it has `max_length`.
 /// @throws MissingInputError, DataError  naming file and line; unknown extension
 [[nodiscard]] TokenSequences read_texts(std::span<const std::filesystem::path> files,
                                         const Tokenizer* tokenizer, std::size_t vocab_size,

@@ -1,8 +1,11 @@
 #include "lib/dataset/bootstrap.hpp"
 
 #include <cmath>
+#include <cstdint>
 #include <limits>
 #include <vector>
+
+#include "lib/core/random.hpp"
 
 namespace lathe {
 namespace {
@@ -28,13 +31,6 @@ double standard_deviation(const std::vector<double>& values) {
 }
 
 }  // namespace
-
-std::uint64_t random_word(std::uint64_t seed, std::uint64_t counter) noexcept {
-    std::uint64_t z = seed + (counter + 1) * 0x9E3779B97F4A7C15U;
-    z = (z ^ (z >> 30U)) * 0xBF58476D1CE4E5B9U;
-    z = (z ^ (z >> 27U)) * 0x94D049BB133111EBU;
-    return z ^ (z >> 31U);
-}
 
 double bootstrap_standard_error(
     std::size_t n, const std::function<double(std::span<const std::size_t>)>& statistic) {

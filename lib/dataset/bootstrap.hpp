@@ -1,15 +1,10 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <span>
 
 namespace lathe {
-
-/// Number `counter` of the stream `seed` of SplitMix64 (Steele, Lea, Flood, OOPSLA 2014): any of
-/// them without the ones before, the same on every machine.
-[[nodiscard]] std::uint64_t random_word(std::uint64_t seed, std::uint64_t counter) noexcept;
 
 /// Standard error of a statistic by the bootstrap (Efron 1979): the sample standard deviation of
 /// its values on 1000 resamples of `n` examples, drawn with replacement. The draws depend on `n`

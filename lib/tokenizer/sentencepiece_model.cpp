@@ -6,6 +6,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/tokenizer/post_processor.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::tokenizer {
@@ -15,18 +16,9 @@ class SentencePieceTokenizer final : public Tokenizer {
 public:
     explicit SentencePieceTokenizer(const std::filesystem::path& file) : file_(file.string()) {
         check(processor_.LoadFromSerializedProto(read_file(file)), "not a SentencePiece model");
-    }
-
-    std::vector<std::uint32_t> encode(std::string_view text, bool special) const override {
-        std::vector<int> pieces;
-        check(processor_.Encode(repair_utf8(text), &pieces), "encoding failed");
-        std::vector<std::uint32_t> ids;
-        ids.reserve(pieces.size() + 1);
-        if (special && processor_.bos_id() >= 0) {
-            ids.push_back(static_cast<std::uint32_t>(processor_.bos_id()));
+        if (processor_.bos_id() >= 0) {
+            post_processor_ = begin_each_text(static_cast<std::uint32_t>(processor_.bos_id()));
         }
-        ids.insert(ids.end(), pieces.begin(), pieces.end());
-        return ids;
     }
 
     std::string decode(std::span<const std::uint32_t> ids) const override {
@@ -50,6 +42,14 @@ public:
     }
 
 private:
+    std::vector<std::uint32_t> do_encode(std::string_view text) const override {
+        std::vector<int> pieces;
+        check(processor_.Encode(repair_utf8(text), &pieces), "encoding failed");
+        return {pieces.begin(), pieces.end()};
+    }
+
+    const PostProcessor& post_processor() const override { return post_processor_; }
+
     void check(const sentencepiece::util::Status& status, const char* problem) const {
         if (status.ok()) return;
         throw DataError(file_ + ": " + problem + ": " + status.ToString());
@@ -57,6 +57,7 @@ private:
 
     std::string file_;
     sentencepiece::SentencePieceProcessor processor_;
+    PostProcessor post_processor_ = texts_alone();
 };
 
 }  // namespace

@@ -7,9 +7,9 @@
 
 namespace lathe::tokenizer {
 
-/// Reads a `tokenizer.model` of SentencePiece. With `special` encode puts the model's BOS in front,
-/// as Llama does; there is no EOS. Control symbols written out in the text ("<s>") are plain text
-/// to SentencePiece; its user-defined symbols are recognised.
+/// Reads a `tokenizer.model` of SentencePiece. The only special token around a text is the model's
+/// BOS in front, as with Llama; there is no EOS. Control symbols written out in the text ("<s>")
+/// are plain text to SentencePiece; its user-defined symbols are recognised.
 /// @throws MissingInputError  if there is no such file
 /// @throws DataError          if it is not such a model
 [[nodiscard]] std::unique_ptr<Tokenizer> load_sentencepiece_tokenizer(

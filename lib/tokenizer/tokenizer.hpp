@@ -10,18 +10,45 @@
 
 namespace lathe {
 
+namespace tokenizer {
+struct PostProcessor;
+}
+
+/// Tokens with special ones among them, and the segment of each: 0, or 1 in the second text of a
+/// pair where the tokenizer tells the two apart.
+struct EncodedText {
+    std::vector<std::uint32_t> ids;
+    std::vector<std::uint32_t> segments;
+};
+
 /// Text to token ids and back, as the checkpoint's own tokenizer does it, id for id.
+///
+/// Texts are UTF-8; invalid bytes become U+FFFD. Special tokens written out in a text are
+/// recognised. Special tokens around it (<s>, [CLS] ... [SEP]) are those of the post-processor of a
+/// tokenizer.json; a tokenizer.model begins each text with its BOS.
 class Tokenizer {
 public:
     virtual ~Tokenizer() = default;
-    /// `text` is UTF-8; invalid bytes become U+FFFD. With `special` the post-processor's tokens
-    /// (<s>, [CLS] ... [SEP]) are added. Special tokens written out in the text are recognised.
-    [[nodiscard]] virtual std::vector<std::uint32_t> encode(std::string_view text,
-                                                            bool special) const = 0;
+    /// The whole text, with special tokens around it or without.
+    [[nodiscard]] std::vector<std::uint32_t> encode(std::string_view text, bool special) const;
+    /// With special tokens, and the end of the text cut off where there would be more than
+    /// `max_length`: `truncation=True, max_length=...` of transformers.
+    /// @throws UsageError  if the special tokens alone are more
+    [[nodiscard]] EncodedText encode_within(std::string_view text, std::size_t max_length) const;
+    /// Two texts in one sequence; of too many tokens the longer text loses its end first
+    /// (`longest_first`). A tokenizer that says nothing of pairs puts one after the other.
+    /// @throws UsageError  if the special tokens alone are more
+    [[nodiscard]] EncodedText encode_pair(std::string_view first, std::string_view second,
+                                          std::size_t max_length) const;
     /// Special tokens are left out. @throws DataError  for an id that is not in the vocabulary
     [[nodiscard]] virtual std::string decode(std::span<const std::uint32_t> ids) const = 0;
     /// One more than the largest id, added tokens included.
     [[nodiscard]] virtual std::size_t id_limit() const = 0;
+
+private:
+    /// The text alone.
+    [[nodiscard]] virtual std::vector<std::uint32_t> do_encode(std::string_view text) const = 0;
+    [[nodiscard]] virtual const tokenizer::PostProcessor& post_processor() const = 0;
 };
 
 /// From `tokenizer.json` of a checkpoint directory, else from its `tokenizer.model`.

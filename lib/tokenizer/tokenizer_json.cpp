@@ -39,22 +39,6 @@ public:
           post_processor_(read_post_processor(component(root, file, "post_processor"))),
           decoder_(read_decoder(component(root, file, "decoder"))) {}
 
-    Ids encode(std::string_view text, bool special) const override {
-        const std::string valid = repair_utf8(text);
-        Ids ids;
-        WordCache cache;
-        for (const TextPart& part : added_tokens_.cut_raw(valid)) {
-            if (part.id) {
-                ids.push_back(*part.id);
-            } else {
-                encode_section({valid.substr(part.begin, part.end - part.begin), part.begin == 0},
-                               cache, ids);
-            }
-        }
-        if (special) post_processor_->apply(ids);
-        return ids;
-    }
-
     std::string decode(std::span<const std::uint32_t> ids) const override {
         std::vector<std::string> tokens;
         tokens.reserve(ids.size());
@@ -74,6 +58,23 @@ public:
     }
 
 private:
+    Ids do_encode(std::string_view text) const override {
+        const std::string valid = repair_utf8(text);
+        Ids ids;
+        WordCache cache;
+        for (const TextPart& part : added_tokens_.cut_raw(valid)) {
+            if (part.id) {
+                ids.push_back(*part.id);
+            } else {
+                encode_section({valid.substr(part.begin, part.end - part.begin), part.begin == 0},
+                               cache, ids);
+            }
+        }
+        return ids;
+    }
+
+    const PostProcessor& post_processor() const override { return post_processor_; }
+
     /// Encodes what lies between two added tokens that are found before normalisation.
     void encode_section(Section section, WordCache& cache, Ids& ids) const {
         normalizer_->apply(section);
@@ -106,7 +107,7 @@ private:
     std::unique_ptr<PreTokenizer> pre_tokenizer_;
     std::unique_ptr<TokenModel> model_;
     AddedTokens added_tokens_;
-    std::unique_ptr<PostProcessor> post_processor_;
+    PostProcessor post_processor_;
     std::unique_ptr<Decoder> decoder_;
 };
 

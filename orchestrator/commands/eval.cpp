@@ -15,6 +15,8 @@ namespace lathe {
 
 namespace {
 
+constexpr std::size_t default_window_tokens = 2048;
+
 CommandOutput write_logits_command(const CommandContext& context, const ModelToRun& model) {
     const CommandLine& line = context.line;
     if (line.ids.empty() || line.logits_out.empty()) {
@@ -63,16 +65,27 @@ struct Sums {
 
 CommandOutput run_eval(const CommandContext& context) {
     const CommandLine& line = context.line;
+    if (!line.task.empty()) {
+        return run_eval_task(context);
+    }
     const ModelToRun model(line.path);
     if (!line.ids.empty() || !line.logits_out.empty()) {
         return write_logits_command(context, model);
     }
+    if (model.spec().head != HeadKind::language_model) {
+        throw DataError(line.path.string() +
+                        ": only a language model has a perplexity; this model "
+                        "is a classifier (" +
+                        model.spec().family + "), give --task and --data");
+    }
     if (line.texts.empty()) {
-        throw UsageError("eval: give --text FILE (or --ids and --logits-out)");
+        throw UsageError(
+            "eval: give --text FILE, --task NAME and --data FILE, or --ids and --logits-out");
     }
     const auto tokenizer = open_tokenizer(line.path, model.spec());
     const auto stream = read_token_stream(line.texts, tokenizer.get(), model.spec().vocab_size);
-    const std::size_t length = std::min(line.seqlen, model.spec().max_positions);
+    const std::size_t length =
+        std::min(line.seqlen > 0 ? line.seqlen : default_window_tokens, model.spec().max_positions);
     const TokenSequences windows = all_windows(stream, length);
     if (windows.count() == 0) {
         throw DataError("the text is too short: " + std::to_string(stream.size()) +

@@ -31,11 +31,27 @@ std::string decode(const std::string& settings, std::vector<std::string> tokens)
     return text;
 }
 
-std::vector<std::uint32_t> post_process(const std::string& settings) {
+PostProcessor post_processor(const std::string& settings) {
     const nlohmann::json value = nlohmann::json::parse(settings);
-    std::vector<std::uint32_t> ids{7, 8};
-    read_post_processor(JsonPlace(value, file))->apply(ids);
-    return ids;
+    return read_post_processor(JsonPlace(value, file));
+}
+
+const std::vector<std::uint32_t> first{7, 8};
+const std::vector<std::uint32_t> second{9};
+
+std::vector<std::uint32_t> post_process(const std::string& settings) {
+    return post_processor(settings).single.apply(first).ids;
+}
+
+/// Ids, and after each its segment.
+std::vector<std::uint32_t> post_process_pair(const std::string& settings) {
+    const EncodedText pair = post_processor(settings).pair.apply(first, second);
+    std::vector<std::uint32_t> both;
+    for (std::size_t i = 0; i < pair.ids.size(); ++i) {
+        both.push_back(pair.ids[i]);
+        both.push_back(pair.segments.at(i));
+    }
+    return both;
 }
 
 TEST(Normalizer, NullChangesNothing) {
@@ -161,6 +177,50 @@ TEST(PostProcessor, SurroundsTheText) {
                 ElementsAre(1, 5, 7, 8, 2));
 }
 
+TEST(PostProcessor, PutsTwoTextsIntoOneSequence) {
+    EXPECT_THAT(post_process_pair("null"), ElementsAre(7, 0, 8, 0, 9, 1));
+    EXPECT_THAT(
+        post_process_pair(R"({"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]})"),
+        ElementsAre(2, 0, 7, 0, 8, 0, 3, 0, 9, 1, 3, 1));
+    EXPECT_THAT(
+        post_process_pair(R"({"type":"RobertaProcessing","sep":["</s>",3],"cls":["<s>",2]})"),
+        ElementsAre(2, 0, 7, 0, 8, 0, 3, 0, 3, 0, 9, 0, 3, 0));
+    EXPECT_THAT(post_process_pair(R"({"type":"TemplateProcessing",
+                    "single":[{"Sequence":{"id":"A","type_id":0}}],
+                    "pair":[{"Sequence":{"id":"B","type_id":1}},
+                            {"SpecialToken":{"id":"<s>","type_id":1}},
+                            {"Sequence":{"id":"A","type_id":0}}],
+                    "special_tokens":{"<s>":{"ids":[1,5]}}})"),
+                ElementsAre(9, 1, 1, 1, 5, 1, 7, 0, 8, 0));
+}
+
+TEST(PostProcessor, SequenceKeepsTheSegmentsOfItsTemplate) {
+    EXPECT_THAT(post_process_pair(R"({"type":"Sequence","processors":[{"type":"ByteLevel"},
+                    {"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}}],
+                     "pair":[{"Sequence":{"id":"A"}},{"Sequence":{"id":"B"}}],
+                     "special_tokens":{}}]})"),
+                ElementsAre(7, 0, 8, 0, 9, 0));
+    const std::string bert = R"({"type":"BertProcessing","sep":["[SEP]",3],"cls":["[CLS]",2]})";
+    EXPECT_THAT(
+        message_of<DataError>([&] {
+            (void)post_process(R"({"type":"Sequence","processors":[)" + bert + "," + bert + "]}");
+        }),
+        HasSubstr("processors[1]: a second processor"));
+}
+
+TEST(CutLongestFirst, CutsTheLongerTextThenBoth) {
+    const auto lengths = [](std::size_t a, std::size_t b, std::size_t room) {
+        const PairLengths kept = cut_longest_first(a, b, room);
+        return std::pair(kept.first, kept.second);
+    };
+    EXPECT_EQ(lengths(3, 4, 7), std::pair(3UL, 4UL));
+    EXPECT_EQ(lengths(9, 2, 7), std::pair(5UL, 2UL));
+    EXPECT_EQ(lengths(2, 9, 7), std::pair(2UL, 5UL));
+    EXPECT_EQ(lengths(9, 8, 7), std::pair(4UL, 3UL));
+    EXPECT_EQ(lengths(8, 8, 7), std::pair(3UL, 4UL));
+    EXPECT_EQ(lengths(1, 0, 0), std::pair(0UL, 0UL));
+}
+
 TEST(PostProcessor, RefusesTemplatesItCannotApply) {
     const auto refusal = [](const std::string& single) {
         return message_of<DataError>([&] {
@@ -173,6 +233,11 @@ TEST(PostProcessor, RefusesTemplatesItCannotApply) {
     EXPECT_THAT(refusal("[]"), HasSubstr("single: the template leaves out the text itself"));
     EXPECT_THAT(refusal(R"([{"SpecialToken":{"id":"<s>"}}])"),
                 HasSubstr("\"<s>\" is not among the special_tokens"));
+    const std::string sequence_a = R"([{"Sequence":{"id":"A"}}])";
+    EXPECT_THAT(refusal(sequence_a + ",\"pair\":" + sequence_a),
+                HasSubstr("pair: the template leaves out one of the texts"));
+    EXPECT_THAT(refusal(sequence_a + R"(,"pair":[{"Sequence":{"id":"C"}}])"),
+                HasSubstr("sequence \"C\"; expected \"A\" and \"B\", each only once"));
 }
 
 }  // namespace

@@ -32,6 +32,26 @@ void expect_parity(const std::filesystem::path& tokenizer_file,
     EXPECT_GE(n_texts, 20U) << expected_file;
 }
 
+/// Texts and pairs cut to a length, as transformers cut them (tests/data/tokenizer/make_pairs.py).
+void expect_cut_parity(const std::filesystem::path& tokenizer_file,
+                       const std::filesystem::path& expected_file) {
+    const auto tokenizer = load_tokenizer_file(tokenizer_file);
+    std::ifstream lines(expected_file);
+    std::size_t n_cases = 0;
+    for (std::string line; std::getline(lines, line); ++n_cases) {
+        const nlohmann::json expected = nlohmann::json::parse(line);
+        const auto first = expected["first"].get<std::string>();
+        const auto max_length = expected["max_length"].get<std::size_t>();
+        const EncodedText found =
+            expected["second"].is_null()
+                ? tokenizer->encode_within(first, max_length)
+                : tokenizer->encode_pair(first, expected["second"].get<std::string>(), max_length);
+        EXPECT_EQ(found.ids, expected["ids"].get<Ids>()) << line;
+        EXPECT_EQ(found.segments, expected["segments"].get<Ids>()) << line;
+    }
+    EXPECT_GE(n_cases, 40U) << expected_file;
+}
+
 class Fixture : public ::testing::TestWithParam<const char*> {};
 
 TEST_P(Fixture, MatchesTheOriginal) {
@@ -40,6 +60,7 @@ TEST_P(Fixture, MatchesTheOriginal) {
     const bool is_json = exists(folder / "tokenizer.json");
     expect_parity(folder / (is_json ? "tokenizer.json" : "tokenizer.model"),
                   folder / "expected.jsonl");
+    if (is_json) expect_cut_parity(folder / "tokenizer.json", folder / "pairs.jsonl");
 }
 
 INSTANTIATE_TEST_SUITE_P(Own, Fixture,
@@ -62,6 +83,21 @@ TEST_P(SharedFixture, MatchesTheOriginal) {
 INSTANTIATE_TEST_SUITE_P(Shared, SharedFixture,
                          ::testing::Values("bert", "gpt2", "llama2", "llama3", "qwen2"),
                          [](const auto& test) { return std::string(test.param); });
+
+class SharedPairs : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(SharedPairs, AreCutLikeTheOriginals) {
+    const std::filesystem::path folder =
+        std::filesystem::path(LATHE_SHARED_DIR) / "models" / GetParam();
+    if (!exists(folder)) GTEST_SKIP() << folder << " is not there";
+    expect_cut_parity(folder / "tokenizer.json", std::filesystem::path(LATHE_SOURCE_DIR) /
+                                                     "tests/data/tokenizer/shared" /
+                                                     (folder.filename().string() + ".jsonl"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Shared, SharedPairs,
+                         ::testing::Values("tokenizers/bert", "tokenizers/llama3",
+                                           "minilm-l6-sst2"));
 
 }  // namespace
 }  // namespace lathe

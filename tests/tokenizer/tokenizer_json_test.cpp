@@ -36,6 +36,17 @@ TEST(JsonTokenizer, EncodesAndDecodesAroundAddedTokens) {
     EXPECT_EQ(tokenizer->id_limit(), 9U);
 }
 
+TEST(JsonTokenizer, RefusesALengthWithoutRoomForItsSpecialTokens) {
+    const std::string bert =
+        R"("post_processor":{"type":"BertProcessing","sep":["</s>",0],"cls":["<s>",8]})";
+    const TemporaryFile file("tokenizer.json", "{" + model + "," + added + "," + bert + "}");
+    const auto tokenizer = load_tokenizer_file(file.path());
+    EXPECT_THAT(tokenizer->encode_within("ab", 2).ids, ElementsAre(8, 0));
+    EXPECT_THAT(tokenizer->encode_pair("ab", "a", 3).ids, ElementsAre(8, 0, 0));
+    EXPECT_THAT(message_of<UsageError>([&] { (void)tokenizer->encode_pair("ab", "a", 2); }),
+                HasSubstr("at most 2 tokens leave no room for the tokenizer's 3 special tokens"));
+}
+
 TEST(JsonTokenizer, DecodeRefusesUnknownIds) {
     const TemporaryFile file("tokenizer.json", "{" + model + "," + added + "}");
     const auto tokenizer = load_tokenizer_file(file.path());
@@ -75,6 +86,20 @@ TEST(LoadTokenizer, PrefersJsonAndNamesWhatIsMissing) {
     EXPECT_THAT(message_of<DataError>([&] { (void)load_tokenizer_file(file.path()); }),
                 HasSubstr("ends in .json or .model, not in \".txt\""));
     EXPECT_THROW((void)load_tokenizer_file(file.directory() / "tokenizer.json"), MissingInputError);
+}
+
+TEST(SentencePieceTokenizer, BeginsEachTextOfAPair) {
+    const auto tokenizer = load_tokenizer(std::filesystem::path(LATHE_SOURCE_DIR) /
+                                          "tests/data/tokenizer/sentencepiece");
+    const auto first = tokenizer->encode("light", true);
+    const auto second = tokenizer->encode("day", true);
+    const EncodedText pair = tokenizer->encode_pair("light", "day", 100);
+    auto expected = first;
+    expected.insert(expected.end(), second.begin(), second.end());
+    EXPECT_EQ(pair.ids, expected);
+    EXPECT_EQ(pair.segments.front(), 0U);
+    EXPECT_EQ(pair.segments[first.size()], 1U);
+    EXPECT_EQ(tokenizer->encode_pair("light", "day", 3).ids.size(), 3U);
 }
 
 TEST(SentencePieceTokenizer, RefusesOtherFilesAndIds) {

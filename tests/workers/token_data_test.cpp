@@ -8,6 +8,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/tokenizer/post_processor.hpp"
 
 namespace lathe {
 namespace {
@@ -22,16 +23,26 @@ std::vector<std::uint32_t> counting(std::size_t n) {
     return stream;
 }
 
-/// One token a byte.
+/// One token a byte; special tokens 1 before a text and 2 behind it.
 class ByteTokenizer final : public Tokenizer {
 public:
-    std::vector<std::uint32_t> encode(std::string_view text, bool) const override {
-        return {text.begin(), text.end()};
-    }
     std::string decode(std::span<const std::uint32_t> ids) const override {
         return {ids.begin(), ids.end()};
     }
     std::size_t id_limit() const override { return 256; }
+
+private:
+    using Form = tokenizer::TokenTemplate;
+
+    std::vector<std::uint32_t> do_encode(std::string_view text) const override {
+        return {text.begin(), text.end()};
+    }
+    const tokenizer::PostProcessor& post_processor() const override { return post_processor_; }
+
+    tokenizer::PostProcessor post_processor_{Form({{Form::Kind::special_token, 0, 1},
+                                                   {Form::Kind::first_text, 0, 0},
+                                                   {Form::Kind::special_token, 0, 2}}),
+                                             tokenizer::texts_alone().pair};
 };
 
 class TokenStream : public ::testing::Test {
@@ -75,6 +86,13 @@ TEST_F(TokenStream, JoinsFilesOfAllKinds) {
     const std::vector<fs::path> files{file("a.txt", "ab"),
                                       file("b.jsonl", "{\"text\": \"cd\"}\n\n{\"text\": \"e\"}\n")};
     EXPECT_THAT(read_token_stream(files, &tokenizer, 256), ElementsAre('a', 'b', 'c', 'd', 'e'));
+}
+
+TEST_F(TokenStream, TextsLoseTheirEndButNoSpecialTokens) {
+    const std::vector<fs::path> files{file("lines.txt", "abcd\n\nef\n")};
+    const TokenSequences texts = read_texts(files, &tokenizer, 256, 5);
+    EXPECT_THAT(texts.ids, ElementsAre(1, 'a', 'b', 'c', 2, 1, 'e', 'f', 2));
+    EXPECT_THAT(texts.lengths, ElementsAre(5, 4));
 }
 
 TEST_F(TokenStream, NamesFileAndLineOfABadRow) {
