@@ -175,7 +175,7 @@ private:
         for (std::size_t j = 0; j < padded_dim_; j += width) {
             kernels.multiply(n, n_keys, scores_,
                              packed_.values() + j * sequence_.n_keys + key * width,
-                             sums_ + i * padded_dim_ + j, padded_dim_, true);
+                             sums_ + i * padded_dim_ + j, padded_dim_, true, sums_, 0);
         }
     }
 
@@ -192,7 +192,7 @@ private:
             for (std::size_t j = 0; j < n_scores; j += kernels.panel_width) {
                 kernels.multiply(n, n_depth, queries_,
                                  packed_.keys() + (key + j) * d + depth * kernels.panel_width,
-                                 scores_ + j, packed_stride, depth > 0);
+                                 scores_ + j, packed_stride, depth > 0, scores_, 0);
             }
         }
     }

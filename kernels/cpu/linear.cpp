@@ -1,126 +1,83 @@
 #include <algorithm>
-#include <cstring>
 
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/linear_operands.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "kernels/cpu/vector_kernels.hpp"
 
 // y = x @ w^T with our own inner loop rather than a BLAS call for each tile: BLAS packs both
 // operands anew in every call, which costs a tenth of the time or more at tile sizes that keep
-// several threads busy. A tile packs a slab of w into panels that stay in the second-level cache,
-// then passes over its tokens a panel_height at a time. An element of y is summed over the same
-// slabs in the same order wherever it lies, so it depends neither on the tile nor on the other
-// tokens of the call.
+// several threads busy. Here x is packed once, into strips of panel_height tokens, and w into
+// panels of panel_width features: once for all tiles, or by each tile if there is one tile of
+// tokens only. An element of y is summed over the same slabs of depth in the same order wherever it
+// lies, so it depends neither on the tile nor on the other tokens of the call.
 
 namespace lathe::kernels {
 namespace {
+
+using namespace linear_operands;
 
 /// Up to this many tokens the time goes into reading w, not into arithmetic: w is read once, where
 /// it lies, instead of being packed for a matrix product.
 constexpr std::size_t few_tokens = 8;
 /// Elements of w in a tile of that kind: 256 KiB, which a few cores share out evenly.
 constexpr std::size_t few_tokens_tile = std::size_t{1} << 16;
-/// The slab of w, tile_features * depth_block floats, takes about half of a 1 MiB cache; a slab of
-/// few tokens is smaller, so that there is a tile for each thread.
-constexpr std::size_t tile_tokens = 504;
-constexpr std::size_t tile_features = 384;
+/// Tokens of a tile at most, a multiple of all panel heights.
+constexpr std::size_t tile_tokens = 546;
+/// Features of a tile. A slab of them takes 384 KiB: two threads that share a cache of 1 MiB find
+/// room for it. If all tokens fit into one tile, it is the features that must keep threads busy.
+constexpr std::size_t tile_features = 256;
 constexpr std::size_t small_tile_features = 128;
+/// Floats that the packed x, and the packed w, may take (64 MiB each). What is beyond waits until
+/// they are done with.
+constexpr std::size_t packed_limit = std::size_t{1} << 24;
 /// Largest panel_height * panel_width of any variant.
 constexpr std::size_t max_product = 14 * 32;
-constexpr std::size_t floats_per_line = 16;
 
-std::size_t divide_up(std::size_t n, std::size_t by) {
-    return (n + by - 1) / by;
+/// y (+)= x @ panels^T for one slab of a tile whose first token is `token`.
+void multiply_slab(const Strips& strips, std::size_t slab, std::size_t token, const float* panels,
+                   std::size_t depth, bool accumulate, MatrixView<float> y) {
+    const VectorKernels& kernels = vector_kernels();
+    const std::size_t width = kernels.panel_width;
+    thread_local Scratch scratch;
+    float* own = scratch.floats(kernels.panel_height * packed_stride);
+    for (std::size_t t = 0; t < y.rows; t += kernels.panel_height) {
+        const std::size_t n = std::min(kernels.panel_height, y.rows - t);
+        const float* strip = strips.get(slab, token + t, own);
+        for (std::size_t j = 0; j < y.cols; j += width) {
+            // Each panel brings two rows of the next strip into the cache.
+            const Rows next = strips.after(slab, token + t, 2 * j / width);
+            const float* panel = panels + j * depth;
+            float* target = y.row(t) + j;
+            const std::size_t n_cols = std::min(width, y.cols - j);
+            if (n_cols == width) {
+                kernels.multiply(n, depth, strip, panel, target, y.stride, accumulate, next.data,
+                                 next.stride);
+                continue;
+            }
+            float product[max_product] = {};
+            for (std::size_t i = 0; accumulate && i < n; ++i) {
+                std::copy_n(target + i * y.stride, n_cols, product + i * width);
+            }
+            kernels.multiply(n, depth, strip, panel, product, width, true, next.data, next.stride);
+            for (std::size_t i = 0; i < n; ++i) {
+                std::copy_n(product + i * width, n_cols, target + i * y.stride);
+            }
+        }
+    }
 }
 
-/// One tile of y: n_tokens rows of x against n_features rows of w.
-class LinearTile {
-public:
-    LinearTile(MatrixView<const float> x, MatrixView<const float> w, std::span<const float> bias,
-               MatrixView<float> y)
-        : x_(x), w_(w), bias_(bias), y_(y) {}
-
-    void run() {
-        thread_local Scratch scratch;
-        const std::size_t n_panels = divide_up(w_.rows, kernels_.panel_width);
-        const std::size_t slab_size = n_panels * kernels_.panel_width * depth_block;
-        slab_ = scratch.floats(slab_size + kernels_.panel_height * packed_stride);
-        left_ = slab_ + slab_size;
-
-        for (std::size_t t = 0; t < y_.rows && !bias_.empty(); ++t) {
-            std::copy(bias_.begin(), bias_.end(), y_.row(t));
-        }
-        // Slabs of equal depth, whole cache lines each; one empty slab if there is nothing to sum.
-        const std::size_t n_slabs = std::max<std::size_t>(1, divide_up(x_.cols, depth_block));
-        const std::size_t step =
-            divide_up(divide_up(x_.cols, n_slabs), floats_per_line) * floats_per_line;
-        std::size_t begin = 0;
-        do {
-            take_slab(begin, std::min(step, x_.cols - begin));
-            begin += step;
-        } while (begin < x_.cols);
+/// Puts the bias where it will be added to; false if there is none.
+bool place_bias(std::span<const float> bias, MatrixView<float> y) {
+    for (std::size_t t = 0; t < y.rows && !bias.empty(); ++t) {
+        std::copy(bias.begin(), bias.end(), y.row(t));
     }
+    return !bias.empty();
+}
 
-private:
-    void take_slab(std::size_t begin, std::size_t depth) {
-        const std::size_t width = kernels_.panel_width;
-        for (std::size_t j = 0; j < w_.rows; j += width) {
-            kernels_.pack_transposed(w_.row(j) + begin, w_.stride, std::min(width, w_.rows - j),
-                                     depth, slab_ + j * depth);
-        }
-        const bool accumulate = begin > 0 || !bias_.empty();
-        for (std::size_t t = 0; t < x_.rows; t += kernels_.panel_height) {
-            const std::size_t n = std::min(kernels_.panel_height, x_.rows - t);
-            for (std::size_t i = 0; i < n; ++i) {
-                std::memcpy(left_ + i * packed_stride, x_.row(t + i) + begin,
-                            depth * sizeof(float));
-            }
-            for (std::size_t j = 0; j < w_.rows; j += width) {
-                prefetch(t + kernels_.panel_height + j / width, begin, depth);
-                multiply(t, n, j, depth, accumulate);
-            }
-        }
-    }
-
-    /// Starts a row of the next panel of x on its way while this panel is multiplied.
-    void prefetch(std::size_t t, std::size_t begin, std::size_t depth) const {
-        if (t >= x_.rows) {
-            return;
-        }
-        for (std::size_t k = 0; k < depth; k += floats_per_line) {
-            __builtin_prefetch(x_.row(t) + begin + k, 0, 2);
-        }
-    }
-
-    void multiply(std::size_t t, std::size_t n, std::size_t j, std::size_t depth,
-                  bool accumulate) const {
-        const std::size_t width = kernels_.panel_width;
-        float* y = y_.row(t) + j;
-        if (j + width <= y_.cols) {
-            kernels_.multiply(n, depth, left_, slab_ + j * depth, y, y_.stride, accumulate);
-            return;
-        }
-        float product[max_product] = {};
-        const std::size_t n_cols = y_.cols - j;
-        if (accumulate) {
-            for (std::size_t i = 0; i < n; ++i) {
-                std::copy_n(y + i * y_.stride, n_cols, product + i * width);
-            }
-        }
-        kernels_.multiply(n, depth, left_, slab_ + j * depth, product, width, true);
-        for (std::size_t i = 0; i < n; ++i) {
-            std::copy_n(product + i * width, n_cols, y + i * y_.stride);
-        }
-    }
-
-    const VectorKernels& kernels_ = vector_kernels();
-    MatrixView<const float> x_;
-    MatrixView<const float> w_;
-    std::span<const float> bias_;
-    MatrixView<float> y_;
-    float* slab_ = nullptr;  ///< panels of w, [depth][panel_width] each
-    float* left_ = nullptr;  ///< [panel_height, packed_stride] of x
-};
+std::span<const float> part_of(std::span<const float> bias, std::size_t first, std::size_t n) {
+    return bias.empty() ? bias : bias.subspan(first, n);
+}
 
 void linear_few(ThreadPool& pool, MatrixView<const float> x, MatrixView<const float> w,
                 std::span<const float> bias, MatrixView<float> y) {
@@ -143,6 +100,71 @@ void linear_few(ThreadPool& pool, MatrixView<const float> x, MatrixView<const fl
     });
 }
 
+/// At most tile_tokens tokens: each tile packs its own features, slab by slab, since nobody else
+/// needs them.
+void linear_one_tile(ThreadPool& pool, MatrixView<const float> x, MatrixView<const float> w,
+                     std::span<const float> bias, MatrixView<float> y) {
+    const Slabs slabs(x.cols);
+    Strips strips(x, slabs, divide_up(w.rows, small_tile_features));
+    thread_local Scratch strips_memory;
+    strips.place(strips_memory.floats(strips.size()));
+    pool.for_each(strips.n_tasks(), [&](std::size_t task) { strips.pack(task); });
+
+    pool.for_each(divide_up(w.rows, small_tile_features), [&](std::size_t tile) {
+        const std::size_t first = tile * small_tile_features;
+        const std::size_t n = std::min(small_tile_features, w.rows - first);
+        const MatrixView<float> target = y.col_range(first, n);
+        bool accumulate = place_bias(part_of(bias, first, n), target);
+        thread_local Scratch panels_memory;
+        const Panels panels(w.row_range(first, n), slabs, nullptr);
+        for (std::size_t slab = 0; slab < slabs.count; ++slab) {
+            const std::size_t depth = slabs.size(slab);
+            float* memory = panels_memory.floats(Panels::size(n, depth));
+            for (std::size_t task = 0; task < panels.n_tasks(); ++task) {
+                panels.pack(task, slab, memory + task * vector_kernels().panel_width * depth);
+            }
+            multiply_slab(strips, slab, 0, memory, depth, accumulate, target);
+            accumulate = true;
+        }
+    });
+}
+
+/// More tokens: everything is packed before the tiles begin, and all tiles read it.
+void linear_many_tiles(ThreadPool& pool, MatrixView<const float> x, MatrixView<const float> w,
+                       std::span<const float> bias, MatrixView<float> y) {
+    const Slabs slabs(x.cols);
+    Strips strips(x, slabs, divide_up(w.rows, tile_features));
+    thread_local Scratch scratch;
+    float* memory = scratch.floats(strips.size() + Panels::size(w.rows, x.cols));
+    strips.place(memory);
+    const Panels panels(w, slabs, memory + strips.size());
+    pool.for_each(strips.n_tasks() + panels.n_tasks(), [&](std::size_t task) {
+        if (task < strips.n_tasks()) {
+            strips.pack(task);
+        } else {
+            panels.pack(task - strips.n_tasks());
+        }
+    });
+
+    // Tiles of equal height; neighbours read the same panels at the same time.
+    const std::size_t n_token_tiles = divide_up(x.rows, tile_tokens);
+    const std::size_t step =
+        round_up(divide_up(x.rows, n_token_tiles), vector_kernels().panel_height);
+    pool.for_each(n_token_tiles * divide_up(w.rows, tile_features), [&](std::size_t tile) {
+        const std::size_t token = std::min(x.rows, tile % n_token_tiles * step);
+        const std::size_t feature = tile / n_token_tiles * tile_features;
+        const std::size_t n_features = std::min(tile_features, w.rows - feature);
+        const MatrixView<float> target =
+            y.row_range(token, std::min(step, x.rows - token)).col_range(feature, n_features);
+        bool accumulate = place_bias(part_of(bias, feature, n_features), target);
+        for (std::size_t slab = 0; slab < slabs.count; ++slab) {
+            multiply_slab(strips, slab, token, panels.at(slab, feature), slabs.size(slab),
+                          accumulate, target);
+            accumulate = true;
+        }
+    });
+}
+
 }  // namespace
 
 void CpuBackend::do_linear(MatrixView<const float> x, MatrixView<const float> w,
@@ -150,19 +172,20 @@ void CpuBackend::do_linear(MatrixView<const float> x, MatrixView<const float> w,
     if (x.rows <= few_tokens) {
         return linear_few(pool_, x, w, bias, y);
     }
-
-    const std::size_t step = x.rows >= tile_tokens ? tile_features : small_tile_features;
-    const std::size_t n_token_tiles = divide_up(x.rows, tile_tokens);
-    pool_.for_each(n_token_tiles * divide_up(w.rows, step), [&](std::size_t tile) {
-        const std::size_t token = tile % n_token_tiles * tile_tokens;
-        const std::size_t feature = tile / n_token_tiles * step;
-        const std::size_t n_tokens = std::min(tile_tokens, x.rows - token);
-        const std::size_t n_features = std::min(step, w.rows - feature);
-        LinearTile(x.row_range(token, n_tokens), w.row_range(feature, n_features),
-                   bias.empty() ? bias : bias.subspan(feature, n_features),
-                   y.row_range(token, n_tokens).col_range(feature, n_features))
-            .run();
-    });
+    if (x.rows <= tile_tokens) {
+        return linear_one_tile(pool_, x, w, bias, y);
+    }
+    const std::size_t fitting = packed_limit / std::max<std::size_t>(1, x.cols);
+    const std::size_t n_tokens = std::max(tile_tokens + 1, fitting);
+    const std::size_t n_features = round_up(std::max<std::size_t>(1, fitting), tile_features);
+    for (std::size_t t = 0; t < x.rows; t += n_tokens) {
+        const std::size_t rows = std::min(n_tokens, x.rows - t);
+        for (std::size_t j = 0; j < w.rows; j += n_features) {
+            const std::size_t cols = std::min(n_features, w.rows - j);
+            linear_many_tiles(pool_, x.row_range(t, rows), w.row_range(j, cols),
+                              part_of(bias, j, cols), y.row_range(t, rows).col_range(j, cols));
+        }
+    }
 }
 
 }  // namespace lathe::kernels

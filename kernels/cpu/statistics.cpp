@@ -7,7 +7,7 @@
 namespace lathe::kernels {
 namespace {
 
-constexpr std::size_t statistics_tile = 256;  // columns
+constexpr std::size_t statistics_tile = 128;  // columns
 
 /// Column by column: adds |x|, widens minimum and maximum. The arrays do not overlap.
 LATHE_VECTOR_CLONES

@@ -54,6 +54,8 @@ TEST_P(Forward, LinearOfNothingIsTheBias) {
     const Matrix<float> w(3, 0);
     EXPECT_THAT(linear(*backend, x, w, {1, 2, 3}).values, ElementsAre(1, 2, 3, 1, 2, 3));
     EXPECT_THAT(linear(*backend, x, w, {}).values, ElementsAre(0, 0, 0, 0, 0, 0));
+    EXPECT_THAT(linear(*backend, Matrix<float>(9, 0), w, {1, 2, 3}).values,
+                ::testing::Contains(2).Times(9));
 }
 
 TEST_P(Forward, RmsNormByHandInPlace) {
@@ -150,15 +152,15 @@ struct LinearCase {
 
 class LinearParity : public ::testing::TestWithParam<LinearCase> {};
 // Each side of what the cpu backend cuts at: 8 tokens; 14 and 6 rows, 32, 16 and 8 columns of a
-// product; depth 384; tiles of 504 tokens and 128 or 384 features.
-INSTANTIATE_TEST_SUITE_P(Shapes, LinearParity,
-                         ::testing::Values(LinearCase{1, 1, 1}, LinearCase{1, 700, 37},
-                                           LinearCase{2, 65, 9}, LinearCase{3, 17, 5},
-                                           LinearCase{5, 64, 33}, LinearCase{7, 31, 3},
-                                           LinearCase{8, 100, 50}, LinearCase{9, 1, 1},
-                                           LinearCase{9, 385, 129}, LinearCase{29, 384, 32},
-                                           LinearCase{14, 769, 70}, LinearCase{505, 40, 385},
-                                           LinearCase{520, 400, 31}));
+// product; depth 384; tiles of 546 tokens and 128 or 256 features; 4 tiles that copy x themselves.
+INSTANTIATE_TEST_SUITE_P(
+    Shapes, LinearParity,
+    ::testing::Values(LinearCase{1, 1, 1}, LinearCase{1, 700, 37}, LinearCase{2, 65, 9},
+                      LinearCase{3, 17, 5}, LinearCase{5, 64, 33}, LinearCase{7, 31, 3},
+                      LinearCase{8, 100, 50}, LinearCase{9, 1, 1}, LinearCase{9, 385, 129},
+                      LinearCase{29, 384, 32}, LinearCase{14, 769, 70}, LinearCase{505, 40, 385},
+                      LinearCase{20, 40, 700}, LinearCase{546, 400, 31}, LinearCase{547, 400, 31},
+                      LinearCase{1100, 390, 257}, LinearCase{560, 20, 1100}));
 
 TEST_P(LinearParity, AgreesWithReference) {
     const auto [tokens, inputs, outputs] = GetParam();

@@ -35,7 +35,7 @@ TEST_P(VectorVariant, PacksAndMultiplies) {
             const Matrix<float> a = random_matrix(n_rows, packed_stride, 2);
             Matrix<float> c(n_rows, kernels.panel_width, 1.0F);
             kernels.multiply(n_rows, depth, a.values.data(), panel.data(), c.values.data(), c.cols,
-                             true);
+                             true, nullptr, 0);
             for (std::size_t i = 0; i < n_rows; ++i) {
                 for (std::size_t j = 0; j < n_cols; ++j) {
                     double sum = 1.0;

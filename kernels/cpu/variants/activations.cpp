@@ -23,7 +23,8 @@ struct Gelu {
     /// t p(2 t - 1) exp(-x^2 / 2) with t = 1 / (1 + 0.3 |x| / sqrt(2)). The polynomial is a minimax
     /// fit for |x| <= 13.4 with a relative error of 2e-8; beyond, the exponential is 0.
     static Floats of(Floats x) {
-        const Floats t = 1.0F / (magnitude(x) * (0.3F * 0.70710678118654752F) + 1.0F);
+        const Floats size = magnitude(x);
+        const Floats t = 1.0F / (size * (0.3F * 0.70710678118654752F) + 1.0F);
         const Floats s = 2.0F * t - 1.0F;
         Floats p = s * -2.5280086324e-4F - 1.2749962142e-4F;
         p = p * s + 2.1919732157e-3F;
@@ -33,9 +34,11 @@ struct Gelu {
         p = p * s + 9.9390765557e-2F;
         p = p * s + 1.3826180917e-1F;
         p = p * s + 1.6248995880e-1F;
-        const Wide wide = widen(x);
-        const Floats power = exp_of(Wide{wide.low * wide.low * -0.5, wide.high * wide.high * -0.5});
-        const Floats share = t * p * power;
+        // Beyond 14 the exponential is 0 anyway.
+        const Floats limited = size > 14.0F ? broadcast(14.0F) : size;
+        const Floats head = half_the_digits(limited);
+        const Floats rest = (head - limited) * (head + limited) * 0.5F;  // of -x^2 / 2
+        const Floats share = t * p * exp_of(head * head * -0.5F, rest);
         return x * (x > 0.0F ? 1.0F - share : share);
     }
 };

@@ -8,12 +8,20 @@ constexpr std::size_t width = product_width;
 
 template <std::size_t n_rows>
 void multiply_rows(std::size_t depth, const float* a, const float* panel, float* c,
-                   std::size_t c_stride, bool accumulate) {
+                   std::size_t c_stride, bool accumulate, const float* next,
+                   std::size_t next_stride) {
     Floats sums[n_rows][2] = {};
+#pragma GCC unroll 16
+    for (std::size_t i = 0; i < n_rows; ++i) {
+        __builtin_prefetch(c + i * c_stride, 1);
+        __builtin_prefetch(c + i * c_stride + lanes, 1);
+    }
     for (std::size_t k = 0; k < depth; ++k) {
         // The panel comes from the second-level cache, always in this order.
         __builtin_prefetch(panel + (k + 8) * width);
         __builtin_prefetch(panel + (k + 8) * width + lanes);
+        __builtin_prefetch(next + k);
+        __builtin_prefetch(next + next_stride + k);
         const Floats left = load(panel + k * width);
         const Floats right = load(panel + k * width + lanes);
 #pragma GCC unroll 16
@@ -35,7 +43,8 @@ void multiply_rows(std::size_t depth, const float* a, const float* panel, float*
     }
 }
 
-using MultiplyRows = void (*)(std::size_t, const float*, const float*, float*, std::size_t, bool);
+using MultiplyRows = void (*)(std::size_t, const float*, const float*, float*, std::size_t, bool,
+                              const float*, std::size_t);
 constexpr MultiplyRows multiply_table[] = {
     multiply_rows<1>,  multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
     multiply_rows<5>,  multiply_rows<6>,
@@ -162,8 +171,8 @@ void multiply_tokens(const float* x, std::size_t x_stride, const float* w, std::
 }  // namespace
 
 void multiply(std::size_t n_rows, std::size_t depth, const float* a, const float* panel, float* c,
-              std::size_t c_stride, bool accumulate) {
-    multiply_table[n_rows - 1](depth, a, panel, c, c_stride, accumulate);
+              std::size_t c_stride, bool accumulate, const float* next, std::size_t next_stride) {
+    multiply_table[n_rows - 1](depth, a, panel, c, c_stride, accumulate, next, next_stride);
 }
 
 void multiply_panels(std::size_t depth, const float* left, const float* right, float* c,

@@ -39,8 +39,11 @@ struct VectorKernels {
     /// c[i][j] = (accumulate ? c[i][j] : 0) + sum_k a[i * packed_stride + k] * panel[k][j] for
     /// i < n_rows <= panel_height and all panel_width columns j. Each sum runs over k in order, so
     /// an element does not depend on how many rows are asked for. depth <= depth_block.
+    /// Meanwhile the two rows next[0 .. depth) and next[next_stride .. next_stride + depth) are
+    /// fetched into the cache; `next` may point anywhere.
     void (*multiply)(std::size_t n_rows, std::size_t depth, const float* a, const float* panel,
-                     float* c, std::size_t c_stride, bool accumulate);
+                     float* c, std::size_t c_stride, bool accumulate, const float* next,
+                     std::size_t next_stride);
     /// c[i][j] = (accumulate ? c[i][j] : 0) + sum_k left[k][i] * right[k][j] for two panels, of
     /// which `left` begins at any multiple of strip_width columns, i < strip_width, and all columns
     /// j or, with `second_half`, those of the second half. The sum runs over k in order.
