@@ -2,9 +2,8 @@
 
 #include <map>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include <nlohmann/json.hpp>
-
+#include "lib/core/json.hpp"
 #include "workers/compression.hpp"
 
 namespace lathe {

@@ -1,8 +1,7 @@
 #include "orchestrator/job.hpp"
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 
@@ -64,7 +63,7 @@ std::string to_json(const JobReport& report) {
                 {"selection_kl", report.plan.kl},
                 {"evaluation", evaluation},
                 {"stages", stages},
-                {"tensors", json::parse(to_json(report.tensors))},
+                {"tensors", parse_json(to_json(report.tensors))},
                 {"checkpoint_hash", report.checkpoint_hash}}
         .dump();
 }

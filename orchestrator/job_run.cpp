@@ -3,11 +3,10 @@
 #include <chrono>
 #include <unordered_map>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/json.hpp"
 #include "orchestrator/version.hpp"
 
 namespace lathe {
@@ -126,7 +125,7 @@ void JobRun::check_existing_run() {
         }
         throw UsageError(text);
     }
-    const auto manifest = nlohmann::json::parse(read_file(run().manifest()), nullptr, false);
+    const auto manifest = try_parse_json(read_file(run().manifest()));
     if (!manifest.is_object() || !manifest.contains("model_fingerprint") ||
         !manifest.contains("samples_fingerprint")) {
         throw DataError(run().manifest().string() +

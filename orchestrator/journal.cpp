@@ -2,10 +2,9 @@
 
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 namespace {

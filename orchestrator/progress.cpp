@@ -4,11 +4,11 @@
 #include <cstdio>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 #include <unistd.h>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
 
 namespace lathe {

@@ -5,10 +5,9 @@
 #include <map>
 #include <optional>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "workers/forward.hpp"
 
 namespace lathe {
@@ -294,7 +293,7 @@ std::string to_json(const CalibrationTask& task) {
 }
 
 CalibrationTask calibration_task_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     return {json.at("block"),      json.at("from"),          json.at("to"),
             json.at("accumulate"), json.at("stored_stream"), json.at("fingerprint")};
 }

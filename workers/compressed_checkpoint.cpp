@@ -2,12 +2,11 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/json.hpp"
 #include "workers/compression.hpp"
 
 namespace lathe {
@@ -127,7 +126,7 @@ std::string to_json(const AssemblyTask& task) {
 }
 
 AssemblyTask assembly_task_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     AssemblyTask task;
     if (json.contains("block")) {
         task.block = json["block"].get<std::size_t>();

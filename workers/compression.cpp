@@ -2,10 +2,9 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/encoding/dense.hpp"
 #include "methods/method.hpp"
 #include "workers/calibration.hpp"
@@ -202,7 +201,7 @@ std::string to_json(const CompressionTask& task) {
 }
 
 CompressionTask compression_task_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     CompressionTask task{json.at("unit"), {}, json.at("fingerprint")};
     for (const auto& setting : json.at("settings")) {
         task.settings.push_back(setting_from_string(setting.get<std::string>()));

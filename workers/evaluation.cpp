@@ -2,10 +2,9 @@
 
 #include <algorithm>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "workers/forward.hpp"
 #include "workers/head.hpp"
 
@@ -357,7 +356,7 @@ std::string to_json(const EvaluationTask& task) {
 }
 
 EvaluationTask evaluation_task_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     EvaluationTask task;
     task.model = json.at("model").get<std::string>();
     for (const auto& setting : json.at("choice")) {
@@ -379,7 +378,7 @@ std::string to_json(const SampleLosses& losses) {
 }
 
 SampleLosses sample_losses_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     return {json.at("nll").get<std::vector<double>>(),
             json.at("reference_nll").get<std::vector<double>>(),
             json.at("kl").get<std::vector<double>>(),

@@ -3,12 +3,11 @@
 #include <array>
 #include <cstdio>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/safetensors.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/half.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -144,7 +143,7 @@ std::string to_json(const ExportTask& task) {
 }
 
 ExportTask export_task_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     return {json.at("checkpoint").get<std::string>(), json.at("directory").get<std::string>(),
             json.at("max_shard_bytes"), json.at("shard")};
 }

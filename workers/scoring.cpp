@@ -4,9 +4,8 @@
 #include <cmath>
 #include <optional>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/head.hpp"
 
@@ -168,7 +167,7 @@ std::string to_json(const ScoringTask& task) {
 }
 
 ScoringTask scoring_task_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     return {json.at("model").get<std::string>(),
             json.at("reference").get<std::string>(),
             {token_sequences_from_json(json.at("samples").get<std::string>()),
@@ -183,7 +182,7 @@ std::string to_json(const SequenceScores& scores) {
 }
 
 SequenceScores sequence_scores_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     return {json.at("values").get<std::vector<double>>(),
             json.at("reference_values").get<std::vector<double>>(),
             json.at("kl").get<std::vector<double>>()};

@@ -3,8 +3,7 @@
 #include <algorithm>
 #include <optional>
 
-#include <nlohmann/json.hpp>
-
+#include "lib/core/json.hpp"
 #include "workers/compressed_checkpoint.hpp"
 #include "workers/compression.hpp"
 #include "workers/evaluation.hpp"
@@ -194,7 +193,7 @@ std::string to_json(const SensitivityTask& task) {
 }
 
 SensitivityTask sensitivity_task_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     SensitivityTask task;
     task.units = json.at("units").get<std::vector<std::size_t>>();
     for (const auto& probe : json.at("probes")) {

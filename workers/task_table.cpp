@@ -2,9 +2,8 @@
 
 #include <optional>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "workers/calibration.hpp"
 #include "workers/compressed_checkpoint.hpp"
 #include "workers/compression.hpp"

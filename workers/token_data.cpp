@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 namespace {
@@ -32,7 +31,7 @@ void for_each_line(const std::filesystem::path& file, const Use& use) {
 template <class Use>
 void for_each_jsonl_text(const std::filesystem::path& file, const Use& use) {
     for_each_line(file, [&](const std::string& line, std::size_t number) {
-        const auto row = nlohmann::json::parse(line, nullptr, false);
+        const auto row = try_parse_json(line);
         if (!row.is_object() || !row.contains("text") || !row["text"].is_string()) {
             throw DataError(file.string() + ":" + std::to_string(number) +
                             ": expected a JSON object with a field \"text\"");
@@ -286,7 +285,7 @@ std::string to_json(const TokenSequences& sequences) {
 }
 
 TokenSequences token_sequences_from_json(const std::string& text) {
-    const auto json = nlohmann::json::parse(text);
+    const auto json = parse_json(text);
     return {json.at("ids").get<std::vector<std::uint32_t>>(),
             json.at("lengths").get<std::vector<std::uint32_t>>(),
             json.at("segments").get<std::vector<std::uint32_t>>()};

@@ -5,12 +5,11 @@
 #include <optional>
 #include <set>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/json.hpp"
 #include "workers/compressed_checkpoint.hpp"
 
 namespace lathe {
@@ -30,7 +29,7 @@ std::string hash_of_list(const json& files) {
 std::set<std::string> damaged_files(const fs::path& directory, Verification& found) {
     json index;
     try {
-        index = json::parse(read_file(directory / index_name), nullptr, false);
+        index = try_parse_json(read_file(directory / index_name));
     } catch (const MissingInputError&) {
         found.missing.emplace_back(index_name);
         return {};

@@ -4,11 +4,10 @@
 #include <array>
 #include <set>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/safetensors_header.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;

@@ -8,9 +8,8 @@
 #include <set>
 #include <tuple>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 
 // Lengths and elements are little-endian in the file and are used where they lie.
 static_assert(std::endian::native == std::endian::little);

@@ -6,11 +6,10 @@
 #include <set>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/checkpoint/safetensors.hpp"
 #include "lib/checkpoint/safetensors_header.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;

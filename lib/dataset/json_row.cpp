@@ -2,9 +2,8 @@
 
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/dataset/message.hpp"
 
 namespace lathe {
@@ -97,7 +96,7 @@ const json& JsonRow::at(std::string_view key) const {
 
 json parse_json_line(std::string_view line, const std::string& place) {
     try {
-        return json::parse(line);
+        return parse_json(line);
     } catch (const json::parse_error& error) {
         throw DataError(place + ": not JSON, byte " + std::to_string(error.byte) + ": " +
                         parser_words(error));

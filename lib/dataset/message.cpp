@@ -1,6 +1,6 @@
 #include "lib/dataset/message.hpp"
 
-#include <nlohmann/json.hpp>
+#include "lib/core/json.hpp"
 
 namespace lathe {
 

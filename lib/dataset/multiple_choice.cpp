@@ -2,9 +2,8 @@
 
 #include <array>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/dataset/choice_form.hpp"
 #include "lib/dataset/json_row.hpp"
 #include "lib/dataset/message.hpp"

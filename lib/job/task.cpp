@@ -4,9 +4,8 @@
 #include <cstdint>
 #include <limits>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 namespace {

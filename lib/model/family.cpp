@@ -3,9 +3,8 @@
 #include <algorithm>
 #include <array>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/model/config_reader.hpp"
 #include "lib/model/families.hpp"
 
@@ -24,7 +23,7 @@ std::string parser_words(const json::parse_error& error) {
 
 json parse(const std::string& text, const std::string& where) {
     try {
-        return json::parse(text);
+        return parse_json(text);
     } catch (const json::parse_error& error) {
         const std::size_t byte = std::min(error.byte, text.size());
         const auto line =

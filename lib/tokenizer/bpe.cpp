@@ -5,9 +5,8 @@
 #include <limits>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::tokenizer {

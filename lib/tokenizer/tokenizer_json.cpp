@@ -3,10 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
 #include "lib/tokenizer/added_tokens.hpp"
 #include "lib/tokenizer/decoder.hpp"
 #include "lib/tokenizer/normalizer.hpp"
@@ -118,7 +117,7 @@ std::unique_ptr<Tokenizer> load_json_tokenizer(const std::filesystem::path& file
     const std::string content = read_file(file);
     nlohmann::json root;
     try {
-        root = nlohmann::json::parse(content);
+        root = parse_json(content);
     } catch (const nlohmann::json::parse_error& error) {
         throw DataError(name + ": not valid JSON: " + error.what());
     }

@@ -1,6 +1,6 @@
 #include "lib/tokenizer/vocabulary.hpp"
 
-#include <nlohmann/json.hpp>
+#include "lib/core/json.hpp"
 
 namespace lathe::tokenizer {
 

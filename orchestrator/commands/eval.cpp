@@ -3,9 +3,9 @@
 #include <numeric>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/stages.hpp"
 #include "workers/evaluation.hpp"

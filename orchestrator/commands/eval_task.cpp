@@ -1,9 +1,9 @@
 #include <chrono>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/dataset/task_table.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/stages.hpp"

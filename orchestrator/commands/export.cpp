@@ -1,7 +1,7 @@
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "workers/hf_export.hpp"
 #include "workers/task_table.hpp"

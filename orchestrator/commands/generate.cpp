@@ -3,9 +3,9 @@
 #include <iostream>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/tokenizer/text_stream.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/stop_request.hpp"

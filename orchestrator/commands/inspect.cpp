@@ -1,7 +1,7 @@
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/stages.hpp"
@@ -20,7 +20,7 @@ json inspect_checkpoint(const std::filesystem::path& directory) {
     const std::uint64_t bytes = directory_bytes(directory);
     const std::vector<std::byte> text = ArtifactReader(directory / "checkpoint.h5").read("/plan");
     const auto* plan_text = reinterpret_cast<const char*>(text.data());
-    const json plan = json::parse(plan_text, plan_text + text.size());
+    const json plan = parse_json({plan_text, text.size()});
     json units = json::array();
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/coverage.hpp"
 #include "orchestrator/preflight.hpp"
@@ -32,7 +32,7 @@ CommandOutput run_plan(const CommandContext& context) {
         {"minimum_bytes", p.minimum_bytes},
         {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
         {"run_directory_bytes", p.run_directory_bytes},
-        {"tensors", nlohmann::json::parse(to_json(tensors))},
+        {"tensors", parse_json(to_json(tensors))},
         {"stages",
          stages}}.dump();
     output.text = fmt::format(

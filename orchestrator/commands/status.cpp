@@ -2,10 +2,10 @@
 #include <thread>
 
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/stop_request.hpp"
@@ -24,7 +24,7 @@ nlohmann::json read_status(const RunDirectory& run) {
     nlohmann::json status{{"stage", ""},        {"tasks_done", 0}, {"tasks_total", 0},
                           {"eta_seconds", 0.0}, {"ranks", 0},      {"status", "stopped"}};
     if (std::filesystem::exists(run.status(), ignored)) {
-        const auto stored = nlohmann::json::parse(read_file(run.status()), nullptr, false);
+        const auto stored = try_parse_json(read_file(run.status()));
         if (stored.is_object()) {
             status.update(stored);
         }

@@ -1,7 +1,7 @@
 #include <fmt/format.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "workers/verification.hpp"
 

@@ -4,10 +4,9 @@
 #include <numeric>
 #include <tuple>
 
-#include <nlohmann/json.hpp>
-
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
 #include "orchestrator/container_size.hpp"
 #include "orchestrator/search/knapsack.hpp"
@@ -86,7 +85,7 @@ UnitWeights measure_unit_weights(JobRun& run, const CandidateTable& table) {
     const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
     UnitWeights weights(table.size(), 0.0);
     for (std::size_t a = 0; a < answers.size(); ++a) {
-        const auto values = nlohmann::json::parse(answers[a]).get<std::vector<double>>();
+        const auto values = parse_json(answers[a]).get<std::vector<double>>();
         const std::size_t first = a / ranges.size() * max_sensitivity_units;
         for (std::size_t i = 0; i < values.size(); ++i) {
             weights[first + i] += values[i];
@@ -255,7 +254,7 @@ void write_plan(const JobRun& run, const SearchResult& result, const Budget& bud
     nlohmann::json json = summary(result.best);
     json["budget"] = to_string(budget);
     json["budget_bytes"] = result.limit_bytes;
-    json["units"] = nlohmann::json::parse(units_json(run.spec(), result.chosen));
+    json["units"] = parse_json(units_json(run.spec(), result.chosen));
     json["considered"] = nlohmann::json::array();
     for (const EvaluatedPlan& plan : result.considered) {
         json["considered"].push_back(summary(plan));

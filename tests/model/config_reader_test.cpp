@@ -2,8 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
+#include "lib/core/json.hpp"
 #include "tests/model/sample_config.hpp"
 
 namespace lathe {
@@ -19,7 +19,7 @@ constexpr IntegerRange one_to_ten{.low = 1, .high = 10};
 
 /// The message for asking the integer "n" of this text.
 std::string integer_refusal(const std::string& object) {
-    const json parsed = json::parse(object);
+    const json parsed = parse_json(object);
     return message_of<DataError>(
         [&] { (void)ConfigReader(parsed, "file").integer("n", one_to_ten); });
 }

@@ -3,9 +3,9 @@
 #include <string>
 
 #include <gmock/gmock.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/model/model_spec.hpp"
 
 namespace lathe::test {

@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "temporary_file.hpp"
 
 namespace lathe::tokenizer {
@@ -19,7 +19,7 @@ const std::string file = "t.json";
 class AddedTokensTest : public ::testing::Test {
 protected:
     AddedTokens read(const std::string& tokens) const {
-        const nlohmann::json value = nlohmann::json::parse(tokens);
+        const nlohmann::json value = parse_json(tokens);
         return {JsonPlace(value, file, "added_tokens"), vocabulary_, *normalizer_};
     }
 
@@ -34,9 +34,9 @@ protected:
         return out;
     }
 
-    nlohmann::json words_ = nlohmann::json::parse(R"({"a":0,"b":1})");
+    nlohmann::json words_ = parse_json(R"({"a":0,"b":1})");
     Vocabulary vocabulary_{JsonPlace(words_, file)};
-    nlohmann::json lower_ = nlohmann::json::parse(R"({"type":"Lowercase"})");
+    nlohmann::json lower_ = parse_json(R"({"type":"Lowercase"})");
     std::unique_ptr<Normalizer> normalizer_ = read_normalizer(JsonPlace(lower_, file));
 };
 

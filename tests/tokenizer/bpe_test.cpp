@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "temporary_file.hpp"
 
 namespace lathe::tokenizer {
@@ -18,7 +18,7 @@ const std::string file = "t.json";
 using Ids = std::vector<std::uint32_t>;
 
 Ids tokenize(const std::string& settings, const std::vector<std::string>& words) {
-    const nlohmann::json value = nlohmann::json::parse(settings);
+    const nlohmann::json value = parse_json(settings);
     const Bpe bpe(JsonPlace(value, file, "model"));
     PreTokenizedText text{"", {}, true};
     for (const std::string& word : words) {

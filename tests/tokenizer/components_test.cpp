@@ -1,8 +1,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "lib/tokenizer/decoder.hpp"
 #include "lib/tokenizer/normalizer.hpp"
 #include "lib/tokenizer/post_processor.hpp"
@@ -17,14 +17,14 @@ using ::testing::HasSubstr;
 const std::string file = "t.json";
 
 Section normalize(const std::string& settings, const std::string& text) {
-    const nlohmann::json value = nlohmann::json::parse(settings);
+    const nlohmann::json value = parse_json(settings);
     Section section{text, true};
     read_normalizer(JsonPlace(value, file))->apply(section);
     return section;
 }
 
 std::string decode(const std::string& settings, std::vector<std::string> tokens) {
-    const nlohmann::json value = nlohmann::json::parse(settings);
+    const nlohmann::json value = parse_json(settings);
     read_decoder(JsonPlace(value, file))->apply(tokens);
     std::string text;
     for (const std::string& token : tokens) text += token;
@@ -32,7 +32,7 @@ std::string decode(const std::string& settings, std::vector<std::string> tokens)
 }
 
 PostProcessor post_processor(const std::string& settings) {
-    const nlohmann::json value = nlohmann::json::parse(settings);
+    const nlohmann::json value = parse_json(settings);
     return read_post_processor(JsonPlace(value, file));
 }
 

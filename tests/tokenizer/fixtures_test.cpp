@@ -4,8 +4,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
+#include "lib/core/json.hpp"
 #include "lib/tokenizer/tokenizer.hpp"
 
 namespace lathe {
@@ -19,7 +19,7 @@ void expect_parity(const std::filesystem::path& tokenizer_file,
     std::ifstream lines(expected_file);
     std::size_t n_texts = 0;
     for (std::string line; std::getline(lines, line); ++n_texts) {
-        const nlohmann::json expected = nlohmann::json::parse(line);
+        const nlohmann::json expected = parse_json(line);
         const auto text = expected["text"].get<std::string>();
         const Ids ids = tokenizer->encode(text, false);
         EXPECT_EQ(ids, expected["ids"].get<Ids>()) << text;
@@ -39,7 +39,7 @@ void expect_cut_parity(const std::filesystem::path& tokenizer_file,
     std::ifstream lines(expected_file);
     std::size_t n_cases = 0;
     for (std::string line; std::getline(lines, line); ++n_cases) {
-        const nlohmann::json expected = nlohmann::json::parse(line);
+        const nlohmann::json expected = parse_json(line);
         const auto first = expected["first"].get<std::string>();
         const auto max_length = expected["max_length"].get<std::size_t>();
         const EncodedText found =

@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "temporary_file.hpp"
 
 namespace lathe::tokenizer {
@@ -18,7 +18,7 @@ const std::string file = "t.json";
 
 std::vector<std::string> cut(const std::string& settings, const std::string& text,
                              bool at_start = true) {
-    const nlohmann::json value = nlohmann::json::parse(settings);
+    const nlohmann::json value = parse_json(settings);
     const auto pre_tokenizer = read_pre_tokenizer(JsonPlace(value, file));
     PreTokenizedText words{text, {{0, text.size()}}, at_start};
     pre_tokenizer->apply(words);

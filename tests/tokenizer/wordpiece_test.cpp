@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 #include "temporary_file.hpp"
 
 namespace lathe::tokenizer {
@@ -16,10 +16,10 @@ using ::testing::HasSubstr;
 const std::string file = "t.json";
 
 std::vector<std::uint32_t> tokenize(const std::string& vocabulary, const std::string& word) {
-    const nlohmann::json value = nlohmann::json::parse(
-        R"({"type":"WordPiece","unk_token":"?","continuing_subword_prefix":"##",)"
-        R"("max_input_chars_per_word":6,"vocab":)" +
-        vocabulary + "}");
+    const nlohmann::json value =
+        parse_json(R"({"type":"WordPiece","unk_token":"?","continuing_subword_prefix":"##",)"
+                   R"("max_input_chars_per_word":6,"vocab":)" +
+                   vocabulary + "}");
     const auto model = read_token_model(JsonPlace(value, file, "model"));
     WordCache cache;
     std::vector<std::uint32_t> ids;

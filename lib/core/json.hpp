@@ -1,0 +1,19 @@
+#pragma once
+
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+// What the compiler would otherwise do again in each file, parser and printer of nlohmann::json, is
+// compiled once, in json.cpp. Include this only in source files: headers take json_fwd.hpp.
+extern template class nlohmann::basic_json<>;
+
+namespace lathe {
+
+/// @throws nlohmann::json::parse_error
+[[nodiscard]] nlohmann::json parse_json(std::string_view text);
+
+/// As parse_json(), but for a text that is no JSON a value for which is_discarded() holds.
+[[nodiscard]] nlohmann::json try_parse_json(std::string_view text);
+
+}  // namespace lathe
