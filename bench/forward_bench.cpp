@@ -10,9 +10,9 @@
 #include "kernels/cpu/blas.hpp"
 #include "lib/core/parallel.hpp"
 
-// The forward pass of the cpu backend: one Llama block over 2048 tokens, its linear layers against
-// the same products in one BLAS call a thread, and attention alone. compare_forward.py sets the
-// same shapes against PyTorch.
+// The forward pass of the cpu backend over 2048 tokens: one Llama block, its attention, its linear
+// layers against the same products in one BLAS call a thread, and the pieces of BERT-base and
+// OPT-125M. compare_forward.py sets the same shapes against PyTorch.
 
 namespace lathe::kernels {
 namespace {
@@ -188,6 +188,47 @@ void BM_Attention(benchmark::State& state) {
     report_flops(state, attention_flops(shape, length));
 }
 
+/// All tokens see all tokens of their sequence, in 12 heads: BERT-base; OPT-125M but for the mask.
+void BM_BidirectionalAttention(benchmark::State& state) {
+    const auto length = static_cast<std::size_t>(state.range(0));
+    AttentionShape shape = attention_shape({768, 3072, 12, 12}, length);
+    shape.causal = false;
+    const Machine machine;
+    const Floats q = machine.random(n_tokens * 768, 1.0F);
+    const Floats k = machine.random(n_tokens * 768, 1.0F);
+    const Floats v = machine.random(n_tokens * 768, 1.0F);
+    const Floats y = machine.random(n_tokens * 768, 1.0F);
+    for (auto _ : state) {
+        machine.backend->attention(q.matrix(n_tokens, 768), k.matrix(n_tokens, 768),
+                                   v.matrix(n_tokens, 768), shape, y.matrix(n_tokens, 768));
+    }
+    report_flops(state, 4.0 * 768.0 * static_cast<double>(n_tokens * length));
+}
+
+void BM_LayerNorm(benchmark::State& state) {
+    const auto width = static_cast<std::size_t>(state.range(0));
+    const Machine machine;
+    const Floats x = machine.random(n_tokens * width, 1.0F);
+    const Floats weight = machine.random(width, 1.0F);
+    const Floats y = machine.random(n_tokens * width, 1.0F);
+    for (auto _ : state) {
+        machine.backend->layer_norm(x.matrix(n_tokens, width), weight.span(), weight.span(), 1e-5F,
+                                    y.matrix(n_tokens, width));
+    }
+}
+
+/// By the number of the activation.
+void BM_Activate(benchmark::State& state) {
+    const auto kind = static_cast<Activation>(state.range(0));
+    const auto width = static_cast<std::size_t>(state.range(1));
+    const Machine machine;
+    const Floats x = machine.random(n_tokens * width, 1.0F);
+    const Floats y = machine.random(n_tokens * width, 1.0F);
+    for (auto _ : state) {
+        machine.backend->activate(kind, x.matrix(n_tokens, width), y.matrix(n_tokens, width));
+    }
+}
+
 void BM_Linear(benchmark::State& state) {
     const auto tokens = static_cast<std::size_t>(state.range(0));
     const auto inputs = static_cast<std::size_t>(state.range(1));
@@ -236,9 +277,32 @@ BENCHMARK(BM_Attention)
     ->MeasureProcessCPUTime()
     ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_BidirectionalAttention)
+    ->ArgName("length")
+    ->Arg(128)
+    ->Arg(512)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_LayerNorm)
+    ->ArgName("width")
+    ->Arg(768)
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK(BM_Activate)
+    ->ArgNames({"kind", "width"})
+    ->Args({static_cast<long>(Activation::gelu), 3072})
+    ->Args({static_cast<long>(Activation::relu), 3072})
+    ->MeasureProcessCPUTime()
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
 BENCHMARK(BM_Linear)
     ->ArgNames({"tokens", "in", "out"})
     ->ArgsProduct({{2048}, {1024}, {1024, 2816}})
+    ->Args({2048, 768, 768})
+    ->Args({2048, 768, 3072})
+    ->Args({2048, 3072, 768})
     ->Args({2048, 2816, 1024})
     ->Args({2048, 2048, 2048})
     ->Args({64, 2048, 2048})

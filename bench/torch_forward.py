@@ -82,7 +82,17 @@ def cases():
             yield f"BM_Block/hidden:{hidden}/length:{length}", block.run
             yield (f"BM_Attention/hidden:{hidden}/length:{length}",
                    lambda b=block: b.attend(b.q, b.k, b.v))
+    for length in (128, 512):
+        q, k, v = (torch.randn(N_TOKENS // length, 12, length, HEAD_DIM) for _ in range(3))
+        yield (f"BM_BidirectionalAttention/length:{length}",
+               lambda q=q, k=k, v=v: F.scaled_dot_product_attention(q, k, v))
+    narrow, weight = torch.randn(N_TOKENS, 768), torch.randn(768)
+    yield "BM_LayerNorm/width:768", lambda: F.layer_norm(narrow, (768,), weight, weight, 1e-5)
+    wide = torch.randn(N_TOKENS, 3072)
+    yield "BM_Activate/kind:1/width:3072", lambda: F.gelu(wide)
+    yield "BM_Activate/kind:3/width:3072", lambda: F.relu(wide)
     for tokens, inputs, outputs in ((2048, 1024, 1024), (2048, 1024, 2816), (2048, 2816, 1024),
+                                    (2048, 768, 768), (2048, 768, 3072), (2048, 3072, 768),
                                     (2048, 2048, 2048), (64, 2048, 2048), (1, 2048, 5632)):
         x, w = torch.randn(tokens, inputs), torch.randn(outputs, inputs)
         yield (f"BM_Linear/tokens:{tokens}/in:{inputs}/out:{outputs}",
