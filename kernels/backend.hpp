@@ -302,6 +302,33 @@ public:
                          MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                          MatrixView<float> values) const;
 
+    /// Error feedback over the columns, left to right, of a matrix with zeros: what is taken away
+    /// from a column (all of it where keep is 0, else what rounding on the grid takes) is made up
+    /// for in the columns after it. With a pattern `keep` is chosen on the way, when the first
+    /// column of a group of m comes up: the n of it with the largest w_j^2 / factor_jj^2, of equals
+    /// the first. Without one it is given.
+    ///   w       [rows, cols]  in: weights; out: kept values
+    ///   factor  [cols, cols]  inverse_factor of the Gram matrix
+    ///   grid    may be null: kept values are not rounded; else with scales and zeros as everywhere
+    /// Columns are taken in blocks of about 128; the block size changes rounding only.
+    /// Source: Frantar, Alistarh 2023 (SparseGPT), arXiv:2301.00774, algorithm 1.
+    void sweep_sparse(MatrixView<float> w, MatrixView<const float> factor, NmPattern pattern,
+                      MatrixView<std::uint8_t> keep, const IntegerGridSettings* grid,
+                      MatrixView<const float> scales, MatrixView<const float> zeros) const;
+
+    /// One step of conjugate gradients on min tr((V - W) A (V - W)^T) over the values that `keep`
+    /// leaves, with diag(A) as preconditioner and a step length for each row; sums in fp64.
+    ///   keep       [rows, cols]
+    ///   inverse_diagonal [cols]  1 / A_jj
+    ///   product    [rows, cols]  direction @ A
+    ///   values, residual, direction [rows, cols] in and out, 0 where keep is 0. Before the first
+    ///   step: residual = (W - V) A where keep is 1, direction = residual * inverse_diagonal
+    /// Relative 2-norm difference per row: 1e-5.
+    void conjugate_step(MatrixView<const std::uint8_t> keep,
+                        std::span<const float> inverse_diagonal, MatrixView<const float> product,
+                        MatrixView<float> values, MatrixView<float> residual,
+                        MatrixView<float> direction) const;
+
 private:
     virtual std::shared_ptr<void> do_allocate(std::size_t bytes) const = 0;
     virtual void do_upload(const std::byte* host, DType dtype, MatrixView<float> y) const = 0;
@@ -365,6 +392,15 @@ private:
                                     MatrixView<const std::uint8_t> keep, MatrixView<float> scales,
                                     MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                                     MatrixView<float> values) const = 0;
+    virtual void do_sweep_sparse(MatrixView<float> w, MatrixView<const float> factor,
+                                 NmPattern pattern, MatrixView<std::uint8_t> keep,
+                                 const IntegerGridSettings* grid, MatrixView<const float> scales,
+                                 MatrixView<const float> zeros) const = 0;
+    virtual void do_conjugate_step(MatrixView<const std::uint8_t> keep,
+                                   std::span<const float> inverse_diagonal,
+                                   MatrixView<const float> product, MatrixView<float> values,
+                                   MatrixView<float> residual,
+                                   MatrixView<float> direction) const = 0;
 };
 
 /// `pool` carries the tiles of the `cpu` backend and must outlive it; `reference` ignores it.

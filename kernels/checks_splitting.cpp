@@ -85,4 +85,33 @@ void Backend::descend_on_grid(MatrixView<const float> w, MatrixView<const float>
     do_descend_on_grid(w, gram, settings, n_passes, keep, scales, zeros, codes, values);
 }
 
+void Backend::sweep_sparse(MatrixView<float> w, MatrixView<const float> factor, NmPattern pattern,
+                           MatrixView<std::uint8_t> keep, const IntegerGridSettings* grid,
+                           MatrixView<const float> scales, MatrixView<const float> zeros) const {
+    constexpr const char* function = "sweep_sparse";
+    require_shape(function, "factor", factor, w.cols, w.cols, "w " + w.shape_text());
+    require_equal_shape(function, "keep", keep, "w", w);
+    if (pattern.m > 0) {
+        require_pattern(function, pattern);
+    }
+    if (grid != nullptr) {
+        require_grid_arrays(function, w, *grid, scales, zeros);
+    }
+    do_sweep_sparse(w, factor, pattern, keep, grid, scales, zeros);
+}
+
+void Backend::conjugate_step(MatrixView<const std::uint8_t> keep,
+                             std::span<const float> inverse_diagonal,
+                             MatrixView<const float> product, MatrixView<float> values,
+                             MatrixView<float> residual, MatrixView<float> direction) const {
+    constexpr const char* function = "conjugate_step";
+    require_length(function, "inverse_diagonal", inverse_diagonal.size(), values.cols,
+                   "values " + values.shape_text());
+    require_equal_shape(function, "keep", keep, "values", values);
+    require_equal_shape(function, "product", product, "values", values);
+    require_equal_shape(function, "residual", residual, "values", values);
+    require_equal_shape(function, "direction", direction, "values", values);
+    do_conjugate_step(keep, inverse_diagonal, product, values, residual, direction);
+}
+
 }  // namespace lathe::kernels

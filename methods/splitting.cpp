@@ -70,4 +70,20 @@ MatrixView<const float> SplittingSystem::inverse(double rho) {
     return inverse;
 }
 
+MatrixView<const float> UnitFactors::inverse_factor() {
+    const std::size_t n = gram_.rows;
+    if (factor_.size() == 0) {
+        factor_ = backend_.allocate<float>(n * n);
+        backend_.inverse_factor(gram_, damping_, factor_.matrix(n, n));
+    }
+    return factor_.matrix(n, n);
+}
+
+SplittingSystem& UnitFactors::system() {
+    if (!system_) {
+        system_.emplace(gram_, damping_, backend_);
+    }
+    return *system_;
+}
+
 }  // namespace lathe

@@ -39,4 +39,24 @@ private:
     kernels::Array<float> inverse_;
 };
 
+/// What solvers share that work on one Gram matrix with one damping, each made when first asked
+/// for.
+class UnitFactors {
+public:
+    UnitFactors(MatrixView<const double> gram, double damping, const kernels::Backend& backend)
+        : gram_(gram), damping_(damping), backend_(backend) {}
+
+    [[nodiscard]] double damping() const { return damping_; }
+    /// Backend::inverse_factor(), columns left to right. [d, d]
+    [[nodiscard]] MatrixView<const float> inverse_factor();
+    [[nodiscard]] SplittingSystem& system();
+
+private:
+    MatrixView<const double> gram_;
+    double damping_;
+    const kernels::Backend& backend_;
+    kernels::Array<float> factor_;
+    std::optional<SplittingSystem> system_;
+};
+
 }  // namespace lathe

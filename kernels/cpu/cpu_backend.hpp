@@ -72,6 +72,14 @@ private:
                             MatrixView<const std::uint8_t> keep, MatrixView<float> scales,
                             MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                             MatrixView<float> values) const override;
+    void do_sweep_sparse(MatrixView<float> w, MatrixView<const float> factor, NmPattern pattern,
+                         MatrixView<std::uint8_t> keep, const IntegerGridSettings* grid,
+                         MatrixView<const float> scales,
+                         MatrixView<const float> zeros) const override;
+    void do_conjugate_step(MatrixView<const std::uint8_t> keep,
+                           std::span<const float> inverse_diagonal, MatrixView<const float> product,
+                           MatrixView<float> values, MatrixView<float> residual,
+                           MatrixView<float> direction) const override;
 
     ThreadPool& pool_;
 };

@@ -15,6 +15,16 @@ namespace {
 
 constexpr std::size_t largest_m = 64;
 
+// Parts are in the order of their names: meta, values or codes, meta, scales.
+
+const TensorPart& stored_part(const EncodedTensor& tensor) {
+    return tensor.parts[tensor.settings.at("num_bits") == 0 ? 1 : 0];
+}
+const TensorPart& meta_part(const EncodedTensor& tensor) {
+    return tensor.parts[tensor.settings.at("num_bits") == 0 ? 0 : 1];
+}
+
+/// All but the type of floating values, which is that of their part.
 NmLayout layout_of(const EncodedTensor& tensor) {
     const auto setting = [&](const char* key) {
         return static_cast<std::size_t>(tensor.settings.at(key));
@@ -22,8 +32,7 @@ NmLayout layout_of(const EncodedTensor& tensor) {
     return {.n = setting("n"),
             .m = setting("m"),
             .num_bits = static_cast<unsigned>(setting("num_bits")),
-            .group_size = setting("group_size"),
-            .value_type = tensor.parts.empty() ? DType::f16 : tensor.parts.front().dtype};
+            .group_size = setting("group_size")};
 }
 
 NmMeta meta_of(const NmLayout& layout) {
@@ -145,13 +154,13 @@ void validate_parts(const EncodedTensor& tensor, const NmLayout& layout, const s
     const auto [rows, cols] = matrix_extents(tensor.shape);
     const std::size_t stored = stored_per_row(cols, layout);
     if (layout.num_bits == 0) {
-        check_part_names(tensor, {"values", "meta"}, where);
-        if (!is_value_type(layout.value_type)) {
-            throw DataError(where + ": part 'values' has type " +
-                            std::string(name(layout.value_type)) +
+        check_part_names(tensor, {"meta", "values"}, where);
+        const TensorPart& values = stored_part(tensor);
+        if (!is_value_type(values.dtype)) {
+            throw DataError(where + ": part 'values' has type " + std::string(name(values.dtype)) +
                             ", expected float32, float16 or bfloat16");
         }
-        check_part(tensor.parts[0], layout.value_type, {rows, stored}, where);
+        check_part(values, values.dtype, {rows, stored}, where);
     } else {
         check_part_names(tensor, {"codes", "meta", "scales"}, where);
         check_part(tensor.parts[0], DType::u32, {rows, words_per_row(stored, layout.num_bits)},
@@ -162,8 +171,9 @@ void validate_parts(const EncodedTensor& tensor, const NmLayout& layout, const s
         check_finite_halves(tensor.parts[2], where);
     }
     const NmMeta meta = meta_of(layout);
-    check_part(tensor.parts[1], DType::u32, {rows, meta_words(cols, layout)}, where);
-    check_unused_bits(tensor.parts[1], "place", meta.symbols(cols), meta.bits_per_symbol(), where);
+    check_part(meta_part(tensor), DType::u32, {rows, meta_words(cols, layout)}, where);
+    check_unused_bits(meta_part(tensor), "place", meta.symbols(cols), meta.bits_per_symbol(),
+                      where);
 }
 
 void validate_nm(const EncodedTensor& tensor, const std::string& where) {
@@ -181,7 +191,7 @@ void validate_nm(const EncodedTensor& tensor, const std::string& where) {
     std::vector<std::uint8_t> symbols;
     std::vector<std::uint8_t> places(cols);
     for (std::size_t r = 0; r < rows; ++r) {
-        read_places(tensor, tensor.parts[1], r, symbols, places, where);
+        read_places(tensor, meta_part(tensor), r, symbols, places, where);
     }
 }
 
@@ -197,7 +207,7 @@ public:
     }
 
     const std::vector<float>& load(std::size_t row) {
-        const TensorPart& part = tensor_.parts[0];
+        const TensorPart& part = stored_part(tensor_);
         if (layout_.num_bits == 0) {
             const std::size_t row_bytes = values_.size() * size_bytes(part.dtype);
             to_float(part.bytes.data() + row * row_bytes, part.dtype, values_);
@@ -228,7 +238,7 @@ void decode_nm(const EncodedTensor& tensor, MatrixView<float> values) {
     std::vector<std::uint8_t> symbols;
     std::vector<std::uint8_t> places(values.cols);
     for (std::size_t r = 0; r < values.rows; ++r) {
-        read_places(tensor, tensor.parts[1], r, symbols, places, "a tensor in encoding 'nm'");
+        read_places(tensor, meta_part(tensor), r, symbols, places, "a tensor in encoding 'nm'");
         const float* next = stored.load(r).data();
         for (std::size_t j = 0; j < values.cols; ++j) {
             values(r, j) = places[j] != 0 ? *next++ : 0.0F;
@@ -295,7 +305,7 @@ EncodedTensor encode_nm_values(const Shape& shape, const NmLayout& layout,
                     .shape = {rows, stored_per_row(cols, layout)},
                     .bytes = std::vector<std::byte>(stored.size() * size_bytes(layout.value_type))};
     from_float(stored, layout.value_type, part.bytes.data());
-    tensor.parts.insert(tensor.parts.begin(), std::move(part));
+    tensor.parts.push_back(std::move(part));
     return tensor;
 }
 
@@ -326,7 +336,7 @@ void unpack_places(const EncodedTensor& tensor, std::size_t row, std::uint8_t* k
     }
     std::vector<std::uint8_t> symbols;
     std::vector<std::uint8_t> places(cols);
-    read_places(tensor, part(tensor, "meta"), row, symbols, places, "a tensor in encoding 'nm'");
+    read_places(tensor, meta_part(tensor), row, symbols, places, "a tensor in encoding 'nm'");
     std::copy(places.begin(), places.end(), keep);
 }
 

@@ -10,7 +10,7 @@ namespace lathe {
 ///
 /// Settings: n, m with 1 <= n <= m <= 64, m divides the columns; num_bits 0 (floating numbers) or
 /// 2..8; group_size: columns of the tensor that share a scale, a multiple of m; 0 without codes.
-/// Parts:
+/// Parts, in the order of their names:
 ///   values  float32, float16 or bfloat16 [rows, stored], stored = cols / m * n; if num_bits is 0
 ///   codes   uint32 [rows, ceil(stored * num_bits / 32)] else, packed as in "integer"; the value is
 ///           scale * (code - 2^(num_bits-1))

@@ -241,7 +241,7 @@ TEST_F(DamagedNm, IllegalNibbles) {
 
 TEST_F(DamagedNm, MasksWithAnotherNumberOfPlaces) {
     tensor = Example(2, 16, values_of(2, 8)).encode();
-    tensor.parts[1].bytes[1] = std::byte{0x07};
+    tensor.parts[0].bytes[1] = std::byte{0x07};
     expect_refused("does not name 2 ascending columns of 8 in group 1 of row 0");
     std::vector<std::uint8_t> places(16);
     EXPECT_THROW(unpack_places(tensor, 0, places.data()), DataError);
@@ -261,7 +261,7 @@ TEST_F(DamagedNm, Settings) {
     tensor.settings["num_bits"] = 0;
     expect_refused("floating values have no groups");
     tensor.settings["group_size"] = 0;
-    expect_refused("are codes, meta, scales, expected values, meta");
+    expect_refused("are codes, meta, scales, expected meta, values");
 }
 
 TEST_F(DamagedNm, Parts) {
@@ -274,7 +274,7 @@ TEST_F(DamagedNm, Parts) {
     tensor.parts[2].shape = {2, 2};
     expect_refused("part 'scales' has shape [2, 2], expected [2, 3]");
     tensor = Example(2, 8, values_of(2, 4)).encode();
-    tensor.parts[0].dtype = DType::f64;
+    tensor.parts[1].dtype = DType::f64;
     expect_refused("part 'values' has type float64");
 }
 
