@@ -61,10 +61,15 @@ MatrixView<const float> SplittingSystem::inverse(double rho) {
     std::transform(diagonal_.begin(), diagonal_.end(), root.begin(),
                    [](float value) { return 1.0 / std::sqrt(static_cast<double>(value)); });
     const MatrixView<float> inverse = inverse_.matrix(n, n);
-    for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t j = i; j < n; ++j) {
-            inverse(i, j) = static_cast<float>(product(i, j) * root[i] * root[j]);
-            inverse(j, i) = inverse(i, j);
+    constexpr std::size_t edge = 64;  // rows and columns of a tile and its mirror in the cache
+    for (std::size_t row = 0; row < n; row += edge) {
+        for (std::size_t col = row; col < n; col += edge) {
+            for (std::size_t i = row; i < std::min(row + edge, n); ++i) {
+                for (std::size_t j = std::max(col, i); j < std::min(col + edge, n); ++j) {
+                    inverse(i, j) = static_cast<float>(product(i, j) * root[i] * root[j]);
+                    inverse(j, i) = inverse(i, j);
+                }
+            }
         }
     }
     return inverse;
