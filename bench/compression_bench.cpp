@@ -11,6 +11,7 @@
 #include "kernels/backend.hpp"
 #include "kernels/cpu/blas.hpp"
 #include "lib/core/parallel.hpp"
+#include "methods/splitting.hpp"
 
 // Speed of calibration and compression on the `cpu` backend, all processors of the process.
 // "flops" counts useful multiplications and additions.
@@ -206,6 +207,69 @@ void BM_Gptq(benchmark::State& state) {
     }
 }
 
+/// Three iterations of ADMM on 2:4 after a change of the penalty: an inverse, three products, three
+/// projections, and the count of places that changed. bench/torch_admm.py does the same.
+void BM_SparseAdmm(benchmark::State& state) {
+    const Layer layer(static_cast<std::size_t>(state.range(0)), 4096);
+    const std::size_t d = layer.d;
+    SplittingSystem system({layer.gram.data(), d, d}, 0.01, backend());
+    kernels::MatrixLimits limits;
+    limits.pattern = {2, 4};
+    limits.importance = system.diagonal();
+    const MatrixView<const float> w(layer.weights.data(), d, d);
+    const auto target = backend().allocate<float>(d * d);
+    const auto admm_state = backend().allocate<float>(d * d);
+    const auto keep = backend().allocate<std::uint8_t>(d * d);
+    auto x = backend().allocate<float>(d * d);
+    auto y = backend().allocate<float>(d * d);
+    system.multiply(w, target.matrix(d, d));
+    backend().project(w, limits, admm_state.matrix(d, d));
+    const std::vector<float> penalty = system.penalty(0.3);
+    for (auto _ : state) {
+        const MatrixView<const float> inverse = system.inverse(0.3);
+        backend().project(admm_state.matrix(d, d), limits, x.matrix(d, d));
+        backend().splitting_step(x.matrix(d, d), admm_state.matrix(d, d), target.matrix(d, d),
+                                 penalty, 1.0F, limits);
+        for (int i = 0; i < 3; ++i) {
+            backend().linear(x.matrix(d, d), inverse, {}, y.matrix(d, d));
+            std::swap(x, y);
+            backend().splitting_step(x.matrix(d, d), admm_state.matrix(d, d), target.matrix(d, d),
+                                     penalty, 1.0F, limits);
+        }
+        backend().choose_pattern(admm_state.matrix(d, d), system.diagonal(), {2, 4},
+                                 keep.matrix(d, d));
+    }
+    // Three products, and the inverse of a positive definite matrix.
+    const auto n = static_cast<double>(d);
+    report_flops(state, (3.0 * 2.0 + 1.0) * n * n * n);
+}
+
+/// Two passes of coordinate descent from rounding to nearest, 3 bits.
+void BM_DescendOnGrid(benchmark::State& state) {
+    const Layer layer(static_cast<std::size_t>(state.range(0)), 4096);
+    const IntegerGridSettings settings{3, 64, true};
+    const std::size_t d = layer.d;
+    const std::size_t n_groups = kernels::group_count(d, settings.group_size);
+    const MatrixView<const float> w(layer.weights.data(), d, d);
+    const std::vector<float> gram(layer.gram.begin(), layer.gram.end());
+    std::vector<float> scales(d * n_groups);
+    std::vector<float> zeros(d * n_groups);
+    std::vector<std::uint8_t> codes(d * d);
+    std::vector<float> values(d * d);
+    const MatrixView<float> scale_matrix(scales.data(), d, n_groups);
+    const MatrixView<float> zero_matrix(zeros.data(), d, n_groups);
+    for (auto _ : state) {
+        state.PauseTiming();
+        backend().fit_integer_grid(w, layer.importance, settings, scale_matrix, zero_matrix);
+        backend().round_to_grid(w, settings, scale_matrix, zero_matrix, {codes.data(), d, d},
+                                {values.data(), d, d});
+        state.ResumeTiming();
+        backend().descend_on_grid(w, {gram.data(), d, d}, settings, 2, {}, scale_matrix,
+                                  zero_matrix, {codes.data(), d, d}, {values.data(), d, d});
+    }
+    report_flops(state, 2.5 * 2.0 * static_cast<double>(d * d) * static_cast<double>(d));
+}
+
 // Work is done by the pool's threads, so only the clock on the wall tells.
 #define LATHE_BENCHMARK(function)       \
     BENCHMARK(function)                 \
@@ -232,6 +296,8 @@ BENCHMARK(BM_FitGrid)
     ->Args({2048, 1})
     ->Args({2048, 0});
 LATHE_BENCHMARK(BM_Gptq)->Arg(1024)->Arg(2048);
+LATHE_BENCHMARK(BM_SparseAdmm)->Arg(1024)->Arg(4096);
+LATHE_BENCHMARK(BM_DescendOnGrid)->Arg(1024)->Arg(2048);
 
 }  // namespace
 

@@ -18,18 +18,47 @@ def text(attribute):
     return attribute.decode() if isinstance(attribute, bytes) else str(attribute)
 
 
+def floats(values):
+    if text(values.attrs["dtype"]) == "bfloat16":
+        return (values[()].astype(np.uint32) << 16).view(np.float32)
+    return values[()].astype(np.float32)
+
+
+def unpack(dataset, rows, count, bits):
+    """`count` symbols of `bits` bits from each row of words."""
+    words = dataset[()].astype("<u4").reshape(rows, -1)
+    stream = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, :count * bits]
+    return stream.reshape(rows, count, bits) @ (1 << np.arange(bits))
+
+
+def decode_nm(group, rows, cols):
+    n, m, bits, size = (int(group.attrs[key]) for key in ("n", "m", "num_bits", "group_size"))
+    if m == 4 and n <= 2:  # the columns of each group of four, two bits each
+        first = unpack(group["meta"], rows, cols // m * n, 2).reshape(rows, -1, n)
+        places = (first[..., None] == np.arange(m)).any(axis=2).reshape(rows, cols)
+    else:  # a bit for each column
+        places = unpack(group["meta"], rows, cols, 1).astype(bool)
+    if bits == 0:
+        stored = floats(group["values"])
+    else:
+        scales = np.repeat(group["scales"][()].astype(np.float32), size // m * n, axis=1)
+        codes = unpack(group["codes"], rows, cols // m * n, bits) - (1 << (bits - 1))
+        stored = scales[:, :codes.shape[1]] * codes.astype(np.float32)
+    values = np.zeros((rows, cols), np.float32)
+    values[places] = stored.ravel()
+    return values
+
+
 def decode(group):
     shape = [int(n) for n in text(group.attrs["shape"]).split(",")]
-    if text(group.attrs["encoding"]) == "dense":
-        values = group["values"]
-        if text(values.attrs["dtype"]) == "bfloat16":
-            return (values[()].astype(np.uint32) << 16).view(np.float32).reshape(shape)
-        return values[()].astype(np.float32).reshape(shape)
-    bits, size = int(group.attrs["num_bits"]), int(group.attrs["group_size"])
+    encoding = text(group.attrs["encoding"])
+    if encoding == "dense":
+        return floats(group["values"]).reshape(shape)
     rows, cols = int(np.prod(shape[:-1])), shape[-1]
-    words = group["codes"][()].astype("<u4").reshape(rows, -1)
-    stream = np.unpackbits(words.view(np.uint8), axis=1, bitorder="little")[:, :cols * bits]
-    codes = stream.reshape(rows, cols, bits) @ (1 << np.arange(bits))
+    if encoding == "nm":
+        return decode_nm(group, rows, cols).reshape(shape)
+    bits, size = int(group.attrs["num_bits"]), int(group.attrs["group_size"])
+    codes = unpack(group["codes"], rows, cols, bits)
     scales = np.repeat(group["scales"][()].astype(np.float32), size, axis=1)[:, :cols]
     zeros = 1 << (bits - 1) if group.attrs["symmetric"] else np.repeat(group["zeros"][()], size, axis=1)[:, :cols]
     return (scales * (codes.astype(np.int32) - zeros).astype(np.float32)).reshape(shape)

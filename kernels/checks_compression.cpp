@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
+#include "kernels/grid_checks.hpp"
 #include "lib/core/errors.hpp"
 
 // The public calibration and compression functions: they check what their comments in backend.hpp
@@ -10,54 +11,10 @@
 namespace lathe::kernels {
 namespace {
 
-template <class A, class B>
-void require_equal_shape(const char* function, const char* name, const MatrixView<A>& matrix,
-                         const char* expected_name, const MatrixView<B>& expected) {
-    if (matrix.rows != expected.rows || matrix.cols != expected.cols) {
-        throw ShapeError(std::string(function) + ": " + name + " " + matrix.shape_text() +
-                         " must have the shape of " + expected_name + " " + expected.shape_text());
-    }
-}
-
-template <class T>
-void require_shape(const char* function, const char* name, const MatrixView<T>& matrix,
-                   std::size_t rows, std::size_t cols, const std::string& because) {
-    if (matrix.rows != rows || matrix.cols != cols) {
-        throw ShapeError(std::string(function) + ": " + name + " " + matrix.shape_text() +
-                         " must be [" + std::to_string(rows) + ", " + std::to_string(cols) +
-                         "] for " + because);
-    }
-}
-
-void require_length(const char* function, const char* name, std::size_t length,
-                    std::size_t expected, const std::string& because) {
-    if (length != expected) {
-        throw ShapeError(std::string(function) + ": " + name + " has " + std::to_string(length) +
-                         " entries, expected " + std::to_string(expected) + " for " + because);
-    }
-}
-
-void require_grid(const char* function, const IntegerGridSettings& settings) {
-    if (settings.num_bits < 2 || settings.num_bits > 8) {
-        throw InternalError(std::string(function) + ": num_bits is " +
-                            std::to_string(settings.num_bits) + ", expected 2 to 8");
-    }
-    if (settings.group_size == 0) {
-        throw InternalError(std::string(function) + ": group_size is 0, expected at least 1");
-    }
-}
-
-/// Scales and zeros have one entry for each group of each row of w.
-void require_grid_arrays(const char* function, const MatrixView<const float>& w,
-                         const IntegerGridSettings& settings, const MatrixView<const float>& scales,
-                         const MatrixView<const float>& zeros) {
-    require_grid(function, settings);
-    const std::size_t n_groups = group_count(w.cols, settings.group_size);
-    const std::string because =
-        "w " + w.shape_text() + " in groups of " + std::to_string(settings.group_size);
-    require_shape(function, "scales", scales, w.rows, n_groups, because);
-    require_shape(function, "zeros", zeros, w.rows, n_groups, because);
-}
+using checks::require_equal_shape;
+using checks::require_grid_arrays;
+using checks::require_length;
+using checks::require_shape;
 
 void require_permutation(const char* function, std::span<const std::uint32_t> order) {
     std::vector<bool> seen(order.size(), false);

@@ -20,6 +20,10 @@ inline constexpr std::size_t n_range_factors = 36;
     return static_cast<float>(100 - 2 * static_cast<int>(i)) / 100.0F;
 }
 
+/// descend_on_grid() leaves the scales of wider groups alone: the cost of a new scale grows with
+/// the width of its group.
+inline constexpr std::size_t widest_refitted_group = 512;
+
 /// Codes that a grid uses, both ends included.
 struct CodeRange {
     float lowest = 0.0F;

@@ -37,6 +37,12 @@ std::uint64_t bytes(const Setting& setting, const Shape& shape, DType source_dty
     return element_count(shape) * size_bytes(stored_dtype(setting, source_dtype));
 }
 
+double flops(const Setting& setting, const Shape& shape) {
+    const auto [rows, cols] = matrix_extents(shape);
+    const double product = static_cast<double>(rows * cols) * static_cast<double>(cols);
+    return setting_value(setting, "dtype") == "source" ? 0.0 : product;
+}
+
 std::string refuses(const Setting& setting, const UnitSpec& /*unit*/, const Shape& /*shape*/,
                     DType source_dtype) {
     const std::string& dtype = setting_value(setting, "dtype");
@@ -99,7 +105,7 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
 }  // namespace
 
 MethodRow dense_method() {
-    return {"dense", expand, bytes, refuses, solve};
+    return {"dense", expand, bytes, flops, refuses, solve};
 }
 
 }  // namespace lathe

@@ -19,7 +19,7 @@ std::optional<std::string> read_group_size(const std::string& text) {
     return read_whole_number(text, 1, std::numeric_limits<std::int32_t>::max());
 }
 std::optional<std::string> read_solver(const std::string& text) {
-    static constexpr std::array<std::string_view, 2> words = {"gptq", "rtn"};
+    static constexpr std::array<std::string_view, 3> words = {"admm", "gptq", "rtn"};
     return read_word(text, words);
 }
 std::optional<std::string> read_block_size(const std::string& text) {
@@ -30,7 +30,7 @@ constexpr std::array<SettingKey, 7> keys = {{
     {"num_bits", "4", read_bits, "a whole number from 2 to 8"},
     {"group_size", "64", read_group_size, "a positive whole number"},
     {"symmetric", "true", read_flag, "true or false"},
-    {"solver", "gptq", read_solver, "gptq or rtn"},
+    {"solver", "admm", read_solver, "admm, gptq or rtn"},
     {"actorder", "false", read_flag, "true or false"},
     {"dampening_frac", "0.01", read_fraction, "a number above 0 and below 1"},
     {"block_size", "128", read_block_size, "128 (the block size does not change the result)"},
@@ -42,13 +42,13 @@ IntegerLayout layout_of(const Setting& setting) {
             setting_value(setting, "symmetric") == "true"};
 }
 
-bool uses_gptq(const Setting& setting) {
-    return setting_value(setting, "solver") == "gptq";
+bool uses_feedback(const Setting& setting) {
+    return setting_value(setting, "solver") != "rtn";
 }
 
 IntegerTask task_of(const Setting& setting) {
-    IntegerTask task{layout_of(setting), std::nullopt};
-    if (uses_gptq(setting)) {
+    IntegerTask task{layout_of(setting), std::nullopt, setting_value(setting, "solver") == "admm"};
+    if (uses_feedback(setting)) {
         task.feedback = ErrorFeedback{std::stod(setting_value(setting, "dampening_frac")),
                                       setting_value(setting, "actorder") == "true"};
     }
@@ -59,7 +59,7 @@ IntegerTask task_of(const Setting& setting) {
 std::vector<Setting> expand(const CandidateEntry& entry) {
     std::vector<Setting> settings;
     for (Setting& setting : expand_keys(entry, keys)) {
-        if (!uses_gptq(setting)) {
+        if (!uses_feedback(setting)) {
             setting.values["actorder"] = "false";
             setting.values["dampening_frac"] = "0.01";
         }
@@ -74,10 +74,24 @@ std::uint64_t bytes(const Setting& setting, const Shape& shape, DType /*source_d
     return integer_bytes(shape, layout_of(setting));
 }
 
+double flops(const Setting& setting, const Shape& shape) {
+    const auto [rows, cols] = matrix_extents(shape);
+    const auto d = static_cast<double>(cols);
+    const double product = 2.0 * static_cast<double>(rows) * d * d;
+    const std::string& solver = setting_value(setting, "solver");
+    if (solver == "rtn") {
+        return 0.5 * product;  // the symmetric half of a product, for the errors
+    }
+    const double feedback = d * d * d + 2.0 * product;
+    // About 60 products with an inverse, 10 inverses, errors and two passes of descent.
+    return solver == "gptq" ? feedback : feedback + 70.0 * product + 20.0 * d * d * d;
+}
+
 std::string refuses(const Setting& setting, const UnitSpec& unit, const Shape& /*shape*/,
                     DType /*source_dtype*/) {
-    if (unit.input == Signal::token_ids && uses_gptq(setting)) {
-        return "solver gptq needs the Gram matrix of a unit's input, and unit " + unit.name +
+    if (unit.input == Signal::token_ids && uses_feedback(setting)) {
+        return "solver " + setting_value(setting, "solver") +
+               " needs the Gram matrix of a unit's input, and unit " + unit.name +
                " looks up token ids; use solver rtn";
     }
     return "";
@@ -94,7 +108,7 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
 }  // namespace
 
 MethodRow integer_method() {
-    return {"integer", expand, bytes, refuses, solve};
+    return {"integer", expand, bytes, flops, refuses, solve};
 }
 
 }  // namespace lathe

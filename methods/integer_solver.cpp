@@ -5,7 +5,10 @@
 
 #include "kernels/backend.hpp"
 #include "lib/core/errors.hpp"
+#include "methods/grid_refinement.hpp"
 #include "methods/output_error.hpp"
+#include "methods/quantised.hpp"
+#include "methods/stacked_unit.hpp"
 
 namespace lathe {
 namespace {
@@ -14,80 +17,62 @@ using kernels::Array;
 using kernels::Backend;
 using kernels::IntegerGridSettings;
 
-/// A quantised tensor in the backend's memory.
-struct Quantised {
-    std::size_t rows;
-    std::size_t cols;
-    std::size_t n_groups;
-    Array<float> scale_memory;
-    Array<float> zero_memory;
-    Array<std::uint8_t> code_memory;
-    Array<float> value_memory;
-    std::vector<double> errors;  ///< of each row
-
-    Quantised(std::size_t rows_, std::size_t cols_, std::size_t group_size, const Backend& backend)
-        : rows(rows_),
-          cols(cols_),
-          n_groups(kernels::group_count(cols_, group_size)),
-          scale_memory(backend.allocate<float>(rows * n_groups)),
-          zero_memory(backend.allocate<float>(rows * n_groups)),
-          code_memory(backend.allocate<std::uint8_t>(rows * cols)),
-          value_memory(backend.allocate<float>(rows * cols)) {}
-
-    [[nodiscard]] MatrixView<float> scales() const { return scale_memory.matrix(rows, n_groups); }
-    [[nodiscard]] MatrixView<float> zeros() const { return zero_memory.matrix(rows, n_groups); }
-    [[nodiscard]] MatrixView<std::uint8_t> codes() const { return code_memory.matrix(rows, cols); }
-    [[nodiscard]] MatrixView<float> values() const { return value_memory.matrix(rows, cols); }
-};
-
-template <class T>
-void copy_row(MatrixView<T> from, MatrixView<T> to, std::size_t row) {
-    std::copy_n(from.row(row), from.cols, to.row(row));
-}
-
-/// Takes over the rows in which `other` is better.
-void keep_better_rows(Quantised& best, const Quantised& other) {
-    for (std::size_t r = 0; r < best.rows; ++r) {
-        if (best.errors[r] <= other.errors[r]) {
-            continue;
-        }
-        copy_row(other.scales(), best.scales(), r);
-        copy_row(other.zeros(), best.zeros(), r);
-        copy_row(other.codes(), best.codes(), r);
-        best.errors[r] = other.errors[r];
-    }
-}
-
-/// Solves the tensors of one unit; holds what all of them share.
+/// Solves one unit; holds what its tasks share.
 class UnitSolver {
 public:
-    UnitSolver(const UnitStatistics& statistics, const Backend& backend, std::size_t n_inputs)
+    UnitSolver(std::span<const UnitTensor> tensors, const UnitStatistics& statistics,
+               const Backend& backend)
         : gram_(statistics.gram),
           backend_(backend),
+          unit_(tensors, statistics, backend),
           output_error_(statistics, backend),
-          importance_(backend.allocate<float>(n_inputs)) {
-        for (std::size_t i = 0; i < n_inputs; ++i) {
-            importance_.data()[i] = has_gram() ? static_cast<float>(gram_(i, i)) : 1.0F;
+          values_(backend.allocate<float>(unit_.rows() * unit_.cols())) {}
+
+    /// All tasks of one feedback.
+    void solve(const std::optional<ErrorFeedback>& feedback, std::span<const IntegerTask> tasks,
+               std::span<UnitSolution> solutions) {
+        if (feedback) {
+            prepare(*feedback);
+        }
+        std::vector<std::size_t> to_refine;
+        std::vector<Quantised> starts;
+        for (std::size_t i = 0; i < tasks.size(); ++i) {
+            if (tasks[i].feedback != feedback) {
+                continue;
+            }
+            Quantised start = start_of(tasks[i]);
+            if (tasks[i].refine) {
+                to_refine.push_back(i);
+                starts.push_back(std::move(start));
+            } else {
+                store(tasks[i], start, solutions[i]);
+            }
+        }
+        factor_ = {};
+        if (to_refine.empty()) {
+            return;
+        }
+        refine(feedback.value(), starts);
+        for (std::size_t n = 0; n < to_refine.size(); ++n) {
+            store(tasks[to_refine[n]], starts[n], solutions[to_refine[n]]);
         }
     }
 
-    [[nodiscard]] bool has_gram() const { return gram_.rows > 0; }
-
-    /// Makes ready for error feedback of this kind.
+private:
+    /// Makes the factor for this feedback.
     void prepare(const ErrorFeedback& feedback) {
-        if (!has_gram()) {
-            throw InternalError("method integer: solver gptq on a unit without a Gram matrix");
+        if (gram_.rows == 0) {
+            throw InternalError("error feedback needs a Gram matrix; the unit has none");
         }
         const std::size_t d = gram_.rows;
-        order_ = Array<std::uint32_t>();
-        factor_ = Array<float>();
         factor_ = backend_.allocate<float>(d * d);
+        order_ = {};
         if (!feedback.by_power) {
             backend_.inverse_factor(gram_, feedback.damping, factor_.matrix(d, d));
             return;
         }
         order_ = columns_by_power();
-        const auto memory = backend_.allocate<double>(d * d);
+        const Array<double> memory = backend_.allocate<double>(d * d);
         const MatrixView<double> permuted = memory.matrix(d, d);
         const std::uint32_t* order = order_.data();
         for (std::size_t i = 0; i < d; ++i) {
@@ -99,21 +84,6 @@ public:
         backend_.inverse_factor(permuted, feedback.damping, factor_.matrix(d, d));
     }
 
-    /// One tensor under one task; feedback as prepared. Adds to the solution.
-    void solve(const IntegerTask& task, const UnitTensor& tensor, UnitSolution& solution) const {
-        const Array<float> w = without_dead_inputs(tensor.weight);
-        Quantised best = round_to_nearest(task.layout, tensor.weight, w);
-        if (task.feedback) {
-            Quantised swept = sweep(task.layout, tensor.weight, w);
-            keep_better_rows(swept, best);
-            best = std::move(swept);
-        }
-        solution.tensors.push_back(
-            encode_integer(tensor.shape, task.layout, best.codes(), best.scales(), best.zeros()));
-        solution.error += std::accumulate(best.errors.begin(), best.errors.end(), 0.0);
-    }
-
-private:
     [[nodiscard]] Array<std::uint32_t> columns_by_power() const {
         Array<std::uint32_t> order = backend_.allocate<std::uint32_t>(gram_.rows);
         std::iota(order.span().begin(), order.span().end(), 0U);
@@ -123,47 +93,64 @@ private:
         return order;
     }
 
-    /// The weights, with those of inputs that are always zero set to zero: they cost nothing, and
-    /// they must not widen the grid of their group.
-    [[nodiscard]] Array<float> without_dead_inputs(MatrixView<const float> weight) const {
-        Array<float> copy = backend_.allocate<float>(weight.rows * weight.cols);
-        const MatrixView<float> w = copy.matrix(weight.rows, weight.cols);
-        for (std::size_t r = 0; r < weight.rows; ++r) {
-            for (std::size_t j = 0; j < weight.cols; ++j) {
-                const bool dead = has_gram() && gram_(j, j) == 0.0;
-                w(r, j) = dead ? 0.0F : weight(r, j);
-            }
+    /// Rounding to nearest, or of each row the better of that and error feedback as prepared.
+    [[nodiscard]] Quantised start_of(const IntegerTask& task) const {
+        const IntegerGridSettings grid{task.layout.num_bits, task.layout.group_size,
+                                       task.layout.symmetric};
+        Quantised best = round_to_nearest(grid);
+        if (task.feedback) {
+            keep_better_rows(best, sweep(grid));
         }
-        return copy;
+        return best;
     }
 
-    [[nodiscard]] Quantised round_to_nearest(const IntegerLayout& layout,
-                                             MatrixView<const float> weight,
-                                             const Array<float>& w) const {
-        const IntegerGridSettings grid{layout.num_bits, layout.group_size, layout.symmetric};
-        Quantised q(weight.rows, weight.cols, layout.group_size, backend_);
-        const MatrixView<const float> matrix = w.matrix(weight.rows, weight.cols);
-        backend_.fit_integer_grid(matrix, importance_.span(), grid, q.scales(), q.zeros());
-        backend_.round_to_grid(matrix, grid, q.scales(), q.zeros(), q.codes(), q.values());
-        q.errors = output_error_.of_rows(weight, q.values());
+    [[nodiscard]] MatrixView<float> values() const {
+        return values_.matrix(unit_.rows(), unit_.cols());
+    }
+
+    [[nodiscard]] Quantised round_to_nearest(const IntegerGridSettings& grid) const {
+        Quantised q(unit_.rows(), unit_.cols(), grid, backend_);
+        backend_.fit_integer_grid(unit_.weight(), unit_.importance(), grid, q.scales(), q.zeros());
+        backend_.round_to_grid(unit_.weight(), grid, q.scales(), q.zeros(), q.codes(), values());
+        q.errors = output_error_.of_rows(unit_.weight(), values());
         return q;
     }
 
-    [[nodiscard]] Quantised sweep(const IntegerLayout& layout, MatrixView<const float> weight,
-                                  const Array<float>& w) const {
-        const IntegerGridSettings grid{layout.num_bits, layout.group_size, layout.symmetric};
-        Quantised q(weight.rows, weight.cols, layout.group_size, backend_);
-        std::copy(w.span().begin(), w.span().end(), q.value_memory.data());
-        backend_.gptq(q.values(), factor_.matrix(gram_.rows, gram_.rows), importance_.span(),
+    [[nodiscard]] Quantised sweep(const IntegerGridSettings& grid) const {
+        Quantised q(unit_.rows(), unit_.cols(), grid, backend_);
+        for (std::size_t r = 0; r < unit_.rows(); ++r) {
+            std::copy_n(unit_.weight().row(r), unit_.cols(), values().row(r));
+        }
+        backend_.gptq(values(), factor_.matrix(gram_.rows, gram_.rows), unit_.importance(),
                       order_.span(), grid, q.scales(), q.zeros(), q.codes());
-        q.errors = output_error_.of_rows(weight, q.values());
+        q.errors = output_error_.of_rows(unit_.weight(), values());
         return q;
+    }
+
+    void refine(const ErrorFeedback& feedback, std::vector<Quantised>& solutions) const {
+        std::vector<Quantised*> pointers;
+        for (Quantised& solution : solutions) {
+            pointers.push_back(&solution);
+        }
+        SplittingSystem system(gram_, feedback.damping, backend_);
+        refine_on_grid({unit_.weight(), &output_error_, {}}, system, pointers, backend_);
+    }
+
+    /// Encodes the tensors of the unit.
+    void store(const IntegerTask& task, const Quantised& q, UnitSolution& solution) const {
+        for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
+            solution.tensors.push_back(
+                encode_integer(unit_.tensors()[t].shape, task.layout, unit_.rows_of(t, q.codes()),
+                               unit_.rows_of(t, q.scales()), unit_.rows_of(t, q.zeros())));
+        }
+        solution.error = std::accumulate(q.errors.begin(), q.errors.end(), 0.0);
     }
 
     MatrixView<const double> gram_;
     const Backend& backend_;
+    StackedUnit unit_;
     OutputError output_error_;
-    Array<float> importance_;
+    Array<float> values_;
     Array<std::uint32_t> order_;  ///< empty: left to right
     Array<float> factor_;
 };
@@ -188,19 +175,9 @@ std::vector<UnitSolution> solve_integer(std::span<const IntegerTask> tasks,
     if (tensors.empty()) {
         return solutions;
     }
-    UnitSolver solver(statistics, backend, tensors.front().weight.cols);
+    UnitSolver solver(tensors, statistics, backend);
     for (const auto& feedback : distinct_feedback(tasks)) {
-        if (feedback) {
-            solver.prepare(*feedback);
-        }
-        for (std::size_t i = 0; i < tasks.size(); ++i) {
-            if (tasks[i].feedback != feedback) {
-                continue;
-            }
-            for (const UnitTensor& tensor : tensors) {
-                solver.solve(tasks[i], tensor, solutions[i]);
-            }
-        }
+        solver.solve(feedback, tasks, solutions);
     }
     return solutions;
 }

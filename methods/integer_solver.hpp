@@ -17,14 +17,15 @@ struct ErrorFeedback {
     bool operator==(const ErrorFeedback&) const = default;
 };
 
-/// What a setting of method "integer" asks for. Without feedback: rounding to nearest.
+/// What a setting of method "integer" asks for.
 struct IntegerTask {
     IntegerLayout layout;
-    std::optional<ErrorFeedback> feedback;
+    std::optional<ErrorFeedback> feedback;  ///< none: rounding to nearest
+    bool refine = false;                    ///< then ADMM and coordinate descent; needs feedback
 };
 
-/// Solutions in the order of `tasks`. The factor of the Gram matrix is computed once for each
-/// distinct feedback, and only one is kept at a time.
+/// Solutions in the order of `tasks`. What depends on the Gram matrix alone is computed once for
+/// all tasks with the same feedback, and only one feedback's is kept at a time.
 /// @throws InternalError  for feedback without a Gram matrix
 [[nodiscard]] std::vector<UnitSolution> solve_integer(std::span<const IntegerTask> tasks,
                                                       std::span<const UnitTensor> tensors,

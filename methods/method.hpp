@@ -53,6 +53,10 @@ struct MethodRow {
     /// Payload bytes of a tensor of this shape: exactly what solve() will produce.
     std::uint64_t (*bytes)(const Setting& setting, const Shape& shape, DType source_dtype);
 
+    /// Rough number of floating-point operations that solve() spends on a tensor of this shape,
+    /// what settings share counted with each: for estimates of time.
+    double (*flops)(const Setting& setting, const Shape& shape);
+
     /// Whether the setting can be used for the unit: "" or the reason why not.
     std::string (*refuses)(const Setting& setting, const UnitSpec& unit, const Shape& shape,
                            DType source_dtype);

@@ -5,11 +5,12 @@
 #include "methods/dense.hpp"
 #include "methods/integer.hpp"
 #include "methods/method.hpp"
+#include "methods/nm.hpp"
 
 namespace lathe {
 
 std::span<const MethodRow> method_table() {
-    static const std::array table = {dense_method(), integer_method()};
+    static const std::array table = {dense_method(), integer_method(), nm_method()};
     return table;
 }
 

@@ -50,7 +50,7 @@ std::vector<double> OutputError::of_rows(MatrixView<const float> weight,
                        [](float w, float value) { return w - value; });
     }
     const auto errors = backend_.allocate<double>(weight.rows);
-    backend_.row_errors(delta, gram_.matrix(n_inputs_, n_inputs_), errors.span());
+    backend_.row_errors(delta, gram(), errors.span());
     std::vector<double> result(weight.rows);
     // Rounding may take a vanishing error below zero.
     std::transform(errors.span().begin(), errors.span().end(), result.begin(),

@@ -24,6 +24,11 @@ public:
     [[nodiscard]] double of_tensor(MatrixView<const float> weight,
                                    MatrixView<const float> values) const;
 
+    /// The Gram matrix in fp32, both triangles; empty for a unit that reads token ids.
+    [[nodiscard]] MatrixView<const float> gram() const {
+        return gram_.matrix(n_inputs_, n_inputs_);
+    }
+
 private:
     const kernels::Backend& backend_;
     kernels::Array<float> gram_;

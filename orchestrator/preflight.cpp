@@ -86,12 +86,9 @@ void add_stages(const JobContext& context, Preflight& result) {
     const double evaluated =
         length * static_cast<double>(context.job.search.num_evaluation_samples);
     double solve = 0.0;
-    for (const UnitSpec& unit : spec.units) {
-        for (std::size_t t : unit.tensors) {
-            const auto [rows, cols] = matrix_extents(spec.tensors[t].shape);
-            const auto d = static_cast<double>(cols);
-            solve += d * d * d + 4.0 * d * d * static_cast<double>(rows) *
-                                     static_cast<double>(context.settings.size());
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        for (const Setting& setting : usable_settings(context, u)) {
+            solve += predicted_flops(*context.source, u, setting);
         }
     }
     const double grams = tokens * (static_cast<double>(spec.n_blocks) * gram_elements(spec) +
@@ -143,10 +140,12 @@ Preflight preflight(const JobContext& context) {
         4 * context.job.calibration.num_calibration_samples *
         std::min(context.job.calibration.max_seq_length, spec.max_positions) * spec.hidden_size;
     // Calibration: a block in fp32, its Gram matrices in fp64, the residual stream of all samples.
-    // Compression: a unit in fp32, weights, errors and values, and its candidates.
+    // Compression: a unit in fp32, as weights, stack, values and three matrices of ADMM; for each
+    // candidate its state in fp32 and codes; the Gram matrix with a factor and an inverse.
     const std::uint64_t calibrating =
         4 * static_cast<std::uint64_t>(block_weights(spec)) + 8 * grams + 2 * stream;
-    const std::uint64_t compressing = 16 * largest_unit + 20 * grams;
+    const std::uint64_t compressing =
+        (24 + 6 * context.settings.size()) * largest_unit + 40 * grams;
     result.peak_memory_bytes_per_rank = std::max(calibrating, compressing);
     result.run_directory_bytes = candidate_bytes + 4 * spec.n_blocks * grams +
                                  std::min(result.budget_bytes, result.source_bytes) + 2 * stream +

@@ -171,6 +171,15 @@ std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit, const
     return bytes;
 }
 
+double predicted_flops(const SourceModel& source, std::size_t unit, const Setting& setting) {
+    const MethodRow& method = find_method(setting.method, "candidates");
+    double flops = 0.0;
+    for (std::size_t t : source.spec.units.at(unit).tensors) {
+        flops += method.flops(setting, source.spec.tensors[t].shape);
+    }
+    return flops;
+}
+
 EncodedTensor read_candidate_tensor(const JobContext& context, std::size_t unit, std::size_t place,
                                     const Setting& setting) {
     const UnitSpec& spec = context.spec().units.at(unit);

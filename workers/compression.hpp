@@ -38,6 +38,10 @@ void run_compression(const JobContext& context, const CompressionTask& task);
 [[nodiscard]] std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit,
                                             const Setting& setting);
 
+/// Rough number of floating-point operations that solving the unit under the setting takes.
+[[nodiscard]] double predicted_flops(const SourceModel& source, std::size_t unit,
+                                     const Setting& setting);
+
 /// The setting under which a tensor is its source's bytes.
 [[nodiscard]] Setting source_setting();
 

@@ -57,6 +57,26 @@ private:
                  std::span<const float> importance, std::span<const std::uint32_t> order,
                  const IntegerGridSettings& settings, MatrixView<float> scales,
                  MatrixView<float> zeros, MatrixView<std::uint8_t> codes) const override;
+    void do_choose_pattern(MatrixView<const float> w, std::span<const float> importance,
+                           NmPattern pattern, MatrixView<std::uint8_t> keep) const override;
+    void do_project(MatrixView<const float> w, const MatrixLimits& limits,
+                    MatrixView<float> values) const override;
+    void do_splitting_step(MatrixView<float> x, MatrixView<float> state,
+                           MatrixView<const float> target, std::span<const float> penalty,
+                           float shrink, const MatrixLimits& limits) const override;
+    void do_descend_on_grid(MatrixView<const float> w, MatrixView<const float> gram,
+                            const IntegerGridSettings& settings, std::size_t n_passes,
+                            MatrixView<const std::uint8_t> keep, MatrixView<float> scales,
+                            MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
+                            MatrixView<float> values) const override;
+    void do_sweep_sparse(MatrixView<float> w, MatrixView<const float> factor, NmPattern pattern,
+                         MatrixView<std::uint8_t> keep, const IntegerGridSettings* grid,
+                         MatrixView<const float> scales,
+                         MatrixView<const float> zeros) const override;
+    void do_conjugate_step(MatrixView<const std::uint8_t> keep,
+                           std::span<const float> inverse_diagonal, MatrixView<const float> product,
+                           MatrixView<float> values, MatrixView<float> residual,
+                           MatrixView<float> direction) const override;
 };
 
 }  // namespace lathe::kernels

@@ -165,7 +165,7 @@ std::vector<CandidateEntry> default_candidates() {
                               place};
     };
     // Embeddings are look-ups without a Gram matrix: only rounding to nearest can do them.
-    return {{"dense", {}, place}, integer("gptq"), integer("rtn")};
+    return {{"dense", {}, place}, integer("admm"), integer("rtn")};
 }
 
 std::vector<CandidateEntry> read_candidates(const YamlValue* value) {

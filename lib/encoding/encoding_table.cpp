@@ -4,6 +4,7 @@
 
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/integer.hpp"
+#include "lib/encoding/nm.hpp"
 
 namespace lathe {
 
@@ -11,6 +12,7 @@ std::span<const EncodingRow> encoding_table() {
     static const std::array table{
         dense_encoding(),
         integer_encoding(),
+        nm_encoding(),
     };
     return table;
 }

@@ -7,87 +7,16 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 #include "lib/encoding/bit_packing.hpp"
+#include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/part_checks.hpp"
 
 namespace lathe {
 namespace {
 
-constexpr std::size_t word_bytes = 4;
-
-std::size_t groups_per_row(std::size_t cols, std::size_t group_size) {
-    return cols / group_size + (cols % group_size != 0 ? 1 : 0);
-}
-
 IntegerLayout layout_of(const EncodedTensor& tensor) {
     return {.num_bits = static_cast<unsigned>(tensor.settings.at("num_bits")),
             .group_size = static_cast<std::size_t>(tensor.settings.at("group_size")),
             .symmetric = tensor.settings.at("symmetric") != 0};
-}
-
-/// The zero of a symmetric grid.
-std::uint8_t middle_code(unsigned num_bits) {
-    return static_cast<std::uint8_t>(1U << (num_bits - 1));
-}
-
-std::uint8_t largest_code(unsigned num_bits) {
-    return static_cast<std::uint8_t>((1U << num_bits) - 1U);
-}
-
-// ---- codes ---------------------------------------------------------------------------------
-
-TensorPart pack_codes(MatrixView<const std::uint8_t> codes, unsigned num_bits) {
-    const std::size_t words = words_per_row(codes.cols, num_bits);
-    TensorPart packed{
-        .name = "codes", .dtype = DType::u32, .shape = {codes.rows, words}, .bytes = {}};
-    packed.bytes.resize(codes.rows * words * word_bytes);
-    for (std::size_t i = 0; i < codes.rows; ++i) {
-        const std::uint8_t* row = codes.row(i);
-        const std::uint8_t* end = row + codes.cols;
-        if (std::any_of(row, end, [&](std::uint8_t c) { return c > largest_code(num_bits); })) {
-            throw InternalError("row " + std::to_string(i) + " holds a code that needs more than " +
-                                std::to_string(num_bits) + " bits");
-        }
-        pack_row(row, codes.cols, num_bits, packed.bytes.data() + i * words * word_bytes);
-    }
-    return packed;
-}
-
-/// The bits of each row's last word that no code uses must be 0: equal codes make equal bytes.
-void check_unused_bits(const TensorPart& codes, std::size_t cols, unsigned num_bits,
-                       const std::string& where) {
-    const std::size_t used = cols % 32 * num_bits % 32;
-    if (used == 0) {
-        return;
-    }
-    const std::size_t words = codes.shape[1];
-    for (std::size_t i = 0; i < codes.shape[0]; ++i) {
-        std::uint32_t last = 0;
-        std::memcpy(&last, codes.bytes.data() + ((i + 1) * words - 1) * word_bytes, word_bytes);
-        if (last >> used != 0) {
-            throw DataError(where + ": part 'codes' has bits set behind the last code of row " +
-                            std::to_string(i));
-        }
-    }
-}
-
-// ---- scales and zeros ------------------------------------------------------------------------
-
-TensorPart pack_scales(MatrixView<const float> scales) {
-    TensorPart packed{
-        .name = "scales", .dtype = DType::f16, .shape = {scales.rows, scales.cols}, .bytes = {}};
-    packed.bytes.resize(scales.rows * scales.cols * 2);
-    for (std::size_t i = 0; i < scales.rows; ++i) {
-        for (std::size_t g = 0; g < scales.cols; ++g) {
-            const std::uint16_t bits = float_to_half(scales(i, g));
-            // Also refuses NaN; infinity is an fp16 number, but no scale.
-            if (half_to_float(bits) != scales(i, g) || (bits & 0x7C00U) == 0x7C00U) {
-                throw InternalError("scale " + std::to_string(scales(i, g)) + " of row " +
-                                    std::to_string(i) + " is not a finite fp16 number");
-            }
-            std::memcpy(packed.bytes.data() + (i * scales.cols + g) * 2, &bits, 2);
-        }
-    }
-    return packed;
 }
 
 TensorPart pack_zeros(MatrixView<const float> zeros, unsigned num_bits) {
@@ -129,7 +58,7 @@ void validate_integer(const EncodedTensor& tensor, const std::string& where) {
         check_bytes_at_most(tensor.parts[2], largest_code(layout.num_bits), where);
     }
     check_part(tensor.parts[0], DType::u32, {rows, words_per_row(cols, layout.num_bits)}, where);
-    check_unused_bits(tensor.parts[0], cols, layout.num_bits, where);
+    check_unused_bits(tensor.parts[0], "code", cols, layout.num_bits, where);
     check_part(tensor.parts[1], DType::f16, grid, where);
     check_finite_halves(tensor.parts[1], where);
 }
@@ -203,7 +132,7 @@ EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
                                       {"group_size", static_cast<std::int64_t>(layout.group_size)},
                                       {"symmetric", layout.symmetric ? 1 : 0}},
                          .parts = {}};
-    tensor.parts.push_back(pack_codes(codes, layout.num_bits));
+    tensor.parts.push_back(pack_symbols("codes", codes, layout.num_bits));
     tensor.parts.push_back(pack_scales(scales));
     if (!layout.symmetric) {
         check_matrix("zeros", zeros.rows, zeros.cols, rows, groups);

@@ -40,7 +40,7 @@ TEST(ReadJob, Defaults) {
         ASSERT_EQ(entry.keys.size(), 3U);
         EXPECT_THAT(entry.keys[0].values, ElementsAre("2", "3", "4", "8"));
         EXPECT_THAT(entry.keys[1].values, ElementsAre("64"));
-        EXPECT_THAT(entry.keys[2].values, ElementsAre(i == 1 ? "gptq" : "rtn"));
+        EXPECT_THAT(entry.keys[2].values, ElementsAre(i == 1 ? "admm" : "rtn"));
     }
 }
 

@@ -28,8 +28,8 @@ TEST(IntegerMethod, PredictsItsBytesForOddShapes) {
             integer.expand(entry("integer", {{"num_bits", {"2", "3", "8"}},
                                              {"group_size", {"7", "64", "1000"}},
                                              {"symmetric", {"true", "false"}},
-                                             {"solver", {"gptq", "rtn"}}}));
-        ASSERT_EQ(settings.size(), 36U);
+                                             {"solver", {"admm", "gptq", "rtn"}}}));
+        ASSERT_EQ(settings.size(), 54U);
         const auto solutions = solve(settings, unit);
         ASSERT_EQ(solutions.size(), settings.size());
         for (std::size_t i = 0; i < settings.size(); ++i) {
@@ -49,7 +49,7 @@ TEST(IntegerMethod, ReportsTheErrorOfWhatIsStored) {
     const auto settings = find_method("integer", "")
                               .expand(entry("integer", {{"num_bits", {"2", "4", "8"}},
                                                         {"symmetric", {"true", "false"}},
-                                                        {"solver", {"gptq", "rtn"}},
+                                                        {"solver", {"admm", "gptq", "rtn"}},
                                                         {"actorder", {"false", "true"}}}));
     const auto solutions = solve(settings, unit);
     for (std::size_t i = 0; i < settings.size(); ++i) {
@@ -63,11 +63,53 @@ TEST(IntegerMethod, ErrorFeedbackPays) {
     for (const std::string bits : {"2", "3", "4"}) {
         const auto solutions =
             solve({setting("integer", {{"num_bits", {bits}}, {"solver", {"rtn"}}}),
-                   setting("integer", {{"num_bits", {bits}}}),
-                   setting("integer", {{"num_bits", {bits}}, {"actorder", {"true"}}})},
+                   setting("integer", {{"num_bits", {bits}}, {"solver", {"gptq"}}}),
+                   setting("integer",
+                           {{"num_bits", {bits}}, {"solver", {"gptq"}}, {"actorder", {"true"}}})},
                   unit);
         EXPECT_LT(solutions[1].error, 0.6 * solutions[0].error) << bits << " bits";
         EXPECT_LT(solutions[2].error, 0.6 * solutions[0].error) << bits << " bits";
+    }
+}
+
+/// Layers of the kind on which an independent implementation was measured: 128 x 256, 2048 tokens.
+LinearUnit measured_layer(test_data::Family family, std::uint64_t seed) {
+    LinearUnit unit(256, {});
+    unit.gram =
+        test_data::gram_of(test_data::correlated_inputs(family, 2048, 256, seed), 2048, 256);
+    unit.weights = {test_data::layer_weights(128, 256, 100 + seed)};
+    return unit;
+}
+
+TEST(IntegerMethod, SplittingBeatsErrorFeedbackByAWideMargin) {
+    // Measured there, over GPTQ at 2 / 3 / 4 bits: 0.40 / 0.46 / 0.45 on the autoregressive family,
+    // 0.44 / 0.54 / 0.54 on the low-rank one (means of three seeds).
+    for (const auto family : {test_data::Family::autoregressive, test_data::Family::low_rank}) {
+        for (const std::uint64_t seed : {0, 1, 2}) {
+            const LinearUnit unit = measured_layer(family, seed);
+            const auto settings = find_method("integer", "")
+                                      .expand(entry("integer", {{"num_bits", {"2", "3", "4"}},
+                                                                {"solver", {"gptq", "admm"}}}));
+            const auto solutions = solve(settings, unit);
+            for (std::size_t i = 0; i < settings.size(); i += 2) {
+                EXPECT_LT(solutions[i + 1].error, 0.7 * solutions[i].error)
+                    << to_string(settings[i + 1]) << ", seed " << seed;
+            }
+        }
+    }
+}
+
+TEST(IntegerMethod, NoRowIsWorseForTheSplitting) {
+    LinearUnit unit(96, {1});
+    for (std::size_t row = 0; row < 20; ++row) {
+        unit.weights[0] = test_data::layer_weights(1, 96, 200 + row);
+        for (const std::string bits : {"2", "8"}) {
+            const auto solutions =
+                solve({setting("integer", {{"num_bits", {bits}}, {"solver", {"gptq"}}}),
+                       setting("integer", {{"num_bits", {bits}}})},
+                      unit);
+            EXPECT_LE(solutions[1].error, solutions[0].error) << "row " << row;
+        }
     }
 }
 
@@ -85,7 +127,7 @@ TEST(IntegerMethod, NoRowIsWorseThanRoundedToNearest) {
         unit.weights[0] = test_data::layer_weights(1, 64, 100 + row);
         const auto solutions =
             solve({setting("integer", {{"num_bits", {"3"}}, {"solver", {"rtn"}}}),
-                   setting("integer", {{"num_bits", {"3"}}})},
+                   setting("integer", {{"num_bits", {"3"}}, {"solver", {"gptq"}}})},
                   unit);
         EXPECT_LE(solutions[1].error, solutions[0].error) << "row " << row;
     }
@@ -93,10 +135,12 @@ TEST(IntegerMethod, NoRowIsWorseThanRoundedToNearest) {
 
 TEST(IntegerMethod, IsTheSameAloneAndAmongOthersAndForAnyNumberOfThreads) {
     const LinearUnit unit(150, {140, 30});
-    const std::vector<Setting> settings = {
-        setting("integer", {{"actorder", {"true"}}}), setting("integer", {{"solver", {"rtn"}}}),
-        setting("integer", {{"dampening_frac", {"0.1"}}}), setting("integer", {}),
-        setting("integer", {{"num_bits", {"3"}}})};
+    const std::vector<Setting> settings = {setting("integer", {{"actorder", {"true"}}}),
+                                           setting("integer", {{"solver", {"rtn"}}}),
+                                           setting("integer", {{"dampening_frac", {"0.1"}}}),
+                                           setting("integer", {{"solver", {"gptq"}}}),
+                                           setting("integer", {}),
+                                           setting("integer", {{"num_bits", {"3"}}})};
     const auto together = solve(settings, unit, 1);
     for (const std::size_t n_threads : {1, 2, 5}) {
         for (std::size_t i = 0; i < settings.size(); ++i) {
@@ -117,7 +161,8 @@ TEST(IntegerMethod, SetsWeightsOfDeadInputsToZero) {
     for (std::size_t r = 0; r < 10; ++r) {
         unit.weights[0][r * 70 + 3] = 1000.0F;
     }
-    for (const Keys& keys : {Keys{}, Keys{{"solver", {"rtn"}}}, Keys{{"actorder", {"true"}}}}) {
+    for (const Keys& keys : {Keys{}, Keys{{"solver", {"gptq"}}}, Keys{{"solver", {"rtn"}}},
+                             Keys{{"actorder", {"true"}}}}) {
         const auto solution = solve({setting("integer", keys)}, unit).at(0);
         std::vector<float> values(700);
         decode(solution.tensors[0], {values.data(), 10, 70});
@@ -155,7 +200,7 @@ TEST(IntegerMethod, WeighsTheRowsOfATableByTheirUse) {
     embedding.input = Signal::token_ids;
     EXPECT_EQ(integer.refuses(rtn, embedding, {3, 64}, DType::f32), "");
     EXPECT_THAT(integer.refuses(setting("integer", {}), embedding, {3, 64}, DType::f32),
-                AllOf(HasSubstr("solver gptq"), HasSubstr("embedding")));
+                AllOf(HasSubstr("solver admm"), HasSubstr("embedding")));
     UnitSpec linear;
     linear.input = Signal::mlp_in;
     EXPECT_EQ(integer.refuses(setting("integer", {}), linear, {3, 64}, DType::f32), "");

@@ -30,7 +30,7 @@ std::string refusal(const CandidateEntry& e) {
 TEST(MethodTable, FindsMethodsAndListsThemForAnUnknownName) {
     EXPECT_EQ(find_method("integer", "x").name, "integer");
     EXPECT_THAT(refusal(entry("int", {})), AllOf(HasSubstr("job.yaml:7:5: "), HasSubstr("\"int\""),
-                                                 HasSubstr("methods are dense, integer")));
+                                                 HasSubstr("methods are dense, integer, nm")));
 }
 
 TEST(MethodTable, AlwaysHasTheSourceAsItIs) {
@@ -41,7 +41,7 @@ TEST(MethodTable, AlwaysHasTheSourceAsItIs) {
 
 TEST(MethodTable, ExpandsToAllCombinationsInOrderAndDropsRepetitions) {
     const auto e = entry("integer", {{"group_size", {"032", "128"}}, {"num_bits", {"3", "4"}}});
-    const std::string rest = " solver=gptq symmetric=true";
+    const std::string rest = " solver=admm symmetric=true";
     EXPECT_THAT(
         texts(expand_candidates({e, e})),
         ::testing::ElementsAre(
@@ -68,7 +68,7 @@ TEST(MethodTable, RefusesValuesOutOfRange) {
     const std::vector<std::pair<std::string, std::string>> bad = {
         {"num_bits", "1"},        {"num_bits", "9"},       {"num_bits", "4.0"},
         {"num_bits", ""},         {"group_size", "0"},     {"group_size", "-64"},
-        {"symmetric", "yes"},     {"solver", "admm"},      {"actorder", "1"},
+        {"symmetric", "yes"},     {"solver", "adam"},      {"actorder", "1"},
         {"dampening_frac", "0"},  {"dampening_frac", "1"}, {"dampening_frac", "nan"},
         {"dampening_frac", "1%"}, {"block_size", "64"},
     };

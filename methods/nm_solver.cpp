@@ -1,0 +1,180 @@
+#include "methods/nm_solver.hpp"
+
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/backend.hpp"
+#include "methods/grid_refinement.hpp"
+#include "methods/output_error.hpp"
+#include "methods/quantised.hpp"
+
+namespace lathe {
+namespace {
+
+using kernels::Array;
+using kernels::Backend;
+using kernels::IntegerGridSettings;
+
+/// The largest number of a type of stored values.
+float largest_number(DType dtype) {
+    return dtype == DType::f16 ? 65504.0F : dtype == DType::bf16 ? 0x1.FEp127F : 0x1.FFFFFEp127F;
+}
+
+/// Solves one unit; holds what its tasks share.
+class NmSolver {
+public:
+    NmSolver(std::span<const UnitTensor> tensors, const UnitStatistics& statistics,
+             const Backend& backend)
+        : gram_(statistics.gram),
+          backend_(backend),
+          unit_(tensors, statistics, backend),
+          output_error_(statistics, backend),
+          values_(backend.allocate<float>(unit_.rows() * unit_.cols())) {}
+
+    /// All tasks with these places.
+    void solve(const PlaceTask& places, std::span<const NmTask> tasks,
+               std::span<UnitSolution> solutions) {
+        if (gram_.rows > 0 && (!factors_ || factors_->damping() != places.damping)) {
+            factors_.emplace(gram_, places.damping, backend_);
+        }
+        const Pruned pruned =
+            prune(places.solver, {unit_, places.pattern, gram_, factors_ ? &*factors_ : nullptr},
+                  backend_);
+        std::vector<std::size_t> to_refine;
+        std::vector<Quantised> starts;
+        for (std::size_t i = 0; i < tasks.size(); ++i) {
+            if (tasks[i].places != places) {
+                continue;
+            }
+            if (tasks[i].num_bits == 0) {
+                store_values(tasks[i], pruned, solutions[i]);
+                continue;
+            }
+            Quantised start = quantise(tasks[i], pruned);
+            if (is_admm(places.solver)) {
+                to_refine.push_back(i);
+                starts.push_back(std::move(start));
+            } else {
+                store_codes(tasks[i], pruned, start, solutions[i]);
+            }
+        }
+        refine(pruned, starts);
+        for (std::size_t n = 0; n < to_refine.size(); ++n) {
+            store_codes(tasks[to_refine[n]], pruned, starts[n], solutions[to_refine[n]]);
+        }
+    }
+
+private:
+    static bool is_admm(PruningSolver solver) {
+        return solver == PruningSolver::admm || solver == PruningSolver::admm_fixed;
+    }
+
+    [[nodiscard]] MatrixView<float> values() const {
+        return values_.matrix(unit_.rows(), unit_.cols());
+    }
+
+    /// Grids fitted to the values that stay, and codes: rounded to nearest, or of each row the
+    /// better of that and error feedback.
+    [[nodiscard]] Quantised quantise(const NmTask& task, const Pruned& pruned) {
+        const IntegerGridSettings grid{task.num_bits, task.group_size, true};
+        Quantised best(unit_.rows(), unit_.cols(), grid, backend_);
+        backend_.fit_integer_grid(pruned.values(), unit_.importance(), grid, best.scales(),
+                                  best.zeros());
+        backend_.round_to_grid(pruned.values(), grid, best.scales(), best.zeros(), best.codes(),
+                               values());
+        best.errors = output_error_.of_rows(unit_.weight(), values());
+        const PruningSolver solver = task.places.solver;
+        if (solver == PruningSolver::magnitude || solver == PruningSolver::wanda) {
+            return best;
+        }
+        Quantised swept = copy_of(best, backend_);
+        std::copy(pruned.value_memory.span().begin(), pruned.value_memory.span().end(),
+                  values_.data());
+        backend_.sweep_sparse(values(), factors_->inverse_factor(), {}, pruned.keep(), &grid,
+                              swept.scales(), swept.zeros());
+        backend_.round_to_grid(values(), grid, swept.scales(), swept.zeros(), swept.codes(),
+                               values());
+        swept.errors = output_error_.of_rows(unit_.weight(), values());
+        keep_better_rows(best, swept);
+        return best;
+    }
+
+    void refine(const Pruned& pruned, std::vector<Quantised>& solutions) {
+        std::vector<Quantised*> pointers;
+        for (Quantised& solution : solutions) {
+            pointers.push_back(&solution);
+        }
+        if (!pointers.empty()) {
+            refine_on_grid({unit_.weight(), &output_error_, pruned.keep()}, factors_->system(),
+                           pointers, backend_);
+        }
+    }
+
+    void store_codes(const NmTask& task, const Pruned& pruned, const Quantised& q,
+                     UnitSolution& solution) const {
+        for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
+            const UnitTensor& tensor = unit_.tensors()[t];
+            solution.tensors.push_back(encode_nm_codes(
+                tensor.shape, task.layout(tensor.source_dtype), unit_.rows_of(t, pruned.keep()),
+                unit_.rows_of(t, q.codes()), unit_.rows_of(t, q.scales())));
+        }
+        solution.error = std::accumulate(q.errors.begin(), q.errors.end(), 0.0);
+    }
+
+    void store_values(const NmTask& task, const Pruned& pruned, UnitSolution& solution) const {
+        for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
+            const UnitTensor& tensor = unit_.tensors()[t];
+            const NmLayout layout = task.layout(tensor.source_dtype);
+            const float limit = largest_number(layout.value_type);
+            const MatrixView<float> from = unit_.rows_of(t, pruned.values());
+            const MatrixView<float> part = unit_.rows_of(t, values());
+            for (std::size_t r = 0; r < from.rows; ++r) {
+                std::transform(from.row(r), from.row(r) + from.cols, part.row(r),
+                               [limit](float value) { return std::clamp(value, -limit, limit); });
+            }
+            solution.tensors.push_back(
+                encode_nm_values(tensor.shape, layout, unit_.rows_of(t, pruned.keep()), part));
+            decode(solution.tensors.back(), part);
+        }
+        const std::vector<double> errors = output_error_.of_rows(unit_.weight(), values());
+        solution.error = std::accumulate(errors.begin(), errors.end(), 0.0);
+    }
+
+    MatrixView<const double> gram_;
+    const Backend& backend_;
+    StackedUnit unit_;
+    OutputError output_error_;
+    Array<float> values_;
+    std::optional<UnitFactors> factors_;
+};
+
+}  // namespace
+
+NmLayout NmTask::layout(DType source_dtype) const {
+    const DType stored = source_dtype == DType::f64 ? DType::f32 : source_dtype;
+    return {.n = places.pattern.n,
+            .m = places.pattern.m,
+            .num_bits = num_bits,
+            .group_size = group_size,
+            .value_type = value_type.value_or(stored)};
+}
+
+std::vector<UnitSolution> solve_nm(std::span<const NmTask> tasks,
+                                   std::span<const UnitTensor> tensors,
+                                   const UnitStatistics& statistics, const Backend& backend) {
+    std::vector<UnitSolution> solutions(tasks.size());
+    if (tensors.empty()) {
+        return solutions;
+    }
+    NmSolver solver(tensors, statistics, backend);
+    std::vector<PlaceTask> done;
+    for (const NmTask& task : tasks) {
+        if (std::find(done.begin(), done.end(), task.places) == done.end()) {
+            solver.solve(task.places, tasks, solutions);
+            done.push_back(task.places);
+        }
+    }
+    return solutions;
+}
+
+}  // namespace lathe

@@ -1,0 +1,94 @@
+#include "methods/splitting.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace lathe {
+
+SplittingSystem::SplittingSystem(MatrixView<const double> gram, double damping,
+                                 const kernels::Backend& backend)
+    : backend_(backend),
+      diagonal_(gram.rows),
+      matrix_(backend.allocate<float>(gram.rows * gram.rows)),
+      unit_(backend.allocate<double>(gram.rows * gram.rows)),
+      factor_(backend.allocate<float>(gram.rows * gram.rows)),
+      product_(backend.allocate<double>(gram.rows * gram.rows)),
+      inverse_(backend.allocate<float>(gram.rows * gram.rows)) {
+    const std::size_t n = gram.rows;
+    double trace = 0.0;
+    for (std::size_t i = 0; i < n; ++i) {
+        trace += gram(i, i);
+    }
+    const double added = n > 0 ? damping * trace / static_cast<double>(n) : 0.0;
+    std::vector<double> root(n);
+    for (std::size_t i = 0; i < n; ++i) {
+        const double value = (gram(i, i) == 0.0 ? 1.0 : gram(i, i)) + added;
+        diagonal_[i] = static_cast<float>(value);
+        root[i] = std::sqrt(value);
+    }
+    const MatrixView<float> matrix = matrix_.matrix(n, n);
+    const MatrixView<double> unit = unit_.matrix(n, n);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < n; ++j) {
+            matrix(i, j) = static_cast<float>(gram(i, j));
+            unit(i, j) = gram(i, j) / (root[i] * root[j]);
+        }
+        matrix(i, i) = diagonal_[i];
+        unit(i, i) = 1.0;
+    }
+}
+
+void SplittingSystem::multiply(MatrixView<const float> w, MatrixView<float> product) const {
+    backend_.linear(w, matrix_.matrix(d(), d()), {}, product);
+}
+
+std::vector<float> SplittingSystem::penalty(double rho) const {
+    std::vector<float> penalty(d());
+    std::transform(diagonal_.begin(), diagonal_.end(), penalty.begin(), [rho](float value) {
+        return static_cast<float>(rho * static_cast<double>(value));
+    });
+    return penalty;
+}
+
+MatrixView<const float> SplittingSystem::inverse(double rho) {
+    const std::size_t n = d();
+    // With U^T U the inverse of the unit-diagonal matrix plus rho, whose mean diagonal is 1.
+    backend_.inverse_factor(unit_.matrix(n, n), rho, factor_.matrix(n, n));
+    const MatrixView<double> product = product_.matrix(n, n);
+    std::fill(product_.span().begin(), product_.span().end(), 0.0);
+    backend_.accumulate_gram(factor_.matrix(n, n), product);
+    std::vector<double> root(n);
+    std::transform(diagonal_.begin(), diagonal_.end(), root.begin(),
+                   [](float value) { return 1.0 / std::sqrt(static_cast<double>(value)); });
+    const MatrixView<float> inverse = inverse_.matrix(n, n);
+    constexpr std::size_t edge = 64;  // rows and columns of a tile and its mirror in the cache
+    for (std::size_t row = 0; row < n; row += edge) {
+        for (std::size_t col = row; col < n; col += edge) {
+            for (std::size_t i = row; i < std::min(row + edge, n); ++i) {
+                for (std::size_t j = std::max(col, i); j < std::min(col + edge, n); ++j) {
+                    inverse(i, j) = static_cast<float>(product(i, j) * root[i] * root[j]);
+                    inverse(j, i) = inverse(i, j);
+                }
+            }
+        }
+    }
+    return inverse;
+}
+
+MatrixView<const float> UnitFactors::inverse_factor() {
+    const std::size_t n = gram_.rows;
+    if (factor_.size() == 0) {
+        factor_ = backend_.allocate<float>(n * n);
+        backend_.inverse_factor(gram_, damping_, factor_.matrix(n, n));
+    }
+    return factor_.matrix(n, n);
+}
+
+SplittingSystem& UnitFactors::system() {
+    if (!system_) {
+        system_.emplace(gram_, damping_, backend_);
+    }
+    return *system_;
+}
+
+}  // namespace lathe

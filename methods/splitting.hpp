@@ -1,0 +1,62 @@
+#pragma once
+
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <vector>
+
+#include "kernels/backend.hpp"
+
+namespace lathe {
+
+/// What ADMM solvers need of a Gram matrix H [d, d]: A = H + damping * mean(diag H) * I, with 1 on
+/// the diagonal in place of a dead input's 0, and inverses of A + rho * diag(A).
+///
+/// The penalty of column j is rho * A_jj. In columns scaled by sqrt(A_jj) that is a plain penalty
+/// rho on a matrix with unit diagonal, without which the solutions are worse than those of plain
+/// error feedback (Boza 2024, arXiv:2401.02938).
+class SplittingSystem {
+public:
+    SplittingSystem(MatrixView<const double> gram, double damping, const kernels::Backend& backend);
+
+    [[nodiscard]] std::size_t d() const { return diagonal_.size(); }
+    /// The diagonal of A. [d]
+    [[nodiscard]] std::span<const float> diagonal() const { return diagonal_; }
+    /// W @ A. w, product [rows, d]
+    void multiply(MatrixView<const float> w, MatrixView<float> product) const;
+    /// rho * A_jj of each column.
+    [[nodiscard]] std::vector<float> penalty(double rho) const;
+    /// (A + rho * diag(A))^-1, both triangles. Valid until the next call.
+    [[nodiscard]] MatrixView<const float> inverse(double rho);
+
+private:
+    const kernels::Backend& backend_;
+    std::vector<float> diagonal_;
+    kernels::Array<float> matrix_;  ///< A
+    kernels::Array<double> unit_;   ///< A with rows and columns divided by sqrt(A_jj)
+    kernels::Array<float> factor_;
+    kernels::Array<double> product_;
+    kernels::Array<float> inverse_;
+};
+
+/// What solvers share that work on one Gram matrix with one damping, each made when first asked
+/// for.
+class UnitFactors {
+public:
+    UnitFactors(MatrixView<const double> gram, double damping, const kernels::Backend& backend)
+        : gram_(gram), damping_(damping), backend_(backend) {}
+
+    [[nodiscard]] double damping() const { return damping_; }
+    /// Backend::inverse_factor(), columns left to right. [d, d]
+    [[nodiscard]] MatrixView<const float> inverse_factor();
+    [[nodiscard]] SplittingSystem& system();
+
+private:
+    MatrixView<const double> gram_;
+    double damping_;
+    const kernels::Backend& backend_;
+    kernels::Array<float> factor_;
+    std::optional<SplittingSystem> system_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,73 @@
+"""N:M sparse weights, plain and with codes, through the whole program."""
+import array
+import struct
+import subprocess
+import sys
+
+import lathe
+
+
+def python_with_h5py():
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", "import h5py"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+def exported(run, name):
+    """The bits of a float16 tensor of the export."""
+    header, data = lathe.read_header(run / "export/model.safetensors")
+    begin, end = header[name]["data_offsets"]
+    return array.array("H", data[begin:end])
+
+
+def sparse_run(scratch, name, keys):
+    """A run whose every linear layer is sparse: the smallest budget leaves nothing else."""
+    candidates = f"[{{method: nm, {keys}}}]"
+    options = {"export": "[hf]", "ignore": "[embedding, head]", "candidates": candidates}
+    plan = lathe.run_json(["plan", *lathe.job(scratch / (name + "_plan"), **(options | {"budget": "1x"}))])
+    run = scratch / name
+    lathe.run_json(["run", *lathe.job(run, **(options | {"budget": plan["minimum_bytes"]}))])
+    size = sum(f.stat().st_size for f in (run / "checkpoint").rglob("*") if f.is_file())
+    assert plan["minimum_bytes"] * 0.97 < size <= plan["minimum_bytes"], (name, size, plan["minimum_bytes"])
+    return run
+
+
+with lathe.Scratch() as scratch:
+    runs = {name: sparse_run(scratch, name, keys) for name, keys in {
+        "plain": "pattern: '2:4', solver: sparsegpt", "codes": "pattern: '2:4', num_bits: 4, solver: sparsegpt",
+        "one": "pattern: '1:4', num_bits: 4, solver: wanda", "mask": "pattern: '4:8', solver: wanda"}.items()}
+    kept = {"plain": (2, 4), "codes": (2, 4), "one": (1, 4), "mask": (4, 8)}
+    tensor = "model.layers.1.mlp.up_proj.weight"
+
+    def every_group_has_at_most_n_weights():
+        for name, (n, m) in kept.items():
+            bits = exported(runs[name], tensor)
+            full = 0
+            for begin in range(0, len(bits), m):
+                present = sum(value & 0x7FFF != 0 for value in bits[begin:begin + m])
+                assert present <= n, (name, begin, present)
+                full += present == n
+            assert full > 0.4 * len(bits) / m, (name, full)  # codes may round to zero
+
+    def checkpoints_verify():
+        for run in runs.values():
+            assert lathe.run_json(["verify", run / "checkpoint"])["ok"]
+
+    def h5py_reads_them_with_the_documented_example():
+        python = python_with_h5py()
+        if python is None:
+            print("skipped: no Python with h5py")
+            return
+        for name, run in runs.items():
+            done = subprocess.run([python, lathe.ROOT / "docs/read_checkpoint.py", run / "checkpoint", tensor],
+                                  capture_output=True, text=True, cwd="/")
+            assert done.returncode == 0, done.stderr
+            bits = exported(run, tensor)
+            values = struct.unpack(f"<{len(bits)}e", bits.tobytes())
+            mean = float(done.stdout.split("mean")[1].split()[0])
+            expected = sum(values) / len(values)
+            assert abs(mean - expected) < 1e-6, (name, mean, expected)
+            assert f"first bits {bits[0]:04x}" in done.stdout, (name, done.stdout)
+
+    lathe.main([every_group_has_at_most_n_weights, checkpoints_verify, h5py_reads_them_with_the_documented_example])
