@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Whole jobs, timed: GPTQ at 4 and 3 bits on the example, and memory against the number of blocks.
+"""Whole jobs, timed: GPTQ at 4 and 3 bits on the example, or every solver, and memory against the number of blocks.
 
-    bench/end_to_end.py LATHE_BINARY [--python PYTHON_WITH_TRANSFORMERS]
+    bench/end_to_end.py LATHE_BINARY [--solvers] [--python PYTHON_WITH_TRANSFORMERS]
 
 Prints one JSON object. With a Python that has transformers the exported directory is evaluated there too.
 """
@@ -41,21 +41,31 @@ def run(binary, output, settings, command="run"):
     return json.loads(done.stdout)
 
 
-def gptq(binary, scratch, bits, python):
-    """128 x 256 calibration tokens, group 64, symmetric, embeddings and head kept dense."""
-    output = scratch / f"gptq{bits}"
+SOLVERS = {
+    **{f"int{bits} {solver}": f"{{method: integer, num_bits: {bits}, group_size: 64, solver: {solver}}}"
+       for bits in (4, 3, 2) for solver in ("rtn", "gptq", "admm")},
+    **{f"{pattern} {solver}": f"{{method: nm, pattern: '{pattern}', solver: {solver}}}"
+       for pattern in ("2:4", "4:8") for solver in ("magnitude", "wanda", "sparsegpt", "admm_fixed", "admm")},
+    **{f"2:4+int4 {solver}": f"{{method: nm, num_bits: 4, group_size: 64, solver: {solver}}}"
+       for solver in ("sparsegpt", "admm")},
+}
+
+
+def uniform(binary, scratch, name, candidate, python):
+    """128 x 256 calibration tokens, every layer the same, embeddings and head kept dense."""
+    output = scratch / "".join(c if c.isalnum() else "_" for c in name)
     settings = {
         "model": EXAMPLE / "kjv-llama", "calibration.data": EXAMPLE / "kjv/train.txt",
         "calibration.num_calibration_samples": 128, "calibration.max_seq_length": 256,
         "search.num_evaluation_samples": 4, "ignore": "[embedding, head]", "export": "[hf]",
-        "candidates": f"[{{method: integer, num_bits: {bits}, group_size: 64, solver: gptq}}]"}
-    # The smallest feasible budget leaves the search one plan: every layer at these bits.
+        "candidates": f"[{candidate}]"}
+    # The smallest feasible budget leaves the search one plan: every layer under this candidate.
     plan = run(binary, output, settings | {"budget": "1x"}, "plan")
     result = run(binary, output, settings | {"budget": plan["minimum_bytes"]})
     evaluated = json.loads(subprocess.run(
         [binary, "eval", result["checkpoint"], "--text", EXAMPLE / "kjv/test.txt", "--seqlen", "256", "--json",
          "--quiet"], capture_output=True, text=True).stdout)
-    row = {"bits": bits, "perplexity": evaluated["perplexity"],
+    row = {"candidate": name, "bytes": result["checkpoint_bytes"], "perplexity": evaluated["perplexity"],
            "seconds": {s["name"]: round(s["seconds"], 2) for s in result["stages"]}}
     row["job_seconds"] = round(sum(row["seconds"].values()), 2)
     if python:
@@ -88,12 +98,18 @@ def peak_memory(binary, scratch, blocks):
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("binary", type=pathlib.Path)
+    parser.add_argument("--solvers", action="store_true",
+                        help="every solver instead of GPTQ at 4 and 3 bits, and no memory")
     parser.add_argument("--python", help="a Python with transformers and torch")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lathe-bench-") as folder:
         scratch = pathlib.Path(folder)
-        report = {"gptq": [gptq(options.binary, scratch, bits, options.python) for bits in (4, 3)],
-                  "peak_memory_bytes": {n: peak_memory(options.binary, scratch, n) for n in (6, 24)}}
+        names = SOLVERS if options.solvers else ("int4 gptq", "int3 gptq")
+        report = {"uniform": [uniform(options.binary, scratch, n, SOLVERS[n], options.python) for n in names]}
+        if options.solvers:
+            print(json.dumps(report, indent=1))
+            sys.exit()
+        report |= {"peak_memory_bytes": {n: peak_memory(options.binary, scratch, n) for n in (6, 24)}}
         memory = report["peak_memory_bytes"]
         report["memory_ratio_24_to_6_blocks"] = memory[24] / memory[6]
         print(json.dumps(report, indent=1))

@@ -157,15 +157,19 @@ CandidateEntry read_candidate(const YamlValue& value, std::size_t index) {
 
 std::vector<CandidateEntry> default_candidates() {
     const SourcePlace place{"default candidates"};
-    const auto integer = [&](const char* solver) {
+    const auto integer = [&](std::vector<std::string> num_bits, const char* solver) {
         return CandidateEntry{"integer",
-                              {{"num_bits", {"2", "3", "4", "8"}, place},
+                              {{"num_bits", std::move(num_bits), place},
                                {"group_size", {"64"}, place},
                                {"solver", {solver}, place}},
                               place};
     };
-    // Embeddings are look-ups without a Gram matrix: only rounding to nearest can do them.
-    return {{"dense", {}, place}, integer("admm"), integer("rtn")};
+    // At 8 bits nothing is left to gain for ADMM. Embeddings are look-ups without a Gram matrix:
+    // only rounding to nearest can do them.
+    return {{"dense", {}, place},
+            integer({"2", "3", "4"}, "admm"),
+            integer({"8"}, "gptq"),
+            integer({"2", "3", "4", "8"}, "rtn")};
 }
 
 std::vector<CandidateEntry> read_candidates(const YamlValue* value) {

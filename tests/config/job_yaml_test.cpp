@@ -50,7 +50,8 @@ calibration:
 budget: 4x
 candidates:
   - {method: dense}
-  - {method: integer, num_bits: [2, 3, 4, 8], group_size: 64, solver: admm}
+  - {method: integer, num_bits: [2, 3, 4], group_size: 64, solver: admm}
+  - {method: integer, num_bits: 8, group_size: 64, solver: gptq}
   - {method: integer, num_bits: [2, 3, 4, 8], group_size: 64, solver: rtn}
 ignore: []
 search:
