@@ -20,10 +20,10 @@ import transformers as tf
 # name: (class, config, sequences, length)
 MODELS = {
     "BERT-base, 16 x 128": (tf.BertForSequenceClassification, tf.BertConfig(), 16, 128),
-    "OPT-125M, 4 x 512": (tf.OPTForCausalLM, tf.OPTConfig(), 4, 512),
-    "Llama 12 blocks of 768 (12 heads, 4 key-value), 4 x 512": (tf.LlamaForCausalLM, tf.LlamaConfig(
+    "OPT-125M, 2 x 512": (tf.OPTForCausalLM, tf.OPTConfig(), 2, 512),
+    "Llama 12 blocks of 768 (12 heads, 4 key-value), 2 x 512": (tf.LlamaForCausalLM, tf.LlamaConfig(
         hidden_size=768, intermediate_size=2048, num_hidden_layers=12, num_attention_heads=12,
-        num_key_value_heads=4, vocab_size=32000, tie_word_embeddings=False), 4, 512),
+        num_key_value_heads=4, vocab_size=32000, tie_word_embeddings=False), 2, 512),
 }
 
 
@@ -52,10 +52,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--only", default="", help="models whose name begins so")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
     for name, (kind, config, sequences, length) in MODELS.items():
+        if not name.startswith(arguments.only):
+            continue
         config.use_cache = False
         model = kind(config).float().eval()
         ours, theirs = [], []
