@@ -37,6 +37,9 @@ struct Pruned {
 
     [[nodiscard]] MatrixView<std::uint8_t> keep() const { return keep_memory.matrix(rows, cols); }
     [[nodiscard]] MatrixView<float> values() const { return value_memory.matrix(rows, cols); }
+
+    /// values = w where keep is 1, else 0. w [rows, cols]
+    void take_kept(MatrixView<const float> w) const;
 };
 
 /// What a solver works with.
