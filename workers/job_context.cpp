@@ -63,34 +63,48 @@ Device Device::open(const std::string& backend, std::size_t threads,
 
 namespace {
 
-/// `count` samples of the texts, as the model reads them.
-TokenSequences select_samples(const std::vector<fs::path>& files, const ModelSpec& spec,
-                              const Tokenizer* tokenizer, std::size_t length, std::size_t count,
-                              double offset, const std::string& what) {
-    if (spec.head == HeadKind::classifier) {
-        return spread_sequences(read_texts(files, tokenizer, spec.vocab_size, length), count,
-                                offset, what);
+/// Texts as the model reads them, tokenised once: a stream to cut windows from or, for a
+/// classifier, single texts.
+class SampleSource {
+public:
+    SampleSource(const std::vector<fs::path>& files, const ModelSpec& spec,
+                 const Tokenizer* tokenizer, std::size_t length)
+        : length_(length), is_classifier_(spec.head == HeadKind::classifier) {
+        if (is_classifier_) {
+            texts_ = read_texts(files, tokenizer, spec.vocab_size, length);
+        } else {
+            stream_ = read_token_stream(files, tokenizer, spec.vocab_size);
+        }
     }
-    const auto stream = read_token_stream(files, tokenizer, spec.vocab_size);
-    return spread_windows(stream, length, count, offset, what);
-}
+
+    [[nodiscard]] TokenSequences select(std::size_t count, double offset,
+                                        const std::string& what) const {
+        return is_classifier_ ? spread_sequences(texts_, count, offset, what)
+                              : spread_windows(stream_, length_, count, offset, what);
+    }
+
+private:
+    std::size_t length_;
+    bool is_classifier_;
+    TokenSequences texts_;
+    std::vector<std::uint32_t> stream_;
+};
 
 }  // namespace
 
 JobSamples make_samples(const JobConfig& job, const ModelSpec& spec, const Tokenizer* tokenizer) {
     const std::size_t length = std::min(job.calibration.max_seq_length, spec.max_positions);
-    const auto select = [&](const std::vector<fs::path>& files, std::size_t count, double offset,
-                            const std::string& what) {
-        return select_samples(files, spec, tokenizer, length, count, offset, what);
-    };
-    const bool held_out = !job.search.evaluation.empty();
+    const std::size_t n_evaluated = job.search.num_evaluation_samples;
+    const SampleSource calibration(job.calibration.data, spec, tokenizer, length);
     JobSamples samples;
-    samples.calibration = select(job.calibration.data, job.calibration.num_calibration_samples, 0.0,
-                                 "the calibration text");
-    samples.evaluation = held_out ? select(job.search.evaluation, job.search.num_evaluation_samples,
-                                           0.0, "the search's evaluation text")
-                                  : select(job.calibration.data, job.search.num_evaluation_samples,
-                                           0.5, "the calibration text");
+    samples.calibration =
+        calibration.select(job.calibration.num_calibration_samples, 0.0, "the calibration text");
+    if (job.search.evaluation.empty()) {
+        samples.evaluation = calibration.select(n_evaluated, 0.5, "the calibration text");
+        return samples;
+    }
+    const SampleSource held_out(job.search.evaluation, spec, tokenizer, length);
+    samples.evaluation = held_out.select(n_evaluated, 0.0, "the search's evaluation text");
     return samples;
 }
 
