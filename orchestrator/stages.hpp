@@ -8,6 +8,7 @@
 #include "lib/job/budget.hpp"
 #include "lib/job/candidate.hpp"
 #include "orchestrator/job_run.hpp"
+#include "orchestrator/search/plan_evaluation.hpp"
 #include "workers/token_data.hpp"
 
 namespace lathe {
@@ -21,26 +22,19 @@ void calibrate(JobRun& run);
 /// Candidates of every unit: RunDirectory::candidates().
 void compress(JobRun& run);
 
-/// A plan and how it does on the evaluation samples.
-struct EvaluatedPlan {
-    Plan plan;
-    double kl = 0.0;  ///< mean KL(source || plan) per token (of a classifier: per text), nats
-    double perplexity = 0.0;  ///< on the same samples; NaN for a classifier
-};
-
 /// What the search found for one budget.
 struct SearchResult {
     EvaluatedPlan best;
     std::vector<Candidate> chosen;  ///< of the best plan, for each unit
     std::uint64_t limit_bytes = 0;
-    std::vector<EvaluatedPlan> considered;  ///< the searched and all homogeneous plans that fit
+    std::vector<EvaluatedPlan> considered;  ///< all that were run on all evaluation samples
 };
 
 /// Chooses a candidate for every unit. Contenders are the exact knapsack's answers, once on
 /// relative errors weighted by what an error of that unit does to the model's output (measured unit
 /// by unit), once on plain relative errors, and every homogeneous plan that fits. All are run on
-/// the evaluation samples, and the one with the least divergence from the source wins. Writes
-/// RunDirectory::plan(plan_name).
+/// the evaluation samples; evolution goes on from the best of them. The plan with the least
+/// divergence from the source wins. Writes RunDirectory::plan(plan_name).
 /// @throws InfeasibleError  naming the smallest feasible budget
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name = "");
 
@@ -74,18 +68,5 @@ void export_checkpoint(JobRun& run, const std::filesystem::path& directory);
 
 /// Bytes of all files below a directory.
 [[nodiscard]] std::uint64_t directory_bytes(const std::filesystem::path& directory);
-
-/// Samples are evaluated in chunks of about this many tokens: one task each. A constant, so that
-/// results do not depend on the number of ranks.
-inline constexpr std::size_t tokens_per_evaluation_task = 16384;
-
-/// The samples cut into chunks.
-[[nodiscard]] std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples);
-
-/// Every unit under `setting`, or under the candidate most like it: of its method, with the fewest
-/// differing values, then the fewest bytes more, then the least error. None if a unit has no
-/// candidate of that method.
-[[nodiscard]] std::optional<std::vector<Setting>> homogeneous_choice(
-    const std::vector<std::vector<Candidate>>& candidates, const Setting& setting);
 
 }  // namespace lathe

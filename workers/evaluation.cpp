@@ -196,13 +196,10 @@ std::vector<float> all_logits(const ModelSpec& spec, const WeightSource& weights
     return logits;
 }
 
-namespace {
-
-/// The source model's final states of a chunk, computed once and kept in the run directory.
-FinalStates reference_states(const JobContext& context, const EvaluationTask& task) {
-    const std::filesystem::path file = context.run.reference(task.chunk);
+FinalStates source_states(const JobContext& context, const TokenSequences& samples) {
+    const std::filesystem::path file = context.run.reference(hash_of(samples));
     const std::size_t width = context.spec().head_width();
-    const Shape shape{ForwardPass::head_rows(context.spec(), task.samples), width};
+    const Shape shape{ForwardPass::head_rows(context.spec(), samples), width};
     std::error_code ignored;
     if (std::filesystem::exists(file, ignored)) {
         const std::vector<std::byte> bytes = ArtifactReader(file).read("/states");
@@ -213,7 +210,7 @@ FinalStates reference_states(const JobContext& context, const EvaluationTask& ta
         }
     }
     const SourceWeights source(context.spec(), context.source->weights);
-    FinalStates states = final_states(context.spec(), source, context.backend(), task.samples);
+    FinalStates states = final_states(context.spec(), source, context.backend(), samples);
     std::vector<float> host(states.size());
     context.backend().download(states.matrix(shape[0], width), host.data());
     ArtifactWriter writer(file);
@@ -221,8 +218,6 @@ FinalStates reference_states(const JobContext& context, const EvaluationTask& ta
     writer.commit();
     return states;
 }
-
-}  // namespace
 
 SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& task) {
     if (!task.model.empty()) {
@@ -240,7 +235,7 @@ SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
     if (!task.against_source) {
         return sample_losses(context.spec(), weights, context.backend(), task.samples, states, {});
     }
-    const FinalStates reference = reference_states(context, task);
+    const FinalStates reference = source_states(context, task.samples);
     return sample_losses(context.spec(), weights, context.backend(), task.samples, states,
                          {&context.spec(), &source, &reference});
 }
@@ -350,7 +345,6 @@ std::string to_json(const EvaluationTask& task) {
                           {"choice", choice},
                           {"reference", task.reference.string()},
                           {"against_source", task.against_source},
-                          {"chunk", task.chunk},
                           {"samples", to_json(task.samples)}}
         .dump();
 }
@@ -364,7 +358,6 @@ EvaluationTask evaluation_task_from_json(const std::string& text) {
     }
     task.reference = json.at("reference").get<std::string>();
     task.against_source = json.at("against_source");
-    task.chunk = json.at("chunk");
     task.samples = token_sequences_from_json(json.at("samples").get<std::string>());
     return task;
 }

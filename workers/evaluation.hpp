@@ -80,7 +80,6 @@ struct EvaluationTask {
     std::vector<Setting> choice;      ///< with an empty `model`: the plan; none: the source itself
     std::filesystem::path reference;  ///< a directory, or empty: no divergence, or that of the job
     bool against_source = false;      ///< within a job: diverge from the source model
-    std::size_t chunk = 0;            ///< within a job: number of the chunk, to keep its reference
     TokenSequences samples;
 };
 
@@ -88,6 +87,10 @@ struct EvaluationTask {
 [[nodiscard]] EvaluationTask evaluation_task_from_json(const std::string& text);
 [[nodiscard]] std::string to_json(const SampleLosses& losses);
 [[nodiscard]] SampleLosses sample_losses_from_json(const std::string& text);
+
+/// Final states of a job's source model, computed once for these samples and kept in the run
+/// directory: RunDirectory::reference().
+[[nodiscard]] FinalStates source_states(const JobContext& context, const TokenSequences& samples);
 
 /// Within a job (search, verify).
 [[nodiscard]] SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& task);

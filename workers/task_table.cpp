@@ -10,7 +10,7 @@
 #include "workers/evaluation.hpp"
 #include "workers/hf_export.hpp"
 #include "workers/scoring.hpp"
-#include "workers/sensitivity.hpp"
+#include "workers/variants.hpp"
 
 namespace lathe {
 
@@ -56,9 +56,8 @@ std::string TaskTable::run(const Task& task) {
         run_compression(s.job(), compression_task_from_json(task.arguments));
         return "";
     }
-    if (task.stage == stage::sensitivity) {
-        return nlohmann::json(run_sensitivity(s.job(), sensitivity_task_from_json(task.arguments)))
-            .dump();
+    if (task.stage == stage::variants) {
+        return nlohmann::json(run_variants(s.job(), variant_task_from_json(task.arguments))).dump();
     }
     if (task.stage == stage::assemble) {
         run_assembly(s.job(), assembly_task_from_json(task.arguments));

@@ -14,7 +14,7 @@ namespace lathe {
 namespace stage {
 inline constexpr const char* calibrate = "calibrate";
 inline constexpr const char* compress = "compress";
-inline constexpr const char* sensitivity = "sensitivity";
+inline constexpr const char* variants = "variants";
 inline constexpr const char* evaluate = "evaluate";
 inline constexpr const char* score = "score";
 inline constexpr const char* assemble = "assemble";

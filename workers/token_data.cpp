@@ -6,6 +6,7 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 
 namespace lathe {
@@ -276,6 +277,15 @@ TokenSequences read_texts(std::span<const std::filesystem::path> files, const To
         }
     }
     return sequences;
+}
+
+std::string hash_of(const TokenSequences& sequences) {
+    Hasher hasher;
+    for (const auto* numbers : {&sequences.ids, &sequences.lengths, &sequences.segments}) {
+        hasher.add_field(static_cast<std::uint64_t>(numbers->size()));
+        hasher.add(std::as_bytes(std::span(*numbers)));
+    }
+    return to_hex(hasher.digest());
 }
 
 std::string to_json(const TokenSequences& sequences) {

@@ -79,6 +79,9 @@ struct TokenSequences {
 [[nodiscard]] TokenSequences read_token_rows(const std::filesystem::path& file,
                                              std::size_t vocab_size);
 
+/// 16 hexadecimal digits that stand for ids, lengths and segments.
+[[nodiscard]] std::string hash_of(const TokenSequences& sequences);
+
 /// Ids, lengths and segments as JSON, and back.
 [[nodiscard]] std::string to_json(const TokenSequences& sequences);
 [[nodiscard]] TokenSequences token_sequences_from_json(const std::string& text);

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::uint64_t max_samples = 10000000;
 constexpr std::uint64_t max_tokens = 10000000;
+constexpr std::uint64_t max_generations = 100000;
 constexpr double max_seconds = 1e9;
 
 /// Short forms that users of similar tools type.
@@ -194,6 +195,16 @@ SearchConfig read_search(const YamlValue* value) {
     MapReader map(value, "search");
     map.read_paths("evaluation", search.evaluation);
     map.read_whole("num_evaluation_samples", search.num_evaluation_samples, 1, max_samples);
+    if (const YamlValue* strategy = map.find("strategy")) {
+        search.strategy = text_of(*strategy, "search.strategy");
+        if (search.strategy != "evolution" && search.strategy != "knapsack") {
+            refuse_at(strategy->place, "search.strategy is " + describe(*strategy) +
+                                           "; expected evolution or knapsack");
+        }
+    }
+    map.read_whole("generations", search.generations, 0, max_generations);
+    map.read_whole("offspring", search.offspring, 1, max_generations);
+    map.read_whole("tied_blocks", search.tied_blocks, 1, max_generations);
     map.finish();
     return search;
 }

@@ -37,6 +37,10 @@ struct CalibrationConfig {
 struct SearchConfig {
     std::vector<std::filesystem::path> evaluation;  ///< empty: the end of the calibration text
     std::size_t num_evaluation_samples = 16;
+    std::string strategy = "evolution";  ///< or "knapsack": without evolution
+    std::size_t generations = 20;
+    std::size_t offspring = 16;
+    std::size_t tied_blocks = 1;  ///< so many neighbouring blocks share their settings
 };
 
 struct EvaluateConfig {

@@ -33,9 +33,9 @@ public:
     [[nodiscard]] std::filesystem::path candidates(const std::string& unit) const {
         return root_ / "candidates" / (unit + ".h5");
     }
-    /// Final hidden states of the source model on a chunk of the evaluation samples.
-    [[nodiscard]] std::filesystem::path reference(std::size_t chunk) const {
-        return root_ / "search" / ("reference_" + std::to_string(chunk) + ".h5");
+    /// Final hidden states of the source model on some samples, named by their hash.
+    [[nodiscard]] std::filesystem::path reference(const std::string& samples) const {
+        return root_ / "search" / ("reference_" + samples + ".h5");
     }
     [[nodiscard]] std::filesystem::path search() const { return root_ / "search"; }
     /// The plan of the job's own budget, or of another one (`budget` as text, "3x").

@@ -17,12 +17,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string hash_of(const TokenSequences& samples) {
-    Hasher hasher;
-    hasher.add_field(to_json(samples));
-    return to_hex(hasher.digest());
-}
-
 /// One task a chunk: the checkpoint, compared with the source.
 std::vector<StageTask> evaluation_tasks(const JobRun& run,
                                         const std::vector<TokenSequences>& chunks,

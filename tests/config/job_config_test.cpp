@@ -142,10 +142,12 @@ INSTANTIATE_TEST_SUITE_P(
         // Keys of the design that are not built are not known either.
         Refusal{"slice: {}", "unknown key \"slice\""},
         Refusal{"refine: none", "unknown key \"refine\""},
-        Refusal{"search: {strategy: evolution}",
-                "job.yaml:3:10: unknown key \"strategy\" in search; valid keys: evaluation, "
-                "num_evaluation_samples"},
-        Refusal{"search: {generations: 2}", "unknown key \"generations\" in search"},
+        Refusal{"search: {population: 2}",
+                "job.yaml:3:10: unknown key \"population\" in search; valid keys: evaluation, "
+                "num_evaluation_samples, strategy, generations, offspring, tied_blocks"},
+        Refusal{"search: {strategy: annealing}",
+                "search.strategy is \"annealing\"; expected evolution or knapsack"},
+        Refusal{"search: {tied_blocks: 0}", "search.tied_blocks is \"0\""},
         Refusal{"calibration:\n  max_seq_len: 5",
                 "job.yaml:4:3: unknown key \"max_seq_len\" in calibration; valid keys: data, "},
         Refusal{"seed: -1", "job.yaml:3:7: seed is \"-1\"; expected a whole number from 0 to 1844"},

@@ -30,6 +30,10 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(ignore, b.ignore);
     EXPECT_EQ(search.evaluation, b.search.evaluation);
     EXPECT_EQ(search.num_evaluation_samples, b.search.num_evaluation_samples);
+    EXPECT_EQ(search.strategy, b.search.strategy);
+    EXPECT_EQ(search.generations, b.search.generations);
+    EXPECT_EQ(search.offspring, b.search.offspring);
+    EXPECT_EQ(search.tied_blocks, b.search.tied_blocks);
     EXPECT_EQ(evaluate.perplexity, b.evaluate.perplexity);
     EXPECT_EQ(evaluate.max_seq_length, b.evaluate.max_seq_length);
     EXPECT_EQ(exports, b.exports);
@@ -57,6 +61,10 @@ ignore: []
 search:
   evaluation: []
   num_evaluation_samples: 16
+  strategy: evolution
+  generations: 20
+  offspring: 16
+  tied_blocks: 1
 evaluate:
   perplexity: []
   max_seq_length: 2048

@@ -13,7 +13,7 @@
 #include "workers/compression.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/forward.hpp"
-#include "workers/sensitivity.hpp"
+#include "workers/variants.hpp"
 
 namespace lathe {
 namespace {
@@ -97,35 +97,67 @@ TEST_P(JobTasks, ChangingNothingDivergesByNothing) {
     EXPECT_EQ(sum(losses.agree), ForwardPass::head_rows(job.context().spec(), task.samples));
 }
 
-TEST_P(JobTasks, SensitivityIsTheDivergenceOfPlansWithOneUnitChanged) {
+/// KL(source || plan), summed over all rows.
+double divergence_of(const JobContext& context, std::vector<Setting> choice,
+                     const TokenSequences& samples) {
+    EvaluationTask task;
+    task.choice = std::move(choice);
+    task.against_source = true;
+    task.samples = samples;
+    return sum(run_evaluation(context, task).kl);
+}
+
+TEST_P(JobTasks, VariantsOfTheSourceDivergeLikePlans) {
     const JobContext& context = job.context();
     const std::size_t n_units = context.spec().units.size();
     const TokenSequences& windows = job.samples().evaluation;
-    // All units, but not in their order: a task may hold any of them.
-    SensitivityTask sensitivity{{}, std::vector<Setting>(n_units, job.rounded()), windows};
-    for (std::size_t u = n_units; u-- > 0;) {
-        sensitivity.units.push_back(u);
-    }
-    std::vector<double> found = run_sensitivity(context, sensitivity);
-    ASSERT_EQ(found.size(), n_units);
-    std::ranges::reverse(found);
+    const std::vector<Setting> source(n_units, source_setting());
+    VariantTask task{source, {{}}, windows};
     for (std::size_t u = 0; u < n_units; ++u) {
-        EvaluationTask task;
-        task.choice.assign(n_units, source_setting());
-        task.choice[u] = job.rounded();
-        task.against_source = true;
-        task.samples = windows;
-        const double expected = sum(run_evaluation(context, task).kl);
+        task.variants.push_back({{u, job.rounded()}});
+    }
+    const std::vector<double> found = run_variants(context, task);
+    ASSERT_EQ(found.size(), n_units + 1);
+    EXPECT_EQ(found[0], 0.0);
+    for (std::size_t u = 0; u < n_units; ++u) {
+        std::vector<Setting> choice = source;
+        choice[u] = job.rounded();
+        const double expected = divergence_of(context, choice, windows);
         EXPECT_GT(expected, 0.0);
-        EXPECT_NEAR(found[u], expected, 1e-4 * expected) << context.spec().units[u].name;
+        EXPECT_NEAR(found[u + 1], expected, 1e-4 * expected) << context.spec().units[u].name;
+    }
+}
+
+TEST_P(JobTasks, VariantsOfAPlanDivergeLikePlansWhateverTheirCompany) {
+    const JobContext& context = job.context();
+    const std::size_t n_units = context.spec().units.size();
+    const TokenSequences& windows = job.samples().evaluation;
+    const std::vector<Setting> base(n_units, job.rounded());
+    // The plan itself; two units of different blocks; each unit by itself, the last one first.
+    VariantTask task{base, {{}, {{0, source_setting()}, {n_units - 1, source_setting()}}}, windows};
+    for (std::size_t u = n_units; u-- > 0;) {
+        task.variants.push_back({{u, source_setting()}});
+    }
+    const std::vector<double> found = run_variants(context, task);
+    for (std::size_t v = 0; v < task.variants.size(); ++v) {
+        std::vector<Setting> choice = base;
+        for (const UnitChange& change : task.variants[v]) {
+            choice[change.unit] = change.setting;
+        }
+        const double expected = divergence_of(context, choice, windows);
+        EXPECT_NEAR(found[v], expected, 1e-4 * expected) << v;
+        const VariantTask alone{base, {task.variants[v]}, windows};
+        EXPECT_EQ(run_variants(context, alone).front(), found[v]) << v;
     }
 }
 
 TEST_P(JobTasks, TasksSurviveTheirTextForm) {
-    const SensitivityTask sensitivity{{4}, {job.rounded()}, job.samples().evaluation};
-    EXPECT_EQ(sensitivity_task_from_json(to_json(sensitivity)).units, sensitivity.units);
-    EXPECT_EQ(sensitivity_task_from_json(to_json(sensitivity)).samples.ids,
-              sensitivity.samples.ids);
+    const VariantTask variants{{job.rounded(), source_setting()},
+                               {{}, {{1, job.rounded()}, {0, source_setting()}}},
+                               job.samples().evaluation};
+    EXPECT_EQ(variant_task_from_json(to_json(variants)).base, variants.base);
+    EXPECT_EQ(variant_task_from_json(to_json(variants)).variants, variants.variants);
+    EXPECT_EQ(variant_task_from_json(to_json(variants)).samples.ids, variants.samples.ids);
     const AssemblyTask assembly{3, {job.rounded(), source_setting()}, "/a", "f"};
     const AssemblyTask back = assembly_task_from_json(to_json(assembly));
     EXPECT_EQ(back.block, assembly.block);

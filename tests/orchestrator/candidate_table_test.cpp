@@ -1,9 +1,11 @@
+#include "orchestrator/search/candidate_table.hpp"
+
 #include <numeric>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "orchestrator/stages.hpp"
+#include "orchestrator/search/plan_evaluation.hpp"
 
 namespace lathe {
 namespace {

@@ -1,0 +1,230 @@
+#include "orchestrator/search/evolution.hpp"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/random.hpp"
+
+namespace lathe {
+namespace {
+
+/// A draw after another, as a function of where in the evolution they are made.
+class Draws {
+public:
+    Draws(std::uint64_t seed, std::size_t generation, std::size_t offspring, std::size_t attempt)
+        : stream_(random_word(random_word(random_word(seed, generation), offspring), attempt)) {}
+
+    /// A whole number below `n`. @pre n > 0
+    std::size_t below(std::size_t n) {
+        return static_cast<std::size_t>(random_unit(stream_, next_++) * static_cast<double>(n));
+    }
+
+private:
+    std::uint64_t stream_;
+    std::uint64_t next_ = 0;
+};
+
+bool is_same_kind(const std::vector<Option>& a, const std::vector<Option>& b) {
+    return std::ranges::equal(a, b, {}, &Option::bytes, &Option::bytes);
+}
+
+/// Makes one offspring of a genome.
+class Mutation {
+public:
+    Mutation(const GenePool& pool, const Genome& parent, Draws draws)
+        : pool_(pool),
+          parent_(parent),
+          draws_(draws),
+          genome_(parent),
+          is_raised_(parent.size(), false),
+          bytes_(pool.bytes(parent)) {}
+
+    /// None if the draw leads nowhere.
+    std::optional<Genome> run() {
+        const std::size_t count = 1 + std::min(draws_.below(3), draws_.below(3));
+        for (std::size_t i = 0; i < count; ++i) {
+            if (draws_.below(3) == 0) {
+                exchange();
+            } else {
+                raise();
+            }
+        }
+        if (!lower_to_limit()) {
+            return std::nullopt;
+        }
+        spend_the_rest();
+        return genome_ == parent_ ? std::nullopt : std::optional(genome_);
+    }
+
+private:
+    [[nodiscard]] std::uint64_t bytes_at(std::size_t gene, std::size_t level) const {
+        return pool_.genes[gene][level].bytes;
+    }
+    void set(std::size_t gene, std::size_t level) {
+        bytes_ = bytes_ - bytes_at(gene, genome_[gene]) + bytes_at(gene, level);
+        genome_[gene] = level;
+    }
+    template <class Predicate>
+    std::optional<std::size_t> any_gene(const Predicate& may_be) {
+        std::vector<std::size_t> found;
+        for (std::size_t g = 0; g < genome_.size(); ++g) {
+            if (may_be(g)) {
+                found.push_back(g);
+            }
+        }
+        return found.empty() ? std::nullopt : std::optional(found[draws_.below(found.size())]);
+    }
+
+    void raise() {
+        const auto gene =
+            any_gene([&](std::size_t g) { return genome_[g] + 1 < pool_.genes[g].size(); });
+        if (gene) {
+            const std::size_t level = genome_[*gene] + 1 + draws_.below(2);
+            set(*gene, std::min(level, pool_.genes[*gene].size() - 1));
+            is_raised_[*gene] = true;
+        }
+    }
+
+    void exchange() {
+        const std::size_t a = draws_.below(genome_.size());
+        const auto b = any_gene([&](std::size_t g) {
+            return genome_[g] != genome_[a] && is_same_kind(pool_.genes[g], pool_.genes[a]);
+        });
+        if (b) {
+            const std::size_t level = genome_[a];
+            set(a, genome_[*b]);
+            set(*b, level);
+            is_raised_[a] = is_raised_[*b] = true;
+        }
+    }
+
+    /// Gives up after as many steps as mutate a plan beyond recognition.
+    bool lower_to_limit() {
+        constexpr int most_steps = 10;
+        for (int step = 0; bytes_ > pool_.limit_bytes; ++step) {
+            const auto gene =
+                any_gene([&](std::size_t g) { return genome_[g] > 0 && !is_raised_[g]; });
+            if (!gene || step == most_steps) {
+                return false;
+            }
+            set(*gene, genome_[*gene] - 1);
+        }
+        return true;
+    }
+
+    void spend_the_rest() {
+        while (const auto gene = any_gene([&](std::size_t g) {
+                   return genome_[g] + 1 < pool_.genes[g].size() &&
+                          bytes_ - bytes_at(g, genome_[g]) + bytes_at(g, genome_[g] + 1) <=
+                              pool_.limit_bytes;
+               })) {
+            set(*gene, genome_[*gene] + 1);
+        }
+    }
+
+    const GenePool& pool_;
+    const Genome& parent_;
+    Draws draws_;
+    Genome genome_;
+    std::vector<bool> is_raised_;  ///< by this mutation: not to be lowered again
+    std::uint64_t bytes_;
+};
+
+/// The parent, then offspring that were never tried before: of several times as many those whose
+/// scores foretell the least, by the order of their making.
+std::vector<Genome> breed(const GenePool& pool, const EvolutionSettings& settings,
+                          std::size_t generation, const Genome& parent, std::set<Genome>& tried) {
+    constexpr std::size_t litter = 4;
+    constexpr std::size_t most_attempts = 50;
+    std::vector<Genome> children;
+    std::set<Genome> known;
+    for (std::size_t n = 0; n < litter * settings.offspring; ++n) {
+        for (std::size_t attempt = 0; attempt < most_attempts; ++attempt) {
+            auto child = Mutation(pool, parent, Draws(settings.seed, generation, n, attempt)).run();
+            if (child && !tried.contains(*child) && known.insert(*child).second) {
+                children.push_back(std::move(*child));
+                break;
+            }
+        }
+    }
+    std::ranges::stable_sort(children, {},
+                             [&](const Genome& genome) { return pool.score(genome); });
+    children.resize(std::min(children.size(), settings.offspring));
+    tried.insert(children.begin(), children.end());
+    children.insert(children.begin(), parent);
+    return children;
+}
+
+/// Those that are better than genomes[0], the best first, at most `count`.
+std::vector<Genome> best_of(const std::vector<Genome>& genomes, const std::vector<double>& scores,
+                            std::size_t count) {
+    std::vector<std::size_t> better;
+    for (std::size_t i = 1; i < genomes.size(); ++i) {
+        if (scores[i] < scores[0]) {
+            better.push_back(i);
+        }
+    }
+    std::ranges::stable_sort(better, {}, [&](std::size_t i) { return scores[i]; });
+    better.resize(std::min(better.size(), count));
+    std::vector<Genome> best;
+    for (const std::size_t i : better) {
+        best.push_back(genomes[i]);
+    }
+    return best;
+}
+
+}  // namespace
+
+std::uint64_t GenePool::bytes(const Genome& genome) const {
+    std::uint64_t sum = 0;
+    for (std::size_t g = 0; g < genome.size(); ++g) {
+        sum += genes[g].at(genome[g]).bytes;
+    }
+    return sum;
+}
+
+double GenePool::score(const Genome& genome) const {
+    double sum = 0.0;
+    for (std::size_t g = 0; g < genome.size(); ++g) {
+        sum += genes[g].at(genome[g]).score;
+    }
+    return sum;
+}
+
+Genome evolve(const GenePool& pool, const EvolutionSettings& settings, Genome start,
+              double start_fitness, Fitness& fitness,
+              const std::function<void(const Generation&)>& on_generation) {
+    if (start.size() != pool.genes.size() || pool.bytes(start) > pool.limit_bytes) {
+        throw InternalError("evolution starts from a plan outside its limit");
+    }
+    Genome parent = std::move(start);
+    double best = start_fitness;
+    std::set<Genome> tried{parent};
+    std::size_t failures = 0;
+    for (std::size_t g = 0; g < settings.generations && failures < settings.patience; ++g) {
+        const std::vector<Genome> genomes = breed(pool, settings, g, parent, tried);
+        if (genomes.size() == 1) {
+            break;  // nothing left to try
+        }
+        Generation generation{g, genomes.size() - 1, {}, {}, false, best};
+        generation.measured = best_of(genomes, fitness.screen(genomes, g), settings.survivors);
+        generation.fitness = fitness.measure(generation.measured);
+        for (std::size_t i = 0; i < generation.measured.size(); ++i) {
+            if (generation.fitness[i] < best) {
+                best = generation.fitness[i];
+                parent = generation.measured[i];
+                generation.improved = true;
+            }
+        }
+        generation.best = best;
+        failures = generation.improved ? 0 : failures + 1;
+        if (on_generation) {
+            on_generation(generation);
+        }
+    }
+    return parent;
+}
+
+}  // namespace lathe

@@ -1,0 +1,138 @@
+#include "orchestrator/search/plan_evaluation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "lib/core/hash.hpp"
+#include "lib/core/json.hpp"
+#include "workers/evaluation.hpp"
+#include "workers/forward.hpp"
+#include "workers/task_table.hpp"
+
+namespace lathe {
+namespace {
+
+std::string hash_of(const std::vector<Setting>& choice) {
+    Hasher hasher;
+    for (const Setting& setting : choice) {
+        hasher.add_field(to_string(setting));
+    }
+    return to_hex(hasher.digest());
+}
+
+StageTask evaluation_task(const JobRun& run, const Plan& plan, const TokenSequences& samples,
+                          std::size_t number) {
+    EvaluationTask evaluation;
+    evaluation.choice = plan.choice;
+    evaluation.against_source = true;
+    evaluation.samples = samples;
+    StageTask task;
+    task.task.stage = stage::evaluate;
+    task.task.id =
+        "search/" + run.fingerprint({hash_of(plan.choice)}) + "/" + std::to_string(number);
+    task.task.cost = static_cast<double>(samples.tokens());
+    task.task.arguments = to_json(evaluation);
+    return task;
+}
+
+StageTask variant_task(const JobRun& run, const VariantTask& work) {
+    std::vector<std::string> parts{"variants", hash_of(work.base), hash_of(work.samples)};
+    for (const Variant& variant : work.variants) {
+        parts.push_back(std::to_string(variant.size()));
+        for (const UnitChange& change : variant) {
+            parts.push_back(std::to_string(change.unit));
+            parts.push_back(to_string(change.setting));
+        }
+    }
+    // The earlier a variant's first change, the more blocks it walks by itself.
+    double cost = static_cast<double>(work.base.size());
+    for (const Variant& variant : work.variants) {
+        const std::size_t first = variant.empty()
+                                      ? work.base.size()
+                                      : std::ranges::min(variant, {}, &UnitChange::unit).unit;
+        cost += static_cast<double>(work.base.size() - first);
+    }
+    StageTask task;
+    task.task.stage = stage::variants;
+    task.task.id = "variants/" + run.fingerprint(parts);
+    task.task.cost = cost * static_cast<double>(work.samples.tokens());
+    task.task.arguments = to_json(work);
+    return task;
+}
+
+}  // namespace
+
+std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples) {
+    std::vector<TokenSequences> chunks;
+    for (const SequenceRange& range : samples.ranges(tokens_per_evaluation_task)) {
+        chunks.push_back(samples.part(range));
+    }
+    return chunks;
+}
+
+std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) {
+    const std::vector<TokenSequences> chunks = evaluation_chunks(run.samples().evaluation);
+    std::vector<StageTask> tasks;
+    for (const Plan& plan : plans) {
+        for (std::size_t c = 0; c < chunks.size(); ++c) {
+            tasks.push_back(evaluation_task(run, plan, chunks[c], c));
+        }
+    }
+    const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
+    const TokenSequences& samples = run.samples().evaluation;
+    const auto rows = static_cast<double>(ForwardPass::head_rows(run.spec(), samples));
+    const auto predicted = static_cast<double>(samples.predicted_tokens());
+    std::vector<EvaluatedPlan> evaluated;
+    for (std::size_t p = 0; p < plans.size(); ++p) {
+        double kl = 0.0;
+        double nll = 0.0;
+        for (std::size_t c = 0; c < chunks.size(); ++c) {
+            const SampleLosses losses = sample_losses_from_json(answers[p * chunks.size() + c]);
+            kl = std::accumulate(losses.kl.begin(), losses.kl.end(), kl);
+            nll = std::accumulate(losses.nll.begin(), losses.nll.end(), nll);
+        }
+        const bool predicts = run.spec().head == HeadKind::language_model;
+        const double perplexity =
+            predicts ? std::exp(nll / predicted) : std::numeric_limits<double>::quiet_NaN();
+        evaluated.push_back({std::move(plans[p]), kl / rows, perplexity});
+    }
+    return evaluated;
+}
+
+std::vector<double> divergences_of_variants(JobRun& run, const std::vector<Setting>& base,
+                                            const std::vector<Variant>& variants,
+                                            const TokenSequences& samples) {
+    // Small enough to keep a few ranks busy, large enough to share the loading of the plan.
+    constexpr std::size_t tokens_per_task = 512;
+    constexpr std::size_t variants_per_task = 8;
+    static_assert(variants_per_task <= max_variants);
+    const std::vector<SequenceRange> ranges = samples.ranges(tokens_per_task);
+    std::vector<StageTask> tasks;
+    for (std::size_t first = 0; first < variants.size(); first += variants_per_task) {
+        const auto begin = variants.begin() + static_cast<std::ptrdiff_t>(first);
+        const std::size_t count = std::min(variants_per_task, variants.size() - first);
+        for (const SequenceRange& range : ranges) {
+            tasks.push_back(variant_task(
+                run,
+                {base, {begin, begin + static_cast<std::ptrdiff_t>(count)}, samples.part(range)}));
+        }
+    }
+    const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
+    std::vector<double> sums(variants.size(), 0.0);
+    for (std::size_t a = 0; a < answers.size(); ++a) {
+        const auto values = parse_json(answers[a]).get<std::vector<double>>();
+        const std::size_t first = a / ranges.size() * variants_per_task;
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            sums[first + i] += values[i];
+        }
+    }
+    const auto rows = static_cast<double>(ForwardPass::head_rows(run.spec(), samples));
+    for (double& sum : sums) {
+        sum /= rows;
+    }
+    return sums;
+}
+
+}  // namespace lathe

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <vector>
+
+#include "lib/job/candidate.hpp"
+#include "orchestrator/job_run.hpp"
+#include "workers/token_data.hpp"
+#include "workers/variants.hpp"
+
+namespace lathe {
+
+/// A plan and how it does on the evaluation samples.
+struct EvaluatedPlan {
+    Plan plan;
+    double kl = 0.0;  ///< mean KL(source || plan) per token (of a classifier: per text), nats
+    double perplexity = 0.0;  ///< on the same samples; NaN for a classifier
+};
+
+/// Runs all plans on the evaluation samples, tasks side by side on the ranks. What a plan came to
+/// is in the journal: no plan is run twice.
+[[nodiscard]] std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans);
+
+/// Mean KL(source || variant of `base`) per row of the head on `samples`, nats, for each variant:
+/// tasks of a few variants and about 512 tokens each.
+[[nodiscard]] std::vector<double> divergences_of_variants(JobRun& run,
+                                                          const std::vector<Setting>& base,
+                                                          const std::vector<Variant>& variants,
+                                                          const TokenSequences& samples);
+
+/// Samples are evaluated in chunks of about this many tokens: one task each. A constant, so that
+/// results do not depend on the number of ranks.
+inline constexpr std::size_t tokens_per_evaluation_task = 16384;
+
+/// The samples cut into chunks.
+[[nodiscard]] std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples);
+
+}  // namespace lathe

@@ -1,0 +1,28 @@
+#pragma once
+
+#include <span>
+
+#include "orchestrator/search/candidate_table.hpp"
+
+namespace lathe {
+
+/// Ways to foretell what a candidate does to the model. Plans whose sums of scores are low should
+/// diverge little; rank_correlation() tells how well that holds.
+
+/// tr(dW G dW^T): says nothing across units, whose outputs have different scales.
+[[nodiscard]] CandidateScores absolute_errors(const CandidateTable& table);
+
+/// The share of the unit's output that is wrong.
+[[nodiscard]] CandidateScores relative_errors(const CandidateTable& table);
+
+/// What the candidate's error does to the model's output, mean KL(source || source with that unit
+/// changed), nats: measured by tasks of the search stage on the first evaluation samples, one unit
+/// at a time, under its smallest candidate and one of about a quarter of the source's bytes; for
+/// the others by their relative errors.
+[[nodiscard]] CandidateScores measured_divergences(JobRun& run, const CandidateTable& table);
+
+/// Spearman's rank correlation of two rows of numbers, ties with their mean rank, -1 to 1; NaN if
+/// there are fewer than two or one row is constant.
+[[nodiscard]] double rank_correlation(std::span<const double> a, std::span<const double> b);
+
+}  // namespace lathe
