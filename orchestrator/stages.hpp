@@ -7,6 +7,8 @@
 
 #include "lib/job/budget.hpp"
 #include "lib/job/candidate.hpp"
+#include "orchestrator/evaluation_report.hpp"
+#include "orchestrator/job_questions.hpp"
 #include "orchestrator/job_run.hpp"
 #include "workers/token_data.hpp"
 
@@ -55,32 +57,16 @@ std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget
 /// Reads the checkpoint back, bit for bit. @throws InternalError  if anything is not as written
 void verify(JobRun& run, const std::filesystem::path& directory);
 
-/// How a model does on a text.
-struct TextEvaluation {
-    std::string file;
-    std::uint64_t tokens = 0;        ///< predicted ones; of a classifier: all of the texts
-    double source_perplexity = 0.0;  ///< NaN for a classifier, like the next
-    double perplexity = 0.0;
-    double kl = 0.0;  ///< mean KL(source || compressed) per token or text, nats
-    double top1_agreement = 0.0;
-};
-
-/// Perplexity of source and checkpoint on the texts of `evaluate.perplexity`, and how far apart
-/// they are. A classifier has no perplexity: only the latter, over the single texts.
-std::vector<TextEvaluation> evaluate(JobRun& run, const std::filesystem::path& directory);
+/// How the checkpoint does on the job's texts and tasks, next to the source model. Ranks share the
+/// chunks of all texts, then those of all tasks; a finished chunk's answer is in the journal.
+EvaluationReport evaluate(JobRun& run, const JobQuestions& questions,
+                          const std::filesystem::path& directory);
 
 /// Hugging Face directory, dequantised: RunDirectory::hf_export().
 void export_checkpoint(JobRun& run, const std::filesystem::path& directory);
 
 /// Bytes of all files below a directory.
 [[nodiscard]] std::uint64_t directory_bytes(const std::filesystem::path& directory);
-
-/// Samples are evaluated in chunks of about this many tokens: one task each. A constant, so that
-/// results do not depend on the number of ranks.
-inline constexpr std::size_t tokens_per_evaluation_task = 16384;
-
-/// The samples cut into chunks.
-[[nodiscard]] std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples);
 
 /// Every unit under `setting`, or under the candidate most like it: of its method, with the fewest
 /// differing values, then the fewest bytes more, then the least error. None if a unit has no

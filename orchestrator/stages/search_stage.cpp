@@ -9,6 +9,7 @@
 #include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
 #include "orchestrator/container_size.hpp"
+#include "orchestrator/evaluation_tasks.hpp"
 #include "orchestrator/search/knapsack.hpp"
 #include "orchestrator/stages.hpp"
 #include "workers/compression.hpp"
@@ -289,14 +290,6 @@ std::optional<std::vector<Setting>> homogeneous_choice(
         choice.push_back(best->setting);
     }
     return choice;
-}
-
-std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples) {
-    std::vector<TokenSequences> chunks;
-    for (const SequenceRange& range : samples.ranges(tokens_per_evaluation_task)) {
-        chunks.push_back(samples.part(range));
-    }
-    return chunks;
 }
 
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "orchestrator/evaluation_tasks.hpp"
 #include "orchestrator/stages.hpp"
 
 namespace lathe {
