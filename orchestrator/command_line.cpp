@@ -82,8 +82,8 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
     auto* const task = eval.add_option("--task", line.task, "Score on a task: " + task_names());
     eval.add_option("--data", line.data, "Labelled file of the task: GLUE's .tsv, else .jsonl")
         ->needs(task);
-    eval.add_option("--limit", line.limit, "Only the first so many examples")
-        ->needs(task)
+    eval.add_option("--limit", line.limit,
+                    "Only the first so many windows of the text, or examples of the task")
         ->check(CLI::PositiveNumber);
     eval.add_option("--seqlen", line.seqlen,
                     "Tokens of a window (2048), or of a task's sequence (GLUE: 128)")
@@ -96,6 +96,7 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
     for (auto* const other : {eval.get_option("--text"), ids, logits}) {
         task->excludes(other);
     }
+    eval.get_option("--limit")->excludes(ids);
 }
 
 void add_generate_options(CLI::App& generate, CommandLine& line) {
@@ -245,6 +246,9 @@ JobConfig load_job(const CommandLine& line) {
     }
     for (fs::path& path : job.evaluate.perplexity) {
         absolute(path);
+    }
+    for (TaskEntry& entry : job.evaluate.tasks) {
+        absolute(entry.data);
     }
     return job;
 }

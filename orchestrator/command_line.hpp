@@ -30,7 +30,7 @@ struct CommandLine {
     std::filesystem::path reference;
     std::string task;
     std::filesystem::path data;
-    std::size_t limit = 0;  ///< examples of the task; 0: all
+    std::size_t limit = 0;  ///< windows of the text or examples of the task; 0: all
     std::filesystem::path ids, logits_out;
     bool hidden = false;
 

@@ -8,7 +8,8 @@ namespace lathe {
 JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator,
                   const std::function<void(const RunDirectory&)>& on_open) {
     auto context = JobContext::open(job, world);
-    require_feasible(preflight(*context), job.budget);
+    const JobQuestions questions = check_inputs(*context);
+    require_feasible(preflight(*context, questions), job.budget);
     JobRun run(std::move(context), coordinator);
     if (on_open) {
         on_open(run.run());
@@ -25,7 +26,7 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     report.checkpoint_hash = assemble(run, found, job.budget, report.checkpoint);
     verify(run, report.checkpoint);
     report.checkpoint_bytes = directory_bytes(report.checkpoint);
-    report.evaluation = evaluate(run, report.checkpoint);
+    report.evaluation = evaluate(run, questions, report.checkpoint);
     export_checkpoint(run, report.checkpoint);
     report.stages = run.stages();
     report.tensors = coverage(run.context());
@@ -35,15 +36,6 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
 
 std::string to_json(const JobReport& report) {
     using nlohmann::json;
-    json evaluation = json::array();
-    for (const TextEvaluation& text : report.evaluation) {
-        evaluation.push_back({{"file", text.file},
-                              {"tokens", text.tokens},
-                              {"source_perplexity", text.source_perplexity},
-                              {"perplexity", text.perplexity},
-                              {"kl", text.kl},
-                              {"top1_agreement", text.top1_agreement}});
-    }
     json stages = json::array();
     for (const StageReport& stage : report.stages) {
         stages.push_back({{"name", stage.name},
@@ -61,7 +53,7 @@ std::string to_json(const JobReport& report) {
                 {"bits_per_weight", report.bits_per_weight()},
                 {"plan_origin", report.plan.plan.origin},
                 {"selection_kl", report.plan.kl},
-                {"evaluation", evaluation},
+                {"evaluation", to_json(report.evaluation)},
                 {"stages", stages},
                 {"tensors", parse_json(to_json(report.tensors))},
                 {"checkpoint_hash", report.checkpoint_hash}}

@@ -19,7 +19,7 @@ struct JobReport {
     std::uint64_t checkpoint_bytes = 0;
     std::string checkpoint_hash;
     EvaluatedPlan plan;
-    std::vector<TextEvaluation> evaluation;
+    EvaluationReport evaluation;
     std::vector<StageReport> stages;
     std::vector<TensorCoverage> tensors;
 

@@ -77,7 +77,7 @@ double forward_flops(const ModelSpec& spec, double length, bool with_head) {
     return blocks + (with_head ? head : 0.0);
 }
 
-void add_stages(const JobContext& context, Preflight& result) {
+void add_stages(const JobContext& context, const JobQuestions& questions, Preflight& result) {
     const ModelSpec& spec = context.spec();
     const CalibrationConfig& calibration = context.job.calibration;
     const auto length =
@@ -104,11 +104,29 @@ void add_stages(const JobContext& context, Preflight& result) {
     add("compress", spec.units.size(), solve);
     add("search", static_cast<std::size_t>(plans), evaluation);
     add("assemble", spec.n_blocks + 1, static_cast<double>(result.parameters));
+    // Of source and checkpoint.
+    add("evaluate", questions.n_chunks(),
+        2.0 * static_cast<double>(questions.n_tokens()) * forward_flops(spec, length, true));
 }
 
 }  // namespace
 
-Preflight preflight(const JobContext& context) {
+JobQuestions check_inputs(const JobContext& context) {
+    const auto require_files = [](const char* key,
+                                  const std::vector<std::filesystem::path>& files) {
+        for (const std::filesystem::path& file : files) {
+            std::error_code ignored;
+            if (!std::filesystem::exists(file, ignored)) {
+                throw MissingInputError(std::string(key) + ": no such file: " + file.string());
+            }
+        }
+    };
+    require_files("calibration.data", context.job.calibration.data);
+    require_files("search.evaluation", context.job.search.evaluation);
+    return JobQuestions::read(context);
+}
+
+Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     const ModelSpec& spec = context.spec();
     Preflight result;
     result.parameters = spec.parameters();
@@ -150,7 +168,7 @@ Preflight preflight(const JobContext& context) {
     result.run_directory_bytes = candidate_bytes + 4 * spec.n_blocks * grams +
                                  std::min(result.budget_bytes, result.source_bytes) + 2 * stream +
                                  (context.job.exports.empty() ? 0 : result.source_bytes);
-    add_stages(context, result);
+    add_stages(context, questions, result);
     return result;
 }
 

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "orchestrator/job_questions.hpp"
 #include "workers/job_context.hpp"
 
 namespace lathe {
@@ -26,7 +27,12 @@ struct Preflight {
     [[nodiscard]] bool feasible() const { return minimum_bytes <= budget_bytes; }
 };
 
-[[nodiscard]] Preflight preflight(const JobContext& context);
+/// Looks at everything a job reads before it begins: the texts of calibration and search must be
+/// there, what it is evaluated on at the end is read.
+/// @throws UsageError, MissingInputError, DataError
+[[nodiscard]] JobQuestions check_inputs(const JobContext& context);
+
+[[nodiscard]] Preflight preflight(const JobContext& context, const JobQuestions& questions);
 
 /// @throws InfeasibleError  if the budget is below the minimum, naming it in the budget's own form
 void require_feasible(const Preflight& preflight, const Budget& budget);

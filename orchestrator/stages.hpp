@@ -7,6 +7,8 @@
 
 #include "lib/job/budget.hpp"
 #include "lib/job/candidate.hpp"
+#include "orchestrator/evaluation_report.hpp"
+#include "orchestrator/job_questions.hpp"
 #include "orchestrator/job_run.hpp"
 #include "orchestrator/search/plan_evaluation.hpp"
 #include "workers/token_data.hpp"
@@ -49,19 +51,10 @@ std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget
 /// Reads the checkpoint back, bit for bit. @throws InternalError  if anything is not as written
 void verify(JobRun& run, const std::filesystem::path& directory);
 
-/// How a model does on a text.
-struct TextEvaluation {
-    std::string file;
-    std::uint64_t tokens = 0;        ///< predicted ones; of a classifier: all of the texts
-    double source_perplexity = 0.0;  ///< NaN for a classifier, like the next
-    double perplexity = 0.0;
-    double kl = 0.0;  ///< mean KL(source || compressed) per token or text, nats
-    double top1_agreement = 0.0;
-};
-
-/// Perplexity of source and checkpoint on the texts of `evaluate.perplexity`, and how far apart
-/// they are. A classifier has no perplexity: only the latter, over the single texts.
-std::vector<TextEvaluation> evaluate(JobRun& run, const std::filesystem::path& directory);
+/// How the checkpoint does on the job's texts and tasks, next to the source model. Ranks share the
+/// chunks of all texts, then those of all tasks; a finished chunk's answer is in the journal.
+EvaluationReport evaluate(JobRun& run, const JobQuestions& questions,
+                          const std::filesystem::path& directory);
 
 /// Hugging Face directory, dequantised: RunDirectory::hf_export().
 void export_checkpoint(JobRun& run, const std::filesystem::path& directory);

@@ -59,6 +59,7 @@ TaskSummary ChoiceEvaluation::summarise(const SequenceScores& scores) const {
         summary.kl = std::accumulate(scores.kl.begin(), scores.kl.end(), 0.0) /
                      static_cast<double>(sequences_.targets.size());
         const auto others = by_example(scores.reference_values);
+        summary.reference_metrics = choice_metrics(task_.metrics, examples_, others);
         std::size_t same = 0;
         for (std::size_t e = 0; e < own.size(); ++e) {
             same += answer(own[e]) == answer(others[e]) ? 1 : 0;

@@ -119,6 +119,16 @@ FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, con
     return states;
 }
 
+void SampleLosses::append(const SampleLosses& others) {
+    const auto add = [](auto& to, const auto& from) {
+        to.insert(to.end(), from.begin(), from.end());
+    };
+    add(nll, others.nll);
+    add(reference_nll, others.reference_nll);
+    add(kl, others.kl);
+    add(agree, others.agree);
+}
+
 void divergence(const Backend& backend, MatrixView<const float> p, MatrixView<const float> q,
                 std::span<double> kl, std::span<std::uint8_t> agree) {
     if (p.cols != 1) {
@@ -180,20 +190,6 @@ SampleLosses sample_losses(const ModelSpec& spec, const WeightSource& weights,
         }
     }
     return losses;
-}
-
-std::vector<float> all_logits(const ModelSpec& spec, const WeightSource& weights,
-                              const Backend& backend, const TokenSequences& samples,
-                              const FinalStates& states) {
-    Head head(spec, weights, backend);
-    const std::size_t rows = ForwardPass::head_rows(spec, samples);
-    std::vector<float> logits(rows * spec.n_outputs());
-    for (std::size_t first = 0; first < rows; first += logit_rows) {
-        const std::size_t count = std::min(logit_rows, rows - first);
-        backend.download(head.logits(states, first, count),
-                         logits.data() + first * spec.n_outputs());
-    }
-    return logits;
 }
 
 FinalStates source_states(const JobContext& context, const TokenSequences& samples) {

@@ -41,6 +41,8 @@ struct SampleLosses {
     std::vector<double> reference_nll;  ///< the reference's own
     std::vector<double> kl;             ///< divergence() from the reference
     std::vector<std::uint64_t> agree;   ///< rows whose most likely output is the reference's
+
+    void append(const SampleLosses& others);
 };
 
 /// Head inputs of all samples. [head rows, head_width]
@@ -67,12 +69,6 @@ struct ReferenceModel {
 /// agree[r]: both have their largest output in the same place. The logits lie in host memory.
 void divergence(const kernels::Backend& backend, MatrixView<const float> p,
                 MatrixView<const float> q, std::span<double> kl, std::span<std::uint8_t> agree);
-
-/// The logits of all head rows. [head rows, n_outputs]
-[[nodiscard]] std::vector<float> all_logits(const ModelSpec& spec, const WeightSource& weights,
-                                            const kernels::Backend& backend,
-                                            const TokenSequences& samples,
-                                            const FinalStates& states);
 
 /// What an evaluation task is told: a model and some samples, tokens included.
 struct EvaluationTask {

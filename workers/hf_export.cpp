@@ -8,6 +8,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/half.hpp"
 #include "lib/core/json.hpp"
+#include "workers/weight_source.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -27,17 +28,6 @@ constexpr std::array side_files{
     "added_tokens.json",
     "chat_template.jinja",
 };
-
-std::vector<float> transposed(const std::vector<float>& values, std::size_t rows,
-                              std::size_t cols) {
-    std::vector<float> turned(values.size());
-    for (std::size_t i = 0; i < rows; ++i) {
-        for (std::size_t j = 0; j < cols; ++j) {
-            turned[j * rows + i] = values[i * cols + j];
-        }
-    }
-    return turned;
-}
 
 }  // namespace
 
@@ -79,11 +69,11 @@ void run_export(const ExportTask& task) {
         const auto [rows, cols] = matrix_extents(spec.shape);
         std::vector<float> values(rows * cols);
         decode(checkpoint.read(t), {values.data(), rows, cols});
-        if (spec.transposed) {
-            values = transposed(values, rows, cols);
-        }
         storage.emplace_back(values.size() * size_bytes(layout.dtype));
         from_float(values, layout.dtype, storage.back().data());
+        if (spec.transposed) {
+            storage.back() = turned(storage.back(), size_bytes(layout.dtype), rows, cols);
+        }
         tensors.push_back({spec.name, layout.dtype, spec.source_shape(), storage.back()});
     }
     write_safetensors(task.directory / layout.file_name(task.shard), tensors);

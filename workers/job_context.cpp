@@ -71,7 +71,7 @@ public:
                  const Tokenizer* tokenizer, std::size_t length)
         : length_(length), is_classifier_(spec.head == HeadKind::classifier) {
         if (is_classifier_) {
-            texts_ = read_texts(files, tokenizer, spec.vocab_size, length);
+            texts_ = read_texts(files, tokenizer, spec, length);
         } else {
             stream_ = read_token_stream(files, tokenizer, spec.vocab_size);
         }

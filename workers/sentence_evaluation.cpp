@@ -9,12 +9,6 @@
 namespace lathe {
 namespace {
 
-/// Whether the model tells the two texts of a pair apart. RoBERTa has a table of one row.
-bool has_segments(const ModelSpec& spec) {
-    const auto table = spec.find(Role::segment_embedding, std::nullopt);
-    return table && spec.tensors[*table].shape.at(0) > 1;
-}
-
 /// -log softmax(logits)[index].
 double cross_entropy(std::span<const double> logits, std::size_t index) {
     const double largest = std::ranges::max(logits);
@@ -37,25 +31,23 @@ SentenceEvaluation::SentenceEvaluation(const GlueTask& task, std::vector<Labelle
     : task_(task),
       examples_(std::move(examples)),
       label_of_output_(map_model_labels(task, spec.labels)) {
-    const bool keeps_segments = has_segments(spec);
     for (const LabelledText& example : examples_) {
-        EncodedText text = task.second.empty()
-                               ? tokenizer.encode_within(example.first, max_length)
-                               : tokenizer.encode_pair(example.first, example.second, max_length);
-        if (!keeps_segments) {
-            text.segments.clear();
-        }
-        TokenSequences sequence;
-        sequence.append(text.ids);
-        sequence.segments = std::move(text.segments);
-        sequences_.samples.append(sequence);
+        sequences_.samples.append(
+            encode_texts({example.first, example.second}, spec, tokenizer, max_length));
     }
 }
 
 TaskSummary SentenceEvaluation::summarise(const SequenceScores& scores) const {
-    TaskSummary summary =
-        task_.labels.empty() ? summarise_scores(scores.values) : summarise_labels(scores.values);
+    const auto summarise_outputs = [this](const std::vector<double>& outputs) {
+        return task_.labels.empty() ? summarise_scores(outputs) : summarise_labels(outputs);
+    };
+    TaskSummary summary = summarise_outputs(scores.values);
     summary.examples = examples_.size();
+    if (!scores.reference_values.empty()) {
+        TaskSummary reference = summarise_outputs(scores.reference_values);
+        summary.reference_metrics = std::move(reference.metrics);
+        summary.reference_loss = reference.loss;
+    }
     if (!scores.kl.empty()) {
         summary.kl = mean(scores.kl);
     }

@@ -39,9 +39,14 @@ std::vector<Example> first_of(std::vector<Example> examples, std::size_t limit) 
 
 std::unique_ptr<TaskEvaluation> make_task_evaluation(const TaskQuestions& questions,
                                                      const ModelSpec& spec,
-                                                     const Tokenizer& tokenizer) {
+                                                     const Tokenizer* tokenizer) {
     const DatasetTask& task = find_task(questions.task);
     require_head(task, spec);
+    if (tokenizer == nullptr) {
+        throw MissingInputError("task " + questions.task +
+                                " needs the model's tokenizer (tokenizer.json or tokenizer.model), "
+                                "and it has none");
+    }
     const bool is_choice = task.kind == TaskKind::multiple_choice;
     const std::size_t usual = is_choice ? choice_length : sentence_length;
     const std::size_t max_length =
@@ -49,11 +54,11 @@ std::unique_ptr<TaskEvaluation> make_task_evaluation(const TaskQuestions& questi
     if (is_choice) {
         return std::make_unique<ChoiceEvaluation>(
             task, first_of(read_multiple_choice(questions.data, task.name), questions.limit),
-            tokenizer, max_length);
+            *tokenizer, max_length);
     }
     return std::make_unique<SentenceEvaluation>(
         find_glue_task(task.name), first_of(read_glue(questions.data, task.name), questions.limit),
-        spec, tokenizer, max_length);
+        spec, *tokenizer, max_length);
 }
 
 }  // namespace lathe

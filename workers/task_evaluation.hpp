@@ -32,6 +32,8 @@ struct TaskSummary {
     /// score.
     std::optional<double> loss;
     // With a reference model only:
+    std::vector<Metric> reference_metrics;  ///< its own, in the same order
+    std::optional<double> reference_loss;
     std::optional<double> kl;  ///< mean divergence from it, per example or per token of an option
     /// Share of examples to which both give the same answer; none for a score.
     std::optional<double> top1_agreement;
@@ -59,11 +61,12 @@ protected:
     ScoredSequences sequences_;
 };
 
+/// `tokenizer`: the model's; null if it has none.
 /// @throws UsageError         unknown task, or a max_length without room for special tokens
-/// @throws MissingInputError  no such data
+/// @throws MissingInputError  no such data; no tokenizer
 /// @throws DataError          the model's head is of another kind, or has other labels; bad data
 [[nodiscard]] std::unique_ptr<TaskEvaluation> make_task_evaluation(const TaskQuestions& questions,
                                                                    const ModelSpec& spec,
-                                                                   const Tokenizer& tokenizer);
+                                                                   const Tokenizer* tokenizer);
 
 }  // namespace lathe

@@ -55,25 +55,37 @@ std::vector<std::uint32_t> ids_of_h5(const std::filesystem::path& file) {
     return ids;
 }
 
-/// Refuses what is no text file, and a text that nobody can tokenise.
-void require_text(const std::filesystem::path& file, const Tokenizer* tokenizer) {
-    const std::string extension = file.extension().string();
-    if (extension != ".txt" && extension != ".raw" && extension != ".jsonl") {
-        throw DataError(file.string() +
-                        ": unknown kind of text file; expected .txt, .raw, .jsonl "
-                        "(field \"text\") or .h5 (dataset input_ids)");
-    }
+bool is_h5(const std::filesystem::path& file) {
+    return file.extension() == ".h5" || file.extension() == ".hdf5";
+}
+
+/// Refuses a text that nobody can tokenise.
+void require_tokenizer(const std::filesystem::path& file, const Tokenizer* tokenizer) {
     if (tokenizer == nullptr) {
         throw DataError(file.string() + ": a text needs the model's tokenizer, and it has none");
     }
 }
 
+[[noreturn]] void refuse_extension(const std::filesystem::path& file, const std::string& others) {
+    throw DataError(file.string() +
+                    ": unknown kind of text file; expected .txt, .raw, .jsonl (field \"text\")" +
+                    others + " or .h5 (dataset input_ids)");
+}
+
 std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tokenizer* tokenizer) {
-    const std::string extension = file.extension().string();
-    if (extension == ".h5" || extension == ".hdf5") {
+    if (is_h5(file)) {
         return ids_of_h5(file);
     }
-    require_text(file, tokenizer);
+    const std::string extension = file.extension().string();
+    if (extension == ".tsv") {
+        throw DataError(file.string() +
+                        ": a .tsv holds single sentences for a classifier; a language model reads "
+                        "a running text");
+    }
+    if (extension != ".txt" && extension != ".raw" && extension != ".jsonl") {
+        refuse_extension(file, "");
+    }
+    require_tokenizer(file, tokenizer);
     if (extension != ".jsonl") {
         return tokenizer->encode(read_file(file), false);
     }
@@ -251,30 +263,79 @@ TokenSequences read_token_rows(const std::filesystem::path& file, std::size_t vo
     return sequences;
 }
 
+namespace {
+
+/// Whether the model tells the two texts of a pair apart. RoBERTa has a table of one row.
+bool has_segments(const ModelSpec& spec) {
+    const auto table = spec.find(Role::segment_embedding, std::nullopt);
+    return table && spec.tensors[*table].shape.at(0) > 1;
+}
+
+/// Calls `use(texts)` for every text or pair of a file.
+template <class Use>
+void for_each_text(const std::filesystem::path& file, const Use& use) {
+    const std::string extension = file.extension().string();
+    if (extension == ".tsv") {
+        for (const TextPair& pair : read_sentences(file)) {
+            use(pair);
+        }
+    } else if (extension == ".jsonl") {
+        for_each_jsonl_text(file, [&](const std::string& text) { use(TextPair{text, ""}); });
+    } else if (extension == ".txt" || extension == ".raw") {
+        for_each_line(file, [&](const std::string& line, std::size_t) { use(TextPair{line, ""}); });
+    } else {
+        refuse_extension(file, ", .tsv (of GLUE)");
+    }
+}
+
+/// The rows of a file of ids, cut to `max_length`.
+TokenSequences cut_rows(const std::filesystem::path& file, const ModelSpec& spec,
+                        std::size_t max_length) {
+    TokenSequences rows = read_token_rows(file, spec.vocab_size);
+    if (!has_segments(spec)) {
+        rows.segments.clear();
+    }
+    TokenSequences result;
+    std::size_t begin = 0;
+    for (std::size_t s = 0; s < rows.count(); ++s) {
+        const std::size_t length = std::min<std::size_t>(rows.lengths[s], max_length);
+        TokenSequences row = rows.part({s, 1, begin, length});
+        row.lengths[0] = static_cast<std::uint32_t>(length);
+        result.append(row);
+        begin += rows.lengths[s];
+    }
+    return result;
+}
+
+}  // namespace
+
+TokenSequences encode_texts(const TextPair& texts, const ModelSpec& spec,
+                            const Tokenizer& tokenizer, std::size_t max_length) {
+    EncodedText encoded = texts.second.empty()
+                              ? tokenizer.encode_within(texts.first, max_length)
+                              : tokenizer.encode_pair(texts.first, texts.second, max_length);
+    TokenSequences sequence;
+    sequence.append(encoded.ids);
+    if (has_segments(spec)) {
+        sequence.segments = std::move(encoded.segments);
+    }
+    return sequence;
+}
+
 TokenSequences read_texts(std::span<const std::filesystem::path> files, const Tokenizer* tokenizer,
-                          std::size_t vocab_size, std::size_t max_length) {
+                          const ModelSpec& spec, std::size_t max_length) {
     TokenSequences sequences;
     for (const std::filesystem::path& file : files) {
-        const std::string extension = file.extension().string();
-        if (extension == ".h5" || extension == ".hdf5") {
-            const TokenSequences rows = read_token_rows(file, vocab_size);
-            for (const SequenceRange& row : rows.ranges(1)) {
-                sequences.append(
-                    std::span(rows.ids).subspan(row.first_token, std::min(row.tokens, max_length)));
-            }
+        if (is_h5(file)) {
+            sequences.append(cut_rows(file, spec, max_length));
             continue;
         }
-        require_text(file, tokenizer);
-        const auto add = [&](const std::string& text) {
-            const std::vector<std::uint32_t> ids = tokenizer->encode_within(text, max_length).ids;
-            check_ids(ids, file, vocab_size);
-            sequences.append(ids);
-        };
-        if (extension == ".jsonl") {
-            for_each_jsonl_text(file, add);
-        } else {
-            for_each_line(file, [&](const std::string& line, std::size_t) { add(line); });
-        }
+        for_each_text(file, [&](const TextPair& texts) {
+            require_tokenizer(file, tokenizer);
+            const TokenSequences sequence = encode_texts(texts, spec, *tokenizer, max_length);
+            check_ids(sequence.ids, file, spec.vocab_size);
+            sequences.append(sequence);
+        });
     }
     return sequences;
 }

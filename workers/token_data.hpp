@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "lib/dataset/glue.hpp"
+#include "lib/model/model_spec.hpp"
 #include "lib/tokenizer/tokenizer.hpp"
 
 namespace lathe {
@@ -60,13 +62,19 @@ struct TokenSequences {
                                             std::size_t length, std::size_t count, double offset,
                                             const std::string& what);
 
-/// The texts of the files, one sequence each, with the tokenizer's special tokens: each line of a
-/// `.txt` that is not empty, the field `text` of each line of a `.jsonl`, each row of the dataset
-/// `input_ids` of a `.h5` (as far as its `attention_mask`, where it has one). A longer text loses
-/// its end, but no special tokens, until it has `max_length`.
+/// A text, or a pair of them, with the tokenizer's special tokens; what is too long is cut as
+/// Tokenizer::encode_within() and encode_pair() do. Segments only where the model tells the two
+/// texts of a pair apart.
+[[nodiscard]] TokenSequences encode_texts(const TextPair& texts, const ModelSpec& spec,
+                                          const Tokenizer& tokenizer, std::size_t max_length);
+
+/// The texts of the files, one sequence each, as a classifier reads them (encode_texts()): each
+/// line of a `.txt` that is not empty, the field `text` of each line of a `.jsonl`, each sentence
+/// or pair of a `.tsv` of GLUE (read_sentences()), each row of the dataset `input_ids` of a `.h5`
+/// (read_token_rows()), of which only the first `max_length` tokens are taken.
 /// @throws MissingInputError, DataError  naming file and line; unknown extension
 [[nodiscard]] TokenSequences read_texts(std::span<const std::filesystem::path> files,
-                                        const Tokenizer* tokenizer, std::size_t vocab_size,
+                                        const Tokenizer* tokenizer, const ModelSpec& spec,
                                         std::size_t max_length);
 
 /// `count` of the sequences, spread like the windows of spread_windows().

@@ -20,21 +20,23 @@ void SourceWeights::load(std::size_t index, const kernels::Backend& backend,
     checkpoint_.release(stored);
 }
 
-std::vector<std::byte> logical_bytes(const TensorSpec& tensor, const StoredTensor& stored) {
-    std::vector<std::byte> bytes(stored.bytes.begin(), stored.bytes.end());
-    if (!tensor.transposed) {
-        return bytes;
-    }
-    const std::size_t rows = tensor.shape.at(0);
-    const std::size_t cols = tensor.shape.at(1);
-    const std::size_t size = size_bytes(stored.dtype);
+std::vector<std::byte> turned(std::span<const std::byte> matrix, std::size_t element_bytes,
+                              std::size_t rows, std::size_t cols) {
+    std::vector<std::byte> result(matrix.size());
     for (std::size_t i = 0; i < rows; ++i) {
         for (std::size_t j = 0; j < cols; ++j) {
-            std::memcpy(bytes.data() + (i * cols + j) * size,
-                        stored.bytes.data() + (j * rows + i) * size, size);
+            std::memcpy(result.data() + (j * rows + i) * element_bytes,
+                        matrix.data() + (i * cols + j) * element_bytes, element_bytes);
         }
     }
-    return bytes;
+    return result;
+}
+
+std::vector<std::byte> logical_bytes(const TensorSpec& tensor, const StoredTensor& stored) {
+    if (!tensor.transposed) {
+        return {stored.bytes.begin(), stored.bytes.end()};
+    }
+    return turned(stored.bytes, size_bytes(stored.dtype), tensor.shape.at(1), tensor.shape.at(0));
 }
 
 void EncodedWeights::load(std::size_t index, const kernels::Backend& backend,

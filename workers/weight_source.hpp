@@ -38,6 +38,11 @@ private:
     const SafetensorsCheckpoint& checkpoint_;
 };
 
+/// A matrix [rows, cols] of elements of `element_bytes` each, turned: [cols, rows].
+[[nodiscard]] std::vector<std::byte> turned(std::span<const std::byte> matrix,
+                                            std::size_t element_bytes, std::size_t rows,
+                                            std::size_t cols);
+
 /// A source tensor's elements in the order of TensorSpec::shape: turned if it is stored transposed.
 [[nodiscard]] std::vector<std::byte> logical_bytes(const TensorSpec& tensor,
                                                    const StoredTensor& stored);

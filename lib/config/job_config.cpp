@@ -7,6 +7,7 @@
 #include <optional>
 #include <string_view>
 
+#include "lib/config/evaluate_reader.hpp"
 #include "lib/config/yaml_reader.hpp"
 #include "lib/core/errors.hpp"
 
@@ -207,15 +208,6 @@ SearchConfig read_search(const YamlValue* value) {
     map.read_whole("tied_blocks", search.tied_blocks, 1, max_generations);
     map.finish();
     return search;
-}
-
-EvaluateConfig read_evaluate(const YamlValue* value) {
-    EvaluateConfig evaluate;
-    MapReader map(value, "evaluate");
-    map.read_paths("perplexity", evaluate.perplexity);
-    map.read_whole("max_seq_length", evaluate.max_seq_length, 2, max_tokens);
-    map.finish();
-    return evaluate;
 }
 
 void require_known_exports(const YamlValue* value, const std::vector<std::string>& exports) {

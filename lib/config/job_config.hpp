@@ -43,9 +43,20 @@ struct SearchConfig {
     std::size_t tied_blocks = 1;  ///< so many neighbouring blocks share their settings
 };
 
+/// One entry of `evaluate.tasks`. Which names there are is known to lib/dataset; whoever opens the
+/// data checks them.
+struct TaskEntry {
+    std::string task;
+    std::filesystem::path data;
+    std::size_t max_seq_length = 0;  ///< tokens of a sequence; 0: what is usual for the task
+    SourcePlace place;
+};
+
 struct EvaluateConfig {
     std::vector<std::filesystem::path> perplexity;
-    std::size_t max_seq_length = 2048;  ///< capped by the model's own maximum
+    std::vector<TaskEntry> tasks;
+    std::size_t max_seq_length = 2048;  ///< of perplexity; capped by the model's own maximum
+    std::size_t limit = 0;  ///< the first windows of each text, examples of each task; 0: all
 };
 
 struct RuntimeConfig {

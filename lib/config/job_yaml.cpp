@@ -70,9 +70,20 @@ std::string yaml_entry(const CandidateEntry& entry) {
     return map + "}";
 }
 
-JobKey candidates_key(const std::vector<CandidateEntry>& candidates) {
-    JobKey key{"", "candidates", "[", {}};
-    for (const CandidateEntry& entry : candidates) {
+std::string yaml_entry(const TaskEntry& entry) {
+    std::string map = "{task: " + yaml_text(entry.task) + ", data: " + yaml_text(entry.data);
+    if (entry.max_seq_length > 0) {
+        map += ", max_seq_length: " + std::to_string(entry.max_seq_length);
+    }
+    return map + "}";
+}
+
+/// A list of maps, one a line.
+template <typename Entry>
+JobKey entries_key(std::string_view section, std::string_view name,
+                   const std::vector<Entry>& entries, bool may_change) {
+    JobKey key{section, name, "[", {}, may_change};
+    for (const Entry& entry : entries) {
         key.items.push_back(yaml_entry(entry));
         key.text += (key.text.size() > 1 ? ", " : "") + key.items.back();
     }
@@ -97,7 +108,7 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         {"calibration", "num_calibration_samples", whole(calibration.num_calibration_samples), {}},
         {"calibration", "max_seq_length", whole(calibration.max_seq_length), {}},
         {"", "budget", to_string(job.budget), {}},
-        candidates_key(job.candidates),
+        entries_key("", "candidates", job.candidates, false),
         {"", "ignore", yaml_list(job.ignore), {}},
         {"search", "evaluation", yaml_list(search.evaluation), {}},
         {"search", "num_evaluation_samples", whole(search.num_evaluation_samples), {}},
@@ -106,7 +117,9 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         {"search", "offspring", whole(search.offspring), {}},
         {"search", "tied_blocks", whole(search.tied_blocks), {}},
         {"evaluate", "perplexity", yaml_list(evaluate.perplexity), {}, may_change},
+        entries_key("evaluate", "tasks", evaluate.tasks, may_change),
         {"evaluate", "max_seq_length", whole(evaluate.max_seq_length), {}, may_change},
+        {"evaluate", "limit", whole(evaluate.limit), {}, may_change},
         {"", "export", yaml_list(job.exports), {}, may_change},
         {"runtime", "backend", yaml_text(runtime.backend), {}, may_change},
         {"runtime", "threads", whole(runtime.threads), {}, may_change},
@@ -128,7 +141,7 @@ std::string to_yaml(const JobConfig& job) {
             yaml += " " + key.text;
         }
         for (const std::string& item : key.items) {
-            yaml += "\n  - " + item;
+            yaml += (section.empty() ? "\n  - " : "\n    - ") + item;
         }
         yaml += "\n";
     }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <string_view>
 
 #include <nlohmann/json.hpp>
@@ -12,6 +13,12 @@ namespace lathe {
 
 /// @throws nlohmann::json::parse_error
 [[nodiscard]] nlohmann::json parse_json(std::string_view text);
+
+/// As parse_json(), for what a user wrote.
+/// @throws DataError  "WHERE: not JSON, line 3, byte 26: ..." with the parser's words; the line
+/// only
+///   if the text has several
+[[nodiscard]] nlohmann::json parse_json(std::string_view text, const std::string& where);
 
 /// As parse_json(), but for a text that is no JSON a value for which is_discarded() holds.
 [[nodiscard]] nlohmann::json try_parse_json(std::string_view text);

@@ -22,8 +22,7 @@ struct MatrixView {
         : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
     /// A view of mutable elements is a view of constant ones.
     template <class U>
-        requires(std::is_same_v<const U, T>)
-    MatrixView(const MatrixView<U>& other)
+    requires(std::is_same_v<const U, T>) MatrixView(const MatrixView<U>& other)
         : MatrixView(other.data, other.rows, other.cols, other.stride) {}
 
     [[nodiscard]] T* row(std::size_t i) const { return data + i * stride; }

@@ -15,6 +15,9 @@ namespace {
 
 using Fields = std::vector<std::string_view>;
 
+/// Of a file without header: source, label, star, sentence.
+constexpr std::size_t headerless_columns = 4;
+
 /// Where things stand in a line.
 struct Columns {
     std::size_t first;
@@ -93,11 +96,37 @@ Columns find_columns(const GlueTask& task, const TextFile& file) {
             refuse_unlabelled(file.place(0), "there is no column \"" + label + "\"");
         }
     }
-    constexpr std::size_t headerless_columns = 4;
     if (task.headerless && header.size() == headerless_columns) {
         return {3, std::nullopt, 1, headerless_columns, 0};
     }
     refuse_header(task, header, file.place(0));
+}
+
+/// Where the sentences stand in a file of any task; `label` and `count` say nothing.
+Columns find_sentences(const TextFile& file) {
+    const Fields header = split(file.lines().front());
+    // Names of a pair first: QNLI's "question" and "sentence" hold the one name of SST-2.
+    for (const bool in_pairs : {true, false}) {
+        for (const GlueTask& task : glue_table()) {
+            if (task.second.empty() == in_pairs) continue;
+            for (Fields names : layouts(task)) {
+                names.pop_back();  // the label
+                const auto places = find_names(header, names);
+                if (!places) continue;
+                Columns columns{places->front(), std::nullopt, 0, 0, 1};
+                if (in_pairs) columns.second = places->back();
+                return columns;
+            }
+        }
+    }
+    if (header.size() == headerless_columns && (header[1] == "0" || header[1] == "1")) {
+        return {headerless_columns - 1, std::nullopt, 0, 0, 0};  // CoLA
+    }
+    constexpr std::size_t longest = 160;
+    throw DataError(file.place(0) + ": the header has " + std::to_string(header.size()) +
+                    " columns " + in_quotes(listed(header), longest) +
+                    "; expected the names of a task of GLUE, such as sentence, or sentence1 and "
+                    "sentence2, separated by tabs");
 }
 
 /// The whole field as a number; none if it is anything else.
@@ -170,6 +199,25 @@ std::vector<LabelledText> read_glue(const std::filesystem::path& file, std::stri
     }
     if (examples.empty()) throw DataError(file.string() + ": only a header, no example");
     return examples;
+}
+
+std::vector<TextPair> read_sentences(const std::filesystem::path& file) {
+    const TextFile text(file);
+    const Columns columns = find_sentences(text);
+    const std::size_t last = std::max(columns.first, columns.second.value_or(0));
+    std::vector<TextPair> sentences;
+    for (std::size_t i = columns.first_line; i < text.lines().size(); ++i) {
+        const Fields fields = split(text.lines()[i]);
+        if (fields.size() <= last || fields[columns.first].empty()) continue;
+        TextPair pair{std::string(fields[columns.first]), ""};
+        if (columns.second) {
+            pair.second = fields[*columns.second];
+            if (pair.second.empty()) continue;
+        }
+        sentences.push_back(std::move(pair));
+    }
+    if (sentences.empty()) throw DataError(file.string() + ": no sentence in it");
+    return sentences;
 }
 
 }  // namespace lathe

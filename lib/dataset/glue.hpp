@@ -8,6 +8,14 @@
 
 namespace lathe {
 
+/// A text, or two that belong together.
+struct TextPair {
+    std::string first;
+    std::string second;  ///< empty: there is one text only
+
+    bool operator==(const TextPair&) const = default;
+};
+
 /// One example of a sentence task.
 struct LabelledText {
     std::string first;
@@ -32,5 +40,13 @@ struct LabelledText {
 /// @throws DataError   naming file, line, what was found and what was expected
 [[nodiscard]] std::vector<LabelledText> read_glue(const std::filesystem::path& file,
                                                   std::string_view task);
+
+/// The sentences or pairs of a file of any task of GLUE, without labels, so that test files serve
+/// as well. The columns are found by the names of read_glue(); a file with the names of a pair has
+/// pairs. Rows with too few columns, of which QQP's train.tsv has some, and rows with an empty
+/// sentence are passed over.
+/// @throws MissingInputError, IoError
+/// @throws DataError  naming file, line, what was found and what was expected
+[[nodiscard]] std::vector<TextPair> read_sentences(const std::filesystem::path& file);
 
 }  // namespace lathe

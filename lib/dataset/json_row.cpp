@@ -11,17 +11,6 @@ namespace {
 
 using nlohmann::json;
 
-/// "unexpected end of input; expected ..." without the parser's own numbering.
-std::string parser_words(const json::parse_error& error) {
-    const std::string text = error.what();
-    const auto place = text.find("column ");
-    const auto colon = place == std::string::npos ? place : text.find(": ", place);
-    // The parser quotes what it read last, which may be a long line.
-    constexpr std::size_t longest = 160;
-    const std::string words = colon == std::string::npos ? text : text.substr(colon + 2);
-    return words.size() > longest ? words.substr(0, longest) + "..." : words;
-}
-
 std::string shown(const json& value) {
     if (value.is_object()) return "an object";
     if (value.is_array()) return "a list";
@@ -92,15 +81,6 @@ const json& JsonRow::at(std::string_view key) const {
     const auto member = object_->find(key);
     if (member == object_->end()) fail("\"" + std::string(key) + "\" is missing");
     return *member;
-}
-
-json parse_json_line(std::string_view line, const std::string& place) {
-    try {
-        return parse_json(line);
-    } catch (const json::parse_error& error) {
-        throw DataError(place + ": not JSON, byte " + std::to_string(error.byte) + ": " +
-                        parser_words(error));
-    }
 }
 
 }  // namespace lathe

@@ -35,7 +35,4 @@ private:
     std::string place_;
 };
 
-/// The value in a line. @throws DataError  if the line is no JSON; begins with `place`
-[[nodiscard]] nlohmann::json parse_json_line(std::string_view line, const std::string& place);
-
 }  // namespace lathe

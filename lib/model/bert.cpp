@@ -6,23 +6,17 @@
 namespace lathe {
 namespace {
 
-constexpr TransformerNames bert_names{
-    .token_embedding = "bert.embeddings.word_embeddings",
-    .position_embedding = "bert.embeddings.position_embeddings",
-    .segment_embedding = "bert.embeddings.token_type_embeddings",
-    .embedding_norm = "bert.embeddings.LayerNorm",
-    .layers = "bert.encoder.layer.",
-    .attention_norm = "attention.output.LayerNorm",
-    .q = "attention.self.query",
-    .k = "attention.self.key",
-    .v = "attention.self.value",
-    .o = "attention.output.dense",
-    .mlp_norm = "output.LayerNorm",
-    .up = "intermediate.dense",
-    .down = "output.dense",
-    .pooler = "bert.pooler.dense",
-    .classifier = "classifier",
-};
+constexpr TransformerNames bert_names = [] {
+    TransformerNames names = bert_block_names;
+    names.token_embedding = "bert.embeddings.word_embeddings";
+    names.position_embedding = "bert.embeddings.position_embeddings";
+    names.segment_embedding = "bert.embeddings.token_type_embeddings";
+    names.embedding_norm = "bert.embeddings.LayerNorm";
+    names.layers = "bert.encoder.layer.";
+    names.pooler = "bert.pooler.dense";
+    names.classifier = "classifier";
+    return names;
+}();
 
 constexpr std::array<std::string_view, 1> buffers{".position_ids"};
 

@@ -13,26 +13,6 @@ namespace {
 
 using nlohmann::json;
 
-/// "unexpected end of input; expected ..." without the parser's own numbering.
-std::string parser_words(const json::parse_error& error) {
-    const std::string text = error.what();
-    const auto place = text.find("column ");
-    const auto colon = place == std::string::npos ? place : text.find(": ", place);
-    return colon == std::string::npos ? text : text.substr(colon + 2);
-}
-
-json parse(const std::string& text, const std::string& where) {
-    try {
-        return parse_json(text);
-    } catch (const json::parse_error& error) {
-        const std::size_t byte = std::min(error.byte, text.size());
-        const auto line =
-            1 + std::count(text.begin(), text.begin() + static_cast<long>(byte), '\n');
-        throw DataError(where + ": not JSON, line " + std::to_string(line) + ", byte " +
-                        std::to_string(error.byte) + ": " + parser_words(error));
-    }
-}
-
 void refuse_quantised(const ConfigReader& config) {
     for (const char* key : {"quantization_config", "compression_config"}) {
         const auto quantisation = config.object(key);
@@ -84,7 +64,7 @@ const FamilyRow* find_family(std::string_view model_type) {
 }
 
 ModelSpec read_model_spec(const std::string& config_json, const std::string& where) {
-    const json parsed = parse(config_json, where);
+    const json parsed = parse_json(config_json, where);
     const ConfigReader config(parsed, where);
     const FamilyRow& family = family_of(config);
     refuse_quantised(config);

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <map>
 #include <regex>
 #include <string_view>
@@ -97,6 +98,23 @@ std::string and_others(std::size_t count) {
     return count > 1 ? " (and " + std::to_string(count - 1) + " more)" : "";
 }
 
+/// What quantisers store beside or instead of weights: GPTQ and AWQ, compressed-tensors, fp8,
+/// bitsandbytes. Not all of them say so in config.json.
+constexpr std::array<std::string_view, 9> quantised_endings{
+    ".qweight",          ".qzeros", ".scales", ".weight_packed", ".weight_scale",
+    ".weight_scale_inv", ".SCB",    ".absmax", ".quant_map"};
+
+void refuse_quantised(const std::vector<FoundTensor>& found, const IgnoreList& ignored,
+                      const std::string& where) {
+    for (const FoundTensor& tensor : found) {
+        const bool is_part = std::ranges::any_of(
+            quantised_endings, [&](std::string_view end) { return tensor.name.ends_with(end); });
+        if (is_part && !ignored.has(tensor.name))
+            throw DataError(where + ": the checkpoint is already quantised (it has a tensor " +
+                            quoted(tensor.name) + "); start from the original weights");
+    }
+}
+
 void check_tensor(const TensorSpec& wanted, const FoundTensor& found, const std::string& where) {
     const std::string tensor =
         where + ": tensor " + quoted(found.name) + " (" + described(wanted) + ")";
@@ -141,6 +159,7 @@ std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTe
     if (!family) throw InternalError("match_tensors: no family \"" + spec.family + "\"");
     const IgnoreList ignored(ignore);
     FoundByName unclaimed = by_name(found, where);
+    refuse_quantised(found, ignored, where);
 
     std::vector<const FoundTensor*> claimed;
     std::vector<const TensorSpec*> missing;

@@ -7,23 +7,17 @@
 namespace lathe {
 namespace {
 
-constexpr TransformerNames roberta_names{
-    .token_embedding = "roberta.embeddings.word_embeddings",
-    .position_embedding = "roberta.embeddings.position_embeddings",
-    .segment_embedding = "roberta.embeddings.token_type_embeddings",
-    .embedding_norm = "roberta.embeddings.LayerNorm",
-    .layers = "roberta.encoder.layer.",
-    .attention_norm = "attention.output.LayerNorm",
-    .q = "attention.self.query",
-    .k = "attention.self.key",
-    .v = "attention.self.value",
-    .o = "attention.output.dense",
-    .mlp_norm = "output.LayerNorm",
-    .up = "intermediate.dense",
-    .down = "output.dense",
-    .pooler = "classifier.dense",
-    .classifier = "classifier.out_proj",
-};
+constexpr TransformerNames roberta_names = [] {
+    TransformerNames names = bert_block_names;
+    names.token_embedding = "roberta.embeddings.word_embeddings";
+    names.position_embedding = "roberta.embeddings.position_embeddings";
+    names.segment_embedding = "roberta.embeddings.token_type_embeddings";
+    names.embedding_norm = "roberta.embeddings.LayerNorm";
+    names.layers = "roberta.encoder.layer.";
+    names.pooler = "classifier.dense";
+    names.classifier = "classifier.out_proj";
+    return names;
+}();
 
 constexpr std::array<std::string_view, 1> buffers{".position_ids"};
 

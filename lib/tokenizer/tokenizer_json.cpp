@@ -115,12 +115,7 @@ private:
 std::unique_ptr<Tokenizer> load_json_tokenizer(const std::filesystem::path& file) {
     const std::string name = file.string();
     const std::string content = read_file(file);
-    nlohmann::json root;
-    try {
-        root = parse_json(content);
-    } catch (const nlohmann::json::parse_error& error) {
-        throw DataError(name + ": not valid JSON: " + error.what());
-    }
+    const nlohmann::json root = parse_json(content, name);
     return std::make_unique<JsonTokenizer>(JsonPlace(root, name), name);
 }
 

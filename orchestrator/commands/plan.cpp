@@ -11,7 +11,7 @@ namespace lathe {
 CommandOutput run_plan(const CommandContext& context) {
     const JobConfig job = load_job(context.line);
     const auto opened = JobContext::open(job, context.world);
-    const Preflight p = preflight(*opened);
+    const Preflight p = preflight(*opened, check_inputs(*opened));
     const std::vector<TensorCoverage> tensors = coverage(*opened);
     CommandOutput output;
     nlohmann::json stages = nlohmann::json::array();

@@ -1,5 +1,3 @@
-#include <cmath>
-
 #include <fmt/format.h>
 
 #include "orchestrator/commands.hpp"
@@ -16,15 +14,7 @@ std::string report_text(const JobReport& report) {
         "bytes             {} -> {}\nratio             {:.3f}x\nbits per weight   {:.3f}\n",
         report.checkpoint.string(), report.checkpoint_hash, report.plan.plan.origin,
         report.source_bytes, report.checkpoint_bytes, report.ratio(), report.bits_per_weight());
-    for (const TextEvaluation& e : report.evaluation) {
-        if (!std::isnan(e.perplexity)) {
-            text += fmt::format("perplexity        {:.4f} -> {:.4f} ({:+.2f} %)  {}\n",
-                                e.source_perplexity, e.perplexity,
-                                100.0 * (e.perplexity / e.source_perplexity - 1.0), e.file);
-        }
-        text += fmt::format("KL to the source  {:.5f}, same first choice {:.1f} %  {}\n", e.kl,
-                            100.0 * e.top1_agreement, e.file);
-    }
+    text += to_text(report.evaluation);
     text += "stage             seconds  tasks  reused\n";
     for (const StageReport& stage : report.stages) {
         text += fmt::format("  {:<14} {:>9.2f} {:>6} {:>7}\n", stage.name, stage.seconds,

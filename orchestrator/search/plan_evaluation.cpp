@@ -7,6 +7,7 @@
 
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
+#include "orchestrator/evaluation_tasks.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/forward.hpp"
 #include "workers/task_table.hpp"
@@ -63,14 +64,6 @@ StageTask variant_task(const JobRun& run, const VariantTask& work) {
 }
 
 }  // namespace
-
-std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples) {
-    std::vector<TokenSequences> chunks;
-    for (const SequenceRange& range : samples.ranges(tokens_per_evaluation_task)) {
-        chunks.push_back(samples.part(range));
-    }
-    return chunks;
-}
 
 std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) {
     const std::vector<TokenSequences> chunks = evaluation_chunks(run.samples().evaluation);

@@ -27,11 +27,4 @@ struct EvaluatedPlan {
                                                           const std::vector<Variant>& variants,
                                                           const TokenSequences& samples);
 
-/// Samples are evaluated in chunks of about this many tokens: one task each. A constant, so that
-/// results do not depend on the number of ranks.
-inline constexpr std::size_t tokens_per_evaluation_task = 16384;
-
-/// The samples cut into chunks.
-[[nodiscard]] std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples);
-
 }  // namespace lathe

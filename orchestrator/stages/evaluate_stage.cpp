@@ -1,14 +1,8 @@
-#include <algorithm>
-#include <cmath>
-#include <limits>
-#include <numeric>
+#include <unordered_map>
 
 #include "lib/checkpoint/artifact.hpp"
-#include "lib/core/errors.hpp"
-#include "lib/core/hash.hpp"
+#include "orchestrator/evaluation_tasks.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/evaluation.hpp"
-#include "workers/forward.hpp"
 #include "workers/hf_export.hpp"
 #include "workers/task_table.hpp"
 
@@ -17,99 +11,98 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// One task a chunk: the checkpoint, compared with the source.
-std::vector<StageTask> evaluation_tasks(const JobRun& run,
-                                        const std::vector<TokenSequences>& chunks,
-                                        const fs::path& directory, const std::string& hash) {
+/// What is evaluated: the checkpoint, against the source.
+struct Subject {
+    JobRun& run;
+    EvaluatedModels models;
+    std::string hash;  ///< of the checkpoint
+};
+
+/// Has the chunks of several questions evaluated; for each question the answers of its chunks. A
+/// chunk that occurs twice, in one text or in two, is one task.
+std::vector<std::vector<std::string>> ask(const Subject& subject,
+                                          const std::vector<std::vector<Task>>& questions) {
     std::vector<StageTask> tasks;
-    for (const TokenSequences& chunk : chunks) {
-        EvaluationTask evaluation;
-        evaluation.model = directory;
-        evaluation.reference = run.source().directory;
-        evaluation.samples = chunk;
-        StageTask task;
-        task.task.stage = stage::evaluate;
-        task.task.id = "evaluate/" + run.fingerprint({hash, hash_of(chunk)});
-        task.task.cost = static_cast<double>(chunk.ids.size());
-        task.task.arguments = to_json(evaluation);
-        tasks.push_back(std::move(task));
-    }
-    return tasks;
-}
-
-/// What the model reads of a file: windows of the text or, for a classifier, single texts.
-TokenSequences samples_of(const JobRun& run, const fs::path& file, const Tokenizer* tokenizer) {
-    const ModelSpec& spec = run.spec();
-    const std::vector<fs::path> files{file};
-    const std::size_t length =
-        std::min(run.context().job.evaluate.max_seq_length, spec.max_positions);
-    if (spec.head == HeadKind::classifier) {
-        TokenSequences texts = read_texts(files, tokenizer, spec.vocab_size, length);
-        if (texts.count() == 0) {
-            throw DataError(file.string() + " has no text to evaluate on");
+    std::unordered_map<std::string, std::size_t> places;
+    std::vector<std::vector<std::size_t>> chunks;
+    for (const std::vector<Task>& question : questions) {
+        chunks.emplace_back();
+        for (const Task& chunk : question) {
+            const auto [place, is_new] = places.emplace(chunk.id, tasks.size());
+            chunks.back().push_back(place->second);
+            if (is_new) {
+                StageTask task;
+                task.task = chunk;
+                // What the answer depends on: source, checkpoint and content.
+                task.task.id =
+                    "evaluate/" + subject.run.fingerprint({subject.hash, chunk.stage, chunk.id});
+                tasks.push_back(std::move(task));
+            }
         }
-        return texts;
     }
-    const auto stream = read_token_stream(files, tokenizer, spec.vocab_size);
-    TokenSequences windows = all_windows(stream, length);
-    if (windows.count() == 0) {
-        throw DataError(file.string() +
-                        " is too short for an evaluation: " + std::to_string(stream.size()) +
-                        " tokens, one window has " + std::to_string(length));
+    const std::vector<std::string> distinct = subject.run.run_stage("evaluate", std::move(tasks));
+    std::vector<std::vector<std::string>> answers;
+    for (const std::vector<std::size_t>& own : chunks) {
+        answers.emplace_back();
+        for (const std::size_t place : own) {
+            answers.back().push_back(distinct[place]);
+        }
     }
-    return windows;
+    return answers;
 }
 
-TextEvaluation summarise(const std::string& file, const ModelSpec& spec,
-                         const TokenSequences& samples, const std::vector<std::string>& answers) {
-    const auto sum = [](const auto& values) {
-        return std::accumulate(values.begin(), values.end(), 0.0);
-    };
-    TextEvaluation result{file};
-    const bool predicts = spec.head == HeadKind::language_model;
-    result.tokens = predicts ? samples.predicted_tokens() : samples.tokens();
-    double source_nll = 0.0;
-    double nll = 0.0;
-    double kl = 0.0;
-    double agree = 0.0;
-    for (const std::string& answer : answers) {
-        const SampleLosses losses = sample_losses_from_json(answer);
-        source_nll += sum(losses.reference_nll);
-        nll += sum(losses.nll);
-        kl += sum(losses.kl);
-        agree += sum(losses.agree);
+std::vector<EvaluationReport::Text> evaluate_texts(const Subject& subject,
+                                                   const std::vector<JobQuestions::Text>& texts) {
+    std::vector<std::vector<Task>> tasks;
+    for (const JobQuestions::Text& text : texts) {
+        tasks.push_back(text_tasks(subject.models, text.evaluation.samples()));
     }
-    const auto perplexity = [&](double sum_of_nll) {
-        return predicts ? std::exp(sum_of_nll / static_cast<double>(result.tokens))
-                        : std::numeric_limits<double>::quiet_NaN();
-    };
-    const auto rows = static_cast<double>(ForwardPass::head_rows(spec, samples));
-    result.source_perplexity = perplexity(source_nll);
-    result.perplexity = perplexity(nll);
-    result.kl = kl / rows;
-    result.top1_agreement = agree / rows;
+    const auto answers = ask(subject, tasks);
+    std::vector<EvaluationReport::Text> result;
+    for (std::size_t t = 0; t < texts.size(); ++t) {
+        SampleLosses losses;
+        for (const std::string& answer : answers[t]) {
+            losses.append(sample_losses_from_json(answer));
+        }
+        result.push_back({texts[t].file, texts[t].evaluation.summarise(losses)});
+    }
+    return result;
+}
+
+std::vector<EvaluationReport::Task> evaluate_tasks(const Subject& subject,
+                                                   const std::vector<JobQuestions::Task>& asked) {
+    std::vector<std::vector<Task>> tasks;
+    for (const JobQuestions::Task& task : asked) {
+        tasks.push_back(scoring_tasks(subject.models, task.evaluation->sequences()));
+    }
+    const auto answers = ask(subject, tasks);
+    std::vector<EvaluationReport::Task> result;
+    for (std::size_t t = 0; t < asked.size(); ++t) {
+        SequenceScores scores;
+        for (const std::string& answer : answers[t]) {
+            scores.append(sequence_scores_from_json(answer));
+        }
+        result.push_back({asked[t].name, asked[t].file, asked[t].evaluation->summarise(scores)});
+    }
     return result;
 }
 
 }  // namespace
 
-std::vector<TextEvaluation> evaluate(JobRun& run, const fs::path& directory) {
-    const EvaluateConfig& config = run.context().job.evaluate;
-    std::vector<TextEvaluation> results;
-    if (config.perplexity.empty()) {
-        return results;
-    }
-    const auto tokenizer = open_tokenizer(run.source().directory, run.spec());
-    const std::string hash =
+EvaluationReport evaluate(JobRun& run, const JobQuestions& questions, const fs::path& directory) {
+    const Subject subject{
+        run,
+        {directory, run.source().directory},
         text_attribute(ArtifactReader(directory / "checkpoint.h5").attributes("/"),
-                       "checkpoint_hash", directory.string());
-    for (const fs::path& file : config.perplexity) {
-        const TokenSequences samples = samples_of(run, file, tokenizer.get());
-        const auto tasks = evaluation_tasks(run, evaluation_chunks(samples), directory, hash);
-        results.push_back(
-            summarise(file.string(), run.spec(), samples, run.run_stage("evaluate", tasks)));
+                       "checkpoint_hash", directory.string())};
+    EvaluationReport report;
+    if (!questions.texts.empty()) {
+        report.texts = evaluate_texts(subject, questions.texts);
     }
-    return results;
+    if (!questions.tasks.empty()) {
+        report.tasks = evaluate_tasks(subject, questions.tasks);
+    }
+    return report;
 }
 
 void export_checkpoint(JobRun& run, const fs::path& directory) {

@@ -26,7 +26,9 @@ TEST(ReadJob, Defaults) {
     EXPECT_EQ(job.budget, (Budget{Budget::Kind::ratio, 4.0}));
     EXPECT_THAT(job.ignore, IsEmpty());
     EXPECT_EQ(job.search.num_evaluation_samples, 16U);
+    EXPECT_THAT(job.evaluate.tasks, IsEmpty());
     EXPECT_EQ(job.evaluate.max_seq_length, 2048U);
+    EXPECT_EQ(job.evaluate.limit, 0U);
     EXPECT_THAT(job.exports, IsEmpty());
     EXPECT_EQ(job.runtime.backend, "cpu");
     EXPECT_EQ(job.runtime.worker_timeout, 600.0);
@@ -67,7 +69,14 @@ TEST(ReadJob, EveryKey) {
     EXPECT_THAT(job.search.evaluation, ElementsAre("held.txt"));
     EXPECT_EQ(job.search.num_evaluation_samples, 3U);
     EXPECT_THAT(job.evaluate.perplexity, ElementsAre("t1.txt", "t2.txt"));
+    ASSERT_EQ(job.evaluate.tasks.size(), 2U);
+    EXPECT_EQ(job.evaluate.tasks[0].task, "sst2");
+    EXPECT_EQ(job.evaluate.tasks[0].data, "dev, all.tsv");
+    EXPECT_EQ(job.evaluate.tasks[0].max_seq_length, 0U);
+    EXPECT_EQ(job.evaluate.tasks[1].task, "piqa");
+    EXPECT_EQ(job.evaluate.tasks[1].max_seq_length, 300U);
     EXPECT_EQ(job.evaluate.max_seq_length, 77U);
+    EXPECT_EQ(job.evaluate.limit, 12U);
     EXPECT_THAT(job.exports, ElementsAre("hf"));
     EXPECT_EQ(job.runtime.backend, "reference");
     EXPECT_EQ(job.runtime.threads, 3U);
@@ -186,6 +195,17 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"candidates: [{method: a, k: []}]", "candidates[0].k is an empty list"},
         Refusal{"candidates: [{method: a, k: [1, ~]}]", "an item of candidates[0].k is nothing"},
         Refusal{"candidates: [{method: a, k: 1, k: 2}]", "job.yaml:3:32: key \"k\" is given twice"},
+        Refusal{"evaluate: {tasks: sst2}",
+                "evaluate.tasks is \"sst2\"; expected a list of {task: NAME, data: FILE}"},
+        Refusal{"evaluate: {tasks: [{data: x}]}",
+                "job.yaml:3:20: evaluate.tasks[0] has no key \"task\"; expected {task: NAME"},
+        Refusal{"evaluate: {tasks: [{task: a, data: x}, {task: b}]}",
+                "evaluate.tasks[1] has no key \"data\""},
+        Refusal{"evaluate: {tasks: [{task: a, date: x}]}",
+                "unknown key \"date\" in evaluate.tasks[0]; did you mean \"data\"?"},
+        Refusal{"evaluate: {tasks: [{task: a, data: x, max_seq_length: long}]}",
+                "evaluate.tasks[0].max_seq_length is \"long\""},
+        Refusal{"evaluate: {limit: -1}", "evaluate.limit is \"-1\"; expected a whole number"},
         Refusal{"ignore: lm_head", "ignore is \"lm_head\"; expected a list of texts"},
         Refusal{"export: hf", "export is \"hf\"; expected a list"},
         Refusal{"export: [hf, gguf]", "job.yaml:3:14: unknown export format \"gguf\"; known: hf"},

@@ -34,7 +34,13 @@ search:
   num_evaluation_samples: 3
 evaluate:
   perplexity: [t1.txt, t2.txt]
+  tasks:
+    - {task: sst2, data: "dev, all.tsv"}
+    - task: piqa
+      data: valid.jsonl
+      max_seq_length: 300
   max_seq_length: 77
+  limit: 12
 export: [hf]
 runtime:
   backend: reference

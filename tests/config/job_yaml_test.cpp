@@ -35,7 +35,14 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(search.offspring, b.search.offspring);
     EXPECT_EQ(search.tied_blocks, b.search.tied_blocks);
     EXPECT_EQ(evaluate.perplexity, b.evaluate.perplexity);
+    ASSERT_EQ(evaluate.tasks.size(), b.evaluate.tasks.size());
+    for (std::size_t i = 0; i < evaluate.tasks.size(); ++i) {
+        EXPECT_EQ(evaluate.tasks[i].task, b.evaluate.tasks[i].task);
+        EXPECT_EQ(evaluate.tasks[i].data, b.evaluate.tasks[i].data);
+        EXPECT_EQ(evaluate.tasks[i].max_seq_length, b.evaluate.tasks[i].max_seq_length);
+    }
     EXPECT_EQ(evaluate.max_seq_length, b.evaluate.max_seq_length);
+    EXPECT_EQ(evaluate.limit, b.evaluate.limit);
     EXPECT_EQ(exports, b.exports);
     EXPECT_EQ(runtime.backend, b.runtime.backend);
     EXPECT_EQ(runtime.threads, b.runtime.threads);
@@ -67,7 +74,9 @@ search:
   tied_blocks: 1
 evaluate:
   perplexity: []
+  tasks: []
   max_seq_length: 2048
+  limit: 0
 export: []
 runtime:
   backend: cpu
@@ -130,6 +139,8 @@ TEST(ToYaml, AwkwardTextsReadBack) {
         job.candidates[0].method = text;
         job.candidates[0].keys[0].values = {text};
         job.candidates[0].keys[1].values = {text, text};
+        job.evaluate.tasks[0].task = text;
+        job.evaluate.tasks[1].data = text;
         expect_same(read(to_yaml(job)), job);
     }
 }

@@ -144,6 +144,49 @@ TEST_F(GlueRefusals, Rows) {
     expect("sentence\tlabel\nx\t\xFF\n", "sst2", "label \"\\ufffd\"");
 }
 
+/// Every file of the project's own, by its columns alone.
+TEST(Sentences, AreFoundWhateverTheTask) {
+    const auto second = [](const char* file) { return read_sentences(fixture(file)).at(0).second; };
+    EXPECT_EQ(read_sentences(fixture("sst2.tsv")).at(1),
+              (TextPair{"the plot leaks like an old roof", ""}));
+    EXPECT_EQ(read_sentences(fixture("cola.tsv")).at(1),
+              (TextPair{"The kettle moved somebody it whistled.", ""}));
+    EXPECT_EQ(read_sentences(fixture("cola.tsv")).size(), 3U);
+    EXPECT_EQ(read_sentences(fixture("mrpc.tsv")).at(0),
+              (TextPair{"The bridge opened on Monday.", "On Monday the bridge was opened."}));
+    EXPECT_EQ(second("mnli.tsv"), "The hall was empty.");
+    EXPECT_EQ(second("qnli.tsv"), "The mill was built in 1801.");
+    EXPECT_EQ(second("qqp.tsv"), "How is bread baked?");
+    EXPECT_EQ(second("rte.tsv"), "The mill still stands.");
+    EXPECT_EQ(second("stsb.tsv"), "A dog is asleep.");
+    EXPECT_EQ(second("wnli.tsv"), "The cup was round.");
+}
+
+TEST_F(GlueFiles, SentencesNeedNoLabels) {
+    EXPECT_EQ(read_sentences(written("index\tsentence\n0\tone\n1\ttwo\n")),
+              (std::vector<TextPair>{{"one", ""}, {"two", ""}}));
+    EXPECT_EQ(read_sentences(written("index\tquestion\tsentence\n0\ta\tb\n")),
+              (std::vector<TextPair>{{"a", "b"}}));
+}
+
+TEST_F(GlueFiles, RowsThatAreCutShortArePassedOver) {
+    EXPECT_EQ(read_sentences(written("id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate\n"
+                                     "1\t2\t3\ta\tb\t0\n4\t5\t6\tc\n7\t8\t9\td\t\t0\n")),
+              (std::vector<TextPair>{{"a", "b"}}));
+}
+
+TEST_F(GlueFiles, FilesWithoutSentencesAreRefused) {
+    const auto refuses = [&](std::string_view content, const char* message) {
+        const std::filesystem::path path = written(content);
+        EXPECT_THAT([&] { (void)read_sentences(path); },
+                    ThrowsMessage<DataError>(AllOf(HasSubstr(path.string()), HasSubstr(message))));
+    };
+    refuses("text\tlabel\nx\t1\n", "line 1: the header has 2 columns \"text, label\"; expected");
+    refuses("a\tb\tc\td\n", "the header has 4 columns");  // no label of CoLA
+    refuses("sentence\tlabel\n", "no sentence");
+    EXPECT_THROW((void)read_sentences(dir / "absent"), MissingInputError);
+}
+
 TEST(Glue, UnknownTasks) {
     EXPECT_THAT([] { (void)read_glue("any", "sst-2"); },
                 ThrowsMessage<UsageError>(HasSubstr("unknown task \"sst-2\"; known: cola, sst2")));

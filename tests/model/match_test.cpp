@@ -50,6 +50,18 @@ protected:
     }
 };
 
+// Older programs leave config.json as it was and describe the quantisation in a file of their own.
+TEST_F(Match, WhatAQuantiserLeftIsRefusedByName) {
+    const std::string name = "model.layers.0.mlp.up_proj";
+    remove(name + ".weight");
+    for (const char* part : {".qweight", ".weight_packed", ".weight_scale"}) {
+        found.push_back({name + part, DType::i32, {4, 4}});
+        EXPECT_EQ(refusal(), "some/model: the checkpoint is already quantised (it has a tensor \"" +
+                                 name + part + "\"); start from the original weights");
+        found.pop_back();
+    }
+}
+
 TEST_F(Match, AnExactCheckpointIsAccepted) {
     found[3].dtype = DType::f32;
     const ModelSpec before = spec;

@@ -5,7 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "orchestrator/search/plan_evaluation.hpp"
+#include "orchestrator/evaluation_tasks.hpp"
 
 namespace lathe {
 namespace {

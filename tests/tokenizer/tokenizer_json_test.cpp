@@ -65,7 +65,7 @@ TEST(JsonTokenizer, OldFilesNameNoModelType) {
 }
 
 TEST(JsonTokenizer, RefusalsNameThePlace) {
-    EXPECT_THAT(refusal("{\"model\": "), HasSubstr("not valid JSON"));
+    EXPECT_THAT(refusal("{\"model\": "), HasSubstr("not JSON, byte 11: "));
     EXPECT_THAT(refusal("[]"), HasSubstr("expected an object"));
     EXPECT_THAT(refusal("{" + added + "}"), HasSubstr("\"model\" is missing"));
     EXPECT_THAT(refusal("{" + model + "}"), HasSubstr("\"added_tokens\" is missing"));

@@ -11,6 +11,7 @@
 #include "lib/core/parallel.hpp"
 #include "lib/tokenizer/tokenizer.hpp"
 #include "workers/evaluation.hpp"
+#include "workers/head.hpp"
 
 namespace lathe {
 namespace {
@@ -47,8 +48,9 @@ public:
         TokenSequences sequence;
         sequence.append(ids);
         const FinalStates states = final_states(spec(), model_.weights(), *backend_, sequence);
-        const auto all = all_logits(spec(), model_.weights(), *backend_, sequence, states);
-        return {all.end() - static_cast<std::ptrdiff_t>(spec().vocab_size), all.end()};
+        Head head(spec(), model_.weights(), *backend_);
+        const MatrixView<const float> logits = head.logits(states, ids.size() - 1, 1);
+        return {logits.data, logits.data + logits.cols};
     }
 
 private:

@@ -6,7 +6,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
 #include "tests/workers/job_fixture.hpp"
 #include "workers/calibration.hpp"
 #include "workers/compressed_checkpoint.hpp"
@@ -180,6 +182,41 @@ TEST(TokenFrequencies, CountAndLeaveNoneAtZero) {
     EXPECT_FLOAT_EQ(shares[2], 2.25F / 4);
     EXPECT_FLOAT_EQ(shares[0], 1.25F / 4);
     EXPECT_FLOAT_EQ(shares[1], 0.25F / 4);
+}
+
+// reference.h5 of the fixture has pairs: `hidden`[0] is what transformers gave the first block, of
+// each token its word, position and segment. So that is what the first Gram matrix is made of.
+TEST(Calibration, SegmentsOfPairsReachTheGramMatrices) {
+    const SmallJob small("bert");
+    JobConfig job = small.context().job;
+    const std::filesystem::path reference = job.model / "reference.h5";
+    job.calibration.data = {reference};
+    job.calibration.num_calibration_samples = 3;
+    job.search.num_evaluation_samples = 1;
+    const JobSamples samples = make_samples(job, small.context().spec(), nullptr);
+    ASSERT_GT(std::ranges::count(samples.calibration.segments, 1U), 0);
+    make_directories(small.context().run.root() / "calibration");
+    write_samples(samples, small.context().run.samples(), "samples");
+    Calibrator(small.context()).run({.block = 0, .fingerprint = "statistics"});
+
+    const ArtifactReader file(reference);
+    const std::vector<float> hidden = file.read_floats("/hidden");
+    const std::vector<std::int64_t> mask = file.read_integers("/attention_mask");
+    const std::size_t width = small.context().spec().hidden_size;
+    const SignalStatistics found =
+        read_statistics(small.context().run.statistics("block_0000"), Signal::attention_in);
+    EXPECT_EQ(found.tokens, samples.calibration.tokens());
+    for (std::size_t i = 0; i < width; ++i) {
+        for (std::size_t j = 0; j < width; ++j) {
+            double expected = 0.0;
+            for (std::size_t t = 0; t < mask.size(); ++t) {
+                expected +=
+                    static_cast<double>(mask[t]) * hidden[t * width + i] * hidden[t * width + j];
+            }
+            expected /= static_cast<double>(found.tokens);
+            ASSERT_NEAR(found.gram[i * width + j], expected, 1e-5) << i << ", " << j;
+        }
+    }
 }
 
 }  // namespace

@@ -39,7 +39,7 @@ SequenceScores score(const fs::path& model, const ScoredSequences& sequences,
 }
 
 std::unique_ptr<TaskEvaluation> task_of(const fs::path& model, const TaskQuestions& questions) {
-    return make_task_evaluation(questions, ModelToRun(model).spec(), *load_tokenizer(model));
+    return make_task_evaluation(questions, ModelToRun(model).spec(), load_tokenizer(model).get());
 }
 
 // ---- multiple choice ---------------------------------------------------------------------------
@@ -123,6 +123,8 @@ TEST(ChoiceEvaluation, DivergenceAndAgreementAreMeansOverTokensAndExamples) {
     EXPECT_DOUBLE_EQ(summary.kl.value(),
                      10.0 / static_cast<double>(task->sequences().targets.size()));
     EXPECT_EQ(summary.top1_agreement, 0.5);
+    EXPECT_EQ(summary.metrics.at(1).value, 0.5);            // options 0, 0; right are 0, 1
+    EXPECT_EQ(summary.reference_metrics.at(1).value, 1.0);  // options 0, 1
 }
 
 TEST(ChoiceEvaluation, ChunksKeepEachSequencesTargets) {
@@ -181,7 +183,7 @@ ModelSpec classifier(const std::string& family, const std::vector<std::string>& 
 std::unique_ptr<TaskEvaluation> sentence_task(const std::string& task, const ModelSpec& spec,
                                               const std::string& file) {
     return make_task_evaluation({task, data_dir / file}, spec,
-                                *load_tokenizer(source_dir / "tests/data/tokenizer/bert"));
+                                load_tokenizer(source_dir / "tests/data/tokenizer/bert").get());
 }
 
 TEST(SentenceEvaluation, OutputsMeanWhatTheModelCallsThem) {
@@ -193,6 +195,10 @@ TEST(SentenceEvaluation, OutputsMeanWhatTheModelCallsThem) {
     EXPECT_EQ(straight.metrics.at(0).value, 0.5);  // right: the second
     EXPECT_NEAR(straight.loss.value(), (std::log1p(std::exp(1.0)) + std::log1p(std::exp(-2.0))) / 2,
                 1e-12);
+    // The reference gets both right: it says "the second output", then "the first".
+    EXPECT_EQ(straight.reference_metrics.at(0).value, 1.0);
+    EXPECT_NEAR(straight.reference_loss.value(),
+                (std::log1p(std::exp(-1.0)) + std::log1p(std::exp(-2.0))) / 2, 1e-12);
     EXPECT_EQ(straight.kl, 0.375);
     EXPECT_EQ(straight.top1_agreement, 0.5);
     const auto swapped =

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/tokenizer/post_processor.hpp"
@@ -44,6 +45,20 @@ private:
                                                    {Form::Kind::special_token, 0, 2}}),
                                              tokenizer::texts_alone().pair};
 };
+
+/// A classifier of 256 tokens with so many kinds of segments; 0: it knows none.
+ModelSpec classifier(std::size_t segment_rows) {
+    ModelSpec spec;
+    spec.head = HeadKind::classifier;
+    spec.vocab_size = 256;
+    if (segment_rows > 0) {
+        TensorSpec table;
+        table.role = Role::segment_embedding;
+        table.shape = {segment_rows, 4};
+        spec.tensors.push_back(table);
+    }
+    return spec;
+}
 
 class TokenStream : public ::testing::Test {
 protected:
@@ -90,9 +105,56 @@ TEST_F(TokenStream, JoinsFilesOfAllKinds) {
 
 TEST_F(TokenStream, TextsLoseTheirEndButNoSpecialTokens) {
     const std::vector<fs::path> files{file("lines.txt", "abcd\n\nef\n")};
-    const TokenSequences texts = read_texts(files, &tokenizer, 256, 5);
+    const TokenSequences texts = read_texts(files, &tokenizer, classifier(0), 5);
     EXPECT_THAT(texts.ids, ElementsAre(1, 'a', 'b', 'c', 2, 1, 'e', 'f', 2));
     EXPECT_THAT(texts.lengths, ElementsAre(5, 4));
+}
+
+TEST_F(TokenStream, PairsOfASentenceFileHaveSegmentsWhereTheModelHasThem) {
+    const std::vector<fs::path> files{
+        file("pairs.tsv", "id\tsentence1\tsentence2\tlabel\n1\tab\tc\t0\n2\td\tefgh\t1\n")};
+    const TokenSequences pairs = read_texts(files, &tokenizer, classifier(2), 4);
+    EXPECT_THAT(pairs.ids, ElementsAre('a', 'b', 'c', 'd', 'e', 'f', 'g'));
+    EXPECT_THAT(pairs.lengths, ElementsAre(3, 4));
+    EXPECT_THAT(pairs.segments, ElementsAre(0, 0, 1, 0, 1, 1, 1));
+    for (const std::size_t rows : {0U, 1U}) {
+        const TokenSequences plain = read_texts(files, &tokenizer, classifier(rows), 4);
+        EXPECT_EQ(plain.ids, pairs.ids);
+        EXPECT_TRUE(plain.segments.empty()) << rows;
+    }
+}
+
+TEST_F(TokenStream, SingleSentencesAndPairsMix) {
+    const std::vector<fs::path> files{file("one.tsv", "sentence\tlabel\nab\t0\n"),
+                                      file("two.tsv", "question\tsentence\tlabel\nc\td\tx\n")};
+    const TokenSequences texts = read_texts(files, &tokenizer, classifier(2), 8);
+    EXPECT_THAT(texts.ids, ElementsAre(1, 'a', 'b', 2, 'c', 'd'));
+    EXPECT_THAT(texts.segments, ElementsAre(0, 0, 0, 0, 0, 1));
+}
+
+TEST_F(TokenStream, RowsOfIdsKeepTheirSegments) {
+    const fs::path ids = file("rows.h5", "");
+    ArtifactWriter writer(ids);
+    const auto write = [&](const std::string& name, const std::vector<std::int64_t>& values) {
+        writer.dataset("/" + name, DType::i64, {2, 3},
+                       reinterpret_cast<const std::byte*>(values.data()));
+    };
+    write("input_ids", {7, 8, 9, 4, 5, 6});
+    write("attention_mask", {1, 1, 1, 1, 0, 0});
+    write("token_type_ids", {0, 1, 1, 0, 0, 0});
+    writer.commit();
+    const std::vector<fs::path> files{ids};
+    const TokenSequences rows = read_texts(files, nullptr, classifier(2), 2);
+    EXPECT_THAT(rows.ids, ElementsAre(7, 8, 4));
+    EXPECT_THAT(rows.lengths, ElementsAre(2, 1));
+    EXPECT_THAT(rows.segments, ElementsAre(0, 1, 0));
+    EXPECT_TRUE(read_texts(files, nullptr, classifier(1), 2).segments.empty());
+}
+
+TEST_F(TokenStream, SentencesAreNoRunningText) {
+    const std::vector<fs::path> files{file("a.tsv", "sentence\tlabel\nab\t0\n")};
+    EXPECT_THAT([&] { (void)read_token_stream(files, &tokenizer, 256); },
+                ::testing::ThrowsMessage<DataError>(HasSubstr("for a classifier")));
 }
 
 TEST_F(TokenStream, NamesFileAndLineOfABadRow) {
