@@ -88,21 +88,23 @@ FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, con
     for (const SequenceRange& range : ranges) {
         batches.push_back(samples.part(range));
     }
-    const auto for_each_batch = [&](const auto& run) {
+    // Of a sliced model the stream of a batch is packed at the start of the batch's memory.
+    const std::size_t steps = spec.steps_per_block();
+    const auto for_each_batch = [&](std::size_t step, const auto& run) {
         for (std::size_t b = 0; b < batches.size(); ++b) {
             run(batches[b], MatrixView<float>(stream.data() + ranges[b].first_token * width,
-                                              ranges[b].tokens, width));
+                                              ranges[b].tokens, spec.stream_width(step)));
         }
     };
     {
         const LoadedWeights embedding = load_embedding(spec, weights, backend);
-        for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
+        for_each_batch(0, [&](const TokenSequences& batch, MatrixView<float> hidden) {
             forward.embed(embedding, batch, hidden);
         });
     }
     for (std::size_t b = 0; b < spec.n_blocks; ++b) {
         const LoadedWeights block = LoadedWeights::load(spec, weights, backend, b);
-        for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
+        for_each_batch(b * steps, [&](const TokenSequences& batch, MatrixView<float> hidden) {
             forward.block(block, batch, hidden);
         });
     }
@@ -111,11 +113,12 @@ FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, con
     FinalStates states =
         backend.allocate<float>(ForwardPass::head_rows(spec, samples) * spec.head_width());
     float* next = states.data();
-    for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
-        forward.final_norm(head, hidden);
-        const MatrixView<const float> x = forward.head_input(head, batch, hidden);
-        next = std::copy_n(x.data, x.rows * x.cols, next);
-    });
+    for_each_batch(spec.n_blocks * steps,
+                   [&](const TokenSequences& batch, MatrixView<float> hidden) {
+                       forward.final_norm(head, hidden);
+                       const MatrixView<const float> x = forward.head_input(head, batch, hidden);
+                       next = std::copy_n(x.data, x.rows * x.cols, next);
+                   });
     return states;
 }
 
@@ -198,11 +201,12 @@ std::vector<float> all_logits(const ModelSpec& spec, const WeightSource& weights
 
 namespace {
 
-/// The source model's final states of a chunk, computed once and kept in the run directory.
+/// The given model's final states of a chunk, computed once and kept in the run directory.
 FinalStates reference_states(const JobContext& context, const EvaluationTask& task) {
     const std::filesystem::path file = context.run.reference(task.chunk);
-    const std::size_t width = context.spec().head_width();
-    const Shape shape{ForwardPass::head_rows(context.spec(), task.samples), width};
+    const ModelSpec& spec = context.given_model().spec;
+    const std::size_t width = spec.head_width();
+    const Shape shape{ForwardPass::head_rows(spec, task.samples), width};
     std::error_code ignored;
     if (std::filesystem::exists(file, ignored)) {
         const std::vector<std::byte> bytes = ArtifactReader(file).read("/states");
@@ -212,8 +216,8 @@ FinalStates reference_states(const JobContext& context, const EvaluationTask& ta
             return states;
         }
     }
-    const SourceWeights source(context.spec(), context.source->weights);
-    FinalStates states = final_states(context.spec(), source, context.backend(), task.samples);
+    const SourceWeights source(spec, context.given_model().weights);
+    FinalStates states = final_states(spec, source, context.backend(), task.samples);
     std::vector<float> host(states.size());
     context.backend().download(states.matrix(shape[0], width), host.data());
     ArtifactWriter writer(file);
@@ -241,8 +245,10 @@ SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
         return sample_losses(context.spec(), weights, context.backend(), task.samples, states, {});
     }
     const FinalStates reference = reference_states(context, task);
+    const ModelSpec& given = context.given_model().spec;
+    const SourceWeights given_weights(given, context.given_model().weights);
     return sample_losses(context.spec(), weights, context.backend(), task.samples, states,
-                         {&context.spec(), &source, &reference});
+                         {&given, &given_weights, &reference});
 }
 
 SampleLosses run_evaluation(const Backend& backend, const EvaluationTask& task) {
@@ -293,6 +299,11 @@ void write_logits(const ModelToRun& model, const Backend& backend,
 
     ForwardPass forward(spec, backend, batch.max_length());
     std::vector<float> states;
+    if (hidden && spec.is_sliced()) {
+        throw UsageError(
+            "hidden states of a sliced model have no common width or basis; expected "
+            "a model that is not sliced");
+    }
     const auto keep = [&](MatrixView<const float> x) {
         if (!hidden) {
             return;
@@ -303,11 +314,11 @@ void write_logits(const ModelToRun& model, const Backend& backend,
         scatter(host, batch, length, width, states.data() + states.size() - padded * width);
     };
     const kernels::Array<float> stream = backend.allocate<float>(tokens * width);
-    const MatrixView<float> x = stream.matrix(tokens, width);
+    MatrixView<float> x = stream.matrix(tokens, spec.stream_width(0));
     forward.embed(load_embedding(spec, model.weights(), backend), batch, x);
     keep(x);
     for (std::size_t b = 0; b < spec.n_blocks; ++b) {
-        forward.block(LoadedWeights::load(spec, model.weights(), backend, b), batch, x);
+        x = forward.block(LoadedWeights::load(spec, model.weights(), backend, b), batch, x);
         if (b + 1 < spec.n_blocks) {
             keep(x);
         }

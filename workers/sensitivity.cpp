@@ -63,9 +63,11 @@ public:
     }
 
 private:
+    /// As it is before step `step_` of the model.
     [[nodiscard]] MatrixView<float> stream(std::size_t number) const {
-        const std::size_t width = context_.spec().hidden_size;
-        return {streams_.data() + number * tokens_ * width, tokens_, width};
+        const ModelSpec& spec = context_.spec();
+        return {streams_.data() + number * tokens_ * spec.hidden_size, tokens_,
+                spec.stream_width(step_)};
     }
     // Below, `place` is a unit's place in the task.
     [[nodiscard]] const UnitSpec& unit(std::size_t place) const {
@@ -115,6 +117,7 @@ private:
         for (std::size_t s = 0; s < n_streams; ++s) {
             forward_.block(weights, task_.samples, stream(s));
         }
+        step_ += spec.steps_per_block();
     }
 
     std::vector<double> divergences() {
@@ -172,6 +175,7 @@ private:
     SourceWeights source_;
     ForwardPass forward_;
     std::size_t tokens_;
+    std::size_t step_ = 0;
     kernels::Array<float> streams_;
     std::vector<std::size_t> places_;  ///< of stream s + 1
 };

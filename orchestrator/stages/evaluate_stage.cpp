@@ -31,7 +31,7 @@ std::vector<StageTask> evaluation_tasks(const JobRun& run,
     for (const TokenSequences& chunk : chunks) {
         EvaluationTask evaluation;
         evaluation.model = directory;
-        evaluation.reference = run.source().directory;
+        evaluation.reference = run.given_model().directory;
         evaluation.samples = chunk;
         StageTask task;
         task.task.stage = stage::evaluate;

@@ -302,8 +302,8 @@ std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples) {
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name) {
     const CandidateTable table = read_table(run);
     SearchResult result;
-    result.limit_bytes =
-        budget.limit_bytes(run.source().weights.tensor_bytes(), run.spec().parameters());
+    result.limit_bytes = budget.limit_bytes(run.given_model().weights.tensor_bytes(),
+                                            run.given_model().spec.parameters());
     result.considered = evaluate_plans(run, plans_to_consider(run, table, result.limit_bytes));
     // Of equal divergence the earlier wins: the searched plan comes first.
     result.best = *std::ranges::min_element(result.considered, {}, &EvaluatedPlan::kl);
