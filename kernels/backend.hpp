@@ -106,6 +106,13 @@ struct ColumnStatistics {
     std::span<float> maximum;
 };
 
+/// A symmetric eigenproblem and room for its answer.
+struct SymmetricEigenproblem {
+    MatrixView<const double> matrix;  ///< [d, d] symmetric; only the upper triangle is read
+    std::span<double> values;         ///< [d] eigenvalues, largest first
+    MatrixView<double> vectors;       ///< [d, d] row k is the unit eigenvector of values[k]
+};
+
 /// Everything the numerical code asks of a device, on one page.
 ///
 /// `reference` is the definition: plain loops, one thread. Every other backend must agree with it
@@ -212,6 +219,22 @@ public:
     /// Adds |x| to sum_abs and widens minimum and maximum, column by column. Row order is fixed.
     void accumulate_column_statistics(MatrixView<const float> x,
                                       const ColumnStatistics& statistics) const;
+
+    /// The same with products and sums in fp64. Relative to sqrt(gram_ii gram_jj): 1e-13.
+    void accumulate_exact_gram(MatrixView<const float> x, MatrixView<double> gram) const;
+
+    // ---- rotations, in fp64 ---------------------------------------------------------------------
+
+    /// y = a @ b, with `a` or `b` taken transposed where said.
+    ///   op(a) [m, k], op(b) [k, n], y [m, n]; y neither a nor b. Relative 1e-13 of |a_i| |b_j|.
+    void multiply(MatrixView<const double> a, bool transpose_a, MatrixView<const double> b,
+                  bool transpose_b, MatrixView<double> y) const;
+
+    /// Solves independent problems side by side. Of each eigenvector the element of largest
+    /// magnitude (of equals the first) is positive; eigenvectors of equal eigenvalues are any
+    /// orthonormal basis of their space.
+    /// @throws DataError  if an element is not finite
+    void symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const;
 
     // ---- compression ----------------------------------------------------------------------------
 
@@ -365,6 +388,13 @@ private:
     virtual void do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const = 0;
     virtual void do_accumulate_column_statistics(MatrixView<const float> x,
                                                  const ColumnStatistics& statistics) const = 0;
+    virtual void do_accumulate_exact_gram(MatrixView<const float> x,
+                                          MatrixView<double> gram) const = 0;
+    virtual void do_multiply(MatrixView<const double> a, bool transpose_a,
+                             MatrixView<const double> b, bool transpose_b,
+                             MatrixView<double> y) const = 0;
+    /// Eigenvalues and the rows of vectors in any common order, of any sign.
+    virtual void do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const = 0;
     virtual void do_inverse_factor(MatrixView<const double> gram, double damping,
                                    MatrixView<float> factor) const = 0;
     virtual void do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,

@@ -16,7 +16,7 @@ constexpr std::uint64_t plan_entry = 256;
 
 }  // namespace
 
-ContainerSize ContainerSize::of(const SourceModel& source) {
+ContainerSize ContainerSize::of(const ModelOutline& source) {
     const ModelSpec& spec = source.spec;
     const std::uint64_t n_files = spec.n_blocks + 2;  // shards, the outer one, the master
     ContainerSize size;
@@ -47,7 +47,7 @@ std::uint64_t ContainerSize::unit_bytes(const UnitSpec& unit, const Setting& set
                                      : (has_zeros ? 2 : 1) * dataset_overhead * unit.tensors.size();
 }
 
-std::uint64_t predicted_output_bytes(const SourceModel& source,
+std::uint64_t predicted_output_bytes(const ModelOutline& source,
                                      const std::vector<Setting>& choice) {
     std::uint64_t bytes = ContainerSize::of(source).fixed_bytes;
     for (std::size_t u = 0; u < choice.size(); ++u) {

@@ -17,11 +17,11 @@ struct ContainerSize {
     /// In addition for each unit under `setting`.
     [[nodiscard]] static std::uint64_t unit_bytes(const UnitSpec& unit, const Setting& setting);
 
-    [[nodiscard]] static ContainerSize of(const SourceModel& source);
+    [[nodiscard]] static ContainerSize of(const ModelOutline& source);
 };
 
 /// Payload and container of the whole output under a plan.
-[[nodiscard]] std::uint64_t predicted_output_bytes(const SourceModel& source,
+[[nodiscard]] std::uint64_t predicted_output_bytes(const ModelOutline& source,
                                                    const std::vector<Setting>& choice);
 
 }  // namespace lathe

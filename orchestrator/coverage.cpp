@@ -52,7 +52,7 @@ std::vector<TensorCoverage> coverage(const JobContext& context) {
             }
         }
     }
-    for (const PassedOver& tensor : context.source->passed_over) {
+    for (const PassedOver& tensor : context.given_model().passed_over) {
         result.push_back({tensor.name, TensorFate::passed_over, "", tensor.reason});
     }
     return result;

@@ -14,14 +14,18 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     if (on_open) {
         on_open(run.run());
     }
-    calibrate(run);
+    JobReport report;
+    if (job.slice) {
+        report.slice = slice(run);
+    } else {
+        calibrate(run);
+    }
     compress(run);
     const SearchResult found = search(run, job.budget);
-    JobReport report;
     report.run = run.run().root();
     report.checkpoint = run.run().checkpoint();
-    report.parameters = run.spec().parameters();
-    report.source_bytes = run.source().weights.tensor_bytes();
+    report.parameters = run.given_model().spec.parameters();
+    report.source_bytes = run.given_model().weights.tensor_bytes();
     report.plan = found.best;
     report.checkpoint_hash = assemble(run, found, job.budget, report.checkpoint);
     verify(run, report.checkpoint);
@@ -43,7 +47,7 @@ std::string to_json(const JobReport& report) {
                           {"tasks", stage.tasks},
                           {"tasks_reused", stage.tasks_reused}});
     }
-    return json{{"status", "done"},
+    json result{{"status", "done"},
                 {"run", report.run.string()},
                 {"checkpoint", report.checkpoint.string()},
                 {"parameters", report.parameters},
@@ -56,8 +60,12 @@ std::string to_json(const JobReport& report) {
                 {"evaluation", to_json(report.evaluation)},
                 {"stages", stages},
                 {"tensors", parse_json(to_json(report.tensors))},
-                {"checkpoint_hash", report.checkpoint_hash}}
-        .dump();
+                {"checkpoint_hash", report.checkpoint_hash}};
+    if (report.slice) {
+        result["slice"] = {{"widths", report.slice->widths},
+                           {"parameters", report.slice->parameters}};
+    }
+    return result.dump();
 }
 
 }  // namespace lathe

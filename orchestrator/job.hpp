@@ -19,6 +19,7 @@ struct JobReport {
     std::uint64_t checkpoint_bytes = 0;
     std::string checkpoint_hash;
     EvaluatedPlan plan;
+    std::optional<SliceReport> slice;
     EvaluationReport evaluation;
     std::vector<StageReport> stages;
     std::vector<TensorCoverage> tensors;

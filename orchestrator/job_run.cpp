@@ -125,6 +125,7 @@ void JobRun::check_existing_run() {
         }
         throw UsageError(text);
     }
+    remove_outdated(before);
     const auto manifest = try_parse_json(read_file(run().manifest()));
     if (!manifest.is_object() || !manifest.contains("model_fingerprint") ||
         !manifest.contains("samples_fingerprint")) {
@@ -141,6 +142,30 @@ void JobRun::check_existing_run() {
             "run began with (" +
             run().root().string() + ")");
     }
+}
+
+/// Where another width is asked for: files that do not say themselves what they were made from.
+void JobRun::remove_outdated(const JobConfig& before) const {
+    const auto slice_of = [](JobConfig job) {
+        job.candidates.clear();
+        job.runtime = {};
+        job.evaluate = {};
+        job.exports.clear();
+        return to_yaml(job);
+    };
+    if (slice_of(before) != slice_of(context_->job)) {
+        std::error_code ignored;
+        fs::remove_all(run().sliced(), ignored);
+        fs::remove_all(run().hf_export(), ignored);
+    }
+}
+
+void JobRun::enter_sliced_model(const std::string& identity) {
+    context_->enter_sliced_model();
+    Hasher hasher;
+    hasher.add_field(identity_);
+    hasher.add_field(identity);
+    identity_ = to_hex(hasher.digest());
 }
 
 void JobRun::prepare_samples() {

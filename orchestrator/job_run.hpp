@@ -44,13 +44,18 @@ public:
 
     [[nodiscard]] const JobContext& context() const { return *context_; }
     [[nodiscard]] const RunDirectory& run() const { return context_->run; }
+    /// What is compressed: the model as given or, after the slice stage, the sliced one.
     [[nodiscard]] const SourceModel& source() const { return *context_->source; }
+    [[nodiscard]] const SourceModel& given_model() const { return context_->given_model(); }
     [[nodiscard]] const ModelSpec& spec() const { return context_->source->spec; }
     [[nodiscard]] const JobSamples& samples() const { return samples_; }
     [[nodiscard]] int n_ranks() const { return context_->world->size(); }
 
     /// Fingerprint of an artifact: of the model, the samples and what `parts` say of the task.
     [[nodiscard]] std::string fingerprint(const std::vector<std::string>& parts) const;
+
+    /// From now on the stages work on the sliced model; what they make depends on its identity.
+    void enter_sliced_model(const std::string& identity);
 
     /// Runs the tasks of a stage that are not done yet; tells how it goes on through the
     /// coordinator. Answers in the order of `tasks`, reused ones from the journal.
@@ -64,6 +69,7 @@ public:
 private:
     void check_existing_run();
     void prepare_samples();
+    void remove_outdated(const JobConfig& before) const;
     StageReport& stage_report(const std::string& name);
 
     std::unique_ptr<JobContext> context_;

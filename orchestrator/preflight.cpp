@@ -8,8 +8,10 @@
 #include <limits>
 
 #include "lib/core/errors.hpp"
+#include "lib/model/stream.hpp"
 #include "orchestrator/container_size.hpp"
 #include "workers/compression.hpp"
+#include "workers/slicing.hpp"
 
 namespace lathe {
 
@@ -77,7 +79,32 @@ double forward_flops(const ModelSpec& spec, double length, bool with_head) {
     return blocks + (with_head ? head : 0.0);
 }
 
-void add_stages(const JobContext& context, const JobQuestions& questions, Preflight& result) {
+/// A symmetric eigenproblem with all vectors: reduction, divide and conquer, back-transformation.
+double eigen_flops(double d) {
+    return 9.0 * d * d * d;
+}
+
+/// What slicing adds: Gram matrices of the stream in fp64, eigenproblems, products with the bases.
+void add_slice_stages(const JobContext& context, double tokens, double forward, const auto& add) {
+    const ModelSpec& spec = context.spec();
+    const SliceConfig& slice = *context.job.slice;
+    const auto d = static_cast<double>(spec.hidden_size);
+    const auto boundaries = static_cast<double>(n_boundaries(spec));
+    const auto sweeps = static_cast<double>(slice.touch_up + 1);
+    const double grams = sweeps * boundaries * tokens * 2.0 * d * d;  // half of it, in fp64
+    const bool global = slice.rotation == SliceConfig::Rotation::global;
+    const double eigen = sweeps * (global ? 1.0 : boundaries) * eigen_flops(d);
+    if (slice.order == SliceConfig::Order::sequential) {
+        add("rotate", spec.n_blocks + 1, forward + grams + eigen);
+    } else {
+        add("calibrate", (spec.n_blocks + 1) * (slice.touch_up + 1), sweeps * forward + grams);
+        add("rotate", (global ? 1 : spec.n_blocks) * (slice.touch_up + 1), eigen);
+    }
+    add("slice", spec.n_blocks + 1, 4.0 * d * static_cast<double>(spec.parameters()));
+}
+
+void add_stages(const JobContext& context, const ModelOutline& model,
+                const JobQuestions& questions, Preflight& result) {
     const ModelSpec& spec = context.spec();
     const CalibrationConfig& calibration = context.job.calibration;
     const auto length =
@@ -86,22 +113,27 @@ void add_stages(const JobContext& context, const JobQuestions& questions, Prefli
     const double evaluated =
         length * static_cast<double>(context.job.search.num_evaluation_samples);
     double solve = 0.0;
-    for (std::size_t u = 0; u < spec.units.size(); ++u) {
-        for (const Setting& setting : usable_settings(context, u)) {
-            solve += predicted_flops(*context.source, u, setting);
+    for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
+        for (const Setting& setting : usable_settings(context, model, u)) {
+            solve += predicted_flops(model, u, setting);
         }
     }
     const double grams = tokens * (static_cast<double>(spec.n_blocks) * gram_elements(spec) +
                                    static_cast<double>(spec.hidden_size * spec.hidden_size));
     const double plans = 1.0 + static_cast<double>(context.settings.size());
-    const double evaluation = evaluated * plans * forward_flops(spec, length, true);
+    const double evaluation = evaluated * plans * forward_flops(model.spec, length, true);
     const double speed =
         measure_speed(context.backend()) * static_cast<double>(context.world->size());
     const auto add = [&](const char* name, std::size_t tasks, double flops) {
         result.stages.push_back({name, tasks, flops, flops / speed});
     };
-    add("calibrate", spec.n_blocks + 1, tokens * forward_flops(spec, length, false) + grams);
-    add("compress", spec.units.size(), solve);
+    const double forward = tokens * forward_flops(spec, length, false) + grams;
+    if (context.job.slice) {
+        add_slice_stages(context, tokens, forward, add);
+    } else {
+        add("calibrate", spec.n_blocks + 1, forward);
+    }
+    add("compress", model.spec.units.size(), solve);
     add("search", static_cast<std::size_t>(plans), evaluation);
     add("assemble", spec.n_blocks + 1, static_cast<double>(result.parameters));
     // Of source and checkpoint.
@@ -126,20 +158,42 @@ JobQuestions check_inputs(const JobContext& context) {
     return JobQuestions::read(context);
 }
 
+namespace {
+
+std::size_t constant_width(const JobContext& context) {
+    return constant_widths(*context.source, *context.job.slice).front();
+}
+
+/// What goes to the compress stage.
+ModelOutline compressed_model(const JobContext& context) {
+    const SourceModel& source = *context.source;
+    if (!context.job.slice) {
+        return source;
+    }
+    const SliceConfig& slice = *context.job.slice;
+    return sliced_outline(source, slice, constant_widths(source, slice));
+}
+
+}  // namespace
+
 Preflight preflight(const JobContext& context, const JobQuestions& questions) {
-    const ModelSpec& spec = context.spec();
+    const ModelOutline model = compressed_model(context);
+    const ModelSpec& spec = model.spec;
     Preflight result;
-    result.parameters = spec.parameters();
+    result.parameters = context.spec().parameters();
     result.source_bytes = context.source->weights.tensor_bytes();
     result.budget_bytes = context.job.budget.limit_bytes(result.source_bytes, result.parameters);
-    result.minimum_bytes = ContainerSize::of(*context.source).fixed_bytes;
+    result.minimum_bytes = ContainerSize::of(model).fixed_bytes;
+    if (context.job.slice) {
+        result.slice = {context.spec().hidden_size, constant_width(context), spec.parameters()};
+    }
     std::uint64_t candidate_bytes = 0;
     std::uint64_t largest_unit = 0;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
-        const std::vector<Setting> usable = usable_settings(context, u);
+        const std::vector<Setting> usable = usable_settings(context, model, u);
         std::uint64_t smallest = std::numeric_limits<std::uint64_t>::max();
         for (const Setting& setting : usable) {
-            const std::uint64_t bytes = predicted_bytes(*context.source, u, setting);
+            const std::uint64_t bytes = predicted_bytes(model, u, setting);
             smallest =
                 std::min(smallest, bytes + ContainerSize::unit_bytes(spec.units[u], setting));
             if (setting != source_setting()) {
@@ -153,22 +207,36 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
         }
         largest_unit = std::max(largest_unit, elements);
     }
-    const auto grams = static_cast<std::uint64_t>(gram_elements(spec));
+    const ModelSpec& given = context.spec();
+    auto grams = static_cast<std::uint64_t>(gram_elements(given));
+    const std::uint64_t square = given.hidden_size * given.hidden_size;
+    grams += context.job.slice ? given.steps_per_block() * square : 0;
     const std::uint64_t stream =
         4 * context.job.calibration.num_calibration_samples *
-        std::min(context.job.calibration.max_seq_length, spec.max_positions) * spec.hidden_size;
+        std::min(context.job.calibration.max_seq_length, given.max_positions) * given.hidden_size;
     // Calibration: a block in fp32, its Gram matrices in fp64, the residual stream of all samples.
     // Compression: a unit in fp32, as weights, stack, values and three matrices of ADMM; for each
     // candidate its state in fp32 and codes; the Gram matrix with a factor and an inverse.
     const std::uint64_t calibrating =
-        4 * static_cast<std::uint64_t>(block_weights(spec)) + 8 * grams + 2 * stream;
+        4 * static_cast<std::uint64_t>(block_weights(given)) + 8 * grams + 2 * stream;
     const std::uint64_t compressing =
         (24 + 6 * context.settings.size()) * largest_unit + 40 * grams;
-    result.peak_memory_bytes_per_rank = std::max(calibrating, compressing);
+    // Slicing: the embedding in fp32 and, with its product, in fp64; three bases.
+    const std::uint64_t slicing =
+        context.job.slice ? 20 * given.vocab_size * given.hidden_size + 24 * square : 0;
+    result.peak_memory_bytes_per_rank = std::max({calibrating, compressing, slicing});
     result.run_directory_bytes = candidate_bytes + 4 * spec.n_blocks * grams +
                                  std::min(result.budget_bytes, result.source_bytes) + 2 * stream +
                                  (context.job.exports.empty() ? 0 : result.source_bytes);
-    add_stages(context, questions, result);
+    if (context.job.slice) {
+        // Gram matrices of the stream and rotations in fp64; the sliced model.
+        const double share =
+            static_cast<double>(spec.parameters()) / static_cast<double>(result.parameters);
+        result.run_directory_bytes +=
+            16 * (context.job.slice->touch_up + 1) * n_boundaries(given) * square +
+            static_cast<std::uint64_t>(share * static_cast<double>(result.source_bytes));
+    }
+    add_stages(context, model, questions, result);
     return result;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,12 @@ struct Preflight {
         double flops = 0.0;
         double seconds = 0.0;  ///< on these ranks, from a short measurement of this processor
     };
+    /// Of a job that slices, and with widths by energy about:
+    struct Slice {
+        std::size_t hidden_size = 0;
+        std::size_t width = 0;  ///< of the stream, where it is cut
+        std::uint64_t parameters = 0;
+    };
     std::uint64_t parameters = 0;
     std::uint64_t source_bytes = 0;
     std::uint64_t budget_bytes = 0;
@@ -24,6 +31,7 @@ struct Preflight {
     std::uint64_t peak_memory_bytes_per_rank = 0;
     std::uint64_t run_directory_bytes = 0;
     std::vector<Stage> stages;
+    std::optional<Slice> slice;
     [[nodiscard]] bool feasible() const { return minimum_bytes <= budget_bytes; }
 };
 

@@ -21,6 +21,20 @@ namespace lathe {
 /// Statistics of every linear input: RunDirectory::statistics().
 void calibrate(JobRun& run);
 
+/// One sweep of it: of the first, 0, as calibrate(); of later ones with the streams cut to `widths`
+/// by the rotations of the sweep before.
+void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widths);
+
+/// What a job did to the model's width.
+struct SliceReport {
+    std::vector<std::size_t> widths;  ///< of the stream at each boundary
+    std::uint64_t parameters = 0;     ///< of the sliced model
+};
+
+/// Of a job that slices: calibration and rotations in the order it asks for, then the sliced model,
+/// RunDirectory::sliced(), which the later stages work on. Takes the place of calibrate().
+SliceReport slice(JobRun& run);
+
 /// Candidates of every unit: RunDirectory::candidates().
 void compress(JobRun& run);
 

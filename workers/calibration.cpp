@@ -1,14 +1,14 @@
 #include "workers/calibration.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <map>
 #include <optional>
 
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "workers/forward.hpp"
+#include "workers/fused_weights.hpp"
+#include "workers/rotation.hpp"
 
 namespace lathe {
 namespace {
@@ -17,58 +17,6 @@ using kernels::Backend;
 
 /// Seconds between stored streams: what a restart may have to repeat, at most.
 constexpr double store_interval_seconds = 60.0;
-
-/// Accumulates the statistics of one signal.
-class Accumulator {
-public:
-    Accumulator(const Backend& backend, std::size_t width)
-        : width_(width),
-          gram_(backend.allocate<double>(width * width)),
-          sum_abs_(backend.allocate<double>(width)),
-          minimum_(width, std::numeric_limits<float>::infinity()),
-          maximum_(width, -std::numeric_limits<float>::infinity()) {}
-
-    void add(const Backend& backend, MatrixView<const float> x) {
-        backend.accumulate_gram(x, gram_.matrix(width_, width_));
-        backend.accumulate_column_statistics(x, {sum_abs_.span(), minimum_, maximum_});
-        tokens_ += x.rows;
-    }
-
-    void write(ArtifactWriter& file, Signal signal) const {
-        const std::string group = "/" + std::string(name(signal));
-        const double scale = 1.0 / static_cast<double>(tokens_);
-        std::vector<float> gram(width_ * width_);
-        for (std::size_t i = 0; i < width_; ++i) {
-            for (std::size_t j = i; j < width_; ++j) {
-                const auto value = static_cast<float>(gram_.data()[i * width_ + j] * scale);
-                gram[i * width_ + j] = value;
-                gram[j * width_ + i] = value;
-            }
-        }
-        std::vector<float> mean_abs(width_);
-        for (std::size_t j = 0; j < width_; ++j) {
-            mean_abs[j] = static_cast<float>(sum_abs_.data()[j] * scale);
-        }
-        file.group(group, {{"tokens", static_cast<std::int64_t>(tokens_)}});
-        const auto write = [&](const std::string& name, const Shape& shape,
-                               const std::vector<float>& values) {
-            file.dataset(group + "/" + name, DType::f32, shape,
-                         reinterpret_cast<const std::byte*>(values.data()));
-        };
-        write("gram", {width_, width_}, gram);
-        write("mean_abs", {width_}, mean_abs);
-        write("minimum", {width_}, minimum_);
-        write("maximum", {width_}, maximum_);
-    }
-
-private:
-    std::size_t width_;
-    std::size_t tokens_ = 0;
-    kernels::Array<double> gram_;
-    kernels::Array<double> sum_abs_;
-    std::vector<float> minimum_;
-    std::vector<float> maximum_;
-};
 
 /// What the head reads, and in a classifier what comes after.
 void observe_head(ForwardPass& forward, const LoadedWeights& head, const TokenSequences& batch,
@@ -94,20 +42,20 @@ class Calibrator::Stream {
 public:
     Stream(const JobContext& context, const CalibrationTask& task, bool store)
         : context_(context),
+          model_(context),
           task_(task),
           samples_(read_samples(context.run.samples()).calibration),
-          forward_(context.spec(), context.backend(), samples_.max_length()),
+          forward_(model_.spec(), context.backend(), samples_.max_length()),
           ranges_(samples_.ranges(tokens_per_batch)) {
-        const ModelSpec& spec = context.spec();
+        const ModelSpec& spec = model_.spec();
         const std::size_t most = std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens;
         buffer_ = context.backend().allocate<float>(most * spec.hidden_size);
         if (task.from < 0 && task.stored_stream) {
             input_.emplace(context.run.stream(task.block));
         }
         if (task.from < 0 && !task.stored_stream) {
-            const SourceWeights weights(spec, context.source->weights);
-            embedding_ = LoadedWeights::load(spec, weights, context.backend(), std::nullopt,
-                                             ForwardPass::embedding_roles());
+            embedding_ = LoadedWeights::load(spec, model_.weights(), context.backend(),
+                                             std::nullopt, ForwardPass::embedding_roles());
         }
         if (store) {
             output_.emplace(context.run.stream(task.block + 1));
@@ -117,6 +65,7 @@ public:
     [[nodiscard]] std::size_t n_batches() const { return ranges_.size(); }
     [[nodiscard]] const TokenSequences& batch() const { return batch_; }
     [[nodiscard]] ForwardPass& forward() { return forward_; }
+    [[nodiscard]] const MeasuredModel& model() const { return model_; }
 
     /// The stream of a batch as it enters the block; batch() is then this batch. Valid until the
     /// next call.
@@ -191,6 +140,7 @@ private:
     }
 
     const JobContext& context_;
+    MeasuredModel model_;
     const CalibrationTask& task_;
     TokenSequences samples_;
     ForwardPass forward_;
@@ -212,24 +162,35 @@ void Calibrator::run(const CalibrationTask& task) {
 
     Stream stream(context_, task, store);
     try {
-        const SourceWeights source(spec, context_.source->weights);
-        const LoadedWeights weights = is_head
-                                          ? LoadedWeights::load(spec, source, backend, std::nullopt,
-                                                                stream.forward().head_roles())
-                                          : LoadedWeights::load(spec, source, backend, task.block);
-        std::map<Signal, Accumulator> statistics;
+        const ModelSpec& model = stream.model().spec();
+        const LoadedWeights weights =
+            is_head ? LoadedWeights::load(model, stream.model().weights(), backend, std::nullopt,
+                                          stream.forward().head_roles())
+                    : LoadedWeights::load(model, stream.model().weights(), backend, task.block);
+        StatisticsCollector statistics(backend, context_.job.slice);
         const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
-            if (!task.accumulate) {
-                return;
+            if (task.accumulate) {
+                statistics.add(signal, x);
             }
-            statistics.try_emplace(signal, backend, x.cols).first->second.add(backend, x);
         };
+        StreamCutter cutter(context_, task.sweep, task.widths);
         for (std::size_t b = 0; b < stream.n_batches(); ++b) {
             const MatrixView<float> hidden = stream.enter(b);
+            const auto at_boundary = [&](std::size_t step) {
+                const std::size_t boundary = task.block * model.steps_per_block() + step;
+                if (context_.fused) {
+                    observe(boundary_place(model, boundary).stream, hidden);
+                    cutter.cut(boundary, hidden);
+                }
+            };
             if (is_head) {
+                at_boundary(0);
                 observe_head(stream.forward(), weights, stream.batch(), hidden, observe);
             } else {
-                stream.forward().block(weights, stream.batch(), hidden, observe);
+                for (std::size_t step = 0; step < model.steps_per_block(); ++step) {
+                    at_boundary(step);
+                    stream.forward().step(step, weights, stream.batch(), hidden, observe);
+                }
             }
             if (!backend.all_finite(hidden)) {
                 throw DataError("the activations after " + place_name(spec, task.block) +
@@ -239,12 +200,8 @@ void Calibrator::run(const CalibrationTask& task) {
             stream.leave(b, hidden);
         }
         if (task.accumulate) {
-            ArtifactWriter file(context_.run.statistics(place_name(spec, task.block)));
-            file.group("/", {{"fingerprint", task.fingerprint}});
-            for (const auto& [signal, accumulator] : statistics) {
-                accumulator.write(file, signal);
-            }
-            file.commit();
+            statistics.write(context_.run.statistics(place_name(spec, task.block), task.sweep),
+                             task.fingerprint);
         }
         if (store) {
             stream.commit();
@@ -254,20 +211,6 @@ void Calibrator::run(const CalibrationTask& task) {
         stream.give_up();
         throw;
     }
-}
-
-SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal) {
-    const ArtifactReader reader(file);
-    const std::string group = "/" + std::string(name(signal));
-    const std::vector<std::byte> bytes = reader.read(group + "/gram");
-    SignalStatistics statistics;
-    statistics.tokens = static_cast<std::size_t>(
-        integer_attribute(reader.attributes(group), "tokens", file.string() + ": " + group));
-    statistics.width = reader.info(group + "/gram").shape.at(0);
-    statistics.gram.resize(statistics.width * statistics.width);
-    const auto* values = reinterpret_cast<const float*>(bytes.data());
-    std::copy(values, values + statistics.gram.size(), statistics.gram.begin());
-    return statistics;
 }
 
 std::vector<float> token_frequencies(const TokenSequences& samples, std::size_t vocab_size) {
@@ -288,14 +231,22 @@ std::string to_json(const CalibrationTask& task) {
                           {"to", task.to},
                           {"accumulate", task.accumulate},
                           {"stored_stream", task.stored_stream},
-                          {"fingerprint", task.fingerprint}}
+                          {"fingerprint", task.fingerprint},
+                          {"sweep", task.sweep},
+                          {"widths", task.widths}}
         .dump();
 }
 
 CalibrationTask calibration_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
-    return {json.at("block"),      json.at("from"),          json.at("to"),
-            json.at("accumulate"), json.at("stored_stream"), json.at("fingerprint")};
+    return {json.at("block"),
+            json.at("from"),
+            json.at("to"),
+            json.at("accumulate"),
+            json.at("stored_stream"),
+            json.at("fingerprint"),
+            json.at("sweep"),
+            json.at("widths").get<std::vector<std::size_t>>()};
 }
 
 }  // namespace lathe

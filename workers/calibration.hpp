@@ -7,22 +7,9 @@
 
 #include "lib/job/task.hpp"
 #include "workers/job_context.hpp"
+#include "workers/signal_statistics.hpp"
 
 namespace lathe {
-
-/// Statistics of one linear input, as stored: a group named by the signal with datasets
-///   gram     float32 [d, d]  x^T x / T over all T calibration tokens, symmetric, full
-///   mean_abs float32 [d]     mean |x|: for mlp_hidden the neurons' activation norms
-///   minimum, maximum float32 [d]
-/// and the attribute `tokens` = T.
-struct SignalStatistics {
-    std::size_t tokens = 0;
-    std::size_t width = 0;
-    std::vector<double> gram;  ///< [width, width]
-};
-
-/// @throws DataError  naming file and signal
-[[nodiscard]] SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal);
 
 /// How often each token occurs in the samples, as a share of all tokens, plus one token's share
 /// spread over the whole vocabulary so that none counts for nothing. [vocab_size]
@@ -43,6 +30,10 @@ struct CalibrationTask {
     bool accumulate = true;  ///< false: the statistics are stored already, only pass the stream on
     bool stored_stream = false;  ///< with from = -1: begin from the stored stream
     std::string fingerprint;     ///< goes into the artifact
+    /// With slicing: the sweep's number. From the second on (1) the stream is cut at each boundary
+    /// to `widths` by the rotations of the sweep before, after its statistics are taken.
+    std::size_t sweep = 0;
+    std::vector<std::size_t> widths;
 };
 
 [[nodiscard]] std::string to_json(const CalibrationTask& task);

@@ -7,6 +7,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
+#include "lib/model/stream.hpp"
 #include "workers/compression.hpp"
 
 namespace lathe {
@@ -51,8 +52,7 @@ CompressedCheckpoint::CompressedCheckpoint(fs::path directory)
 }
 
 ModelSpec CompressedCheckpoint::describe(const fs::path& directory) {
-    const fs::path config = directory / "config.json";
-    return read_model_spec(read_file(config), config.string());
+    return read_model_directory(directory);
 }
 
 EncodedTensor CompressedCheckpoint::read(std::size_t tensor, bool check_hash) const {

@@ -29,8 +29,8 @@ public:
     /// Whether the directory holds a compressed checkpoint.
     [[nodiscard]] static bool is_one(const std::filesystem::path& directory);
 
-    /// The model a directory's config.json describes, with the family's own tensor names: the names
-    /// used in the shards.
+    /// The model a directory's config.json (and slicing.json) describes, with the family's own
+    /// tensor names: the names used in the shards.
     [[nodiscard]] static ModelSpec describe(const std::filesystem::path& directory);
 
     [[nodiscard]] const ModelSpec& spec() const { return spec_; }

@@ -8,6 +8,7 @@
 #include "lib/encoding/dense.hpp"
 #include "methods/method.hpp"
 #include "workers/calibration.hpp"
+#include "workers/rotation.hpp"
 #include "workers/weight_source.hpp"
 
 namespace lathe {
@@ -21,6 +22,20 @@ struct UnitData {
     std::vector<float> row_weights;
     UnitStatistics statistics;
 };
+
+/// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis: of a
+/// unit that reads a sliced stream it is turned into the stream's basis and cut.
+std::vector<double> read_input_gram(const JobContext& context, const UnitSpec& unit) {
+    // A tied embedding stands before the blocks and is fed after them.
+    const std::string place = unit.block ? block_name(*unit.block) : "head";
+    const std::size_t sweep = context.job.slice ? last_sweep(*context.job.slice) : 0;
+    std::vector<double> gram =
+        read_statistics(context.run.statistics(place, sweep), unit.input).gram;
+    const TensorSpec& first = context.spec().tensors[unit.tensors.front()];
+    const auto boundary = stream_sides(context.spec(), first).columns;
+    return context.original && boundary ? rotate_gram(context, *boundary, gram, first.shape.back())
+                                        : gram;
+}
 
 UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
     const ModelSpec& spec = context.spec();
@@ -38,11 +53,9 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
             token_frequencies(read_samples(context.run.samples()).calibration, spec.vocab_size);
         data.statistics.row_weights = data.row_weights;
     } else {
-        // A tied embedding stands before the blocks and is fed after them.
-        const std::string place = unit.block ? block_name(*unit.block) : "head";
-        SignalStatistics statistics = read_statistics(context.run.statistics(place), unit.input);
-        data.gram = std::move(statistics.gram);
-        data.statistics.gram = {data.gram.data(), statistics.width, statistics.width};
+        data.gram = read_input_gram(context, unit);
+        const std::size_t width = data.tensors.front().weight.cols;
+        data.statistics.gram = {data.gram.data(), width, width};
     }
     return data;
 }
@@ -142,8 +155,13 @@ std::vector<Candidate> read_candidates(const std::filesystem::path& file, std::s
     return candidates;
 }
 
-std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit_index) {
-    const ModelSpec& spec = context.spec();
+std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit) {
+    return usable_settings(context, *context.source, unit);
+}
+
+std::vector<Setting> usable_settings(const JobContext& context, const ModelOutline& model,
+                                     std::size_t unit_index) {
+    const ModelSpec& spec = model.spec;
     const UnitSpec& unit = spec.units.at(unit_index);
     if (is_ignored(spec, unit, context.job.ignore)) {
         return {source_setting()};
@@ -152,8 +170,7 @@ std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit
     for (const Setting& setting : context.settings) {
         const MethodRow& method = find_method(setting.method, "candidates");
         const bool fits = std::ranges::all_of(unit.tensors, [&](std::size_t t) {
-            return method.refuses(setting, unit, spec.tensors[t].shape, context.source->dtype(t))
-                .empty();
+            return method.refuses(setting, unit, spec.tensors[t].shape, model.dtype(t)).empty();
         });
         if (fits) {
             usable.push_back(setting);
@@ -162,7 +179,8 @@ std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit
     return usable;
 }
 
-std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit, const Setting& setting) {
+std::uint64_t predicted_bytes(const ModelOutline& source, std::size_t unit,
+                              const Setting& setting) {
     const MethodRow& method = find_method(setting.method, "candidates");
     std::uint64_t bytes = 0;
     for (std::size_t t : source.spec.units.at(unit).tensors) {
@@ -171,7 +189,7 @@ std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit, const
     return bytes;
 }
 
-double predicted_flops(const SourceModel& source, std::size_t unit, const Setting& setting) {
+double predicted_flops(const ModelOutline& source, std::size_t unit, const Setting& setting) {
     const MethodRow& method = find_method(setting.method, "candidates");
     double flops = 0.0;
     for (std::size_t t : source.spec.units.at(unit).tensors) {

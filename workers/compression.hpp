@@ -33,13 +33,16 @@ void run_compression(const JobContext& context, const CompressionTask& task);
 /// The settings that can be used for a unit: all that its method does not refuse; for a unit that
 /// `ignore` names only the source's own.
 [[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit);
+/// The same for a unit of another model than the context's, such as one still to be sliced.
+[[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context,
+                                                   const ModelOutline& model, std::size_t unit);
 
 /// Payload bytes of a unit under a setting, before any work is done.
-[[nodiscard]] std::uint64_t predicted_bytes(const SourceModel& source, std::size_t unit,
+[[nodiscard]] std::uint64_t predicted_bytes(const ModelOutline& source, std::size_t unit,
                                             const Setting& setting);
 
 /// Rough number of floating-point operations that solving the unit under the setting takes.
-[[nodiscard]] double predicted_flops(const SourceModel& source, std::size_t unit,
+[[nodiscard]] double predicted_flops(const ModelOutline& source, std::size_t unit,
                                      const Setting& setting);
 
 /// The setting under which a tensor is its source's bytes.

@@ -88,21 +88,23 @@ FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, con
     for (const SequenceRange& range : ranges) {
         batches.push_back(samples.part(range));
     }
-    const auto for_each_batch = [&](const auto& run) {
+    // Of a sliced model the stream of a batch is packed at the start of the batch's memory.
+    const std::size_t steps = spec.steps_per_block();
+    const auto for_each_batch = [&](std::size_t step, const auto& run) {
         for (std::size_t b = 0; b < batches.size(); ++b) {
             run(batches[b], MatrixView<float>(stream.data() + ranges[b].first_token * width,
-                                              ranges[b].tokens, width));
+                                              ranges[b].tokens, spec.stream_width(step)));
         }
     };
     {
         const LoadedWeights embedding = load_embedding(spec, weights, backend);
-        for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
+        for_each_batch(0, [&](const TokenSequences& batch, MatrixView<float> hidden) {
             forward.embed(embedding, batch, hidden);
         });
     }
     for (std::size_t b = 0; b < spec.n_blocks; ++b) {
         const LoadedWeights block = LoadedWeights::load(spec, weights, backend, b);
-        for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
+        for_each_batch(b * steps, [&](const TokenSequences& batch, MatrixView<float> hidden) {
             forward.block(block, batch, hidden);
         });
     }
@@ -111,11 +113,12 @@ FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, con
     FinalStates states =
         backend.allocate<float>(ForwardPass::head_rows(spec, samples) * spec.head_width());
     float* next = states.data();
-    for_each_batch([&](const TokenSequences& batch, MatrixView<float> hidden) {
-        forward.final_norm(head, hidden);
-        const MatrixView<const float> x = forward.head_input(head, batch, hidden);
-        next = std::copy_n(x.data, x.rows * x.cols, next);
-    });
+    for_each_batch(spec.n_blocks * steps,
+                   [&](const TokenSequences& batch, MatrixView<float> hidden) {
+                       forward.final_norm(head, hidden);
+                       const MatrixView<const float> x = forward.head_input(head, batch, hidden);
+                       next = std::copy_n(x.data, x.rows * x.cols, next);
+                   });
     return states;
 }
 
@@ -194,8 +197,9 @@ SampleLosses sample_losses(const ModelSpec& spec, const WeightSource& weights,
 
 FinalStates source_states(const JobContext& context, const TokenSequences& samples) {
     const std::filesystem::path file = context.run.reference(hash_of(samples));
-    const std::size_t width = context.spec().head_width();
-    const Shape shape{ForwardPass::head_rows(context.spec(), samples), width};
+    const ModelSpec& spec = context.given_model().spec;
+    const std::size_t width = spec.head_width();
+    const Shape shape{ForwardPass::head_rows(spec, samples), width};
     std::error_code ignored;
     if (std::filesystem::exists(file, ignored)) {
         const std::vector<std::byte> bytes = ArtifactReader(file).read("/states");
@@ -205,8 +209,8 @@ FinalStates source_states(const JobContext& context, const TokenSequences& sampl
             return states;
         }
     }
-    const SourceWeights source(context.spec(), context.source->weights);
-    FinalStates states = final_states(context.spec(), source, context.backend(), samples);
+    const SourceWeights source(spec, context.given_model().weights);
+    FinalStates states = final_states(spec, source, context.backend(), samples);
     std::vector<float> host(states.size());
     context.backend().download(states.matrix(shape[0], width), host.data());
     ArtifactWriter writer(file);
@@ -232,8 +236,10 @@ SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
         return sample_losses(context.spec(), weights, context.backend(), task.samples, states, {});
     }
     const FinalStates reference = source_states(context, task.samples);
+    const ModelSpec& given = context.given_model().spec;
+    const SourceWeights given_weights(given, context.given_model().weights);
     return sample_losses(context.spec(), weights, context.backend(), task.samples, states,
-                         {&context.spec(), &source, &reference});
+                         {&given, &given_weights, &reference});
 }
 
 SampleLosses run_evaluation(const Backend& backend, const EvaluationTask& task) {
@@ -284,6 +290,11 @@ void write_logits(const ModelToRun& model, const Backend& backend,
 
     ForwardPass forward(spec, backend, batch.max_length());
     std::vector<float> states;
+    if (hidden && spec.is_sliced()) {
+        throw UsageError(
+            "hidden states of a sliced model have no common width or basis; expected "
+            "a model that is not sliced");
+    }
     const auto keep = [&](MatrixView<const float> x) {
         if (!hidden) {
             return;
@@ -294,11 +305,11 @@ void write_logits(const ModelToRun& model, const Backend& backend,
         scatter(host, batch, length, width, states.data() + states.size() - padded * width);
     };
     const kernels::Array<float> stream = backend.allocate<float>(tokens * width);
-    const MatrixView<float> x = stream.matrix(tokens, width);
+    MatrixView<float> x = stream.matrix(tokens, spec.stream_width(0));
     forward.embed(load_embedding(spec, model.weights(), backend), batch, x);
     keep(x);
     for (std::size_t b = 0; b < spec.n_blocks; ++b) {
-        forward.block(LoadedWeights::load(spec, model.weights(), backend, b), batch, x);
+        x = forward.block(LoadedWeights::load(spec, model.weights(), backend, b), batch, x);
         if (b + 1 < spec.n_blocks) {
             keep(x);
         }

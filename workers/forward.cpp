@@ -27,6 +27,19 @@ MatrixView<float> KeyValueCache::values(std::size_t block) const {
 ForwardPass::ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
                          std::size_t max_sequence_length)
     : spec_(spec), backend_(backend), max_sequence_length_(max_sequence_length) {
+    // x / sqrt(|x|^2 / D + e) is sqrt(d / D) times a norm over the d elements that x has, with
+    // e D / d for e.
+    for (const std::size_t width : spec.stream_widths) {
+        if (!width_factors_.contains(width)) {
+            const auto factor =
+                std::sqrt(static_cast<double>(spec.hidden_size) / static_cast<double>(width));
+            const std::vector<float> values(width, static_cast<float>(factor));
+            kernels::Array<float>& to = width_factors_[width];
+            to = backend.allocate<float>(width);
+            backend.upload(reinterpret_cast<const std::byte*>(values.data()), DType::f32,
+                           to.matrix(1, width));
+        }
+    }
     const std::size_t pairs = spec.rope.inv_freq.size();
     if (pairs == 0) {
         return;
@@ -77,6 +90,9 @@ void ForwardPass::reserve(std::size_t tokens) {
     narrow_ = backend_.allocate<float>(tokens * spec_.embedding_size);
     normed_ = backend_.allocate<float>(tokens * spec_.hidden_size);
     update_ = backend_.allocate<float>(tokens * spec_.hidden_size);
+    if (spec_.is_sliced()) {
+        skip_ = backend_.allocate<float>(tokens * spec_.hidden_size);
+    }
     q_ = backend_.allocate<float>(tokens * q_width);
     k_ = backend_.allocate<float>(tokens * kv_width);
     v_ = backend_.allocate<float>(tokens * kv_width);
@@ -143,41 +159,126 @@ void ForwardPass::embed(const LoadedWeights& embedding, const TokenSequences& ba
     }
 }
 
-void ForwardPass::block(const LoadedWeights& weights, const TokenSequences& batch,
-                        MatrixView<float> hidden, const SignalObserver& observe,
-                        const KeyValueCache* cache) {
-    set_positions(batch, cache == nullptr ? 0 : cache->length());
-    const BlockForm form = spec_.form;
-    const MatrixView<float> normed = normed_.matrix(hidden.rows, hidden.cols);
-    const MatrixView<float> update = update_.matrix(hidden.rows, hidden.cols);
-    const bool norm_first = form != BlockForm::post_norm;
-    const MatrixView<const float> x = norm_first ? normed : hidden;
-    const bool mlp_has_norm = weights.has(Role::mlp_norm);
+void ForwardPass::stream_norm(const LoadedWeights& weights, Role role, MatrixView<const float> x,
+                              MatrixView<float> y) const {
+    if (!spec_.is_sliced()) {
+        norm(weights, role, x, y);
+        return;
+    }
+    const float share = static_cast<float>(spec_.hidden_size) / static_cast<float>(x.cols);
+    backend_.rms_norm(x, width_factors_.at(x.cols).span(), spec_.norm_epsilon * share, y);
+}
 
+MatrixView<float> ForwardPass::block(const LoadedWeights& weights, const TokenSequences& batch,
+                                     MatrixView<float> hidden, const SignalObserver& observe,
+                                     const KeyValueCache* cache) {
+    for (std::size_t number = 0; number < spec_.steps_per_block(); ++number) {
+        hidden = step(number, weights, batch, hidden, observe, cache);
+    }
+    return hidden;
+}
+
+MatrixView<float> ForwardPass::step(std::size_t number, const LoadedWeights& weights,
+                                    const TokenSequences& batch, MatrixView<float> hidden,
+                                    const SignalObserver& observe, const KeyValueCache* cache) {
+    set_positions(batch, cache == nullptr ? 0 : cache->length());
+    if (spec_.form == BlockForm::parallel) {
+        return both_at_once(weights, batch, hidden, observe, cache);
+    }
+    return number == 0 ? attend(weights, batch, hidden, observe, cache)
+                       : feed_forward(weights, hidden, observe);
+}
+
+MatrixView<float> ForwardPass::add_step(const LoadedWeights& weights, Role shortcut,
+                                        MatrixView<float> hidden,
+                                        const std::function<void(MatrixView<float>)>& compute) {
+    if (!weights.has(shortcut)) {
+        const MatrixView<float> update = update_.matrix(hidden.rows, hidden.cols);
+        compute(update);
+        backend_.add(update, hidden);
+        return hidden;
+    }
+    // The stream's memory is free for the step's output once the shortcut has read it.
+    const std::size_t width = weights.weight(shortcut).rows;
+    const MatrixView<float> skip = skip_.matrix(hidden.rows, width);
+    const MatrixView<float> sum(hidden.data, hidden.rows, width);
+    linear(weights, shortcut, hidden, skip);
+    compute(sum);
+    backend_.add(skip, sum);
+    return sum;
+}
+
+MatrixView<float> ForwardPass::attend(const LoadedWeights& weights, const TokenSequences& batch,
+                                      MatrixView<float> hidden, const SignalObserver& observe,
+                                      const KeyValueCache* cache) {
+    const bool norm_first = spec_.form != BlockForm::post_norm;
+    const MatrixView<float> normed = normed_.matrix(hidden.rows, hidden.cols);
+    const MatrixView<const float> x = norm_first ? normed : hidden;
     if (norm_first) {
-        norm(weights, Role::attention_norm, hidden, normed);
+        stream_norm(weights, Role::attention_norm, hidden, normed);
     }
     if (observe) {
         observe(Signal::attention_in, x);
     }
-    attention(weights, batch, x, update, observe, cache);
-    if (form == BlockForm::parallel && mlp_has_norm) {
-        norm(weights, Role::mlp_norm, hidden, normed);
+    const MatrixView<float> sum = add_step(
+        weights, Role::attention_shortcut, hidden,
+        [&](MatrixView<float> update) { attention(weights, batch, x, update, observe, cache); });
+    if (!norm_first) {
+        norm(weights, Role::attention_norm, sum, sum);
     }
-    backend_.add(update, hidden);
-    if (form == BlockForm::post_norm) {
-        norm(weights, Role::attention_norm, hidden, hidden);
-    } else if (form == BlockForm::pre_norm) {
-        norm(weights, Role::mlp_norm, hidden, normed);
+    return sum;
+}
+
+MatrixView<float> ForwardPass::feed_forward(const LoadedWeights& weights, MatrixView<float> hidden,
+                                            const SignalObserver& observe) {
+    const bool norm_first = spec_.form != BlockForm::post_norm;
+    const MatrixView<float> normed = normed_.matrix(hidden.rows, hidden.cols);
+    const MatrixView<const float> x = norm_first ? normed : hidden;
+    if (norm_first) {
+        stream_norm(weights, Role::mlp_norm, hidden, normed);
     }
-    if (observe && mlp_has_norm) {
+    if (observe) {
         observe(Signal::mlp_in, x);
     }
-    mlp(weights, x, update, observe);
-    backend_.add(update, hidden);
-    if (form == BlockForm::post_norm) {
-        norm(weights, Role::mlp_norm, hidden, hidden);
+    const MatrixView<float> sum =
+        add_step(weights, Role::mlp_shortcut, hidden,
+                 [&](MatrixView<float> update) { mlp(weights, x, update, observe); });
+    if (!norm_first) {
+        norm(weights, Role::mlp_norm, sum, sum);
     }
+    return sum;
+}
+
+MatrixView<float> ForwardPass::both_at_once(const LoadedWeights& weights,
+                                            const TokenSequences& batch, MatrixView<float> hidden,
+                                            const SignalObserver& observe,
+                                            const KeyValueCache* cache) {
+    const std::size_t width =
+        weights.has(Role::mlp_shortcut) ? weights.weight(Role::mlp_shortcut).rows : hidden.cols;
+    const MatrixView<float> normed = normed_.matrix(hidden.rows, hidden.cols);
+    const MatrixView<float> attended = update_.matrix(hidden.rows, width);
+    stream_norm(weights, Role::attention_norm, hidden, normed);
+    if (observe) {
+        observe(Signal::attention_in, normed);
+    }
+    attention(weights, batch, normed, attended, observe, cache);
+    if (weights.has(Role::mlp_norm)) {
+        norm(weights, Role::mlp_norm, hidden, normed);
+        if (observe) {
+            observe(Signal::mlp_in, normed);
+        }
+    }
+    if (!weights.has(Role::mlp_shortcut)) {
+        backend_.add(attended, hidden);
+        mlp(weights, normed, attended, observe);
+        backend_.add(attended, hidden);
+        return hidden;
+    }
+    const MatrixView<float> sum =
+        add_step(weights, Role::mlp_shortcut, hidden,
+                 [&](MatrixView<float> update) { mlp(weights, normed, update, observe); });
+    backend_.add(attended, sum);
+    return sum;
 }
 
 void ForwardPass::rotate(MatrixView<float> x) {
@@ -258,8 +359,8 @@ void ForwardPass::mlp(const LoadedWeights& weights, MatrixView<const float> x,
 }
 
 void ForwardPass::final_norm(const LoadedWeights& head, MatrixView<float> hidden) const {
-    if (head.has(Role::final_norm)) {
-        norm(head, Role::final_norm, hidden, hidden);
+    if (spec_.is_sliced() || head.has(Role::final_norm)) {
+        stream_norm(head, Role::final_norm, hidden, hidden);
     }
 }
 

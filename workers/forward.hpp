@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <optional>
 #include <span>
 #include <vector>
@@ -55,15 +56,25 @@ public:
     ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
                 std::size_t max_sequence_length);
 
-    /// hidden = what enters the first block. hidden [tokens, hidden_size]
+    /// hidden = what enters the first block. hidden [tokens, stream_width(0)]
     /// `first_position` is that of the first token, if it is not the first of its sequence.
     void embed(const LoadedWeights& embedding, const TokenSequences& batch,
                MatrixView<float> hidden, std::size_t first_position = 0);
 
-    /// One block, in place: hidden [tokens, hidden_size] becomes the block's output. With a cache
-    /// the batch is one sequence that goes on where the cache ends.
-    void block(const LoadedWeights& weights, const TokenSequences& batch, MatrixView<float> hidden,
-               const SignalObserver& observe = {}, const KeyValueCache* cache = nullptr);
+    /// One block, in place: hidden [tokens, the stream's width before the block] becomes the
+    /// block's output, which is returned. The two lie in the same memory, rows packed, but a sliced
+    /// model's stream may change its width: there must be room for hidden_size columns. With a
+    /// cache the batch is one sequence that goes on where the cache ends.
+    MatrixView<float> block(const LoadedWeights& weights, const TokenSequences& batch,
+                            MatrixView<float> hidden, const SignalObserver& observe = {},
+                            const KeyValueCache* cache = nullptr);
+
+    /// One step of a block (ModelSpec::steps_per_block) in the manner of block(), which is all of
+    /// them: attention, then the MLP; of a parallel block both.
+    MatrixView<float> step(std::size_t number, const LoadedWeights& weights,
+                           const TokenSequences& batch, MatrixView<float> hidden,
+                           const SignalObserver& observe = {},
+                           const KeyValueCache* cache = nullptr);
 
     /// The final norm, in place; nothing if the model has none.
     void final_norm(const LoadedWeights& head, MatrixView<float> hidden) const;
@@ -90,7 +101,21 @@ public:
     [[nodiscard]] std::vector<Role> head_roles() const;
 
 private:
-    /// update [tokens, hidden_size] = attention of x; likewise the MLP.
+    /// The steps of the three forms of a block.
+    MatrixView<float> attend(const LoadedWeights& weights, const TokenSequences& batch,
+                             MatrixView<float> hidden, const SignalObserver& observe,
+                             const KeyValueCache* cache);
+    MatrixView<float> feed_forward(const LoadedWeights& weights, MatrixView<float> hidden,
+                                   const SignalObserver& observe);
+    MatrixView<float> both_at_once(const LoadedWeights& weights, const TokenSequences& batch,
+                                   MatrixView<float> hidden, const SignalObserver& observe,
+                                   const KeyValueCache* cache);
+    /// What the stream is where a step's output is added to it: itself or, where there is a
+    /// shortcut, that times the stream. `compute` writes the step's output; the sum is returned.
+    MatrixView<float> add_step(const LoadedWeights& weights, Role shortcut,
+                               MatrixView<float> hidden,
+                               const std::function<void(MatrixView<float>)>& compute);
+    /// update [tokens, width of the stream after it] = attention of x; likewise the MLP.
     void attention(const LoadedWeights& weights, const TokenSequences& batch,
                    MatrixView<const float> x, MatrixView<float> update,
                    const SignalObserver& observe, const KeyValueCache* cache);
@@ -100,6 +125,9 @@ private:
                 MatrixView<float> y) const;
     void norm(const LoadedWeights& weights, Role role, MatrixView<const float> x,
               MatrixView<float> y) const;
+    /// A norm of the residual stream: of a sliced model without parameters.
+    void stream_norm(const LoadedWeights& weights, Role role, MatrixView<const float> x,
+                     MatrixView<float> y) const;
     void rotate(MatrixView<float> x);
     void reserve(std::size_t tokens);
     void set_positions(const TokenSequences& batch, std::size_t first_position);
@@ -109,6 +137,8 @@ private:
     std::size_t max_sequence_length_;
     kernels::Array<float> cos_;  ///< [max_sequence_length, rotary pairs]
     kernels::Array<float> sin_;
+    /// Of a sliced model, for each width d of the stream: sqrt(hidden_size / d), d times.
+    std::map<std::size_t, kernels::Array<float>> width_factors_;
 
     std::size_t reserved_tokens_ = 0;
     kernels::Array<std::uint32_t> positions_;  ///< [tokens]
@@ -116,6 +146,7 @@ private:
     kernels::Array<float> narrow_;             ///< [tokens, embedding_size]
     kernels::Array<float> normed_;             ///< [tokens, hidden]
     kernels::Array<float> update_;             ///< [tokens, hidden]
+    kernels::Array<float> skip_;               ///< [tokens, hidden] of a sliced model
     kernels::Array<float> q_, k_, v_;          ///< [tokens, heads * head_dim]
     kernels::Array<float> mixed_;              ///< [tokens, heads * head_dim]
     kernels::Array<float> gate_, up_;          ///< [tokens, intermediate]

@@ -114,10 +114,10 @@ std::span<const float> SequenceRunner::append(std::span<const std::uint32_t> tok
 MatrixView<float> SequenceRunner::run_blocks(std::span<const std::uint32_t> tokens) {
     TokenSequences batch;
     batch.append(tokens);
-    const MatrixView<float> hidden = hidden_.matrix(tokens.size(), spec_.hidden_size);
+    MatrixView<float> hidden = hidden_.matrix(tokens.size(), spec_.stream_width(0));
     forward_.embed(outer_, batch, hidden, cache_.length());
     for (const LoadedWeights& block : blocks_) {
-        forward_.block(block, batch, hidden, {}, &cache_);
+        hidden = forward_.block(block, batch, hidden, {}, &cache_);
     }
     cache_.advance(tokens.size());
     return hidden;

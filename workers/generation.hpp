@@ -36,7 +36,7 @@ public:
     [[nodiscard]] std::size_t max_tokens() const { return cache_.capacity(); }
 
 private:
-    /// hidden [tokens, hidden_size] after all blocks.
+    /// The stream after all blocks, a row for each token.
     MatrixView<float> run_blocks(std::span<const std::uint32_t> tokens);
 
     const ModelSpec& spec_;

@@ -8,6 +8,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/half.hpp"
 #include "lib/core/json.hpp"
+#include "lib/model/stream.hpp"
 #include "workers/weight_source.hpp"
 
 namespace lathe {
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::array side_files{
     "config.json",
+    slicing_file,
     "generation_config.json",
     "tokenizer.json",
     "tokenizer.model",

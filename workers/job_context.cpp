@@ -6,7 +6,9 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/model/stream.hpp"
 #include "methods/method.hpp"
+#include "workers/fused_weights.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -17,20 +19,21 @@ std::unique_ptr<SourceModel> SourceModel::open(const fs::path& directory,
     if (!fs::is_directory(directory, error)) {
         throw MissingInputError("no such model directory: " + directory.string());
     }
-    const fs::path config = directory / "config.json";
-    ModelSpec spec = read_model_spec(read_file(config), config.string());
+    ModelSpec spec = read_model_directory(directory);
     SafetensorsCheckpoint weights(directory);
     std::vector<FoundTensor> found;
     for (const auto& [name, tensor] : weights.tensors()) {
         found.push_back({name, tensor.dtype, tensor.shape});
     }
     auto passed_over = match_tensors(spec, found, ignore, directory.string());
+    std::vector<DType> dtypes;
+    for (const TensorSpec& tensor : spec.tensors) {
+        dtypes.push_back(weights.at(tensor.name).dtype);
+    }
     return std::make_unique<SourceModel>(
-        SourceModel{directory, std::move(spec), std::move(weights), std::move(passed_over)});
-}
-
-DType SourceModel::dtype(std::size_t index) const {
-    return weights.at(spec.tensors.at(index).name).dtype;
+        SourceModel{{directory, std::move(spec), std::move(dtypes)},
+                    std::move(weights),
+                    std::move(passed_over)});
 }
 
 std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& directory, const ModelSpec& spec) {
@@ -153,9 +156,23 @@ std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communi
                                                            SourceModel::open(job.model, job.ignore),
                                                            expand_candidates(job.candidates),
                                                            {},
-                                                           &world});
+                                                           &world,
+                                                           nullptr,
+                                                           nullptr});
+    if (job.slice) {
+        context->fused = std::make_shared<FusedModel>(*context->source);
+    }
     context->device = Device::open(job.runtime.backend, job.runtime.threads, world);
     return context;
+}
+
+void JobContext::enter_sliced_model() {
+    if (!job.slice || original) {
+        return;
+    }
+    auto sliced = SourceModel::open(run.sliced(), {});
+    original = std::move(source);
+    source = std::move(sliced);
 }
 
 bool is_ignored(const ModelSpec& spec, const UnitSpec& unit,

@@ -17,18 +17,25 @@
 
 namespace lathe {
 
-/// A Hugging Face directory, opened: headers read and matched against the model it describes.
-struct SourceModel {
+struct FusedModel;
+
+/// What is known of a model without its weights at hand: enough to say what it will take.
+struct ModelOutline {
     std::filesystem::path directory;
     ModelSpec spec;
+    std::vector<DType> dtypes;  ///< of each tensor as stored
+
+    [[nodiscard]] DType dtype(std::size_t tensor) const { return dtypes.at(tensor); }
+};
+
+/// A Hugging Face directory, opened: headers read and matched against the model it describes.
+struct SourceModel : ModelOutline {
     SafetensorsCheckpoint weights;
     std::vector<PassedOver> passed_over;  ///< tensors that the model does not need
 
     /// @throws MissingInputError, DataError
     static std::unique_ptr<SourceModel> open(const std::filesystem::path& directory,
                                              const std::vector<std::string>& ignore);
-    /// Element type of tensor `index` as stored.
-    [[nodiscard]] DType dtype(std::size_t index) const;
 };
 
 /// The model's tokenizer, checked against its vocabulary; none if the directory has none.
@@ -64,14 +71,23 @@ void write_samples(const JobSamples& samples, const std::filesystem::path& file,
 struct JobContext {
     JobConfig job;
     RunDirectory run;
-    std::unique_ptr<SourceModel> source;
-    std::vector<Setting> settings;  ///< of all candidates
+    std::unique_ptr<SourceModel> source;  ///< what is compressed; see enter_sliced_model()
+    std::vector<Setting> settings;        ///< of all candidates
     Device device;
     comm::Communicator* world = nullptr;
+    std::shared_ptr<const FusedModel> fused;  ///< of a job that slices: what is calibrated
+    std::unique_ptr<SourceModel> original;    ///< once `source` is the sliced model
 
     /// @throws any Error of what it opens
     static std::unique_ptr<JobContext> open(const JobConfig& job, comm::Communicator& world);
 
+    /// Of a job that slices, once the sliced model is there: from now on it is `source`, and the
+    /// model the job began with is given_model(). Nothing for other jobs, or when done already.
+    /// @throws MissingInputError, DataError
+    void enter_sliced_model();
+
+    /// The model the job was given: the measure of budgets and evaluations.
+    [[nodiscard]] const SourceModel& given_model() const { return original ? *original : *source; }
     [[nodiscard]] const ModelSpec& spec() const { return source->spec; }
     [[nodiscard]] const kernels::Backend& backend() const { return *device.backend; }
 };

@@ -9,7 +9,10 @@
 #include "workers/compression.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/hf_export.hpp"
+#include "workers/rotation.hpp"
 #include "workers/scoring.hpp"
+#include "workers/sequential_rotation.hpp"
+#include "workers/slicing.hpp"
 #include "workers/variants.hpp"
 
 namespace lathe {
@@ -20,12 +23,18 @@ struct TaskTable::State {
     RuntimeConfig runtime;
     std::unique_ptr<JobContext> context;
     std::unique_ptr<Calibrator> calibrator;
+    std::unique_ptr<SequentialRotator> rotator;
     std::optional<Device> device;  ///< for tasks outside a job
 
     JobContext& job() {
         if (!context) {
             context = JobContext::open(load_job(), world);
         }
+        return *context;
+    }
+    /// Where stages work on the sliced model, if the job slices.
+    JobContext& job_after_slicing() {
+        job().enter_sliced_model();
         return *context;
     }
     const kernels::Backend& backend() {
@@ -39,7 +48,7 @@ struct TaskTable::State {
 TaskTable::TaskTable(comm::Communicator& world, std::function<JobConfig()> load_job,
                      RuntimeConfig runtime)
     : state_(std::make_unique<State>(
-          State{world, std::move(load_job), std::move(runtime), {}, {}, {}})) {}
+          State{world, std::move(load_job), std::move(runtime), {}, {}, {}, {}})) {}
 
 TaskTable::~TaskTable() = default;
 
@@ -52,20 +61,38 @@ std::string TaskTable::run(const Task& task) {
         s.calibrator->run(calibration_task_from_json(task.arguments));
         return "";
     }
+    if (task.stage == stage::rotate) {
+        run_rotation(s.job(), rotation_task_from_json(task.arguments));
+        return "";
+    }
+    if (task.stage == stage::rotate_in_order) {
+        if (!s.rotator) {
+            s.rotator = std::make_unique<SequentialRotator>(s.job());
+        }
+        s.rotator->run(sequential_task_from_json(task.arguments));
+        return "";
+    }
+    if (task.stage == stage::slice) {
+        s.rotator.reset();
+        run_slicing(s.job(), slice_task_from_json(task.arguments));
+        return "";
+    }
     if (task.stage == stage::compress) {
-        run_compression(s.job(), compression_task_from_json(task.arguments));
+        run_compression(s.job_after_slicing(), compression_task_from_json(task.arguments));
         return "";
     }
     if (task.stage == stage::variants) {
-        return nlohmann::json(run_variants(s.job(), variant_task_from_json(task.arguments))).dump();
+        return nlohmann::json(
+                   run_variants(s.job_after_slicing(), variant_task_from_json(task.arguments)))
+            .dump();
     }
     if (task.stage == stage::assemble) {
-        run_assembly(s.job(), assembly_task_from_json(task.arguments));
+        run_assembly(s.job_after_slicing(), assembly_task_from_json(task.arguments));
         return "";
     }
     if (task.stage == stage::evaluate) {
         const EvaluationTask evaluation = evaluation_task_from_json(task.arguments);
-        return to_json(evaluation.model.empty() ? run_evaluation(s.job(), evaluation)
+        return to_json(evaluation.model.empty() ? run_evaluation(s.job_after_slicing(), evaluation)
                                                 : run_evaluation(s.backend(), evaluation));
     }
     if (task.stage == stage::score) {

@@ -13,6 +13,9 @@ namespace lathe {
 /// Names of the kinds of tasks; Task::stage is one of them.
 namespace stage {
 inline constexpr const char* calibrate = "calibrate";
+inline constexpr const char* rotate = "rotate";
+inline constexpr const char* rotate_in_order = "rotate_in_order";
+inline constexpr const char* slice = "slice";
 inline constexpr const char* compress = "compress";
 inline constexpr const char* variants = "variants";
 inline constexpr const char* evaluate = "evaluate";

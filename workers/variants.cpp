@@ -8,6 +8,7 @@
 #include "workers/compression.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/forward.hpp"
+#include "workers/head.hpp"
 #include "workers/weight_source.hpp"
 
 namespace lathe {
@@ -45,8 +46,10 @@ public:
     }
 
 private:
+    /// As it is before step `step_` of the model.
     [[nodiscard]] MatrixView<float> stream(std::size_t number) const {
-        return {memory_.data() + number * tokens_ * spec_.hidden_size, tokens_, spec_.hidden_size};
+        return {memory_.data() + number * tokens_ * spec_.hidden_size, tokens_,
+                spec_.stream_width(step_)};
     }
     [[nodiscard]] MatrixView<float> stream_of(std::size_t variant) const {
         return stream(has_own_stream_[variant] ? variant + 1 : 0);
@@ -92,7 +95,7 @@ private:
             }
             if (!has_own_stream_[v]) {
                 has_own_stream_[v] = true;
-                std::copy_n(stream(0).data, tokens_ * spec_.hidden_size, stream(v + 1).data);
+                std::copy_n(stream(0).data, tokens_ * stream(0).cols, stream(v + 1).data);
             }
             run(LoadedWeights::load(spec_, changed(v), context_.backend(), block), v + 1);
         }
@@ -101,6 +104,7 @@ private:
         for (const std::size_t v : unchanged) {
             run(weights, v + 1);
         }
+        step_ += spec_.steps_per_block();
     }
 
     [[nodiscard]] LoadedWeights load_head(const WeightSource& weights) const {
@@ -113,13 +117,20 @@ private:
         forward_.head(head, x, y.matrix(x.rows, spec_.n_outputs()));
         return y;
     }
-    [[nodiscard]] Array<float> source_logits() {
-        const SourceWeights source(spec_, context_.source->weights);
-        const std::size_t rows = ForwardPass::head_rows(spec_, task_.samples);
+    /// Of the model the job was given. [head rows, n_outputs]
+    [[nodiscard]] Array<float> given_logits() const {
+        const SourceModel& given = context_.given_model();
+        const SourceWeights weights(given.spec, given.weights);
         const FinalStates states = source_states(context_, task_.samples);
+        Head head(given.spec, weights, context_.backend());
+        const std::size_t rows = ForwardPass::head_rows(given.spec, task_.samples);
         Array<float> y = context_.backend().allocate<float>(rows * spec_.n_outputs());
-        forward_.head(load_head(source), states.matrix(rows, spec_.head_width()),
-                      y.matrix(rows, spec_.n_outputs()));
+        for (std::size_t first = 0; first < rows; first += logit_rows) {
+            const MatrixView<const float> logits =
+                head.logits(states, first, std::min(logit_rows, rows - first));
+            std::copy_n(logits.data, logits.rows * logits.cols,
+                        y.data() + first * spec_.n_outputs());
+        }
         return y;
     }
 
@@ -132,7 +143,7 @@ private:
         }
         const bool from_source = std::ranges::all_of(
             task_.base, [](const Setting& setting) { return setting == source_setting(); });
-        const Array<float> expected = from_source ? logits(head, stream(0)) : source_logits();
+        const Array<float> expected = from_source ? logits(head, stream(0)) : given_logits();
         const std::size_t rows = expected.size() / spec_.n_outputs();
         std::vector<double> kl(rows);
         std::vector<std::uint8_t> agree(rows);
@@ -159,6 +170,7 @@ private:
     PlanWeights plan_;
     ForwardPass forward_;
     std::size_t tokens_;
+    std::size_t step_ = 0;
     Array<float> memory_;
     std::vector<bool> has_own_stream_;
 };

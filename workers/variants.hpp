@@ -32,7 +32,9 @@ inline constexpr std::size_t max_variants = 16;
 [[nodiscard]] std::string to_json(const VariantTask& task);
 [[nodiscard]] VariantTask variant_task_from_json(const std::string& text);
 
-/// For each variant the sum over all of the head's rows of KL(source || variant), nats.
+/// For each variant the sum over all of the head's rows of KL(source || variant), nats. The source
+/// is the model the job was given; where the plan leaves everything as it is, the plan itself
+/// (which differs in a job that slices).
 ///
 /// One walk through the blocks serves all of them: up to its first change a variant is the plan, so
 /// the plan's stream stands for it; from there on it has a stream of its own, and goes through the

@@ -201,4 +201,15 @@ std::size_t invert_triangular(Triangle triangle, MatrixView<double> a) {
                    "invert_triangular");
 }
 
+std::size_t symmetric_eigen(MatrixView<double> a, double* values) {
+    require_square(a, "symmetric_eigen");
+    if (a.rows == 0) {
+        return 0;
+    }
+    return checked(LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', transposed_flag(Triangle::upper),
+                                  count(a.rows, "symmetric_eigen"), a.data,
+                                  leading(a, "symmetric_eigen"), values),
+                   "symmetric_eigen");
+}
+
 }  // namespace lathe::kernels::blas

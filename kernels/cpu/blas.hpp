@@ -52,4 +52,10 @@ void trsm_left(Triangle triangle, Transpose transpose, double alpha, MatrixView<
 /// @return  0, or the place (from 1) of a zero on the diagonal
 [[nodiscard]] std::size_t invert_triangular(Triangle triangle, MatrixView<double> a);
 
+/// Eigenvalues in ascending order and eigenvectors of the symmetric matrix whose upper triangle is
+/// stored in `a`; row k of `a` becomes the unit eigenvector of values[k]. values [m].
+/// Divide and conquer (dsyevd), the fastest of LAPACK's drivers for all eigenvectors.
+/// @return  0, or the place of an eigenvalue that did not converge
+[[nodiscard]] std::size_t symmetric_eigen(MatrixView<double> a, double* values);
+
 }  // namespace lathe::kernels::blas

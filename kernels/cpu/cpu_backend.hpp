@@ -46,6 +46,11 @@ private:
     void do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const override;
     void do_accumulate_column_statistics(MatrixView<const float> x,
                                          const ColumnStatistics& statistics) const override;
+    void do_accumulate_exact_gram(MatrixView<const float> x,
+                                  MatrixView<double> gram) const override;
+    void do_multiply(MatrixView<const double> a, bool transpose_a, MatrixView<const double> b,
+                     bool transpose_b, MatrixView<double> y) const override;
+    void do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const override;
     void do_inverse_factor(MatrixView<const double> gram, double damping,
                            MatrixView<float> factor) const override;
     void do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,

@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "lib/config/evaluate_reader.hpp"
+#include "lib/config/job_keys.hpp"
 #include "lib/config/yaml_reader.hpp"
 #include "lib/core/errors.hpp"
 
@@ -77,6 +78,84 @@ CalibrationConfig read_calibration(const YamlValue* value) {
     map.read_whole("max_seq_length", calibration.max_seq_length, 2, max_tokens);
     map.finish();
     return calibration;
+}
+
+template <class Choice>
+void read_choice(MapReader& map, std::string_view key, std::span<const std::string_view> names,
+                 Choice& out) {
+    auto place = static_cast<std::size_t>(out);
+    map.read_choice(key, place, names);
+    out = static_cast<Choice>(place);
+}
+
+/// What cannot be had together.
+void require_consistent(const SliceConfig& slice, const SourcePlace& place) {
+    const bool is_sequential = slice.order == SliceConfig::Order::sequential;
+    const bool by_energy = slice.widths == SliceConfig::Widths::energy;
+    if (slice.rotation == SliceConfig::Rotation::global) {
+        if (is_sequential || slice.touch_up > 0) {
+            refuse_at(place,
+                      "slice: one global rotation comes from all boundaries at once; expected "
+                      "order: dense and touch_up: 0");
+        }
+        if (by_energy) {
+            refuse_at(place, "slice: one global rotation has one width; expected widths: constant");
+        }
+        if (slice.signal == SliceConfig::Signal::raw) {
+            refuse_at(place,
+                      "slice: the raw streams of different boundaries have no common scale; "
+                      "expected signal: normalised with rotation: global");
+        }
+    }
+    if (is_sequential && slice.touch_up > 0) {
+        refuse_at(place,
+                  "slice: touch_up brings order: dense near to order: sequential; expected "
+                  "touch_up: 0 with the latter");
+    }
+    if (slice.signal == SliceConfig::Signal::normalised && (is_sequential || slice.touch_up > 0)) {
+        refuse_at(place, "slice: signal: normalised is for order: dense and touch_up: 0");
+    }
+    if (by_energy && (is_sequential || slice.touch_up > 0)) {
+        refuse_at(place,
+                  "slice: widths by energy need the whole model's eigenvalues before anything is "
+                  "cut; expected order: dense and touch_up: 0");
+    }
+}
+
+std::optional<SliceConfig> read_slice(const YamlValue* value) {
+    if (value == nullptr || value->kind == YamlValue::Kind::null ||
+        (value->kind == YamlValue::Kind::text && value->text == "none")) {
+        return std::nullopt;
+    }
+    constexpr double end = 0.95;  // of what may go
+    SliceConfig slice;
+    MapReader map(value, "slice");
+    const bool has_sparsity = map.find("sparsity") != nullptr;
+    map.read_share("sparsity", slice.sparsity, 0.0, end);
+    if (const YamlValue* reduction = map.find("parameter_reduction");
+        reduction != nullptr &&
+        !(reduction->kind == YamlValue::Kind::text && reduction->text == "none")) {
+        slice.parameter_reduction = 0.0;
+        map.read_share("parameter_reduction", *slice.parameter_reduction, 0.0, end);
+    }
+    if (has_sparsity == slice.parameter_reduction.has_value()) {
+        refuse_at(value->place, "slice has " + std::string(has_sparsity ? "both" : "neither") +
+                                    " of sparsity and parameter_reduction; expected one of them");
+    }
+    map.read_whole("round_interval", slice.round_interval, 1, 1U << 16);
+    read_choice(map, "rotation", slice_names::rotation, slice.rotation);
+    read_choice(map, "order", slice_names::order, slice.order);
+    map.read_whole("touch_up", slice.touch_up, 0, 100);
+    if (slice.rotation == SliceConfig::Rotation::global) {
+        slice.signal = SliceConfig::Signal::normalised;
+    }
+    read_choice(map, "signal", slice_names::signal, slice.signal);
+    read_choice(map, "widths", slice_names::widths, slice.widths);
+    read_choice(map, "orientation", slice_names::orientation, slice.orientation);
+    map.read_flag("head", slice.head);
+    map.finish();
+    require_consistent(slice, value->place);
+    return slice;
 }
 
 Budget read_budget_text(const SourcePlace& place, const std::string& text) {
@@ -280,6 +359,7 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     map.read_path("output", job.output);
     map.read_whole("seed", job.seed, 0, std::numeric_limits<std::uint64_t>::max());
     job.calibration = read_calibration(map.find("calibration"));
+    job.slice = read_slice(map.find("slice"));
     job.budget = read_budget(map.find("budget"));
     job.candidates = read_candidates(map.find("candidates"));
     map.read_texts("ignore", job.ignore);

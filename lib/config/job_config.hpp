@@ -34,6 +34,28 @@ struct CalibrationConfig {
     std::size_t max_seq_length = 2048;  ///< capped by the model's own maximum
 };
 
+/// How the hidden size is cut (SliceGPT, arXiv:2401.15024).
+struct SliceConfig {
+    enum class Rotation { per_boundary, global };
+    enum class Order { dense, sequential };
+    enum class Signal { raw, normalised };
+    enum class Widths { constant, energy };
+    enum class Orientation { pca, random };
+
+    /// Share of the hidden size that goes, if there is no parameter_reduction.
+    double sparsity = 0.0;
+    /// Share of the parameters that goes, shortcuts counted.
+    std::optional<double> parameter_reduction;
+    std::size_t round_interval = 8;  ///< widths are rounded down to a multiple
+    Rotation rotation = Rotation::per_boundary;
+    Order order = Order::dense;
+    std::size_t touch_up = 0;  ///< further sweeps after the dense order's first
+    Signal signal = Signal::raw;
+    Widths widths = Widths::constant;
+    Orientation orientation = Orientation::pca;
+    bool head = false;  ///< cut what the head reads as well
+};
+
 struct SearchConfig {
     std::vector<std::filesystem::path> evaluation;  ///< empty: the end of the calibration text
     std::size_t num_evaluation_samples = 16;
@@ -72,6 +94,7 @@ struct JobConfig {
     std::filesystem::path output;
     std::uint64_t seed = 0;
     CalibrationConfig calibration;
+    std::optional<SliceConfig> slice;  ///< none: the hidden size stays
     Budget budget;
     std::vector<CandidateEntry> candidates;
     std::vector<std::string> ignore;  ///< tensor or unit names, or "re:..."; these stay dense

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,6 +18,15 @@ struct JobKey {
     std::vector<std::string> items;  ///< for a list written one item a line; then `text` is all
     bool may_change = false;         ///< by a resumed run
 };
+
+/// What the choices of SliceConfig are called, in the order of their enumerators.
+namespace slice_names {
+inline constexpr std::array<std::string_view, 2> rotation{"per_boundary", "global"};
+inline constexpr std::array<std::string_view, 2> order{"dense", "sequential"};
+inline constexpr std::array<std::string_view, 2> signal{"raw", "normalised"};
+inline constexpr std::array<std::string_view, 2> widths{"constant", "energy"};
+inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
+}  // namespace slice_names
 
 /// Every key, in the order of the file; keys of a section stand together.
 [[nodiscard]] std::vector<JobKey> job_keys(const JobConfig& job);

@@ -91,6 +91,35 @@ JobKey entries_key(std::string_view section, std::string_view name,
     return key;
 }
 
+/// The slice section; nothing where there is none. What only says where to cut may change from run
+/// to run: rotations are kept whole.
+std::vector<JobKey> slice_keys(const std::optional<SliceConfig>& slice) {
+    if (!slice) {
+        return {};
+    }
+    const auto name = [](const auto& names, auto choice) {
+        return std::string(names[static_cast<std::size_t>(choice)]);
+    };
+    const bool cut_later = slice->order == SliceConfig::Order::dense && slice->touch_up == 0;
+    return {
+        slice->parameter_reduction
+            ? JobKey{"slice",
+                     "parameter_reduction",
+                     yaml_number(*slice->parameter_reduction),
+                     {},
+                     cut_later}
+            : JobKey{"slice", "sparsity", yaml_number(slice->sparsity), {}, cut_later},
+        {"slice", "round_interval", std::to_string(slice->round_interval), {}, cut_later},
+        {"slice", "rotation", name(slice_names::rotation, slice->rotation), {}},
+        {"slice", "order", name(slice_names::order, slice->order), {}},
+        {"slice", "touch_up", std::to_string(slice->touch_up), {}},
+        {"slice", "signal", name(slice_names::signal, slice->signal), {}},
+        {"slice", "widths", name(slice_names::widths, slice->widths), {}, cut_later},
+        {"slice", "orientation", name(slice_names::orientation, slice->orientation), {}, true},
+        {"slice", "head", slice->head ? "true" : "false", {}, cut_later},
+    };
+}
+
 }  // namespace
 
 std::vector<JobKey> job_keys(const JobConfig& job) {
@@ -100,7 +129,7 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
     const EvaluateConfig& evaluate = job.evaluate;
     const RuntimeConfig& runtime = job.runtime;
     constexpr bool may_change = true;
-    return {
+    std::vector<JobKey> keys{
         {"", "model", yaml_text(job.model), {}},
         {"", "output", yaml_text(job.output), {}},
         {"", "seed", whole(job.seed), {}},
@@ -126,6 +155,10 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         {"runtime", "max_walltime", yaml_number(runtime.max_walltime), {}, may_change},
         {"runtime", "worker_timeout", yaml_number(runtime.worker_timeout), {}, may_change},
     };
+    const std::vector<JobKey> slice = slice_keys(job.slice);
+    keys.insert(std::ranges::find(keys, std::string_view("budget"), &JobKey::name), slice.begin(),
+                slice.end());
+    return keys;
 }
 
 std::string to_yaml(const JobConfig& job) {

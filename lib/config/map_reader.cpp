@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <numeric>
@@ -159,6 +160,45 @@ void MapReader::read_positive(std::string_view key, double& out, double high) {
         refuse_value(*value, path_of(key), "a number above 0, at most " + shortest(high));
     }
     out = *number;
+}
+
+void MapReader::read_share(std::string_view key, double& out, double low, double end) {
+    const YamlValue* value = find(key);
+    if (value == nullptr) {
+        return;
+    }
+    const auto number = parse_number<double>(*value);
+    if (!number || !(*number >= low) || !(*number < end)) {
+        refuse_value(*value, path_of(key),
+                     "a number from " + shortest(low) + " to below " + shortest(end));
+    }
+    out = *number;
+}
+
+void MapReader::read_flag(std::string_view key, bool& out) {
+    constexpr std::array<std::string_view, 2> names{"false", "true"};
+    std::size_t place = out ? 1 : 0;
+    read_choice(key, place, names);
+    out = place == 1;
+}
+
+void MapReader::read_choice(std::string_view key, std::size_t& out,
+                            std::span<const std::string_view> names) {
+    const YamlValue* value = find(key);
+    if (value == nullptr) {
+        return;
+    }
+    const auto found = value->kind == YamlValue::Kind::text
+                           ? std::ranges::find(names, std::string_view(value->text))
+                           : names.end();
+    if (found == names.end()) {
+        std::string known;
+        for (std::size_t i = 0; i < names.size(); ++i) {
+            known += (i == 0 ? "" : i + 1 == names.size() ? " or " : ", ") + std::string(names[i]);
+        }
+        refuse_value(*value, path_of(key), known);
+    }
+    out = static_cast<std::size_t>(found - names.begin());
 }
 
 void MapReader::read_texts(std::string_view key, std::vector<std::string>& out) {

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -72,6 +73,12 @@ public:
                     std::uint64_t high);
     /// Above 0 and at most `high`.
     void read_positive(std::string_view key, double& out, double high);
+    /// A number from `low` to below `end`.
+    void read_share(std::string_view key, double& out, double low, double end);
+    void read_flag(std::string_view key, bool& out);  ///< true or false
+    /// One of `names`: the place in it.
+    void read_choice(std::string_view key, std::size_t& out,
+                     std::span<const std::string_view> names);
     void read_texts(std::string_view key, std::vector<std::string>& out);  ///< a list only
     /// One path or a list of them.
     void read_paths(std::string_view key, std::vector<std::filesystem::path>& out);

@@ -21,10 +21,24 @@ public:
 
     /// Token ids of the calibration and the evaluation samples.
     [[nodiscard]] std::filesystem::path samples() const { return root_ / "calibration/samples.h5"; }
-    /// `name`: "block_0003", "head".
-    [[nodiscard]] std::filesystem::path statistics(const std::string& name) const {
-        return root_ / "calibration" / (name + ".h5");
+    /// `name`: "block_0003", "head". `sweep`: with slicing, how often the model was passed before
+    /// with streams cut by the rotations found so far.
+    [[nodiscard]] std::filesystem::path statistics(const std::string& name,
+                                                   std::size_t sweep = 0) const {
+        return calibration(sweep) / (name + ".h5");
     }
+    [[nodiscard]] std::filesystem::path calibration(std::size_t sweep = 0) const {
+        const auto folder = root_ / "calibration";
+        return sweep == 0 ? folder : folder / ("sweep_" + std::to_string(sweep));
+    }
+    /// Rotations of the residual stream at a block's boundaries, at the end ("head"), or one for
+    /// all ("global").
+    [[nodiscard]] std::filesystem::path rotation(const std::string& name,
+                                                 std::size_t sweep = 0) const {
+        return root_ / "rotation" / ("sweep_" + std::to_string(sweep)) / (name + ".h5");
+    }
+    /// The sliced model, a model directory.
+    [[nodiscard]] std::filesystem::path sliced() const { return root_ / "sliced"; }
     /// The residual stream entering a block, kept now and then so that a restart need not begin at
     /// the first block.
     [[nodiscard]] std::filesystem::path stream(std::size_t block) const {

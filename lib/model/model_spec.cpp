@@ -24,6 +24,8 @@ std::string_view name(Role role) noexcept {
                                       "gate_proj",
                                       "up_proj",
                                       "down_proj",
+                                      "attention_shortcut",
+                                      "mlp_shortcut",
                                       "final_norm",
                                       "head_projection",
                                       "lm_head",
@@ -34,9 +36,10 @@ std::string_view name(Role role) noexcept {
 }
 
 std::string_view name(Signal signal) noexcept {
-    static constexpr std::array names{"attention_in", "attention_out", "mlp_in",   "mlp_hidden",
-                                      "head_in",      "classifier_in", "token_ids"};
-    static_assert(names.size() == static_cast<std::size_t>(Signal::token_ids) + 1);
+    static constexpr std::array names{"attention_in", "attention_out", "mlp_in",
+                                      "mlp_hidden",   "head_in",       "classifier_in",
+                                      "token_ids",    "stream_in",     "stream_mid"};
+    static_assert(names.size() == static_cast<std::size_t>(Signal::stream_mid) + 1);
     return names[static_cast<std::size_t>(signal)];
 }
 

@@ -33,6 +33,8 @@ enum class Role {
     gate_proj,
     up_proj,
     down_proj,
+    attention_shortcut,  ///< of a sliced model: the residual stream past attention
+    mlp_shortcut,        ///< past the MLP, or past a whole parallel block
     // After the blocks.
     final_norm,
     head_projection,  ///< from the blocks' width to the embedding's
@@ -45,7 +47,8 @@ enum class Role {
 
 /// Where a linear layer's input comes from; the layers of a block with the same input share one
 /// Gram matrix. `head_in` is what the head reads: of a language model all positions after the final
-/// norm, of a classifier the first position of each text.
+/// norm, of a classifier the first position of each text. `stream_in` and `stream_mid` are the
+/// residual stream itself, as it enters a block and between attention and MLP.
 enum class Signal {
     attention_in,
     attention_out,
@@ -53,7 +56,9 @@ enum class Signal {
     mlp_hidden,
     head_in,
     classifier_in,
-    token_ids
+    token_ids,
+    stream_in,
+    stream_mid,
 };
 
 [[nodiscard]] std::string_view name(Signal signal) noexcept;
@@ -143,6 +148,10 @@ struct ModelSpec {
     std::vector<std::size_t> windows;  ///< tokens a query of each block sees, 0: all; none: all
     bool causal = true;
     Activation pooler_activation = Activation::tanh;
+    /// Of a sliced model: how wide the residual stream is at each boundary (lib/model/stream.hpp).
+    /// The norms of its stream have no parameters: x / sqrt(|x|^2 / hidden_size + norm_epsilon),
+    /// whatever the width. Empty: not sliced.
+    std::vector<std::size_t> stream_widths;
     std::vector<std::string> labels;  ///< of a classifier, by output
     std::vector<std::uint32_t> eos_ids;
     std::vector<TensorSpec> tensors;  ///< before the blocks, block by block, after the blocks
@@ -163,8 +172,19 @@ struct ModelSpec {
     [[nodiscard]] std::size_t n_outputs() const {
         return head == HeadKind::classifier ? labels.size() : vocab_size;
     }
+    [[nodiscard]] bool is_sliced() const { return !stream_widths.empty(); }
+    /// Steps of a block that add to the residual stream: attention and MLP, or both as one.
+    [[nodiscard]] std::size_t steps_per_block() const {
+        return form == BlockForm::parallel ? 1 : 2;
+    }
+    /// Width of the residual stream before step `step` of the model, the block's number times
+    /// steps_per_block() and the step's in it; after all of them, with their number.
+    [[nodiscard]] std::size_t stream_width(std::size_t step) const {
+        return is_sliced() ? stream_widths.at(step) : hidden_size;
+    }
     /// Width of what the head reads.
     [[nodiscard]] std::size_t head_width() const {
+        if (is_sliced()) return stream_widths.back();
         return head == HeadKind::classifier ? hidden_size : embedding_size;
     }
 };

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <fmt/format.h>
 
 #include "lib/core/errors.hpp"
@@ -24,24 +26,40 @@ CommandOutput run_plan(const CommandContext& context) {
         table += fmt::format("  {:<10} {:>6} tasks  {:>10.3g} FLOP  about {}\n", stage.name,
                              stage.tasks, stage.flops, duration_text(stage.seconds));
     }
-    output.json = nlohmann::json{
-        {"parameters", p.parameters},
-        {"source_bytes", p.source_bytes},
-        {"budget_bytes", p.budget_bytes},
-        {"feasible", p.feasible()},
-        {"minimum_bytes", p.minimum_bytes},
-        {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
-        {"run_directory_bytes", p.run_directory_bytes},
-        {"tensors", parse_json(to_json(tensors))},
-        {"stages",
-         stages}}.dump();
+    nlohmann::json json{{"parameters", p.parameters},
+                        {"source_bytes", p.source_bytes},
+                        {"budget_bytes", p.budget_bytes},
+                        {"feasible", p.feasible()},
+                        {"minimum_bytes", p.minimum_bytes},
+                        {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
+                        {"run_directory_bytes", p.run_directory_bytes},
+                        {"tensors", parse_json(to_json(tensors))},
+                        {"stages", stages}};
+    std::string slice;
+    if (p.slice) {
+        const double hidden_cut =
+            1.0 - static_cast<double>(p.slice->width) / static_cast<double>(p.slice->hidden_size);
+        const double parameter_cut =
+            1.0 - static_cast<double>(p.slice->parameters) / static_cast<double>(p.parameters);
+        json["slice"] = {{"hidden_size", p.slice->hidden_size},
+                         {"width", p.slice->width},
+                         {"sparsity", hidden_cut},
+                         {"parameters", p.slice->parameters},
+                         {"parameter_reduction", parameter_cut}};
+        slice = fmt::format(
+            "slice: width {} of {} ({:.2f} % of the hidden size goes), {} parameters ({:.2f} % "
+            "{})\n",
+            p.slice->width, p.slice->hidden_size, 100.0 * hidden_cut, p.slice->parameters,
+            100.0 * std::abs(parameter_cut), parameter_cut < 0.0 ? "more" : "fewer");
+    }
+    output.json = json.dump();
     output.text = fmt::format(
-        "{}: {} parameters, {}\n"
+        "{}: {} parameters, {}\n{}"
         "budget {} = {}, smallest possible {}\n"
         "memory of a rank about {}, run directory about {}\n"
         "tensors: {}\n{}",
-        opened->spec().family, p.parameters, bytes_text(p.source_bytes), to_string(job.budget),
-        bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
+        opened->spec().family, p.parameters, bytes_text(p.source_bytes), slice,
+        to_string(job.budget), bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
         bytes_text(p.peak_memory_bytes_per_rank), bytes_text(p.run_directory_bytes),
         summary(tensors), table);
     if (!p.feasible()) {

@@ -13,6 +13,9 @@ CommandOutput run_search(const CommandContext& context) {
         budgets.push_back(parse_budget(text));
     }
     JobRun run(JobContext::open(load_job(context.line), context.world), context.coordinator);
+    if (run.context().job.slice) {
+        slice(run);  // all of it done: nothing but the sliced model is opened
+    }
     for (const UnitSpec& unit : run.spec().units) {
         if (!std::filesystem::exists(run.run().candidates(unit.name))) {
             throw MissingInputError("run " + run.run().root().string() +
@@ -40,7 +43,7 @@ CommandOutput run_search(const CommandContext& context) {
         }
         text += fmt::format("{:<10} {:>10} {:>7.3f}x  {:<9.5f} {:<11.4f} {}\n", name,
                             found.best.plan.predicted_bytes,
-                            static_cast<double>(run.source().weights.tensor_bytes()) /
+                            static_cast<double>(run.given_model().weights.tensor_bytes()) /
                                 static_cast<double>(found.best.plan.predicted_bytes),
                             found.best.kl, found.best.perplexity, found.best.plan.origin);
         plans.push_back(std::move(plan));

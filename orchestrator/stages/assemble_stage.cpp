@@ -5,6 +5,7 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/model/stream.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/version.hpp"
 #include "workers/compressed_checkpoint.hpp"
@@ -40,14 +41,15 @@ void write_master(const JobRun& run, const SearchResult& plan, const Budget& bud
                   const fs::path& directory, const std::string& hash,
                   const std::string& fingerprint) {
     const SourceModel& source = run.source();
+    const SourceModel& given = run.given_model();
     ArtifactWriter master(directory / "checkpoint.h5");
     master.group("/", {{"format_version", std::int64_t{1}},
                        {"program_version", std::string(program_version)},
                        {"family", source.spec.family},
-                       {"parameters", static_cast<std::int64_t>(source.spec.parameters())},
-                       {"source_bytes", static_cast<std::int64_t>(source.weights.tensor_bytes())},
+                       {"parameters", static_cast<std::int64_t>(given.spec.parameters())},
+                       {"source_bytes", static_cast<std::int64_t>(given.weights.tensor_bytes())},
                        {"source_dtype", std::string(name(main_dtype(source)))},
-                       {"source_fingerprint", to_hex(source.weights.fingerprint())},
+                       {"source_fingerprint", to_hex(given.weights.fingerprint())},
                        {"budget", to_string(budget)},
                        {"seed", static_cast<std::int64_t>(run.context().job.seed)},
                        {"checkpoint_hash", hash},
@@ -91,6 +93,9 @@ std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget
             tensors.insert(tensors.end(), mine.begin(), mine.end());
         }
         hash = checkpoint_hash(std::move(tensors));
+        // Left by another width, or by no slicing.
+        std::error_code ignored;
+        fs::remove(directory / slicing_file, ignored);
         copy_side_files(run.source().directory, directory);
         write_master(run, plan, budget, directory, hash, run.fingerprint({"master", plan_hash}));
         write_index(directory);

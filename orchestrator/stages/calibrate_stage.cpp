@@ -1,3 +1,4 @@
+#include "lib/core/file.hpp"
 #include "orchestrator/stages.hpp"
 #include "workers/calibration.hpp"
 #include "workers/task_table.hpp"
@@ -8,6 +9,26 @@ namespace {
 
 std::string place_name(const ModelSpec& spec, std::size_t block) {
     return block < spec.n_blocks ? block_name(block) : "head";
+}
+
+/// "calibrate/", of later sweeps "calibrate/sweep_1/".
+std::string sweep_id(const std::string& stage, std::size_t sweep) {
+    return stage + "/" + (sweep == 0 ? "" : "sweep_" + std::to_string(sweep) + "/");
+}
+
+/// What statistics depend on beside the model and the samples.
+std::vector<std::string> measurement_parts(const JobRun& run, const std::string& id,
+                                           const std::vector<std::size_t>& widths) {
+    std::vector<std::string> parts{id};
+    const auto& slice = run.context().job.slice;
+    if (slice) {
+        parts.push_back("norms fused");
+        parts.push_back(std::to_string(static_cast<int>(slice->signal)));
+        for (const std::size_t width : widths) {
+            parts.push_back(std::to_string(width));
+        }
+    }
+    return parts;
 }
 
 /// The block to begin at: where the latest usable stream is stored, else the first.
@@ -24,15 +45,20 @@ std::size_t first_block(const JobRun& run, std::size_t first_open) {
 }  // namespace
 
 void calibrate(JobRun& run) {
+    calibrate_sweep(run, 0, {});
+}
+
+void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widths) {
     const ModelSpec& spec = run.spec();
+    make_directories(run.run().calibration(sweep));
     std::vector<StageTask> all;
     for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
         const std::string name = place_name(spec, b);
         StageTask task;
         task.task.stage = stage::calibrate;
-        task.task.id = "calibrate/" + name;
-        task.artifact = run.run().statistics(name);
-        task.fingerprint = run.fingerprint({task.task.id});
+        task.task.id = sweep_id("calibrate", sweep) + name;
+        task.artifact = run.run().statistics(name, sweep);
+        task.fingerprint = run.fingerprint(measurement_parts(run, task.task.id, widths));
         all.push_back(std::move(task));
     }
     std::size_t first_open = 0;
@@ -60,9 +86,11 @@ void calibrate(JobRun& run) {
         calibration.accumulate = !run.is_done(all[b]);
         calibration.stored_stream = b == begin && b > 0;
         calibration.fingerprint = all[b].fingerprint;
+        calibration.sweep = sweep;
+        calibration.widths = widths;
         StageTask task = all[b];
         if (!calibration.accumulate) {  // done, but needed as a link of the pipeline
-            task.task.id = "pass/" + place_name(spec, b);
+            task.task.id = sweep_id("pass", sweep) + place_name(spec, b);
             task.artifact.clear();
         }
         task.task.arguments = to_json(calibration);

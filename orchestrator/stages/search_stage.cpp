@@ -215,8 +215,8 @@ nlohmann::json plan_json(const JobRun& run, const SearchResult& result, const Bu
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name) {
     const CandidateTable table = read_candidate_table(run);
     SearchResult result;
-    result.limit_bytes =
-        budget.limit_bytes(run.source().weights.tensor_bytes(), run.spec().parameters());
+    result.limit_bytes = budget.limit_bytes(run.given_model().weights.tensor_bytes(),
+                                            run.given_model().spec.parameters());
     const std::vector<NamedScores> scores = scores_to_use(run, table);
     result.considered =
         evaluate_plans(run, plans_to_consider(run, table, scores, result.limit_bytes));

@@ -31,6 +31,20 @@ TEST(IncompatibleChanges, SomeKeysMayChange) {
     }
 }
 
+TEST(IncompatibleChanges, WhereToCutMayChangeAfterDenseOrder) {
+    const std::string job = required_keys + "slice: {sparsity: 0.25}";
+    for (const char* change : {"slice.sparsity=0.5", "slice={parameter_reduction: 0.1}",
+                               "slice.widths=energy", "slice.head=true"}) {
+        EXPECT_THAT(incompatible_changes(read(job), read(job, {change})), IsEmpty()) << change;
+    }
+    EXPECT_THAT(incompatible_changes(read(job), read(job, {"slice.order=sequential"})),
+                ElementsAre("slice.order: sequential, was dense"));
+    EXPECT_THAT(incompatible_changes(read(required_keys), read(job)),
+                ::testing::Contains("slice.rotation: per_boundary, was none"));
+    EXPECT_THAT(incompatible_changes(read(job), read(required_keys)),
+                ::testing::Contains("slice.rotation: none, was per_boundary"));
+}
+
 TEST(IncompatibleChanges, NameKeyAndBothValues) {
     const std::pair<const char*, const char*> cases[] = {
         {"model=x", "model: x, was \"models/a b\""},
@@ -39,6 +53,8 @@ TEST(IncompatibleChanges, NameKeyAndBothValues) {
         {"calibration.data=z", "calibration.data: [z], was [a.txt, \"b, c.jsonl\"]"},
         {"calibration.nsamples=3", "calibration.num_calibration_samples: 3, was 64"},
         {"calibration.max_seq_length=3", "calibration.max_seq_length: 3, was 256"},
+        {"slice.touch_up=3", "slice.touch_up: 3, was 2"},
+        {"slice.head=false", "slice.head: false, was true"},
         {"budget=4x", "budget: 4x, was 3.5bpw"},
         {"candidates=[{method: dense}]",
          "candidates: [{method: dense}], was [{method: nm, pattern: [\"2:4\", \"4:8\"], note: "

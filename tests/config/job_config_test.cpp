@@ -145,11 +145,32 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Refusal{"modle: x",
                 "job.yaml:3:1: unknown key \"modle\"; did you mean \"model\"? valid keys: model, "
-                "output, seed, calibration, budget, candidates, ignore, search, evaluate, export, "
+                "output, seed, calibration, slice, budget, candidates, ignore, search, evaluate, "
+                "export, "
                 "runtime"},
         Refusal{"model: x", "job.yaml:3:1: key \"model\" is given twice, first at job.yaml:1:1"},
         // Keys of the design that are not built are not known either.
-        Refusal{"slice: {}", "unknown key \"slice\""},
+        Refusal{"slice: {}", "slice has neither of sparsity and parameter_reduction"},
+        Refusal{"slice: {sparsity: 0.1, parameter_reduction: 0.1}", "slice has both of"},
+        Refusal{"slice: {sparsity: 0.95}",
+                "slice.sparsity is \"0.95\"; expected a number from 0 to below 0.95"},
+        Refusal{"slice: {sparsity: -0.1}", "expected a number from 0 to below 0.95"},
+        Refusal{"slice: {sparsity: 0.1, round_interval: 0}", "slice.round_interval is \"0\""},
+        Refusal{"slice: {sparsity: 0.1, order: reverse}",
+                "slice.order is \"reverse\"; expected dense or sequential"},
+        Refusal{"slice: {sparsity: 0.1, head: 1}", "slice.head is \"1\"; expected false or true"},
+        Refusal{"slice: {sparsity: 0.1, rotation: global, order: sequential}",
+                "job.yaml:3:8: slice: one global rotation comes from all boundaries at once"},
+        Refusal{"slice: {sparsity: 0.1, rotation: global, widths: energy}",
+                "one global rotation has one width"},
+        Refusal{"slice: {sparsity: 0.1, rotation: global, signal: raw}",
+                "expected signal: normalised with rotation: global"},
+        Refusal{"slice: {sparsity: 0.1, order: sequential, touch_up: 1}",
+                "expected touch_up: 0 with the latter"},
+        Refusal{"slice: {sparsity: 0.1, order: sequential, signal: normalised}",
+                "signal: normalised is for order: dense and touch_up: 0"},
+        Refusal{"slice: {sparsity: 0.1, order: sequential, widths: energy}",
+                "expected order: dense and touch_up: 0"},
         Refusal{"refine: none", "unknown key \"refine\""},
         Refusal{"search: {population: 2}",
                 "job.yaml:3:10: unknown key \"population\" in search; valid keys: evaluation, "

@@ -22,6 +22,12 @@ calibration:
   data: [a.txt, "b, c.jsonl"]
   num_calibration_samples: 64
   max_seq_length: 256
+slice:
+  parameter_reduction: 0.125
+  round_interval: 16
+  touch_up: 2
+  orientation: random
+  head: true
 budget: {bits_per_weight: 3.5}
 candidates:
   - method: nm

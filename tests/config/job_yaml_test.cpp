@@ -9,14 +9,29 @@ namespace {
 
 /// All fields of a job but the places. The binding fails to compile when a field is added.
 void expect_same(const JobConfig& a, const JobConfig& b) {
-    const auto& [model, output, seed, calibration, budget, candidates, ignore, search, evaluate,
-                 exports, runtime] = a;
+    const auto& [model, output, seed, calibration, slice, budget, candidates, ignore, search,
+                 evaluate, exports, runtime] = a;
     EXPECT_EQ(model, b.model);
     EXPECT_EQ(output, b.output);
     EXPECT_EQ(seed, b.seed);
     EXPECT_EQ(calibration.data, b.calibration.data);
     EXPECT_EQ(calibration.num_calibration_samples, b.calibration.num_calibration_samples);
     EXPECT_EQ(calibration.max_seq_length, b.calibration.max_seq_length);
+    ASSERT_EQ(slice.has_value(), b.slice.has_value());
+    if (slice) {
+        const auto& [sparsity, reduction, interval, rotation, order, touch_up, signal, widths,
+                     orientation, head] = *slice;
+        EXPECT_EQ(sparsity, b.slice->sparsity);
+        EXPECT_EQ(reduction, b.slice->parameter_reduction);
+        EXPECT_EQ(interval, b.slice->round_interval);
+        EXPECT_EQ(rotation, b.slice->rotation);
+        EXPECT_EQ(order, b.slice->order);
+        EXPECT_EQ(touch_up, b.slice->touch_up);
+        EXPECT_EQ(signal, b.slice->signal);
+        EXPECT_EQ(widths, b.slice->widths);
+        EXPECT_EQ(orientation, b.slice->orientation);
+        EXPECT_EQ(head, b.slice->head);
+    }
     EXPECT_EQ(budget, b.budget);
     ASSERT_EQ(candidates.size(), b.candidates.size());
     for (std::size_t i = 0; i < candidates.size(); ++i) {
@@ -84,6 +99,33 @@ runtime:
   max_walltime: 0
   worker_timeout: 600
 )");
+}
+
+TEST(ToYaml, SliceSectionIsWrittenWhole) {
+    EXPECT_THAT(to_yaml(read(required_keys + "slice: {sparsity: 0.25, rotation: global}")),
+                ::testing::HasSubstr(R"(slice:
+  sparsity: 0.25
+  round_interval: 8
+  rotation: global
+  order: dense
+  touch_up: 0
+  signal: normalised
+  widths: constant
+  orientation: pca
+  head: false
+budget: 4x
+)"));
+}
+
+TEST(ToYaml, EveryFormOfSliceReadsBack) {
+    for (const char* slice :
+         {"{sparsity: 0}", "{sparsity: 0.3, order: sequential}", "{sparsity: 0.3, touch_up: 3}",
+          "{parameter_reduction: 0.2, widths: energy, head: true}",
+          "{sparsity: 0.1, signal: normalised, orientation: random, round_interval: 64}"}) {
+        const JobConfig job = read(required_keys + "slice: " + slice);
+        expect_same(read(to_yaml(job)), job);
+    }
+    EXPECT_FALSE(read(full_job, {"slice=none"}).slice);
 }
 
 TEST(ToYaml, ReadsBack) {

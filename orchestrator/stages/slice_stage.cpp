@@ -1,0 +1,161 @@
+#include "lib/core/file.hpp"
+#include "lib/core/hash.hpp"
+#include "orchestrator/stages.hpp"
+#include "workers/fused_weights.hpp"
+#include "workers/rotation.hpp"
+#include "workers/sequential_rotation.hpp"
+#include "workers/slicing.hpp"
+#include "workers/task_table.hpp"
+
+namespace lathe {
+
+namespace {
+
+const SliceConfig& settings(const JobRun& run) {
+    return *run.context().job.slice;
+}
+
+const ModelSpec& fused_spec(const JobRun& run) {
+    return run.context().fused->spec;
+}
+
+std::string text_of(const std::vector<std::size_t>& widths) {
+    std::string text;
+    for (const std::size_t width : widths) {
+        text += (text.empty() ? "" : ",") + std::to_string(width);
+    }
+    return text;
+}
+
+/// What the rotations of a sweep depend on beside the model and the samples. Those of the first
+/// sweep in dense order do not depend on any width.
+std::string rotation_key(const JobRun& run, std::size_t sweep,
+                         const std::vector<std::size_t>& widths) {
+    const SliceConfig& slice = settings(run);
+    const bool depends = sweep > 0 || slice.order == SliceConfig::Order::sequential;
+    return std::to_string(static_cast<int>(slice.rotation)) + " " +
+           std::to_string(static_cast<int>(slice.order)) + " " +
+           std::to_string(static_cast<int>(slice.signal)) + " sweep " + std::to_string(sweep) +
+           (depends ? " " + text_of(widths) : "");
+}
+
+/// Names of the places whose rotations are found: blocks, the end if it is cut; or one for all.
+std::vector<std::string> rotated_places(const JobRun& run) {
+    if (settings(run).rotation == SliceConfig::Rotation::global) {
+        return {"global"};
+    }
+    const ModelSpec& spec = fused_spec(run);
+    std::vector<std::string> places;
+    for (std::size_t b = 0; b < n_boundaries(spec); ++b) {
+        const BoundaryPlace place = boundary_place(spec, b);
+        if (place.step == 0 && is_rotated(settings(run), spec, b)) {
+            places.push_back(place.name);
+        }
+    }
+    return places;
+}
+
+void rotate(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widths) {
+    std::vector<StageTask> tasks;
+    for (const std::string& place : rotated_places(run)) {
+        StageTask task;
+        task.task.stage = stage::rotate;
+        task.task.id = "rotate/sweep_" + std::to_string(sweep) + "/" + place;
+        task.artifact = run.run().rotation(place, sweep);
+        task.fingerprint = run.fingerprint({task.task.id, rotation_key(run, sweep, widths)});
+        task.task.arguments = to_json(RotationTask{place, sweep, task.fingerprint});
+        make_directories(task.artifact.parent_path());
+        tasks.push_back(std::move(task));
+    }
+    run.run_stage("rotate", std::move(tasks));
+}
+
+/// Widths that follow from the job alone, or from the rotations where these decide.
+std::vector<std::size_t> choose_widths(const JobRun& run) {
+    const SliceConfig& slice = settings(run);
+    if (slice.widths == SliceConfig::Widths::constant) {
+        return constant_widths(run.source(), slice);
+    }
+    const ModelSpec& spec = fused_spec(run);
+    std::vector<std::vector<double>> eigenvalues(n_boundaries(spec));
+    for (std::size_t b = 0; b < eigenvalues.size(); ++b) {
+        if (is_rotated(slice, spec, b)) {
+            eigenvalues[b] = read_eigenvalues(run.context(), b, 0);
+        }
+    }
+    return energy_widths(run.source(), slice, eigenvalues);
+}
+
+std::vector<std::size_t> measure_dense(JobRun& run) {
+    calibrate(run);
+    rotate(run, 0, {});
+    const std::vector<std::size_t> widths = choose_widths(run);
+    for (std::size_t sweep = 1; sweep <= last_sweep(settings(run)); ++sweep) {
+        calibrate_sweep(run, sweep, widths);
+        rotate(run, sweep, widths);
+    }
+    return widths;
+}
+
+/// A chain: each block's task needs the stream that the one before leaves, so one rank does all.
+std::vector<std::size_t> measure_in_order(JobRun& run) {
+    const std::vector<std::size_t> widths = choose_widths(run);
+    const ModelSpec& spec = fused_spec(run);
+    std::vector<StageTask> tasks;
+    for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
+        const std::string place = b < spec.n_blocks ? block_name(b) : "head";
+        const std::string key = rotation_key(run, 0, widths);
+        StageTask task;
+        task.task.stage = stage::rotate_in_order;
+        task.task.id = "rotate_in_order/" + place;
+        task.task.rank = 0;
+        // The statistics are written before the rotations; the head has perhaps none of these.
+        const bool is_cut = is_rotated(settings(run), spec, b * spec.steps_per_block());
+        task.artifact = is_cut ? run.run().rotation(place, 0) : run.run().statistics(place, 0);
+        task.fingerprint = run.fingerprint({task.task.id, key});
+        task.task.arguments =
+            to_json(SequentialTask{b, widths, task.fingerprint, task.fingerprint});
+        make_directories(run.run().rotation(place, 0).parent_path());
+        tasks.push_back(std::move(task));
+    }
+    run.run_stage("rotate", std::move(tasks));
+    return widths;
+}
+
+/// One task a file of the sliced model.
+void write_sliced_model(JobRun& run, const std::vector<std::size_t>& widths,
+                        const std::string& identity) {
+    make_directories(run.run().sliced());
+    std::vector<StageTask> tasks;
+    const ModelSpec& spec = fused_spec(run);
+    for (std::size_t file = 0; file <= spec.n_blocks; ++file) {
+        const auto block = file == 0 ? std::nullopt : std::optional(file - 1);
+        StageTask task;
+        task.task.stage = stage::slice;
+        task.task.id = "slice/" + identity + "/" + sliced_file(spec, block);
+        task.task.arguments = to_json(SliceTask{block, widths});
+        task.artifact = run.run().sliced() / sliced_file(spec, block);
+        tasks.push_back(std::move(task));
+    }
+    run.run_stage("slice", std::move(tasks));
+    run.time_stage("slice", [&] { write_sliced_frame(run.context(), widths); });
+}
+
+}  // namespace
+
+SliceReport slice(JobRun& run) {
+    const SliceConfig& slice = settings(run);
+    const bool in_order = slice.order == SliceConfig::Order::sequential;
+    SliceReport report;
+    report.widths = in_order ? measure_in_order(run) : measure_dense(run);
+    const std::string identity = run.fingerprint(
+        {"slice", rotation_key(run, last_sweep(slice), report.widths), text_of(report.widths),
+         std::to_string(static_cast<int>(slice.orientation)), slice.head ? "head" : "",
+         std::to_string(run.context().job.seed)});
+    write_sliced_model(run, report.widths, identity);
+    run.enter_sliced_model(identity);
+    report.parameters = run.spec().parameters();
+    return report;
+}
+
+}  // namespace lathe

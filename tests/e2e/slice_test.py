@@ -1,0 +1,154 @@
+"""Sliced models: whole jobs in every order, on any ranks, interrupted, cut again, read back and exported."""
+import json
+import random
+import time
+
+import lathe
+
+DENSE = "[{method: dense}]"
+
+
+def slice_job(output, **changes):
+    """A job that slices and quantises nothing; all of the model may stay."""
+    keys = {"slice.sparsity": 0.25, "budget": "0.5x", "candidates": DENSE,
+            "evaluate.perplexity": lathe.TEXTS / "validation.txt", "evaluate.max_seq_length": 128}
+    return lathe.job(output, **(keys | {k.replace("__", "."): v for k, v in changes.items()}))
+
+
+def perplexity(result):
+    return result["evaluation"][0]["perplexity"]
+
+
+def ranks_and_threads_do_not_show():
+    for order in ("dense", "sequential"):
+        with lathe.Scratch() as scratch:
+            hashes = {lathe.run_json(["run", *slice_job(scratch / f"r{ranks}", slice__order=order,
+                                                        runtime__threads=threads)], ranks)["checkpoint_hash"]
+                      for ranks, threads in ((0, 1), (2, 1), (3, 2))}
+            assert len(hashes) == 1, f"order {order}: {hashes}"
+
+
+def killed_and_resumed_on_other_ranks():
+    for order in ("dense", "sequential"):
+        seed = random.SystemRandom().randrange(1 << 32)
+        chance = random.Random(seed)
+        with lathe.Scratch() as scratch:
+            start = time.monotonic()
+            expected = lathe.run_json(["run", *slice_job(scratch / "whole", slice__order=order)])
+            whole = time.monotonic() - start
+            run = scratch / "killed"
+            arguments = slice_job(run, slice__order=order)
+            for _ in range(3):
+                process = lathe.start(["run", *arguments], chance.choice([0, 1, 2, 3]))
+                time.sleep(chance.uniform(0.1, 0.7 * whole))
+                lathe.kill(process)
+            result = lathe.run_json(["run", *arguments], chance.choice([1, 2, 3]))
+            assert result["checkpoint_hash"] == expected["checkpoint_hash"], f"order {order}, seed {seed}"
+
+
+def every_command_reads_a_sliced_checkpoint():
+    with lathe.Scratch() as scratch:
+        result = lathe.run_json(["run", *slice_job(scratch / "run", export="[hf]")])
+        checkpoint = scratch / "run/checkpoint"
+        widths = json.loads((checkpoint / "slicing.json").read_text())["stream_widths"]
+        assert widths == [192] * 12 + [256] == result["slice"]["widths"], widths
+        assert lathe.run_json(["verify", checkpoint])["ok"]
+        evaluate = ["--perplexity", lathe.TEXTS / "validation.txt", "--seqlen", "128"]
+        for directory in (checkpoint, scratch / "run/export"):
+            found = lathe.run_json(["eval", directory, *evaluate])["perplexity"]
+            assert abs(found / perplexity(result) - 1) < 1e-6, (directory, found, perplexity(result))
+        assert lathe.run_json(["generate", checkpoint, "--prompt", "In the beginning", "--max-new-tokens", "4"])["ids"]
+        names = {unit["name"] for unit in lathe.run_json(["inspect", checkpoint])["units"]}
+        assert {"block_0000.attention_shortcut", "block_0005.mlp_shortcut", "head"} <= names, names
+
+
+def more_cut_is_worse_and_nothing_cut_is_the_source():
+    with lathe.Scratch() as scratch:
+        found = []
+        for sparsity in (0, 0.1, 0.2, 0.25, 0.3, 0.5):
+            first = not found
+            arguments = slice_job(scratch / "run", slice__sparsity=sparsity)
+            result = lathe.run_json(["run", *arguments])
+            reused = {s["name"]: s["tasks_reused"] == s["tasks"] for s in result["stages"]}
+            assert reused["calibrate"] == reused["rotate"] == (not first), "another width was calibrated again"
+            found.append(perplexity(result))
+        source = result["evaluation"][0]["source_perplexity"]
+        assert abs(found[0] / source - 1) < 1e-3, (found[0], source)
+        for less, more in zip(found, found[1:]):
+            assert more > less * 0.999, found
+
+
+def another_width_and_back_is_the_same_checkpoint():
+    with lathe.Scratch() as scratch:
+        def hash_at(sparsity):
+            arguments = slice_job(scratch / "run", slice__sparsity=sparsity, export="[hf]")
+            result = lathe.run_json(["run", *arguments])
+            evaluate = ["--perplexity", lathe.TEXTS / "validation.txt", "--seqlen", "128"]
+            exported = lathe.run_json(["eval", scratch / "run/export", *evaluate])["perplexity"]
+            assert abs(exported / perplexity(result) - 1) < 1e-6, "an outdated export"
+            return result["checkpoint_hash"]
+        first = hash_at(0.25)
+        assert hash_at(0.5) != first
+        assert hash_at(0.25) == first
+
+
+def one_budget_covers_slicing_and_quantisation():
+    with lathe.Scratch() as scratch:
+        result = lathe.run_json(["run", *slice_job(
+            scratch / "run", slice__sparsity=0.2, budget="4x",
+            candidates="[{method: dense}, {method: integer, num_bits: [3, 4, 8], solver: gptq}]")])
+        assert result["checkpoint_bytes"] <= result["source_bytes"] / 4, "over budget"
+        units = {u["name"]: u for u in lathe.run_json(["inspect", scratch / "run/checkpoint"])["units"]}
+        assert units["block_0002.mlp_shortcut"]["bytes"] > 0
+        assert perplexity(result) < 1.3 * result["evaluation"][0]["source_perplexity"], result["evaluation"]
+
+
+def one_rotation_for_all_is_a_stock_model():
+    with lathe.Scratch() as scratch:
+        result = lathe.run_json(["run", *slice_job(scratch / "run", slice__rotation="global", export="[hf]")])
+        config = json.loads((scratch / "run/export/config.json").read_text())
+        assert (config["hidden_size"], config["head_dim"]) == (192, 32), config
+        assert abs(config["rms_norm_eps"] / (1e-6 * 256 / 192) - 1) < 1e-6, config["rms_norm_eps"]
+        assert not (scratch / "run/export/slicing.json").exists()
+        header, _ = lathe.read_header(scratch / "run/export/model.safetensors")
+        assert header["model.layers.0.input_layernorm.weight"]["shape"] == [192]
+        assert perplexity(result) < 1.2 * result["evaluation"][0]["source_perplexity"]
+
+
+def a_touch_up_lies_between():
+    with lathe.Scratch() as scratch:
+        found = {name: perplexity(lathe.run_json(["run", *slice_job(scratch / name, slice__sparsity=0.5, **keys)]))
+                 for name, keys in (("dense", {}), ("touched", {"slice.touch_up": 1}),
+                                    ("sequential", {"slice.order": "sequential"}))}
+        assert found["touched"] < found["dense"], found
+
+
+def plan_states_both_percentages():
+    with lathe.Scratch() as scratch:
+        plan = lathe.run_json(["plan", *slice_job(scratch / "run")])
+        assert plan["slice"]["width"] == 192 and plan["slice"]["sparsity"] == 0.25, plan["slice"]
+        cut = 1 - plan["slice"]["parameters"] / plan["parameters"]
+        assert abs(plan["slice"]["parameter_reduction"] - cut) < 1e-12
+        assert "25.00 % of the hidden size goes" in lathe.run(["plan", *slice_job(scratch / "run")]).stdout
+
+
+def what_cannot_be_is_refused():
+    with lathe.Scratch() as scratch:
+        for code, word, changes in (
+                (64, "neither of sparsity and parameter_reduction", {"slice": "{head: true}"}),
+                (64, "from 0 to below 0.95", {"slice.sparsity": 1.5}),
+                (64, "per_boundary or global", {"slice.rotation": "both"}),
+                (64, "signal: normalised with rotation: global",
+                 {"slice": "{sparsity: 0.1, rotation: global, signal: raw}"}),
+                (69, "nothing is left", {"slice.sparsity": 0.9, "slice.round_interval": 64})):
+            done = lathe.run(["run", *slice_job(scratch / "run", **changes)], code=code)
+            assert word in done.stderr, done.stderr
+        lathe.run_json(["run", *slice_job(scratch / "run")])
+        done = lathe.run(["run", *slice_job(scratch / "run", slice__order="sequential")], code=64)
+        assert "slice.order: sequential, was dense" in done.stderr, done.stderr
+
+
+lathe.main([ranks_and_threads_do_not_show, killed_and_resumed_on_other_ranks, every_command_reads_a_sliced_checkpoint,
+            more_cut_is_worse_and_nothing_cut_is_the_source, another_width_and_back_is_the_same_checkpoint,
+            one_budget_covers_slicing_and_quantisation, one_rotation_for_all_is_a_stock_model,
+            a_touch_up_lies_between, plan_states_both_percentages, what_cannot_be_is_refused])

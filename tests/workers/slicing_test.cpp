@@ -1,0 +1,305 @@
+// Fusion, rotation and slicing on the small models of tests/data/parity.
+
+#include "workers/slicing.hpp"
+
+#include <cmath>
+#include <filesystem>
+#include <random>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
+#include "workers/calibration.hpp"
+#include "workers/evaluation.hpp"
+#include "workers/fused_weights.hpp"
+#include "workers/rotation.hpp"
+#include "workers/sequential_rotation.hpp"
+
+namespace lathe {
+namespace {
+
+namespace fs = std::filesystem;
+
+TokenSequences random_samples(const ModelSpec& spec, std::size_t count) {
+    std::mt19937 random(7);
+    TokenSequences samples;
+    for (std::size_t s = 0; s < count; ++s) {
+        std::vector<std::uint32_t> ids(12 + s % 5);
+        for (std::uint32_t& id : ids) {
+            id = static_cast<std::uint32_t>(random() % spec.vocab_size);
+        }
+        samples.append(ids);
+    }
+    return samples;
+}
+
+double relative_l2(const std::vector<float>& found, const std::vector<float>& expected) {
+    double difference = 0.0;
+    double norm = 0.0;
+    for (std::size_t i = 0; i < expected.size(); ++i) {
+        difference += std::pow(double{found[i]} - expected[i], 2);
+        norm += std::pow(double{expected[i]}, 2);
+    }
+    return std::sqrt(difference / norm);
+}
+
+/// A job that slices one of the small models, in a run directory that goes with the object.
+class SliceJob {
+public:
+    SliceJob(const std::string& model, const SliceConfig& slice)
+        : world_(comm::make_local_communicator()) {
+        JobConfig job;
+        job.model = fs::path(LATHE_SOURCE_DIR) / "tests/data/parity" / model;
+        job.output = fs::temp_directory_path() /
+                     ("lathe_slice_job_" + std::to_string(::getpid()) + "_" + model);
+        job.slice = slice;
+        context_ = JobContext::open(job, *world_);
+        for (const char* folder : {"calibration", "rotation/sweep_0", "sliced"}) {
+            make_directories(job.output / folder);
+        }
+        samples_ = random_samples(context_->spec(), 24);
+        write_samples({samples_, samples_}, context_->run.samples(), "samples");
+    }
+    ~SliceJob() { fs::remove_all(context_->run.root()); }
+    SliceJob(const SliceJob&) = delete;
+    SliceJob& operator=(const SliceJob&) = delete;
+
+    [[nodiscard]] JobContext& context() { return *context_; }
+    [[nodiscard]] const TokenSequences& samples() const { return samples_; }
+
+    void rotate_dense() {
+        Calibrator calibrator(*context_);
+        const std::size_t last = context_->spec().n_blocks;
+        for (std::size_t b = 0; b <= last; ++b) {
+            CalibrationTask task;
+            task.block = b;
+            task.from = b == 0 ? -1 : 0;
+            task.to = b == last ? -1 : 0;
+            calibrator.run(task);
+        }
+        for (std::size_t b = 0; b <= last; ++b) {
+            run_rotation(*context_, {b < last ? block_name(b) : "head", 0, ""});
+        }
+        if (context_->job.slice->rotation == SliceConfig::Rotation::global) {
+            run_rotation(*context_, {"global", 0, ""});
+        }
+    }
+
+    void rotate_in_order() {
+        SequentialRotator rotator(*context_);
+        const auto widths = constant_widths(*context_->source, *context_->job.slice);
+        for (std::size_t b = 0; b <= context_->spec().n_blocks; ++b) {
+            rotator.run({b, widths, "", ""});
+        }
+    }
+
+    /// Writes and opens the sliced model; its logits on the samples.
+    std::vector<float> slice() {
+        const auto widths = constant_widths(*context_->source, *context_->job.slice);
+        run_slicing(*context_, {std::nullopt, widths});
+        for (std::size_t b = 0; b < context_->spec().n_blocks; ++b) {
+            run_slicing(*context_, {b, widths});
+        }
+        write_sliced_frame(*context_, widths);
+        context_->enter_sliced_model();
+        const SourceWeights weights(context_->spec(), context_->source->weights);
+        return logits(context_->spec(), weights);
+    }
+
+    std::vector<float> logits(const ModelSpec& spec, const WeightSource& weights) {
+        const kernels::Backend& backend = context_->backend();
+        return all_logits(spec, weights, backend, samples_,
+                          final_states(spec, weights, backend, samples_));
+    }
+
+    std::vector<float> given_logits() {
+        const SourceModel& given = context_->given_model();
+        return logits(given.spec, SourceWeights(given.spec, given.weights));
+    }
+
+private:
+    std::unique_ptr<comm::Communicator> world_;
+    std::unique_ptr<JobContext> context_;
+    TokenSequences samples_;
+};
+
+/// Every family that can be sliced: fused tensors, transposed ones, tied heads, parallel blocks,
+/// norms of heads, an embedding with a norm, positions of all kinds.
+class SlicedFamily : public ::testing::TestWithParam<std::string> {};
+
+// The method notes ask for 1e-6 in fp32; logits of these random models are small sums of large
+// terms, which costs a digit.
+TEST_P(SlicedFamily, FusingTheNormsLeavesTheLogits) {
+    SliceJob job(GetParam(), {});
+    const FusedModel& fused = *job.context().fused;
+    EXPECT_LT(relative_l2(job.logits(fused.spec, fused.weights), job.given_logits()), 2e-6);
+}
+
+// All rotations and shortcuts, nothing cut. The fixtures are stored in fp32: 5e-6.
+TEST_P(SlicedFamily, RotationWithoutCutsLeavesTheLogits) {
+    SliceJob job(GetParam(), {});
+    job.rotate_dense();
+    const std::vector<float> expected = job.given_logits();
+    EXPECT_LT(relative_l2(job.slice(), expected), 5e-6);
+}
+
+TEST_P(SlicedFamily, RandomOrientationLeavesTheFunction) {
+    SliceConfig slice;
+    slice.sparsity = 0.25;
+    slice.round_interval = 4;
+    SliceJob plain(GetParam(), slice);
+    plain.rotate_dense();
+    const std::vector<float> expected = plain.slice();
+    slice.orientation = SliceConfig::Orientation::random;
+    SliceJob turned(GetParam(), slice);
+    turned.rotate_dense();
+    EXPECT_LT(relative_l2(turned.slice(), expected), 1e-5);
+}
+
+TEST_P(SlicedFamily, SequentialOrderWithoutCutsLeavesTheLogits) {
+    SliceConfig slice;
+    slice.order = SliceConfig::Order::sequential;
+    SliceJob job(GetParam(), slice);
+    job.rotate_in_order();
+    const std::vector<float> expected = job.given_logits();
+    EXPECT_LT(relative_l2(job.slice(), expected), 5e-6);
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, SlicedFamily,
+                         ::testing::Values("llama", "mistral", "qwen2", "qwen3", "phi3", "opt",
+                                           "phi", "gpt2", "gpt_neox", "gpt_neox_sequential",
+                                           "bloom"),
+                         [](const auto& test) { return test.param; });
+
+// What is cut at a boundary is the energy of the discarded eigenvalues (method notes, A13-4).
+TEST(Slicing, DiscardedEnergyIsThatOfTheDiscardedEigenvalues) {
+    SliceJob job("llama", {});
+    job.rotate_dense();
+    const JobContext& context = job.context();
+    const std::size_t d = context.spec().hidden_size;
+    const std::size_t width = d / 2;
+    for (const std::size_t boundary : {0, 1, 3}) {
+        const BoundaryPlace place = boundary_place(context.spec(), boundary);
+        const std::vector<double> gram =
+            read_statistics(context.run.statistics(place.name), place.stream).gram;
+        const Rotation rotation = read_rotation(context, boundary, 0);
+        const std::vector<double> kept = rotate_gram(context, boundary, gram, width);
+        double trace = 0.0;
+        double kept_energy = 0.0;
+        double tail = 0.0;
+        for (std::size_t i = 0; i < d; ++i) {
+            trace += gram[i * d + i];
+            kept_energy += i < width ? kept[i * width + i] : 0.0;
+            tail += i < width ? 0.0 : rotation.values[i];
+        }
+        EXPECT_NEAR(trace - kept_energy, tail, 1e-8 * trace) << boundary;
+    }
+}
+
+// One rotation for all boundaries needs no shortcuts: an RMSNorm model stays a stock one.
+TEST(Slicing, OneRotationForAllMakesAStockModel) {
+    SliceConfig slice;
+    slice.sparsity = 0.25;
+    slice.rotation = SliceConfig::Rotation::global;
+    slice.signal = SliceConfig::Signal::normalised;
+    SliceJob job("llama", slice);
+    job.rotate_dense();
+    const std::size_t d = job.context().spec().hidden_size;
+    const std::vector<float> logits = job.slice();
+    const ModelSpec& spec = job.context().spec();
+    EXPECT_FALSE(spec.is_sliced());
+    EXPECT_EQ(spec.hidden_size, d * 3 / 4);
+    EXPECT_EQ(spec.head_dim, job.context().given_model().spec.head_dim);
+    EXPECT_LT(relative_l2(logits, job.given_logits()), 1.0);
+}
+
+TEST(Slicing, OneRotationWithoutCutsLeavesTheLogits) {
+    SliceConfig slice;
+    slice.rotation = SliceConfig::Rotation::global;
+    slice.signal = SliceConfig::Signal::normalised;
+    for (const char* model : {"llama", "mistral", "opt"}) {
+        SliceJob job(model, slice);
+        job.rotate_dense();
+        const std::vector<float> expected = job.given_logits();
+        EXPECT_LT(relative_l2(job.slice(), expected), 5e-6) << model;
+    }
+}
+
+TEST(Slicing, WidthsOfASparsityAreRoundedDown) {
+    SliceConfig slice;
+    slice.sparsity = 0.3;
+    slice.round_interval = 8;
+    SliceJob job("llama", slice);
+    const SourceModel& source = *job.context().source;
+    const auto exact = static_cast<std::size_t>(0.7 * static_cast<double>(source.spec.hidden_size));
+    const std::vector<std::size_t> widths = constant_widths(source, slice);
+    EXPECT_EQ(widths.front(), exact / 8 * 8);
+    EXPECT_EQ(widths.back(), source.spec.hidden_size) << "the head is not cut";
+    slice.head = true;
+    EXPECT_EQ(constant_widths(source, slice).back(), exact / 8 * 8);
+}
+
+TEST(Slicing, ParameterReductionTakesTheLargestWidthThatFits) {
+    SliceConfig slice;
+    slice.parameter_reduction = 0.1;
+    slice.round_interval = 1;
+    SliceJob job("llama", slice);
+    const SourceModel& source = *job.context().source;
+    std::vector<std::size_t> widths = constant_widths(source, slice);
+    const auto share = [&](const std::vector<std::size_t>& w) {
+        return static_cast<double>(describe_sliced(source, slice, w).spec.parameters()) /
+               static_cast<double>(source.spec.parameters());
+    };
+    EXPECT_LE(share(widths), 0.9);
+    for (std::size_t b = 0; b + 1 < widths.size(); ++b) {
+        ++widths[b];
+    }
+    EXPECT_GT(share(widths), 0.9);
+}
+
+TEST(Slicing, RefusesAReductionThatNoWidthReaches) {
+    SliceConfig slice;
+    slice.parameter_reduction = 0.94;
+    SliceJob job("llama", slice);
+    EXPECT_THAT([&] { (void)constant_widths(*job.context().source, slice); },
+                ::testing::ThrowsMessage<InfeasibleError>(::testing::HasSubstr(
+                    "slice.parameter_reduction: no width takes 0.94 of the parameters away")));
+}
+
+// Two boundaries, one with all its energy in a single direction, one with equal eigenvalues.
+TEST(Slicing, WidthsByEnergyFollowTheEigenvalues) {
+    SliceConfig slice;
+    slice.sparsity = 0.25;
+    slice.round_interval = 1;
+    slice.widths = SliceConfig::Widths::energy;
+    SliceJob job("llama", slice);
+    const SourceModel& source = *job.context().source;
+    const std::size_t d = source.spec.hidden_size;
+    std::vector<std::vector<double>> eigenvalues(n_boundaries(source.spec));
+    for (std::size_t b = 0; b + 1 < eigenvalues.size(); ++b) {
+        eigenvalues[b].assign(d, 1.0);
+        if (b == 0) {
+            eigenvalues[b].assign(d, 1e-9);
+            eigenvalues[b][0] = 1.0;
+        }
+    }
+    const std::vector<std::size_t> widths = energy_widths(source, slice, eigenvalues);
+    EXPECT_EQ(widths.front(), 1U);
+    EXPECT_GT(widths[1], widths[0]);
+    EXPECT_EQ(widths.back(), d);
+    EXPECT_LE(describe_sliced(source, slice, widths).spec.parameters(),
+              describe_sliced(source, slice, constant_widths(source, slice)).spec.parameters());
+}
+
+TEST(Slicing, RefusesEncodersWithTheReason) {
+    EXPECT_THAT([] { const SliceJob job("bert", {}); },
+                ::testing::ThrowsMessage<DataError>(
+                    ::testing::HasSubstr("a bert model like this cannot be sliced: its blocks norm "
+                                         "after the addition")));
+}
+
+}  // namespace
+}  // namespace lathe

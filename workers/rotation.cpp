@@ -1,0 +1,251 @@
+#include "workers/rotation.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "lib/checkpoint/artifact.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
+#include "lib/core/random.hpp"
+#include "workers/fused_weights.hpp"
+#include "workers/signal_statistics.hpp"
+
+namespace lathe {
+namespace {
+
+bool is_global(const SliceConfig& slice) {
+    return slice.rotation == SliceConfig::Rotation::global;
+}
+
+std::vector<double> read_doubles(const ArtifactReader& file, const std::string& path,
+                                 std::size_t count) {
+    std::vector<double> values(count);
+    file.read_into(path, reinterpret_cast<std::byte*>(values.data()), 8 * count);
+    return values;
+}
+
+ArtifactReader open_rotation(const JobContext& context, const BoundaryPlace& place,
+                             std::size_t sweep) {
+    const bool global = is_global(*context.job.slice);
+    return ArtifactReader(context.run.rotation(global ? "global" : place.name, sweep));
+}
+
+std::string group_of(const JobContext& context, const BoundaryPlace& place) {
+    return is_global(*context.job.slice) ? "/0" : "/" + std::to_string(place.step);
+}
+
+std::vector<double> gram_of(const JobContext& context, std::size_t boundary, std::size_t sweep) {
+    const BoundaryPlace place = boundary_place(context.fused->spec, boundary);
+    const bool raw = context.job.slice->signal == SliceConfig::Signal::raw;
+    return read_statistics(context.run.statistics(place.name, sweep),
+                           raw ? place.stream : place.normed)
+        .gram;
+}
+
+/// The sum over all boundaries. Normalised streams have the same trace everywhere, so that each
+/// boundary has the same say.
+std::vector<double> sum_of_grams(const JobContext& context, std::size_t sweep) {
+    const std::size_t d = context.fused->spec.hidden_size;
+    std::vector<double> sum(d * d, 0.0);
+    for (std::size_t b = 0; b < n_boundaries(context.fused->spec); ++b) {
+        const std::vector<double> gram = gram_of(context, b, sweep);
+        std::ranges::transform(sum, gram, sum.begin(), std::plus<>());
+    }
+    return sum;
+}
+
+/// An orthogonal matrix [d, d], uniformly distributed: the eigenvectors of a symmetric matrix of
+/// independent normal numbers.
+std::vector<double> random_orientation(const kernels::Backend& backend, std::uint64_t seed,
+                                       std::size_t d) {
+    std::vector<double> matrix(d * d);
+    for (std::size_t i = 0; i < matrix.size(); ++i) {
+        const double radius = std::sqrt(-2.0 * std::log(1.0 - random_unit(seed, 2 * i)));
+        matrix[i] = radius * std::cos(2.0 * std::numbers::pi * random_unit(seed, 2 * i + 1));
+    }
+    std::vector<double> values(d);
+    std::vector<double> vectors(d * d);
+    const kernels::SymmetricEigenproblem problem{
+        {matrix.data(), d, d}, values, {vectors.data(), d, d}};
+    backend.symmetric_eigen(std::span(&problem, 1));
+    return vectors;
+}
+
+}  // namespace
+
+BoundaryPlace boundary_place(const ModelSpec& spec, std::size_t boundary) {
+    const std::size_t block = boundary / spec.steps_per_block();
+    const std::size_t step = boundary % spec.steps_per_block();
+    if (block == spec.n_blocks) {
+        return {"head", 0, Signal::stream_in, Signal::head_in};
+    }
+    return {block_name(block), step, step == 0 ? Signal::stream_in : Signal::stream_mid,
+            step == 0 ? Signal::attention_in : Signal::mlp_in};
+}
+
+bool is_rotated(const SliceConfig& slice, const ModelSpec& spec, std::size_t boundary) {
+    return is_global(slice) || slice.head || boundary + 1 < n_boundaries(spec);
+}
+
+std::size_t last_sweep(const SliceConfig& slice) {
+    return slice.touch_up;
+}
+
+Rotation read_rotation(const JobContext& context, std::size_t boundary, std::size_t sweep) {
+    const std::size_t d = context.fused->spec.hidden_size;
+    const BoundaryPlace place = boundary_place(context.fused->spec, boundary);
+    const ArtifactReader file = open_rotation(context, place, sweep);
+    const std::string group = group_of(context, place);
+    return {read_doubles(file, group + "/values", d),
+            read_doubles(file, group + "/vectors", d * d)};
+}
+
+std::vector<double> read_eigenvalues(const JobContext& context, std::size_t boundary,
+                                     std::size_t sweep) {
+    const BoundaryPlace place = boundary_place(context.fused->spec, boundary);
+    return read_doubles(open_rotation(context, place, sweep), group_of(context, place) + "/values",
+                        context.fused->spec.hidden_size);
+}
+
+void run_rotation(const JobContext& context, const RotationTask& task) {
+    std::vector<std::vector<double>> grams;
+    if (task.place == "global") {
+        grams.push_back(sum_of_grams(context, task.sweep));
+    }
+    for (std::size_t b = 0; b < n_boundaries(context.fused->spec); ++b) {
+        if (boundary_place(context.fused->spec, b).name == task.place) {
+            grams.push_back(gram_of(context, b, task.sweep));
+        }
+    }
+    write_rotations(context, task, find_rotations(context.backend(), grams));
+}
+
+std::vector<Rotation> find_rotations(const kernels::Backend& backend,
+                                     const std::vector<std::vector<double>>& grams) {
+    std::vector<Rotation> rotations;
+    std::vector<kernels::SymmetricEigenproblem> problems;
+    for (const std::vector<double>& gram : grams) {
+        const auto d = static_cast<std::size_t>(std::sqrt(static_cast<double>(gram.size())));
+        rotations.push_back({std::vector<double>(d), std::vector<double>(gram.size())});
+        problems.push_back({{gram.data(), d, d},
+                            rotations.back().values,
+                            {rotations.back().vectors.data(), d, d}});
+    }
+    backend.symmetric_eigen(problems);
+    return rotations;
+}
+
+void write_rotations(const JobContext& context, const RotationTask& task,
+                     const std::vector<Rotation>& rotations) {
+    const std::size_t d = context.fused->spec.hidden_size;
+    ArtifactWriter file(context.run.rotation(task.place, task.sweep));
+    file.group("/", {{"fingerprint", task.fingerprint}});
+    for (std::size_t g = 0; g < rotations.size(); ++g) {
+        const std::string group = "/" + std::to_string(g);
+        const auto write = [&](const std::string& name, const Shape& shape,
+                               const std::vector<double>& values) {
+            file.dataset(group + name, DType::f64, shape,
+                         reinterpret_cast<const std::byte*>(values.data()));
+        };
+        write("/values", {d}, rotations[g].values);
+        write("/vectors", {d, d}, rotations[g].vectors);
+    }
+    file.commit();
+}
+
+std::vector<double> stream_basis(const JobContext& context, std::size_t boundary,
+                                 std::size_t width) {
+    const SliceConfig& slice = *context.job.slice;
+    const ModelSpec& spec = context.fused->spec;
+    const std::size_t d = spec.hidden_size;
+    std::vector<double> basis(width * d, 0.0);
+    if (!is_rotated(slice, spec, boundary)) {
+        for (std::size_t i = 0; i < width; ++i) {
+            basis[i * d + i] = 1.0;
+        }
+        return basis;
+    }
+    const Rotation rotation = read_rotation(context, boundary, last_sweep(slice));
+    std::copy_n(rotation.vectors.begin(), width * d, basis.begin());
+    if (slice.orientation == SliceConfig::Orientation::pca) {
+        return basis;
+    }
+    const std::uint64_t stream = is_global(slice) ? 0 : boundary;
+    const std::vector<double> turn =
+        random_orientation(context.backend(), random_word(context.job.seed, stream), width);
+    std::vector<double> turned(width * d);
+    context.backend().multiply({turn.data(), width, width}, false, {basis.data(), width, d}, false,
+                               {turned.data(), width, d});
+    return turned;
+}
+
+std::vector<double> rotate_gram(const JobContext& context, std::size_t boundary,
+                                const std::vector<double>& gram, std::size_t width) {
+    const std::size_t d = context.fused->spec.hidden_size;
+    const std::vector<double> rows = stream_basis(context, boundary, width);
+    const MatrixView<const double> basis(rows.data(), width, d);
+    std::vector<double> half(width * d);
+    std::vector<double> whole(width * width);
+    const kernels::Backend& backend = context.backend();
+    backend.multiply(basis, false, {gram.data(), d, d}, false, {half.data(), width, d});
+    backend.multiply({half.data(), width, d}, false, basis, true, {whole.data(), width, width});
+    return whole;
+}
+
+CutBasis::CutBasis(const kernels::Backend& backend, const Rotation& rotation, std::size_t width)
+    : width_(width),
+      rows_(backend.allocate<float>(width * rotation.values.size())),
+      columns_(backend.allocate<float>(width * rotation.values.size())) {
+    const std::size_t d = rotation.values.size();
+    std::vector<double> columns(width * d);
+    for (std::size_t i = 0; i < width; ++i) {
+        for (std::size_t j = 0; j < d; ++j) {
+            columns[j * width + i] = rotation.vectors[i * d + j];
+        }
+    }
+    backend.upload(reinterpret_cast<const std::byte*>(rotation.vectors.data()), DType::f64,
+                   rows_.matrix(width, d));
+    backend.upload(reinterpret_cast<const std::byte*>(columns.data()), DType::f64,
+                   columns_.matrix(d, width));
+}
+
+void CutBasis::cut(const kernels::Backend& backend, MatrixView<float> x,
+                   const kernels::Array<float>& memory) const {
+    const MatrixView<float> kept = memory.matrix(x.rows, width_);
+    backend.linear(x, rows_.matrix(width_, x.cols), {}, kept);
+    backend.linear(kept, columns_.matrix(x.cols, width_), {}, x);
+}
+
+StreamCutter::StreamCutter(const JobContext& context, std::size_t sweep,
+                           std::vector<std::size_t> widths)
+    : context_(context), sweep_(sweep), widths_(std::move(widths)) {}
+
+void StreamCutter::cut(std::size_t boundary, MatrixView<float> hidden) {
+    if (sweep_ == 0 || !is_rotated(*context_.job.slice, context_.fused->spec, boundary)) {
+        return;
+    }
+    auto known = bases_.find(boundary);
+    if (known == bases_.end()) {
+        const Rotation rotation = read_rotation(context_, boundary, sweep_ - 1);
+        CutBasis basis(context_.backend(), rotation, widths_.at(boundary));
+        known = bases_.emplace(boundary, std::move(basis)).first;
+    }
+    if (memory_.size() < hidden.rows * hidden.cols) {
+        memory_ = context_.backend().allocate<float>(hidden.rows * hidden.cols);
+    }
+    known->second.cut(context_.backend(), hidden, memory_);
+}
+
+std::string to_json(const RotationTask& task) {
+    return nlohmann::json{
+        {"place", task.place}, {"sweep", task.sweep}, {"fingerprint", task.fingerprint}}
+        .dump();
+}
+
+RotationTask rotation_task_from_json(const std::string& text) {
+    const auto json = parse_json(text);
+    return {json.at("place"), json.at("sweep"), json.at("fingerprint")};
+}
+
+}  // namespace lathe

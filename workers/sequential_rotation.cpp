@@ -1,0 +1,165 @@
+#include "workers/sequential_rotation.hpp"
+
+#include <algorithm>
+
+#include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
+#include "workers/forward.hpp"
+#include "workers/fused_weights.hpp"
+#include "workers/rotation.hpp"
+#include "workers/signal_statistics.hpp"
+
+namespace lathe {
+
+/// The stream of all samples on its way through the model, at full width and in the source's basis:
+/// to cut it is to project it.
+class SequentialRotator::Pass {
+public:
+    explicit Pass(const JobContext& context)
+        : context_(context),
+          model_(*context.fused),
+          samples_(read_samples(context.run.samples()).calibration),
+          ranges_(samples_.ranges(tokens_per_batch)),
+          forward_(model_.spec, context.backend(), samples_.max_length()),
+          stream_(context.backend().allocate<float>(samples_.tokens() * model_.spec.hidden_size)),
+          memory_(context.backend().allocate<float>(
+              std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens *
+              model_.spec.hidden_size)) {
+        const LoadedWeights embedding =
+            LoadedWeights::load(model_.spec, model_.weights, context.backend(), std::nullopt,
+                                ForwardPass::embedding_roles());
+        for_each_batch([&](const TokenSequences& batch, MatrixView<float> x) {
+            forward_.embed(embedding, batch, x);
+        });
+    }
+
+    /// The block that the stream stands before.
+    [[nodiscard]] std::size_t block() const { return block_; }
+
+    /// Passes the block, cut by rotations that are there.
+    void repeat(const SequentialTask& task) {
+        const LoadedWeights weights = load();
+        for (std::size_t step = 0; step < model_.spec.steps_per_block(); ++step) {
+            cut(read_rotation(context_, boundary(step), 0), task.widths[boundary(step)]);
+            take_step(step, weights, {});
+        }
+        ++block_;
+    }
+
+    /// Finds the rotations and passes the block.
+    void run(const SequentialTask& task) {
+        const bool is_head = block_ == model_.spec.n_blocks;
+        const std::string place = boundary_place(model_.spec, boundary(0)).name;
+        const LoadedWeights weights = load();
+        StatisticsCollector statistics(context_.backend(), context_.job.slice);
+        const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
+            statistics.add(signal, x);
+        };
+        std::vector<Rotation> rotations;
+        for (std::size_t step = 0; step < (is_head ? 1 : model_.spec.steps_per_block()); ++step) {
+            const Signal signal = boundary_place(model_.spec, boundary(step)).stream;
+            for_each_batch([&](const TokenSequences&, MatrixView<float> x) { observe(signal, x); });
+            if (is_rotated(*context_.job.slice, model_.spec, boundary(step))) {
+                rotations.push_back(
+                    find_rotations(context_.backend(), {statistics.gram(signal)}).front());
+                cut(rotations.back(), task.widths[boundary(step)]);
+            }
+            if (is_head) {
+                for_each_batch([&](const TokenSequences&, MatrixView<float> x) {
+                    forward_.final_norm(weights, x);
+                    observe(Signal::head_in, x);
+                });
+            } else {
+                take_step(step, weights, observe);
+            }
+        }
+        require_finite(place);
+        statistics.write(context_.run.statistics(place), task.statistics_fingerprint);
+        if (!rotations.empty()) {
+            write_rotations(context_, {place, 0, task.rotation_fingerprint}, rotations);
+        }
+        ++block_;
+    }
+
+private:
+    [[nodiscard]] std::size_t boundary(std::size_t step) const {
+        return block_ * model_.spec.steps_per_block() + step;
+    }
+
+    [[nodiscard]] LoadedWeights load() const {
+        if (block_ == model_.spec.n_blocks) {
+            return LoadedWeights::load(model_.spec, model_.weights, context_.backend(),
+                                       std::nullopt, {});
+        }
+        return LoadedWeights::load(model_.spec, model_.weights, context_.backend(), block_);
+    }
+
+    [[nodiscard]] MatrixView<float> all() const {
+        return stream_.matrix(samples_.tokens(), model_.spec.hidden_size);
+    }
+
+    template <class Run>
+    void for_each_batch(const Run& run) {
+        for (const SequenceRange& range : ranges_) {
+            run(samples_.part(range), all().row_range(range.first_token, range.tokens));
+        }
+    }
+
+    void cut(const Rotation& rotation, std::size_t width) {
+        const CutBasis basis(context_.backend(), rotation, width);
+        for_each_batch([&](const TokenSequences&, MatrixView<float> x) {
+            basis.cut(context_.backend(), x, memory_);
+        });
+    }
+
+    void take_step(std::size_t step, const LoadedWeights& weights, const SignalObserver& observe) {
+        for_each_batch([&](const TokenSequences& batch, MatrixView<float> x) {
+            forward_.step(step, weights, batch, x, observe);
+        });
+    }
+
+    void require_finite(const std::string& place) const {
+        if (!context_.backend().all_finite(all())) {
+            throw DataError("the activations after " + place +
+                            " are not finite (NaN or infinity) on the calibration samples");
+        }
+    }
+
+    const JobContext& context_;
+    const FusedModel& model_;
+    TokenSequences samples_;
+    std::vector<SequenceRange> ranges_;  ///< of the batches
+    ForwardPass forward_;
+    kernels::Array<float> stream_;  ///< [tokens, hidden_size]
+    kernels::Array<float> memory_;  ///< of a batch that is being cut
+    std::size_t block_ = 0;
+};
+
+SequentialRotator::SequentialRotator(const JobContext& context) : context_(context) {}
+SequentialRotator::~SequentialRotator() = default;
+
+void SequentialRotator::run(const SequentialTask& task) {
+    if (!pass_ || pass_->block() > task.block) {
+        pass_ = std::make_unique<Pass>(context_);
+    }
+    while (pass_->block() < task.block) {
+        pass_->repeat(task);
+    }
+    pass_->run(task);
+}
+
+std::string to_json(const SequentialTask& task) {
+    return nlohmann::json{{"block", task.block},
+                          {"widths", task.widths},
+                          {"statistics", task.statistics_fingerprint},
+                          {"rotation", task.rotation_fingerprint}}
+        .dump();
+}
+
+SequentialTask sequential_task_from_json(const std::string& text) {
+    const auto json = parse_json(text);
+    return {json.at("block"), json.at("widths").get<std::vector<std::size_t>>(),
+            json.at("statistics"), json.at("rotation")};
+}
+
+}  // namespace lathe

@@ -1,0 +1,146 @@
+#include "workers/signal_statistics.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <limits>
+
+#include "lib/checkpoint/artifact.hpp"
+
+namespace lathe {
+
+using kernels::Backend;
+
+/// The statistics of one signal.
+class StatisticsCollector::Accumulator {
+public:
+    /// `exact`: sums in fp64, stored as such.
+    Accumulator(const Backend& backend, std::size_t width, bool exact)
+        : width_(width),
+          exact_(exact),
+          gram_(backend.allocate<double>(width * width)),
+          sum_abs_(backend.allocate<double>(width)),
+          minimum_(width, std::numeric_limits<float>::infinity()),
+          maximum_(width, -std::numeric_limits<float>::infinity()) {}
+
+    void add(const Backend& backend, MatrixView<const float> x) {
+        const MatrixView<double> gram = gram_.matrix(width_, width_);
+        if (exact_) {
+            backend.accumulate_exact_gram(x, gram);
+        } else {
+            backend.accumulate_gram(x, gram);
+        }
+        backend.accumulate_column_statistics(x, {sum_abs_.span(), minimum_, maximum_});
+        tokens_ += x.rows;
+    }
+
+    void write(ArtifactWriter& file, Signal signal) const {
+        const std::string group = "/" + std::string(name(signal));
+        const double scale = 1.0 / static_cast<double>(tokens_);
+        std::vector<float> mean_abs(width_);
+        for (std::size_t j = 0; j < width_; ++j) {
+            mean_abs[j] = static_cast<float>(sum_abs_.data()[j] * scale);
+        }
+        file.group(group, {{"tokens", static_cast<std::int64_t>(tokens_)}});
+        const auto write = [&](const std::string& name, const Shape& shape,
+                               const std::vector<float>& values) {
+            file.dataset(group + "/" + name, DType::f32, shape,
+                         reinterpret_cast<const std::byte*>(values.data()));
+        };
+        if (exact_) {
+            const std::vector<double> gram = full_gram<double>(scale);
+            file.dataset(group + "/gram", DType::f64, {width_, width_},
+                         reinterpret_cast<const std::byte*>(gram.data()));
+        } else {
+            write("gram", {width_, width_}, full_gram<float>(scale));
+        }
+        write("mean_abs", {width_}, mean_abs);
+        write("minimum", {width_}, minimum_);
+        write("maximum", {width_}, maximum_);
+    }
+
+    [[nodiscard]] std::vector<double> mean_gram() const {
+        std::vector<double> gram(gram_.data(), gram_.data() + width_ * width_);
+        for (double& value : gram) {
+            value /= static_cast<double>(tokens_);
+        }
+        return gram;
+    }
+
+private:
+    template <class T>
+    [[nodiscard]] std::vector<T> full_gram(double scale) const {
+        std::vector<T> gram(width_ * width_);
+        for (std::size_t i = 0; i < width_; ++i) {
+            for (std::size_t j = i; j < width_; ++j) {
+                const auto value = static_cast<T>(gram_.data()[i * width_ + j] * scale);
+                gram[i * width_ + j] = value;
+                gram[j * width_ + i] = value;
+            }
+        }
+        return gram;
+    }
+
+    std::size_t width_;
+    bool exact_;
+    std::size_t tokens_ = 0;
+    kernels::Array<double> gram_;
+    kernels::Array<double> sum_abs_;
+    std::vector<float> minimum_;
+    std::vector<float> maximum_;
+};
+
+StatisticsCollector::StatisticsCollector(const Backend& backend,
+                                         const std::optional<SliceConfig>& slice)
+    : backend_(backend), slice_(slice) {}
+
+bool StatisticsCollector::is_exact(Signal signal) const {
+    if (signal == Signal::stream_in || signal == Signal::stream_mid) {
+        return true;
+    }
+    const bool is_normed =
+        signal == Signal::attention_in || signal == Signal::mlp_in || signal == Signal::head_in;
+    return is_normed && slice_ && slice_->signal == SliceConfig::Signal::normalised;
+}
+
+void StatisticsCollector::add(Signal signal, MatrixView<const float> x) {
+    std::shared_ptr<Accumulator>& accumulator = accumulators_[signal];
+    if (!accumulator) {
+        accumulator = std::make_shared<Accumulator>(backend_, x.cols, is_exact(signal));
+    }
+    accumulator->add(backend_, x);
+}
+
+void StatisticsCollector::write(const std::filesystem::path& file,
+                                const std::string& fingerprint) const {
+    ArtifactWriter writer(file);
+    writer.group("/", {{"fingerprint", fingerprint}});
+    for (const auto& [signal, accumulator] : accumulators_) {
+        accumulator->write(writer, signal);
+    }
+    writer.commit();
+}
+
+std::vector<double> StatisticsCollector::gram(Signal signal) const {
+    return accumulators_.at(signal)->mean_gram();
+}
+
+SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal) {
+    const ArtifactReader reader(file);
+    const std::string group = "/" + std::string(name(signal));
+    SignalStatistics statistics;
+    statistics.tokens = static_cast<std::size_t>(
+        integer_attribute(reader.attributes(group), "tokens", file.string() + ": " + group));
+    const DatasetInfo info = reader.info(group + "/gram");
+    statistics.width = info.shape.at(0);
+    statistics.gram.resize(statistics.width * statistics.width);
+    const std::vector<std::byte> bytes = reader.read(group + "/gram");
+    if (info.dtype == DType::f64) {
+        std::memcpy(statistics.gram.data(), bytes.data(), bytes.size());
+    } else {
+        const auto* values = reinterpret_cast<const float*>(bytes.data());
+        std::copy_n(values, statistics.gram.size(), statistics.gram.begin());
+    }
+    return statistics;
+}
+
+}  // namespace lathe
