@@ -103,8 +103,8 @@ void add_slice_stages(const JobContext& context, double tokens, double forward, 
     add("slice", spec.n_blocks + 1, 4.0 * d * static_cast<double>(spec.parameters()));
 }
 
-void add_stages(const JobContext& context, const ModelOutline& model,
-                const JobQuestions& questions, Preflight& result) {
+void add_stages(const JobContext& context, const ModelOutline& model, const JobQuestions& questions,
+                Preflight& result) {
     const ModelSpec& spec = context.spec();
     const CalibrationConfig& calibration = context.job.calibration;
     const auto length =
