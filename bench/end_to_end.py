@@ -44,6 +44,10 @@ def run(binary, output, settings, command="run"):
 SOLVERS = {
     **{f"int{bits} {solver}": f"{{method: integer, num_bits: {bits}, group_size: 64, solver: {solver}}}"
        for bits in (4, 3, 2) for solver in ("rtn", "gptq", "admm")},
+    # A scale for each plane: groups of 64 a plane take what integer groups of 64 take.
+    **{f"bcq{bits} g{64 * bits} {solver}":
+       f"{{method: bcq, num_bits: {bits}, group_size: {64 * bits}, solver: {solver}}}"
+       for bits in (4, 3, 2) for solver in ("alternating", "gptq", "descent")},
     **{f"{pattern} {solver}": f"{{method: nm, pattern: '{pattern}', solver: {solver}}}"
        for pattern in ("2:4", "4:8") for solver in ("magnitude", "wanda", "sparsegpt", "admm_fixed", "admm")},
     **{f"2:4+int4 {solver}": f"{{method: nm, num_bits: 4, group_size: 64, solver: {solver}}}"
@@ -51,11 +55,12 @@ SOLVERS = {
 }
 
 
-def uniform(binary, scratch, name, candidate, python):
+def uniform(options, scratch, name, candidate):
     """128 x 256 calibration tokens, every layer the same, embeddings and head kept dense."""
+    binary, python = options.binary, options.python
     output = scratch / "".join(c if c.isalnum() else "_" for c in name)
     settings = {
-        "model": EXAMPLE / "kjv-llama", "calibration.data": EXAMPLE / "kjv/train.txt",
+        "model": options.model, "calibration.data": EXAMPLE / "kjv/train.txt",
         "calibration.num_calibration_samples": 128, "calibration.max_seq_length": 256,
         "search.num_evaluation_samples": 4, "ignore": "[embedding, head]", "export": "[hf]",
         "candidates": f"[{candidate}]"}
@@ -103,14 +108,17 @@ if __name__ == "__main__":
     parser.add_argument("--solvers", action="store_true",
                         help="every solver instead of GPTQ at 4 and 3 bits, and no memory")
     parser.add_argument("--memory", action="store_true", help="only peak memory with 6 and with 24 blocks")
+    parser.add_argument("--only", help="with --solvers: those whose name contains this")
+    parser.add_argument("--model", type=pathlib.Path, default=EXAMPLE / "kjv-llama",
+                        help="a model with its tokenizer that knows the texts of examples/kjv")
     parser.add_argument("--python", help="a Python with transformers and torch")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="lathe-bench-") as folder:
         scratch = pathlib.Path(folder)
         report = {}
         if not options.memory:
-            names = SOLVERS if options.solvers else ("int4 gptq", "int3 gptq")
-            report["uniform"] = [uniform(options.binary, scratch, n, SOLVERS[n], options.python) for n in names]
+            names = [n for n in SOLVERS if (options.only or "") in n] if options.solvers else ("int4 gptq", "int3 gptq")
+            report["uniform"] = [uniform(options, scratch, n, SOLVERS[n]) for n in names]
         if not options.solvers:
             memory = {n: peak_memory(options.binary, scratch, n) for n in (6, 24)}
             report |= {"peak_memory_bytes": memory, "memory_ratio_24_to_6_blocks": memory[24] / memory[6]}

@@ -49,6 +49,21 @@ def decode_nm(group, rows, cols):
     return values
 
 
+def decode_bcq(group, rows, cols):
+    bits, size = int(group.attrs["num_bits"]), int(group.attrs["group_size"])
+    spread = lambda part: np.repeat(part[()].astype(np.float32), size, axis=1)[:, :cols]
+    planes = unpack(group["planes"], rows * bits, cols, 1).reshape(rows, bits, cols)
+    if group.attrs["uniform"]:
+        codes = (planes << np.arange(bits)[:, None]).sum(axis=1)
+        zeros = spread(group["zeros"]) if group.attrs["offset"] else 1 << (bits - 1)
+        return spread(group["scales"]) * (codes - zeros).astype(np.float32)
+    scales = spread(group["scales"])
+    values = spread(group["offsets"]) if group.attrs["offset"] else np.zeros((rows, cols), np.float32)
+    for p in range(bits):
+        values = values + np.where(planes[:, p] == 1, scales[..., p], -scales[..., p])
+    return values
+
+
 def decode(group):
     shape = [int(n) for n in text(group.attrs["shape"]).split(",")]
     encoding = text(group.attrs["encoding"])
@@ -57,6 +72,8 @@ def decode(group):
     rows, cols = int(np.prod(shape[:-1])), shape[-1]
     if encoding == "nm":
         return decode_nm(group, rows, cols).reshape(shape)
+    if encoding == "bcq":
+        return decode_bcq(group, rows, cols).reshape(shape)
     bits, size = int(group.attrs["num_bits"]), int(group.attrs["group_size"])
     codes = unpack(group["codes"], rows, cols, bits)
     scales = np.repeat(group["scales"][()].astype(np.float32), size, axis=1)[:, :cols]

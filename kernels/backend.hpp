@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string_view>
@@ -99,6 +100,58 @@ struct MatrixLimits {
     std::span<const float> importance;
 };
 
+/// A binary coding. Element j of a row belongs to group j / group_size (the last group may be
+/// short). Its value is offset + sum over p of (bit p of its code ? +1 : -1) * scale_p, added up in
+/// fp32 in this order: the 2^num_bits levels of its group. Scales and offsets are fp16 numbers.
+struct BinaryCodeSettings {
+    unsigned num_bits = 3;         ///< 1 .. 4
+    std::size_t group_size = 128;  ///< elements along a row that share scales and an offset
+    bool offset = false;           ///< else offsets are 0
+    std::size_t n_rounds = 15;     ///< of fit_binary_codes()
+};
+
+/// Where a binary coding of a matrix [rows, cols] lies.
+struct BinaryCodes {
+    MatrixView<float> scales;        ///< [rows, group_count * num_bits]
+    MatrixView<float> offsets;       ///< [rows, group_count]
+    MatrixView<std::uint8_t> codes;  ///< [rows, cols]
+};
+
+/// A weight matrix of small codes as it is stored, for pack(): of each row the codes [cols], and
+///   uniform  one scale and one zero for each group: value = scale * (code - zero)
+///   else     num_bits scales and one offset for each group, as in BinaryCodeSettings
+/// Scales and offsets are fp16 numbers, zeros codes.
+struct CodedMatrix {
+    std::size_t rows = 0;
+    std::size_t cols = 0;
+    unsigned num_bits = 4;  ///< 1 .. 8
+    std::size_t group_size = 64;
+    bool uniform = true;
+    /// Whether zeros or offsets are looked at; else a zero is 2^(num_bits-1), an offset 0.
+    bool has_offsets = true;
+    /// Writes codes, scales [group_count * (uniform ? 1 : num_bits)] and zeros or offsets
+    /// [group_count] of a row; without has_offsets it may leave those alone.
+    std::function<void(std::size_t row, std::uint8_t* codes, float* scales, float* offsets)> read;
+};
+
+/// A weight matrix [rows, cols] of codes in the order that a backend's kernels read. Made by
+/// Backend::pack(), and of use to that backend only.
+class PackedMatrix {
+public:
+    virtual ~PackedMatrix() = default;
+    [[nodiscard]] virtual std::size_t rows() const noexcept = 0;
+    [[nodiscard]] virtual std::size_t cols() const noexcept = 0;
+    /// Memory that it takes.
+    [[nodiscard]] virtual std::size_t size_bytes() const noexcept = 0;
+};
+
+/// One of the products of Backend::linear() with packed weights: y = x @ weight^T + bias.
+struct PackedProduct {
+    const PackedMatrix* weight = nullptr;
+    std::span<const float> bias;  ///< [weight.rows] or empty
+    MatrixView<float> y;          ///< [T, weight.rows]
+};
+
 /// What a column of activations looked like: one entry per column each.
 struct ColumnStatistics {
     std::span<double> sum_abs;
@@ -155,6 +208,20 @@ public:
     /// Relative 2-norm difference per row: 1e-5.
     void linear(MatrixView<const float> x, MatrixView<const float> w, std::span<const float> bias,
                 MatrixView<float> y) const;
+
+    /// Takes over a coded weight matrix for the three functions below.
+    [[nodiscard]] std::unique_ptr<const PackedMatrix> pack(const CodedMatrix& matrix) const;
+
+    /// y = x @ w^T + bias for each of several packed weights that read the same x [T, in]; what can
+    /// be computed from x alone is computed once. No y may be x.
+    /// Relative 2-norm difference per row to fp64 on the weights' values: 1e-5.
+    void linear(MatrixView<const float> x, std::span<const PackedProduct> products) const;
+
+    /// y[t] = row ids[t] of a packed table, in the shapes of embed().  Relative 1e-6 to the values
+    /// that the codes stand for.
+    /// @throws DataError  if an id is not below the number of rows
+    void embed(std::span<const std::uint32_t> ids, const PackedMatrix& table,
+               MatrixView<float> y) const;
 
     /// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row; y may be x. Relative 1e-6.
     /// A row is whatever `weight` is as long as: a token, or one head of a token in the view
@@ -325,6 +392,36 @@ public:
                          MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                          MatrixView<float> values) const;
 
+    /// Binary coding of each group of each row by itself, minimising
+    /// sum_j importance[j] * (w_j - value_j)^2. A greedy start takes plane after plane the signs of
+    /// what is left (the sign of 0 is +) and its weighted mean magnitude; with more than one round
+    /// there is a second start, codes rounded to nearest on a uniform grid over the group's range.
+    /// Then n_rounds rounds of scales and offset by least squares, and of the nearest level for
+    /// each element, of two equally near the lower one. At last scales and offset are rounded to
+    /// fp16 and the elements once more. Of the starts the better is kept, of equals the greedy one.
+    ///   w [rows, cols]; importance [cols] >= 0; codes out
+    /// Sources: Guo et al. 2017, arXiv:1706.02393 (greedy, refined); Xu et al. 2018,
+    /// arXiv:1802.00150 (alternating). Sums are in fp64; ties may fall the other way.
+    void fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
+                          const BinaryCodeSettings& settings, const BinaryCodes& codes) const;
+
+    /// gptq() with a binary coding: when the first column of a group comes up, fit_binary_codes()
+    /// chooses the group's levels for the weights as they then stand; each column takes the nearest
+    /// level and passes its error on to the columns still to come.
+    ///   w       [rows, cols]  in: weights; out: values
+    ///   factor  [cols, cols]  inverse_factor of the Gram matrix; importance [cols] its diagonal
+    void sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,
+                            std::span<const float> importance, const BinaryCodeSettings& settings,
+                            const BinaryCodes& codes) const;
+
+    /// descend_on_grid() with a binary coding, in and out: in a group each column gets the best
+    /// level for it, then the group its best scales and offset together (least squares with the
+    /// group's block of the Gram matrix), rounded to fp16, if that is an improvement.
+    ///   w [rows, cols]; gram [cols, cols] symmetric, both triangles; values [rows, cols] out
+    void descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
+                                 const BinaryCodeSettings& settings, std::size_t n_passes,
+                                 const BinaryCodes& codes, MatrixView<float> values) const;
+
     /// Error feedback over the columns, left to right, of a matrix with zeros: what is taken away
     /// from a column (all of it where keep is 0, else what rounding on the grid takes) is made up
     /// for in the columns after it. With a pattern `keep` is chosen on the way, when the first
@@ -422,6 +519,22 @@ private:
                                     MatrixView<const std::uint8_t> keep, MatrixView<float> scales,
                                     MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                                     MatrixView<float> values) const = 0;
+    virtual std::unique_ptr<const PackedMatrix> do_pack(const CodedMatrix& matrix) const = 0;
+    virtual void do_linear_packed(MatrixView<const float> x,
+                                  std::span<const PackedProduct> products) const = 0;
+    virtual void do_embed_packed(std::span<const std::uint32_t> ids, const PackedMatrix& table,
+                                 MatrixView<float> y) const = 0;
+    virtual void do_fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
+                                     const BinaryCodeSettings& settings,
+                                     const BinaryCodes& codes) const = 0;
+    virtual void do_sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,
+                                       std::span<const float> importance,
+                                       const BinaryCodeSettings& settings,
+                                       const BinaryCodes& codes) const = 0;
+    virtual void do_descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
+                                            const BinaryCodeSettings& settings,
+                                            std::size_t n_passes, const BinaryCodes& codes,
+                                            MatrixView<float> values) const = 0;
     virtual void do_sweep_sparse(MatrixView<float> w, MatrixView<const float> factor,
                                  NmPattern pattern, MatrixView<std::uint8_t> keep,
                                  const IntegerGridSettings* grid, MatrixView<const float> scales,

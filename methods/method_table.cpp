@@ -2,6 +2,7 @@
 #include <array>
 
 #include "lib/core/errors.hpp"
+#include "methods/bcq.hpp"
 #include "methods/dense.hpp"
 #include "methods/integer.hpp"
 #include "methods/method.hpp"
@@ -10,7 +11,7 @@
 namespace lathe {
 
 std::span<const MethodRow> method_table() {
-    static const std::array table = {dense_method(), integer_method(), nm_method()};
+    static const std::array table = {dense_method(), integer_method(), nm_method(), bcq_method()};
     return table;
 }
 

@@ -25,7 +25,7 @@ void observe_head(ForwardPass& forward, const LoadedWeights& head, const TokenSe
     const MatrixView<const float> x = forward.head_input(head, batch, hidden);
     observe(Signal::head_in, x);
     if (head.has(Role::classifier)) {
-        std::vector<float> logits(x.rows * head.weight(Role::classifier).rows);
+        std::vector<float> logits(x.rows * head.weight(Role::classifier).rows());
         forward.head(head, x, {logits.data(), x.rows, logits.size() / x.rows}, observe);
     }
 }

@@ -49,12 +49,15 @@ private:
 /// "blocks/0003.h5"; "blocks/outer.h5" without a block.
 [[nodiscard]] std::string shard_file(std::optional<std::size_t> block);
 
-/// Weights of a compressed checkpoint.
+/// Weights of a compressed checkpoint; products are computed from their codes.
 class CheckpointWeights final : public EncodedWeights {
 public:
     explicit CheckpointWeights(const CompressedCheckpoint& checkpoint) : checkpoint_(checkpoint) {}
     [[nodiscard]] EncodedTensor read(std::size_t index) const override {
         return checkpoint_.read(index);
+    }
+    [[nodiscard]] std::optional<EncodedTensor> stored(std::size_t index) const override {
+        return read(index);
     }
 
 private:

@@ -116,9 +116,31 @@ void ForwardPass::set_positions(const TokenSequences& batch, std::size_t first_p
     }
 }
 
-void ForwardPass::linear(const LoadedWeights& weights, Role role, MatrixView<const float> x,
-                         MatrixView<float> y) const {
-    backend_.linear(x, weights.weight(role), weights.vector(role, true), y);
+void ForwardPass::linear(const LoadedWeights& weights, MatrixView<const float> x,
+                         std::initializer_list<Output> outputs) const {
+    std::vector<kernels::PackedProduct> packed;
+    for (const Output& output : outputs) {
+        const Weight weight = weights.weight(output.role);
+        const std::span<const float> bias = weights.vector(output.role, true);
+        if (weight.packed != nullptr) {
+            packed.push_back({weight.packed, bias, output.y});
+        } else {
+            backend_.linear(x, weight.values, bias, output.y);
+        }
+    }
+    if (!packed.empty()) {
+        backend_.linear(x, packed);
+    }
+}
+
+void ForwardPass::embed_tokens(const LoadedWeights& embedding, const TokenSequences& batch,
+                               MatrixView<float> y) const {
+    const Weight table = embedding.weight(Role::token_embedding);
+    if (table.packed != nullptr) {
+        backend_.embed(batch.ids, *table.packed, y);
+    } else {
+        backend_.embed(batch.ids, table.values, y);
+    }
 }
 
 void ForwardPass::norm(const LoadedWeights& weights, Role role, MatrixView<const float> x,
@@ -137,22 +159,22 @@ void ForwardPass::embed(const LoadedWeights& embedding, const TokenSequences& ba
     const std::size_t tokens = batch.tokens();
     if (embedding.has(Role::embedding_projection)) {
         const MatrixView<float> narrow = narrow_.matrix(tokens, spec_.embedding_size);
-        backend_.embed(batch.ids, embedding.weight(Role::token_embedding), narrow);
-        linear(embedding, Role::embedding_projection, narrow, hidden);
+        embed_tokens(embedding, batch, narrow);
+        linear(embedding, narrow, {{Role::embedding_projection, hidden}});
     } else {
-        backend_.embed(batch.ids, embedding.weight(Role::token_embedding), hidden);
+        embed_tokens(embedding, batch, hidden);
     }
     const std::span<std::uint32_t> rows = rows_.span().first(tokens);
     if (embedding.has(Role::position_embedding)) {
         for (std::size_t t = 0; t < tokens; ++t) {
             rows[t] = positions_.span()[t] + static_cast<std::uint32_t>(spec_.position_offset);
         }
-        backend_.add_embedding(rows, embedding.weight(Role::position_embedding), hidden);
+        backend_.add_embedding(rows, embedding.table(Role::position_embedding), hidden);
     }
     if (embedding.has(Role::segment_embedding)) {
         std::ranges::fill(rows, 0U);
         std::ranges::copy(batch.segments, rows.begin());
-        backend_.add_embedding(rows, embedding.weight(Role::segment_embedding), hidden);
+        backend_.add_embedding(rows, embedding.table(Role::segment_embedding), hidden);
     }
     if (embedding.has(Role::embedding_norm)) {
         norm(embedding, Role::embedding_norm, hidden, hidden);
@@ -199,10 +221,10 @@ MatrixView<float> ForwardPass::add_step(const LoadedWeights& weights, Role short
         return hidden;
     }
     // The stream's memory is free for the step's output once the shortcut has read it.
-    const std::size_t width = weights.weight(shortcut).rows;
+    const std::size_t width = weights.weight(shortcut).rows();
     const MatrixView<float> skip = skip_.matrix(hidden.rows, width);
     const MatrixView<float> sum(hidden.data, hidden.rows, width);
-    linear(weights, shortcut, hidden, skip);
+    linear(weights, hidden, {{shortcut, skip}});
     compute(sum);
     backend_.add(skip, sum);
     return sum;
@@ -254,7 +276,7 @@ MatrixView<float> ForwardPass::both_at_once(const LoadedWeights& weights,
                                             const SignalObserver& observe,
                                             const KeyValueCache* cache) {
     const std::size_t width =
-        weights.has(Role::mlp_shortcut) ? weights.weight(Role::mlp_shortcut).rows : hidden.cols;
+        weights.has(Role::mlp_shortcut) ? weights.weight(Role::mlp_shortcut).rows() : hidden.cols;
     const MatrixView<float> normed = normed_.matrix(hidden.rows, hidden.cols);
     const MatrixView<float> attended = update_.matrix(hidden.rows, width);
     stream_norm(weights, Role::attention_norm, hidden, normed);
@@ -303,9 +325,7 @@ void ForwardPass::attention(const LoadedWeights& weights, const TokenSequences& 
         k = cache->keys(block).row_range(past, tokens);
         v = cache->values(block).row_range(past, tokens);
     }
-    linear(weights, Role::q_proj, x, q);
-    linear(weights, Role::k_proj, x, k);
-    linear(weights, Role::v_proj, x, v);
+    linear(weights, x, {{Role::q_proj, q}, {Role::k_proj, k}, {Role::v_proj, v}});
     for (const auto& [role, heads] : {std::pair(Role::q_norm, q), std::pair(Role::k_norm, k)}) {
         if (weights.has(role)) {
             const MatrixView<float> by_head(heads.data, heads.rows * heads.cols / spec_.head_dim,
@@ -338,24 +358,24 @@ void ForwardPass::attention(const LoadedWeights& weights, const TokenSequences& 
     if (observe) {
         observe(Signal::attention_out, mixed);
     }
-    linear(weights, Role::o_proj, mixed, update);
+    linear(weights, mixed, {{Role::o_proj, update}});
 }
 
 void ForwardPass::mlp(const LoadedWeights& weights, MatrixView<const float> x,
                       MatrixView<float> update, const SignalObserver& observe) {
     const MatrixView<float> up = up_.matrix(x.rows, spec_.intermediate_size);
-    linear(weights, Role::up_proj, x, up);
     if (weights.has(Role::gate_proj)) {
         const MatrixView<float> gate = gate_.matrix(x.rows, spec_.intermediate_size);
-        linear(weights, Role::gate_proj, x, gate);
+        linear(weights, x, {{Role::up_proj, up}, {Role::gate_proj, gate}});
         backend_.activate_multiply(spec_.activation, gate, up, up);
     } else {
+        linear(weights, x, {{Role::up_proj, up}});
         backend_.activate(spec_.activation, up, up);
     }
     if (observe) {
         observe(Signal::mlp_hidden, up);
     }
-    linear(weights, Role::down_proj, up, update);
+    linear(weights, up, {{Role::down_proj, update}});
 }
 
 void ForwardPass::final_norm(const LoadedWeights& head, MatrixView<float> hidden) const {
@@ -381,7 +401,7 @@ MatrixView<const float> ForwardPass::head_input(const LoadedWeights& head,
     }
     if (head.has(Role::head_projection)) {
         const MatrixView<float> narrow = narrow_.matrix(hidden.rows, spec_.embedding_size);
-        linear(head, Role::head_projection, hidden, narrow);
+        linear(head, hidden, {{Role::head_projection, narrow}});
         return narrow;
     }
     return hidden;
@@ -390,17 +410,17 @@ MatrixView<const float> ForwardPass::head_input(const LoadedWeights& head,
 void ForwardPass::head(const LoadedWeights& head, MatrixView<const float> x,
                        MatrixView<float> logits, const SignalObserver& observe) {
     if (spec_.head == HeadKind::language_model) {
-        linear(head, spec_.tied_head ? Role::token_embedding : Role::lm_head, x, logits);
+        linear(head, x, {{spec_.tied_head ? Role::token_embedding : Role::lm_head, logits}});
         return;
     }
     reserve(x.rows);
     const MatrixView<float> pooled = update_.matrix(x.rows, spec_.hidden_size);
-    linear(head, Role::pooler, x, pooled);
+    linear(head, x, {{Role::pooler, pooled}});
     backend_.activate(spec_.pooler_activation, pooled, pooled);
     if (observe) {
         observe(Signal::classifier_in, pooled);
     }
-    linear(head, Role::classifier, pooled, logits);
+    linear(head, pooled, {{Role::classifier, logits}});
 }
 
 }  // namespace lathe

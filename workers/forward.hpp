@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <initializer_list>
 #include <map>
 #include <optional>
 #include <span>
@@ -121,8 +122,17 @@ private:
                    const SignalObserver& observe, const KeyValueCache* cache);
     void mlp(const LoadedWeights& weights, MatrixView<const float> x, MatrixView<float> update,
              const SignalObserver& observe);
-    void linear(const LoadedWeights& weights, Role role, MatrixView<const float> x,
-                MatrixView<float> y) const;
+    /// A linear layer, and where its output goes.
+    struct Output {
+        Role role;
+        MatrixView<float> y;
+    };
+    /// Several linear layers of one input: packed weights share what they make of it.
+    void linear(const LoadedWeights& weights, MatrixView<const float> x,
+                std::initializer_list<Output> outputs) const;
+    /// y [tokens] = rows of the token embedding.
+    void embed_tokens(const LoadedWeights& embedding, const TokenSequences& batch,
+                      MatrixView<float> y) const;
     void norm(const LoadedWeights& weights, Role role, MatrixView<const float> x,
               MatrixView<float> y) const;
     /// A norm of the residual stream: of a sliced model without parameters.

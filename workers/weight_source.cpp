@@ -5,8 +5,41 @@
 #include <vector>
 
 #include "lib/core/errors.hpp"
+#include "workers/coded_matrix.hpp"
 
 namespace lathe {
+namespace {
+
+/// Whether the forward pass reads a weight through linear() and embed() alone, which take codes.
+bool may_be_packed(const TensorSpec& tensor) {
+    return !tensor.is_bias && tensor.shape.size() == 2 && tensor.role != Role::position_embedding &&
+           tensor.role != Role::segment_embedding;
+}
+
+/// The rows of a fused tensor that belong to each of its parts, in the order of the parts.
+std::vector<std::vector<std::uint32_t>> rows_of_parts(const TensorSpec& tensor) {
+    const std::size_t group_rows = tensor.shape.at(0) / tensor.fused.n_groups;
+    std::vector<std::vector<std::uint32_t>> parts;
+    std::size_t offset = 0;
+    for (const FusedRows::Part& part : tensor.fused.parts) {
+        std::vector<std::uint32_t>& rows = parts.emplace_back(tensor.fused.n_groups * part.rows);
+        for (std::size_t r = 0; r < rows.size(); ++r) {
+            rows[r] =
+                static_cast<std::uint32_t>(r / part.rows * group_rows + offset + r % part.rows);
+        }
+        offset += part.rows;
+    }
+    return parts;
+}
+
+void upload_decoded(const EncodedTensor& tensor, const kernels::Backend& backend,
+                    MatrixView<float> values) {
+    std::vector<float> decoded(values.rows * values.cols);
+    decode(tensor, {decoded.data(), values.rows, values.cols});
+    backend.upload(reinterpret_cast<const std::byte*>(decoded.data()), DType::f32, values);
+}
+
+}  // namespace
 
 void SourceWeights::load(std::size_t index, const kernels::Backend& backend,
                          MatrixView<float> values) const {
@@ -41,10 +74,7 @@ std::vector<std::byte> logical_bytes(const TensorSpec& tensor, const StoredTenso
 
 void EncodedWeights::load(std::size_t index, const kernels::Backend& backend,
                           MatrixView<float> values) const {
-    const EncodedTensor tensor = read(index);
-    std::vector<float> decoded(values.rows * values.cols);
-    decode(tensor, {decoded.data(), values.rows, values.cols});
-    backend.upload(reinterpret_cast<const std::byte*>(decoded.data()), DType::f32, values);
+    upload_decoded(read(index), backend, values);
 }
 
 LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& source,
@@ -59,10 +89,19 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
         if (!wanted) {
             continue;
         }
+        const auto stored = may_be_packed(tensor) ? source.stored(i) : std::nullopt;
+        if (stored && has_codes(*stored)) {
+            loaded.add_packed(tensor, coded_matrix(*stored), backend);
+            continue;
+        }
         const auto [rows, cols] = matrix_extents(tensor.shape);
         Entry entry{backend.allocate<float>(rows * cols), rows, cols};
         const MatrixView<float> values = entry.values.matrix(rows, cols);
-        source.load(i, backend, values);
+        if (stored) {
+            upload_decoded(*stored, backend, values);
+        } else {
+            source.load(i, backend, values);
+        }
         if (!backend.all_finite(values)) {
             throw DataError("tensor " + tensor.name +
                             " has NaN or infinite weights; every weight must be finite");
@@ -79,30 +118,57 @@ void LoadedWeights::add(const TensorSpec& tensor, Entry entry, const kernels::Ba
     }
     // A bias is one column: its rows are shared out like those of the weight.
     const std::size_t cols = tensor.is_bias ? 1 : entry.cols;
-    const std::size_t rows = tensor.shape.at(0);
-    const std::size_t group_rows = rows / tensor.fused.n_groups;
-    std::size_t offset = 0;
-    for (const FusedRows::Part& part : tensor.fused.parts) {
-        const std::size_t n = tensor.fused.n_groups * part.rows;
+    const auto parts = rows_of_parts(tensor);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        const std::size_t n = parts[i].size();
         const auto places = backend.allocate<std::uint32_t>(n);
-        for (std::size_t r = 0; r < n; ++r) {
-            places.span()[r] =
-                static_cast<std::uint32_t>(r / part.rows * group_rows + offset + r % part.rows);
-        }
+        std::ranges::copy(parts[i], places.span().begin());
         Entry own{backend.allocate<float>(n * cols), tensor.is_bias ? 1 : n,
                   tensor.is_bias ? n : cols};
-        backend.embed(places.span(), entry.values.matrix(rows, cols), own.values.matrix(n, cols));
-        entries_.emplace(std::pair(part.role, tensor.is_bias), std::move(own));
-        offset += part.rows;
+        backend.embed(places.span(), entry.values.matrix(tensor.shape.at(0), cols),
+                      own.values.matrix(n, cols));
+        entries_.emplace(std::pair(tensor.fused.parts[i].role, tensor.is_bias), std::move(own));
     }
 }
 
-MatrixView<const float> LoadedWeights::weight(Role role) const {
+void LoadedWeights::add_packed(const TensorSpec& tensor, const kernels::CodedMatrix& matrix,
+                               const kernels::Backend& backend) {
+    const auto emplace = [&](Role role, const kernels::CodedMatrix& own) {
+        entries_.emplace(std::pair(role, false), Entry{{}, own.rows, own.cols, backend.pack(own)});
+    };
+    if (tensor.fused.parts.empty()) {
+        emplace(tensor.role, matrix);
+        return;
+    }
+    const auto parts = rows_of_parts(tensor);
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+        emplace(tensor.fused.parts[i].role, selected_rows(matrix, parts[i]));
+    }
+}
+
+const LoadedWeights::Entry& LoadedWeights::entry(Role role) const {
     const auto found = entries_.find({role, false});
     if (found == entries_.end()) {
         throw InternalError("no weight loaded for role " + std::string(name(role)));
     }
-    return found->second.values.matrix(found->second.rows, found->second.cols);
+    return found->second;
+}
+
+Weight LoadedWeights::weight(Role role) const {
+    const Entry& found = entry(role);
+    if (found.packed) {
+        return {{}, found.packed.get()};
+    }
+    return {found.values.matrix(found.rows, found.cols), nullptr};
+}
+
+MatrixView<const float> LoadedWeights::table(Role role) const {
+    const Weight found = weight(role);
+    if (found.packed != nullptr) {
+        throw InternalError("the weight of role " + std::string(name(role)) +
+                            " is packed, values were asked for");
+    }
+    return found.values;
 }
 
 std::span<const float> LoadedWeights::vector(Role role, bool is_bias) const {

@@ -23,6 +23,11 @@ public:
     /// @throws DataError  naming the tensor
     virtual void load(std::size_t index, const kernels::Backend& backend,
                       MatrixView<float> values) const = 0;
+    /// The tensor as it is stored, if products are to be computed from its codes; nothing if only
+    /// its values count. The same errors as load().
+    [[nodiscard]] virtual std::optional<EncodedTensor> stored(std::size_t /*index*/) const {
+        return std::nullopt;
+    }
 };
 
 /// The weights of a Hugging Face checkpoint, as they are.
@@ -55,8 +60,18 @@ public:
               MatrixView<float> values) const final;
 };
 
-/// The weights of one block (or of what stands outside the blocks) in backend memory, fp32. A fused
-/// tensor is there as its parts: whoever asks for q_proj gets it, however it was stored.
+/// A weight in backend memory: fp32 values, or codes packed for the backend's kernels.
+struct Weight {
+    MatrixView<const float> values;  ///< empty if packed
+    const kernels::PackedMatrix* packed = nullptr;
+
+    [[nodiscard]] std::size_t rows() const { return packed ? packed->rows() : values.rows; }
+};
+
+/// The weights of one block (or of what stands outside the blocks) in backend memory: fp32, or
+/// packed where the source has codes and the weight is one of a linear layer or the token
+/// embedding. A fused tensor is there as its parts: whoever asks for q_proj gets it, however it was
+/// stored.
 class LoadedWeights {
 public:
     /// Loads the tensors of `block`; with none, those of `roles` outside the blocks, as far as the
@@ -70,7 +85,9 @@ public:
     [[nodiscard]] std::optional<std::size_t> block() const { return block_; }
     [[nodiscard]] bool has(Role role) const { return entries_.contains({role, false}); }
     /// [out_features, in_features]. @throws InternalError  if it was not loaded
-    [[nodiscard]] MatrixView<const float> weight(Role role) const;
+    [[nodiscard]] Weight weight(Role role) const;
+    /// The same, for a weight that is never packed.
+    [[nodiscard]] MatrixView<const float> table(Role role) const;
     /// A norm's weight, or the bias of a linear role; empty if the model has none.
     [[nodiscard]] std::span<const float> vector(Role role, bool is_bias) const;
 
@@ -79,8 +96,12 @@ private:
         kernels::Array<float> values;
         std::size_t rows = 0;
         std::size_t cols = 0;
+        std::unique_ptr<const kernels::PackedMatrix> packed = nullptr;
     };
     void add(const TensorSpec& tensor, Entry entry, const kernels::Backend& backend);
+    void add_packed(const TensorSpec& tensor, const kernels::CodedMatrix& matrix,
+                    const kernels::Backend& backend);
+    [[nodiscard]] const Entry& entry(Role role) const;
 
     std::optional<std::size_t> block_;
     std::map<std::pair<Role, bool>, Entry> entries_;

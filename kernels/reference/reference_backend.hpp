@@ -74,6 +74,22 @@ private:
                             MatrixView<const std::uint8_t> keep, MatrixView<float> scales,
                             MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                             MatrixView<float> values) const override;
+    std::unique_ptr<const PackedMatrix> do_pack(const CodedMatrix& matrix) const override;
+    void do_linear_packed(MatrixView<const float> x,
+                          std::span<const PackedProduct> products) const override;
+    void do_embed_packed(std::span<const std::uint32_t> ids, const PackedMatrix& table,
+                         MatrixView<float> y) const override;
+    void do_fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
+                             const BinaryCodeSettings& settings,
+                             const BinaryCodes& codes) const override;
+    void do_sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,
+                               std::span<const float> importance,
+                               const BinaryCodeSettings& settings,
+                               const BinaryCodes& codes) const override;
+    void do_descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
+                                    const BinaryCodeSettings& settings, std::size_t n_passes,
+                                    const BinaryCodes& codes,
+                                    MatrixView<float> values) const override;
     void do_sweep_sparse(MatrixView<float> w, MatrixView<const float> factor, NmPattern pattern,
                          MatrixView<std::uint8_t> keep, const IntegerGridSettings* grid,
                          MatrixView<const float> scales,

@@ -61,4 +61,24 @@ TensorPart pack_scales(MatrixView<const float> scales) {
     return packed;
 }
 
+TensorPart pack_zeros(MatrixView<const float> zeros, unsigned num_bits) {
+    TensorPart packed{
+        .name = "zeros", .dtype = DType::u8, .shape = {zeros.rows, zeros.cols}, .bytes = {}};
+    packed.bytes.reserve(zeros.rows * zeros.cols);
+    for (std::size_t i = 0; i < zeros.rows; ++i) {
+        for (std::size_t g = 0; g < zeros.cols; ++g) {
+            const float zero = zeros(i, g);
+            const bool in_range =
+                zero >= 0.0F && zero <= static_cast<float>(largest_code(num_bits));
+            if (!in_range || static_cast<float>(static_cast<std::uint8_t>(zero)) != zero) {
+                throw InternalError("zero " + std::to_string(zero) + " of row " +
+                                    std::to_string(i) + " is not a code of " +
+                                    std::to_string(num_bits) + " bits");
+            }
+            packed.bytes.push_back(static_cast<std::byte>(zero));
+        }
+    }
+    return packed;
+}
+
 }  // namespace lathe

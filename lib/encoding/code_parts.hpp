@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 
+#include "lib/core/errors.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
 
 namespace lathe {
@@ -37,5 +38,18 @@ void check_unused_bits(const TensorPart& part, const std::string& symbol, std::s
 
 /// The float16 part "scales". @throws InternalError  for a scale that is no finite fp16 number
 [[nodiscard]] TensorPart pack_scales(MatrixView<const float> scales);
+
+/// The uint8 part "zeros". @throws InternalError  for a zero that is not a code of num_bits bits
+[[nodiscard]] TensorPart pack_zeros(MatrixView<const float> zeros, unsigned num_bits);
+
+/// @throws ShapeError  unless a matrix to be encoded has these extents
+template <class T>
+void check_matrix(const std::string& what, const MatrixView<T>& matrix, std::size_t rows,
+                  std::size_t cols) {
+    if (matrix.rows != rows || matrix.cols != cols) {
+        throw ShapeError(what + " are " + matrix.shape_text() + ", expected " +
+                         to_string(Shape{rows, cols}));
+    }
+}
 
 }  // namespace lathe

@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "lib/encoding/bcq.hpp"
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/integer.hpp"
 #include "lib/encoding/nm.hpp"
@@ -13,6 +14,7 @@ std::span<const EncodingRow> encoding_table() {
         dense_encoding(),
         integer_encoding(),
         nm_encoding(),
+        bcq_encoding(),
     };
     return table;
 }

@@ -19,26 +19,6 @@ IntegerLayout layout_of(const EncodedTensor& tensor) {
             .symmetric = tensor.settings.at("symmetric") != 0};
 }
 
-TensorPart pack_zeros(MatrixView<const float> zeros, unsigned num_bits) {
-    TensorPart packed{
-        .name = "zeros", .dtype = DType::u8, .shape = {zeros.rows, zeros.cols}, .bytes = {}};
-    packed.bytes.reserve(zeros.rows * zeros.cols);
-    for (std::size_t i = 0; i < zeros.rows; ++i) {
-        for (std::size_t g = 0; g < zeros.cols; ++g) {
-            const float zero = zeros(i, g);
-            const bool in_range =
-                zero >= 0.0F && zero <= static_cast<float>(largest_code(num_bits));
-            if (!in_range || static_cast<float>(static_cast<std::uint8_t>(zero)) != zero) {
-                throw InternalError("zero " + std::to_string(zero) + " of row " +
-                                    std::to_string(i) + " is not a code of " +
-                                    std::to_string(num_bits) + " bits");
-            }
-            packed.bytes.push_back(static_cast<std::byte>(zero));
-        }
-    }
-    return packed;
-}
-
 // ---- the row of the table --------------------------------------------------------------------
 
 void validate_integer(const EncodedTensor& tensor, const std::string& where) {
@@ -92,14 +72,6 @@ void decode_integer(const EncodedTensor& tensor, MatrixView<float> values) {
     }
 }
 
-void check_matrix(const std::string& what, std::size_t rows, std::size_t cols,
-                  std::size_t expected_rows, std::size_t expected_cols) {
-    if (rows != expected_rows || cols != expected_cols) {
-        throw ShapeError(what + " are " + to_string({rows, cols}) + ", expected " +
-                         to_string({expected_rows, expected_cols}));
-    }
-}
-
 void check_layout(const IntegerLayout& layout) {
     if (layout.num_bits < 2 || layout.num_bits > 8 || layout.group_size == 0) {
         throw ShapeError("an integer layout of " + std::to_string(layout.num_bits) +
@@ -124,8 +96,8 @@ EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
     check_layout(layout);
     const auto [rows, cols] = matrix_extents(shape);
     const std::size_t groups = groups_per_row(cols, layout.group_size);
-    check_matrix("codes", codes.rows, codes.cols, rows, cols);
-    check_matrix("scales", scales.rows, scales.cols, rows, groups);
+    check_matrix("codes", codes, rows, cols);
+    check_matrix("scales", scales, rows, groups);
     EncodedTensor tensor{.encoding = "integer",
                          .shape = shape,
                          .settings = {{"num_bits", layout.num_bits},
@@ -135,7 +107,7 @@ EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
     tensor.parts.push_back(pack_symbols("codes", codes, layout.num_bits));
     tensor.parts.push_back(pack_scales(scales));
     if (!layout.symmetric) {
-        check_matrix("zeros", zeros.rows, zeros.cols, rows, groups);
+        check_matrix("zeros", zeros, rows, groups);
         tensor.parts.push_back(pack_zeros(zeros, layout.num_bits));
     }
     return tensor;

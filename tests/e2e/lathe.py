@@ -1,4 +1,5 @@
 """Runs the program in tests: on one process or under mpirun, with its exit code and JSON checked."""
+import array
 import json
 import os
 import pathlib
@@ -98,6 +99,21 @@ def read_header(file):
     raw = file.read_bytes()
     (length,) = struct.unpack("<Q", raw[:8])
     return json.loads(raw[8:8 + length]), raw[8 + length:]
+
+
+def python_with_h5py():
+    """A Python that has h5py, or None."""
+    for python in (sys.executable, "/usr/bin/python3"):
+        if subprocess.run([python, "-c", "import h5py"], capture_output=True).returncode == 0:
+            return python
+    return None
+
+
+def exported(run, name):
+    """The bits of a float16 tensor of the export."""
+    header, data = read_header(run / "export/model.safetensors")
+    begin, end = header[name]["data_offsets"]
+    return array.array("H", data[begin:end])
 
 
 def write_header(file, header, data):

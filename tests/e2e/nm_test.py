@@ -1,24 +1,8 @@
 """N:M sparse weights, plain and with codes, through the whole program."""
-import array
 import struct
 import subprocess
-import sys
 
 import lathe
-
-
-def python_with_h5py():
-    for python in (sys.executable, "/usr/bin/python3"):
-        if subprocess.run([python, "-c", "import h5py"], capture_output=True).returncode == 0:
-            return python
-    return None
-
-
-def exported(run, name):
-    """The bits of a float16 tensor of the export."""
-    header, data = lathe.read_header(run / "export/model.safetensors")
-    begin, end = header[name]["data_offsets"]
-    return array.array("H", data[begin:end])
 
 
 def sparse_run(scratch, name, keys):
@@ -42,7 +26,7 @@ with lathe.Scratch() as scratch:
 
     def every_group_has_at_most_n_weights():
         for name, (n, m) in kept.items():
-            bits = exported(runs[name], tensor)
+            bits = lathe.exported(runs[name], tensor)
             full = 0
             for begin in range(0, len(bits), m):
                 present = sum(value & 0x7FFF != 0 for value in bits[begin:begin + m])
@@ -55,7 +39,7 @@ with lathe.Scratch() as scratch:
             assert lathe.run_json(["verify", run / "checkpoint"])["ok"]
 
     def h5py_reads_them_with_the_documented_example():
-        python = python_with_h5py()
+        python = lathe.python_with_h5py()
         if python is None:
             print("skipped: no Python with h5py")
             return
@@ -63,7 +47,7 @@ with lathe.Scratch() as scratch:
             done = subprocess.run([python, lathe.ROOT / "docs/read_checkpoint.py", run / "checkpoint", tensor],
                                   capture_output=True, text=True, cwd="/")
             assert done.returncode == 0, done.stderr
-            bits = exported(run, tensor)
+            bits = lathe.exported(run, tensor)
             values = struct.unpack(f"<{len(bits)}e", bits.tobytes())
             mean = float(done.stdout.split("mean")[1].split()[0])
             expected = sum(values) / len(values)

@@ -30,7 +30,7 @@ std::string refusal(const CandidateEntry& e) {
 TEST(MethodTable, FindsMethodsAndListsThemForAnUnknownName) {
     EXPECT_EQ(find_method("integer", "x").name, "integer");
     EXPECT_THAT(refusal(entry("int", {})), AllOf(HasSubstr("job.yaml:7:5: "), HasSubstr("\"int\""),
-                                                 HasSubstr("methods are dense, integer, nm")));
+                                                 HasSubstr("methods are dense, integer, nm, bcq")));
 }
 
 TEST(MethodTable, AlwaysHasTheSourceAsItIs) {

@@ -27,6 +27,9 @@ void multiply_few(const float* x, std::size_t x_stride, std::size_t n_tokens, co
                   std::size_t w_stride, std::size_t n_rows, std::size_t depth, float* y,
                   std::size_t y_stride);
 
+void build_tables(const float* x, std::size_t n, float* tables);
+void lookup(const LookupGroup& group, const float* tables, float sum, float* y);
+
 void scale(const float* x, float factor, std::size_t n, float* y);
 void add_ramp(float* scores, float slope, float first, std::size_t n);
 float softmax_step(float* scores, std::size_t n, std::size_t begin, std::size_t end, float* maximum,

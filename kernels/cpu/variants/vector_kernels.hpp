@@ -17,6 +17,23 @@ struct ActivationKernels {
     void (*multiply)(const float* gate, const float* up, std::size_t n, float* y);
 };
 
+/// One group of columns of the rows of a tile of packed weights (kernels/cpu/packed_matrix.hpp).
+struct LookupGroup {
+    /// [tile_rows / 16][n_chunks][n_planes][16]: bit t of a word belongs to column t of its chunk.
+    const std::uint32_t* planes = nullptr;
+    /// fp16 [n_scales (+ 1 with an offset)][tile_rows]: the scales, then the offset
+    const std::uint16_t* terms = nullptr;
+    std::size_t n_chunks = 0;  ///< of 32 columns
+    std::size_t n_planes = 0;  ///< 1 .. 8
+    /// Plane p has the scale 2^p / 2 times the group's one scale, which multiplies the offset too.
+    bool uniform = false;
+    bool has_offset = false;
+    float usual_offset = 0.0F;  ///< of all groups, else
+};
+inline constexpr std::size_t lookup_tile_rows = 64;
+inline constexpr std::size_t lookup_strip_rows = 16;
+inline constexpr std::size_t lookup_chunk = 32;
+
 /// The inner loops of the `cpu` backend, compiled once for each instruction set from the same
 /// sources (kernels/cpu/variants). Pointers and counts only: nothing that could leave code for a
 /// newer processor in a function that all of the program shares.
@@ -54,6 +71,14 @@ struct VectorKernels {
     void (*multiply_few)(const float* x, std::size_t x_stride, std::size_t n_tokens, const float* w,
                          std::size_t w_stride, std::size_t n_rows, std::size_t depth, float* y,
                          std::size_t y_stride);
+
+    // ---- table lookup -----------------------------------------------------------------------
+
+    /// tables[i][c] = sum over b < 4 of (bit b of c ? +1 : -1) * x[4 i + b], for i < n, c < 16.
+    void (*build_tables)(const float* x, std::size_t n, float* tables);
+    /// y[r] += what the group adds to the product of row r < lookup_tile_rows with x.
+    ///   tables  those of the group's chunks, eight to a chunk; sum: of x over the group
+    void (*lookup)(const LookupGroup& group, const float* tables, float sum, float* y);
 
     // ---- attention --------------------------------------------------------------------------
 

@@ -1,0 +1,146 @@
+// Speed of generation with random weights made on the fly:
+//
+//     generation_bench CONFIG.json dense|bcq BITS GROUP_SIZE TOKENS [THREADS]
+//
+// Builds the model that CONFIG.json describes, all linear weights and the embedding in fp32 or as
+// binary codings, generates TOKENS tokens and prints one line of JSON: seconds for each (the
+// median), bytes of weights a token reads, and the largest memory the process had.
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <string>
+#include <vector>
+
+#include <sys/resource.h>
+
+#include "kernels/backend.hpp"
+#include "lib/core/file.hpp"
+#include "lib/core/parallel.hpp"
+#include "lib/encoding/bcq.hpp"
+#include "workers/generation.hpp"
+
+namespace lathe {
+namespace {
+
+std::uint64_t next_random(std::uint64_t& state) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+/// Weights of about the spread 1 / sqrt(in); norms of 1, biases of 0.
+class RandomWeights final : public WeightSource {
+public:
+    RandomWeights(const ModelSpec& spec, bool coded, const BcqLayout& layout)
+        : spec_(spec), coded_(coded), layout_(layout) {}
+
+    void load(std::size_t index, const kernels::Backend& backend,
+              MatrixView<float> values) const override {
+        const TensorSpec& tensor = spec_.tensors.at(index);
+        std::vector<float> host(values.rows * values.cols, tensor.is_bias ? 0.0F : 1.0F);
+        std::uint64_t state = index * 2 + 1;
+        const float spread = std::sqrt(3.0F / static_cast<float>(values.cols));
+        for (std::size_t i = 0; tensor.shape.size() == 2 && i < host.size(); ++i) {
+            host[i] = spread * (static_cast<float>(next_random(state) >> 40) * 0x1p-23F - 1.0F);
+        }
+        backend.upload(reinterpret_cast<const std::byte*>(host.data()), DType::f32, values);
+    }
+
+    [[nodiscard]] std::optional<EncodedTensor> stored(std::size_t index) const override {
+        const Shape& shape = spec_.tensors.at(index).shape;
+        if (!coded_ || shape.size() != 2) {
+            return std::nullopt;
+        }
+        const auto [rows, cols] = matrix_extents(shape);
+        std::uint64_t state = index * 2 + 1;
+        std::vector<std::uint8_t> codes(rows * cols);
+        for (std::uint8_t& code : codes) {
+            code = static_cast<std::uint8_t>(next_random(state) >> (64 - layout_.num_bits));
+        }
+        const std::size_t n_groups = kernels::group_count(cols, layout_.group_size);
+        // Powers of two are fp16 numbers.
+        const float spread = std::exp2(std::round(std::log2(1.0F / static_cast<float>(cols)) / 2));
+        std::vector<float> scales(rows * n_groups * layout_.num_bits);
+        for (std::size_t i = 0; i < scales.size(); ++i) {
+            scales[i] = spread / static_cast<float>(2U << (i % layout_.num_bits));
+        }
+        return encode_bcq(shape, layout_, {codes.data(), rows, cols},
+                          {scales.data(), rows, n_groups * layout_.num_bits}, {});
+    }
+
+private:
+    const ModelSpec& spec_;
+    bool coded_;
+    BcqLayout layout_;
+};
+
+int run(int count, char** arguments) {
+    const bool coded = std::string(arguments[2]) == "bcq";
+    const BcqLayout layout{.num_bits = static_cast<unsigned>(std::atoi(arguments[3])),
+                           .group_size = std::strtoul(arguments[4], nullptr, 10)};
+    const std::size_t n_tokens = std::strtoul(arguments[5], nullptr, 10);
+    ThreadPool pool(count > 6 ? std::strtoul(arguments[6], nullptr, 10) : available_processors());
+    const auto backend = kernels::make_backend(kernels::BackendKind::cpu, pool);
+    const ModelSpec spec = read_model_spec(read_file(arguments[1]), arguments[1]);
+    const RandomWeights weights(spec, coded, layout);
+    SequenceRunner runner(spec, weights, *backend, n_tokens + 2);
+
+    std::uint32_t token = 1;
+    std::vector<double> seconds;
+    for (std::size_t i = 0; i < n_tokens + 1; ++i) {
+        const auto start = std::chrono::steady_clock::now();
+        const auto logits = runner.append(std::span(&token, 1));
+        token = choose_token(logits, {}, 0.0);
+        if (i > 0) {  // memory is touched for the first time
+            seconds.push_back(
+                std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
+        }
+    }
+    double bytes = 0.0;
+    double parameters = 0.0;
+    for (const TensorSpec& tensor : spec.tensors) {
+        const auto elements = static_cast<double>(element_count(tensor.shape));
+        parameters += elements;
+        if (tensor.role == Role::token_embedding && !spec.tied_head) {
+            continue;  // one row a token
+        }
+        bytes += coded && tensor.shape.size() == 2
+                     ? static_cast<double>(bcq_bytes(tensor.shape, layout))
+                     : 4.0 * elements;
+    }
+    std::nth_element(seconds.begin(),
+                     seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2),
+                     seconds.end());
+    const double typical = seconds[seconds.size() / 2];
+    rusage usage{};
+    getrusage(RUSAGE_SELF, &usage);
+    std::printf(
+        "{\"parameters\": %.0f, \"seconds_per_token\": %.6f, \"tokens_per_second\": %.3f, "
+        "\"weight_bytes_per_token\": %.0f, \"gigabytes_per_second\": %.2f, "
+        "\"peak_memory_bytes\": %.0f}\n",
+        parameters, typical, 1.0 / typical, bytes, bytes / typical * 1e-9,
+        static_cast<double>(usage.ru_maxrss) * 1024.0);
+    return 0;
+}
+
+}  // namespace
+}  // namespace lathe
+
+int main(int count, char** arguments) {
+    if (count < 6) {
+        std::fprintf(stderr,
+                     "usage: generation_bench CONFIG.json dense|bcq BITS GROUP_SIZE TOKENS "
+                     "[THREADS]\n");
+        return 64;
+    }
+    try {
+        return lathe::run(count, arguments);
+    } catch (const std::exception& error) {
+        std::fprintf(stderr, "generation_bench: %s\n", error.what());
+        return 70;
+    }
+}

@@ -1,0 +1,251 @@
+// Products of one token with packed weights, against dense ones, all from memory:
+//
+//     lookup_bench [THREADS [ROUNDS]]
+//
+// For each shape, bits and group size a row: milliseconds, GB/s of packed weights, share of the
+// read bandwidth measured in the same run, and how many times as long OpenBLAS's fp32 sgemv and a
+// plain bf16 loop take for the same shape. Everything takes turns within a round; medians. Of each
+// operand there are as many copies, used in turn, as do not fit the last-level cache together.
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <vector>
+
+#include "kernels/backend.hpp"
+#include "kernels/cpu/blas.hpp"
+#include "kernels/cpu/scratch.hpp"
+#include "kernels/cpu/vector_clones.hpp"
+#include "lib/core/half.hpp"
+#include "lib/core/parallel.hpp"
+
+namespace lathe::kernels {
+namespace {
+
+/// More than any last-level cache of the machines at hand.
+constexpr std::size_t least_bytes = std::size_t{192} << 20;
+
+std::uint64_t next_random(std::uint64_t& state) {
+    state ^= state << 13;
+    state ^= state >> 7;
+    state ^= state << 17;
+    return state;
+}
+
+struct Shape {
+    std::size_t rows, cols;
+};
+
+CodedMatrix random_codes(const Shape& shape, unsigned bits, std::size_t group_size) {
+    const std::size_t n_scales = group_count(shape.cols, group_size) * bits;
+    return {shape.rows,
+            shape.cols,
+            bits,
+            group_size,
+            false,
+            false,
+            [=](std::size_t row, std::uint8_t* codes, float* scales, float*) {
+                std::uint64_t state = row * 2 + 1;
+                for (std::size_t j = 0; j < shape.cols; ++j) {
+                    codes[j] = static_cast<std::uint8_t>(next_random(state) >> (64 - bits));
+                }
+                std::fill_n(scales, n_scales, 0.0078125F);
+            }};
+}
+
+LATHE_VECTOR_CLONES
+std::uint64_t sum_words(const std::uint64_t* words, std::size_t n) {
+    std::uint64_t sum = 0;
+    for (std::size_t i = 0; i < n; ++i) {
+        sum += words[i];
+    }
+    return sum;
+}
+
+/// In 64 partial sums: enough to wait for memory only.
+LATHE_VECTOR_CLONES
+float dot_bf16(const std::uint16_t* w, const float* x, std::size_t n) {
+    constexpr std::size_t n_parts = 64;
+    float parts[n_parts] = {};
+    for (std::size_t j = 0; j + n_parts <= n; j += n_parts) {
+        for (std::size_t i = 0; i < n_parts; ++i) {
+            const std::uint32_t bits = std::uint32_t{w[j + i]} << 16;
+            float value = 0.0F;
+            __builtin_memcpy(&value, &bits, sizeof value);
+            parts[i] += value * x[j + i];
+        }
+    }
+    float sum = 0.0F;
+    for (const float part : parts) {
+        sum += part;
+    }
+    return sum;
+}
+
+double seconds_of(const std::function<void()>& work) {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+}
+
+double median(std::vector<double> values) {
+    std::nth_element(values.begin(),
+                     values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2), values.end());
+    return values[values.size() / 2];
+}
+
+/// One thing to time: its bytes of weights, and a call that uses copy i of them.
+struct Contender {
+    std::string name;
+    double bytes;
+    std::size_t n_copies;
+    std::function<void(std::size_t)> run;
+    std::vector<double> seconds = {};
+};
+
+std::size_t copies_of(double bytes) {
+    return static_cast<std::size_t>(static_cast<double>(least_bytes) / bytes) + 2;
+}
+
+class Bench {
+public:
+    Bench(std::size_t n_threads, std::size_t n_rounds)
+        : pool_(n_threads),
+          backend_(make_backend(BackendKind::cpu, pool_)),
+          n_threads_(n_threads),
+          n_rounds_(n_rounds),
+          memory_(allocate_zeroed(4 * least_bytes)) {
+        auto* words = static_cast<std::uint32_t*>(memory_.get());
+        pool_.for_each(n_threads, [&](std::size_t t) {
+            const std::size_t n = 4 * least_bytes / 4 / n_threads;
+            std::uint64_t state = t + 1;
+            for (std::size_t i = t * n; i < (t + 1) * n; ++i) {
+                // Two bf16 numbers, or one fp32 number, near 1.
+                words[i] =
+                    0x3F803F80U | (static_cast<std::uint32_t>(next_random(state)) & 0x7F007FU);
+            }
+        });
+    }
+
+    void run(const Shape& shape, const std::vector<std::pair<unsigned, std::size_t>>& codings) {
+        std::vector<Contender> all;
+        all.push_back(bandwidth());
+        all.push_back(fp32(shape));
+        all.push_back(bf16(shape));
+        for (const auto& [bits, group_size] : codings) {
+            all.push_back(lookup(shape, bits, group_size));
+        }
+        for (std::size_t round = 0; round < n_rounds_ + 1; ++round) {
+            for (Contender& contender : all) {
+                const double seconds =
+                    seconds_of([&] { contender.run(round % contender.n_copies); });
+                if (round > 0) {
+                    contender.seconds.push_back(seconds);
+                }
+            }
+        }
+        const double read = all[0].bytes / median(all[0].seconds);
+        for (const Contender& contender : all) {
+            const double seconds = median(contender.seconds);
+            std::printf(
+                "%6zu x %-6zu %-14s %9.3f ms %7.2f GB/s %5.0f %% of read  fp32 %5.2f  bf16 %5.2f\n",
+                shape.rows, shape.cols, contender.name.c_str(), seconds * 1e3,
+                contender.bytes / seconds * 1e-9, 100 * contender.bytes / seconds / read,
+                median(all[1].seconds) / seconds, median(all[2].seconds) / seconds);
+        }
+        std::fflush(stdout);
+    }
+
+private:
+    Contender bandwidth() {
+        return {"read", static_cast<double>(least_bytes), 4, [this](std::size_t copy) {
+                    const auto* begin =
+                        static_cast<const std::uint64_t*>(memory_.get()) + copy * least_bytes / 8;
+                    const std::size_t n = least_bytes / 8 / n_threads_;
+                    std::vector<std::uint64_t> sums(n_threads_);
+                    pool_.for_each(n_threads_,
+                                   [&](std::size_t t) { sums[t] = sum_words(begin + t * n, n); });
+                    volatile std::uint64_t sink = sums[0];
+                    (void)sink;
+                }};
+    }
+
+    Contender fp32(const Shape& shape) {
+        const double bytes = 4.0 * static_cast<double>(shape.rows * shape.cols);
+        const std::size_t n_copies =
+            std::max<std::size_t>(1, 4 * least_bytes / (4 * shape.rows * shape.cols));
+        return {"fp32 sgemv", bytes, n_copies, [this, shape](std::size_t copy) {
+                    x_.assign(shape.cols, 0.5F);
+                    y_.resize(shape.rows);
+                    const float* w =
+                        static_cast<const float*>(memory_.get()) + copy * shape.rows * shape.cols;
+                    blas::use_threads(n_threads_);
+                    blas::gemv(1.0F, {w, shape.rows, shape.cols}, x_.data(), 0.0F, y_.data());
+                    blas::use_threads(1);
+                }};
+    }
+
+    Contender bf16(const Shape& shape) {
+        const double bytes = 2.0 * static_cast<double>(shape.rows * shape.cols);
+        const std::size_t n_copies =
+            std::max<std::size_t>(1, 4 * least_bytes / (2 * shape.rows * shape.cols));
+        return {"bf16 loop", bytes, n_copies, [this, shape](std::size_t copy) {
+                    x_.assign(shape.cols, 0.5F);
+                    y_.resize(shape.rows);
+                    const auto* w = static_cast<const std::uint16_t*>(memory_.get()) +
+                                    copy * shape.rows * shape.cols;
+                    constexpr std::size_t step = 64;
+                    pool_.for_each((shape.rows + step - 1) / step, [&](std::size_t tile) {
+                        const std::size_t end = std::min(shape.rows, (tile + 1) * step);
+                        for (std::size_t r = tile * step; r < end; ++r) {
+                            y_[r] = dot_bf16(w + r * shape.cols, x_.data(), shape.cols);
+                        }
+                    });
+                }};
+    }
+
+    Contender lookup(const Shape& shape, unsigned bits, std::size_t group_size) {
+        std::vector<std::shared_ptr<const PackedMatrix>> copies;
+        copies.push_back(backend_->pack(random_codes(shape, bits, group_size)));
+        const auto bytes = static_cast<double>(copies.front()->size_bytes());
+        while (copies.size() < copies_of(bytes)) {
+            copies.push_back(backend_->pack(random_codes(shape, bits, group_size)));
+        }
+        const std::string name = "q" + std::to_string(bits) + " g" +
+                                 (group_size >= shape.cols ? "row" : std::to_string(group_size));
+        const std::size_t n_copies = copies.size();
+        return {name, bytes, n_copies, [this, shape, copies = std::move(copies)](std::size_t copy) {
+                    x_.assign(shape.cols, 0.5F);
+                    y_.resize(shape.rows);
+                    const PackedProduct product{copies[copy].get(), {}, {y_.data(), 1, shape.rows}};
+                    backend_->linear({x_.data(), 1, shape.cols}, std::span(&product, 1));
+                }};
+    }
+
+    ThreadPool pool_;
+    std::unique_ptr<Backend> backend_;
+    std::size_t n_threads_;
+    std::size_t n_rounds_;
+    std::shared_ptr<void> memory_;
+    std::vector<float> x_;
+    std::vector<float> y_;
+};
+
+}  // namespace
+}  // namespace lathe::kernels
+
+int main(int count, char** arguments) {
+    const std::size_t threads =
+        count > 1 ? std::strtoul(arguments[1], nullptr, 10) : lathe::available_processors();
+    const std::size_t rounds = count > 2 ? std::strtoul(arguments[2], nullptr, 10) : 11;
+    lathe::kernels::Bench bench(threads, rounds);
+    const std::vector<std::pair<unsigned, std::size_t>> usual = {
+        {1, 128}, {2, 128}, {3, 128}, {4, 128}};
+    bench.run({8192, 8192}, {{1, 128}, {2, 32}, {2, 128}, {3, 128}, {4, 32}, {4, 128}, {4, 8192}});
+    bench.run({4096, 14336}, usual);
+    bench.run({12288, 12288}, {{2, 128}, {3, 128}, {4, 128}});
+    bench.run({8192, 28672}, {{2, 128}, {4, 128}});
+    return 0;
+}

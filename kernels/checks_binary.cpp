@@ -1,0 +1,102 @@
+#include <string>
+
+#include "kernels/backend.hpp"
+#include "kernels/grid_checks.hpp"
+#include "lib/core/errors.hpp"
+
+// The public functions on binary codings and packed weights: they check what their comments in
+// backend.hpp ask for and hand over to the backend. A refusal is a bug in the caller.
+
+namespace lathe::kernels {
+namespace {
+
+using checks::require_equal_shape;
+using checks::require_length;
+using checks::require_shape;
+
+void require_codes(const char* function, const MatrixView<const float>& w,
+                   const BinaryCodeSettings& settings, const BinaryCodes& codes) {
+    if (settings.num_bits < 1 || settings.num_bits > 4) {
+        throw InternalError(std::string(function) + ": num_bits is " +
+                            std::to_string(settings.num_bits) + ", expected 1 to 4");
+    }
+    if (settings.group_size == 0) {
+        throw InternalError(std::string(function) + ": group_size is 0, expected at least 1");
+    }
+    const std::size_t n_groups = group_count(w.cols, settings.group_size);
+    const std::string because = "w " + w.shape_text() + " in groups of " +
+                                std::to_string(settings.group_size) + ", " +
+                                std::to_string(settings.num_bits) + " planes";
+    require_shape(function, "scales", codes.scales, w.rows, n_groups * settings.num_bits, because);
+    require_shape(function, "offsets", codes.offsets, w.rows, n_groups, because);
+    require_equal_shape(function, "codes", codes.codes, "w", w);
+}
+
+}  // namespace
+
+void Backend::fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
+                               const BinaryCodeSettings& settings, const BinaryCodes& codes) const {
+    require_codes("fit_binary_codes", w, settings, codes);
+    require_length("fit_binary_codes", "importance", importance.size(), w.cols,
+                   "w " + w.shape_text());
+    do_fit_binary_codes(w, importance, settings, codes);
+}
+
+void Backend::sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,
+                                 std::span<const float> importance,
+                                 const BinaryCodeSettings& settings,
+                                 const BinaryCodes& codes) const {
+    constexpr const char* function = "sweep_binary_codes";
+    require_codes(function, w, settings, codes);
+    require_shape(function, "factor", factor, w.cols, w.cols, "w " + w.shape_text());
+    require_length(function, "importance", importance.size(), w.cols, "w " + w.shape_text());
+    do_sweep_binary_codes(w, factor, importance, settings, codes);
+}
+
+void Backend::descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
+                                      const BinaryCodeSettings& settings, std::size_t n_passes,
+                                      const BinaryCodes& codes, MatrixView<float> values) const {
+    constexpr const char* function = "descend_on_binary_codes";
+    require_codes(function, w, settings, codes);
+    require_shape(function, "gram", gram, w.cols, w.cols, "w " + w.shape_text());
+    require_equal_shape(function, "values", values, "w", w);
+    do_descend_on_binary_codes(w, gram, settings, n_passes, codes, values);
+}
+
+std::unique_ptr<const PackedMatrix> Backend::pack(const CodedMatrix& matrix) const {
+    if (matrix.num_bits < 1 || matrix.num_bits > 8) {
+        throw InternalError("pack: num_bits is " + std::to_string(matrix.num_bits) +
+                            ", expected 1 to 8");
+    }
+    if (matrix.group_size == 0) {
+        throw InternalError("pack: group_size is 0, expected at least 1");
+    }
+    return do_pack(matrix);
+}
+
+void Backend::linear(MatrixView<const float> x, std::span<const PackedProduct> products) const {
+    for (const PackedProduct& product : products) {
+        const PackedMatrix& w = *product.weight;
+        const std::string because = "x " + x.shape_text() + " and packed weights [" +
+                                    std::to_string(w.rows()) + ", " + std::to_string(w.cols()) +
+                                    "]";
+        require_length("linear", "x", x.cols, w.cols(), because);
+        require_shape("linear", "y", product.y, x.rows, w.rows(), because);
+        if (!product.bias.empty()) {
+            require_length("linear", "bias", product.bias.size(), w.rows(), because);
+        }
+    }
+    if (x.rows > 0 && !products.empty()) {
+        do_linear_packed(x, products);
+    }
+}
+
+void Backend::embed(std::span<const std::uint32_t> ids, const PackedMatrix& table,
+                    MatrixView<float> y) const {
+    require_shape("embed", "y", y, ids.size(), table.cols(),
+                  std::to_string(ids.size()) + " ids and a packed table of " +
+                      std::to_string(table.cols()) + " columns");
+    do_embed_packed(ids, table, y);
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,171 @@
+#include "kernels/cpu/packed_matrix.hpp"
+
+#include <algorithm>
+#include <array>
+
+#include "kernels/binary_codes.hpp"
+#include "kernels/cpu/scratch.hpp"
+#include "kernels/cpu/vector_clones.hpp"
+#include "lib/core/half.hpp"
+#include "lib/core/parallel.hpp"
+
+namespace lathe::kernels {
+namespace {
+
+constexpr std::size_t widest_piece = 512;
+constexpr std::size_t strip = lookup_strip_rows;
+
+/// Half of the largest code: uniform codes are this far from the sum of their planes' signs.
+float middle_of(unsigned num_bits) {
+    return 0.5F * static_cast<float>((1U << num_bits) - 1U);
+}
+
+/// values[t] = levels[code], the code's bit p being bit t of word p; n <= 32.
+LATHE_VECTOR_CLONES
+void decode_words(const std::uint32_t* words, std::size_t n_planes, std::size_t n,
+                  const float* levels, float* values) {
+    std::uint32_t codes[lookup_chunk] = {};
+    for (std::size_t p = 0; p < n_planes; ++p) {
+        const std::uint32_t word = words[p * strip];
+        for (std::uint32_t t = 0; t < lookup_chunk; ++t) {
+            codes[t] |= (word >> t & 1U) << p;
+        }
+    }
+    for (std::size_t t = 0; t < n; ++t) {
+        values[t] = levels[codes[t]];
+    }
+}
+
+/// Word p gets bit p of each of n <= 32 codes; the inverse of decode_words().
+LATHE_VECTOR_CLONES
+void encode_words(const std::uint8_t* codes, std::size_t n, std::size_t n_planes,
+                  std::uint32_t* words) {
+    std::uint32_t wide[lookup_chunk] = {};
+    for (std::size_t t = 0; t < n; ++t) {
+        wide[t] = codes[t];
+    }
+    for (std::size_t p = 0; p < n_planes; ++p) {
+        std::uint32_t word = 0;
+        for (std::uint32_t t = 0; t < lookup_chunk; ++t) {
+            word |= (wide[t] >> p & 1U) << t;
+        }
+        words[p * strip] = word;
+    }
+}
+
+}  // namespace
+
+ColumnCut::ColumnCut(std::size_t cols_, std::size_t group_size_)
+    : cols(cols_),
+      group_size(std::min(group_size_, std::max<std::size_t>(cols_, 1))),
+      piece(std::min(group_size, widest_piece)) {}
+
+std::vector<ColumnCut::Piece> ColumnCut::pieces() const {
+    std::vector<Piece> result;
+    std::size_t chunk = 0;
+    for (std::size_t begin = 0; begin < cols;) {
+        const std::size_t group = begin / group_size;
+        const std::size_t group_end = std::min((group + 1) * group_size, cols);
+        const std::size_t size = std::min(piece, group_end - begin);
+        const std::size_t n_chunks = (size + lookup_chunk - 1) / lookup_chunk;
+        result.push_back({begin, size, group, chunk, n_chunks});
+        chunk += n_chunks;
+        begin += size;
+    }
+    return result;
+}
+
+CpuPacked::CpuPacked(const CodedMatrix& matrix, ThreadPool& pool)
+    : rows_(matrix.rows),
+      cut_(matrix.cols, matrix.group_size),
+      num_bits_(matrix.num_bits),
+      uniform_(matrix.uniform),
+      has_offsets_(matrix.has_offsets),
+      usual_offset_(uniform_ ? middle_of(num_bits_) - usual_offset(matrix) : usual_offset(matrix)),
+      pieces_(cut_.pieces()) {
+    for (const ColumnCut::Piece& piece : pieces_) {
+        offsets_.push_back(tile_bytes_);
+        tile_bytes_ += piece.n_chunks * num_bits_ * lookup_tile_rows * sizeof(std::uint32_t) +
+                       n_terms() * lookup_tile_rows * sizeof(std::uint16_t);
+    }
+    size_ = n_tiles() * tile_bytes_;
+    memory_ = allocate_zeroed(size_);
+    const std::size_t n_groups = group_count(cut_.cols, cut_.group_size);
+    pool.for_each(n_tiles(), [&](std::size_t tile) {
+        std::vector<std::uint8_t> codes(cut_.cols);
+        std::vector<float> scales(n_groups * n_scales());
+        std::vector<float> offsets(n_groups);
+        const std::size_t end = std::min(rows_, (tile + 1) * lookup_tile_rows);
+        for (std::size_t row = tile * lookup_tile_rows; row < end; ++row) {
+            matrix.read(row, codes.data(), scales.data(), offsets.data());
+            store_row(row, codes.data(), scales.data(), offsets.data());
+        }
+    });
+}
+
+LookupGroup CpuPacked::group(std::size_t tile, std::size_t piece) const {
+    const std::byte* begin = at(tile, piece);
+    const std::size_t n_chunks = pieces_[piece].n_chunks;
+    const std::size_t plane_bytes = n_chunks * num_bits_ * lookup_tile_rows * sizeof(std::uint32_t);
+    return {.planes = reinterpret_cast<const std::uint32_t*>(begin),
+            .terms = reinterpret_cast<const std::uint16_t*>(begin + plane_bytes),
+            .n_chunks = n_chunks,
+            .n_planes = num_bits_,
+            .uniform = uniform_,
+            .has_offset = has_offsets_,
+            .usual_offset = usual_offset_};
+}
+
+void CpuPacked::store_row(std::size_t row, const std::uint8_t* codes, const float* scales,
+                          const float* offsets) {
+    const std::size_t in_tile = row % lookup_tile_rows;
+    for (std::size_t i = 0; i < pieces_.size(); ++i) {
+        const ColumnCut::Piece& piece = pieces_[i];
+        auto* words = reinterpret_cast<std::uint32_t*>(at(row / lookup_tile_rows, i));
+        auto* terms =
+            reinterpret_cast<std::uint16_t*>(words + piece.n_chunks * num_bits_ * lookup_tile_rows);
+        words += in_tile / strip * piece.n_chunks * num_bits_ * strip + in_tile % strip;
+        for (std::size_t j = 0; j < piece.size; j += lookup_chunk) {
+            encode_words(codes + piece.begin + j, std::min(lookup_chunk, piece.size - j), num_bits_,
+                         words + j / lookup_chunk * num_bits_ * strip);
+        }
+        const float* scale = scales + piece.group * n_scales();
+        for (std::size_t k = 0; k < n_scales(); ++k) {
+            terms[k * lookup_tile_rows + in_tile] = float_to_half(scale[k]);
+        }
+        if (has_offsets_) {
+            const float offset = offsets[piece.group];
+            terms[n_scales() * lookup_tile_rows + in_tile] =
+                float_to_half(uniform_ ? middle_of(num_bits_) - offset : offset);
+        }
+    }
+}
+
+void CpuPacked::decode_row(std::size_t row, float* values) const {
+    const std::size_t in_tile = row % lookup_tile_rows;
+    std::array<float, 8> scales{};
+    std::array<float, 256> levels{};
+    for (std::size_t i = 0; i < pieces_.size(); ++i) {
+        const ColumnCut::Piece& piece = pieces_[i];
+        const LookupGroup group = this->group(row / lookup_tile_rows, i);
+        for (std::size_t k = 0; k < n_terms() && k < scales.size(); ++k) {
+            scales[k] = half_to_float(group.terms[k * lookup_tile_rows + in_tile]);
+        }
+        float offset = has_offsets_
+                           ? half_to_float(group.terms[n_scales() * lookup_tile_rows + in_tile])
+                           : usual_offset_;
+        offset = uniform_ ? middle_of(num_bits_) - offset : offset;
+        for (unsigned c = 0; c < 1U << num_bits_; ++c) {
+            levels[c] = coded_value(c, scales.data(), offset, num_bits_, uniform_);
+        }
+        const std::uint32_t* words =
+            group.planes + in_tile / strip * piece.n_chunks * num_bits_ * strip + in_tile % strip;
+        for (std::size_t j = 0; j < piece.size; j += lookup_chunk) {
+            decode_words(words + j / lookup_chunk * num_bits_ * strip, num_bits_,
+                         std::min(lookup_chunk, piece.size - j), levels.data(),
+                         values + piece.begin + j);
+        }
+    }
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,81 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/backend.hpp"
+#include "kernels/cpu/variants/vector_kernels.hpp"
+
+namespace lathe {
+class ThreadPool;
+}
+
+namespace lathe::kernels {
+
+/// How the columns of a packed matrix are cut: into pieces of a group, each filled up with zeros to
+/// whole chunks of 32 columns. Matrices with the same cut share the tables of an x.
+struct ColumnCut {
+    std::size_t cols = 0;
+    std::size_t group_size = 1;
+    std::size_t piece = 1;  ///< columns of a piece at most; pieces do not cross groups
+
+    /// Wide groups are cut so that the tables of a piece stay in the first-level cache.
+    ColumnCut(std::size_t cols_, std::size_t group_size_);
+
+    struct Piece {
+        std::size_t begin = 0;  ///< first column
+        std::size_t size = 0;
+        std::size_t group = 0;
+        std::size_t first_chunk = 0;
+        std::size_t n_chunks = 0;
+    };
+    [[nodiscard]] std::vector<Piece> pieces() const;
+    bool operator==(const ColumnCut&) const = default;
+};
+
+/// Planes of codes in tiles of 64 rows; a tile is one stream of memory, in the order in which a
+/// product reads it: for each piece of columns the words of LookupGroup::planes, then the terms.
+/// Rows behind the last have scales of 0.
+class CpuPacked final : public PackedMatrix {
+public:
+    CpuPacked(const CodedMatrix& matrix, ThreadPool& pool);
+
+    [[nodiscard]] std::size_t rows() const noexcept override { return rows_; }
+    [[nodiscard]] std::size_t cols() const noexcept override { return cut_.cols; }
+    [[nodiscard]] std::size_t size_bytes() const noexcept override { return size_; }
+
+    [[nodiscard]] const ColumnCut& cut() const { return cut_; }
+    [[nodiscard]] const std::vector<ColumnCut::Piece>& pieces() const { return pieces_; }
+    [[nodiscard]] std::size_t n_tiles() const {
+        return (rows_ + lookup_tile_rows - 1) / lookup_tile_rows;
+    }
+    /// The piece with this number of a tile.
+    [[nodiscard]] LookupGroup group(std::size_t tile, std::size_t piece) const;
+    /// The values of a row, those of coded_value(). values [cols]
+    void decode_row(std::size_t row, float* values) const;
+
+private:
+    [[nodiscard]] std::byte* at(std::size_t tile, std::size_t piece) const {
+        return static_cast<std::byte*>(memory_.get()) + tile * tile_bytes_ + offsets_[piece];
+    }
+    [[nodiscard]] std::size_t n_scales() const { return uniform_ ? 1 : num_bits_; }
+    [[nodiscard]] std::size_t n_terms() const { return n_scales() + (has_offsets_ ? 1 : 0); }
+    void store_row(std::size_t row, const std::uint8_t* codes, const float* scales,
+                   const float* offsets);
+
+    std::size_t rows_;
+    ColumnCut cut_;
+    unsigned num_bits_;
+    bool uniform_;
+    bool has_offsets_;
+    float usual_offset_;  ///< as LookupGroup has it
+    std::vector<ColumnCut::Piece> pieces_;
+    std::vector<std::size_t> offsets_;  ///< of the pieces in a tile, in bytes
+    std::size_t tile_bytes_ = 0;
+    std::size_t size_ = 0;
+    std::shared_ptr<void> memory_;
+};
+
+}  // namespace lathe::kernels

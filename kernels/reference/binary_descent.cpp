@@ -1,0 +1,153 @@
+#include <algorithm>
+#include <array>
+#include <vector>
+
+#include "kernels/binary_codes.hpp"
+#include "kernels/reference/reference_backend.hpp"
+
+namespace lathe::kernels {
+namespace {
+
+/// One group of one row in a descent: everything about its terms.
+class GroupDescent {
+public:
+    GroupDescent(MatrixView<const float> gram, std::size_t begin, std::size_t size,
+                 const BinaryCodeSettings& settings)
+        : gram_(gram), begin_(begin), size_(size), settings_(settings) {}
+
+    /// Terms that minimise the error given the codes, rounded to fp16, if they are better than
+    /// `terms` (scales, then the offset); else those.
+    [[nodiscard]] std::array<float, most_unknowns> best_terms(
+        const std::array<float, most_unknowns>& terms, const std::uint8_t* codes,
+        const std::vector<double>& gradient) const {
+        NormalEquations equations(settings_);
+        for (std::size_t i = 0; i < equations.n; ++i) {
+            for (std::size_t j = 0; j < size_; ++j) {
+                const double sign = sign_of(codes[j], i, settings_.num_bits);
+                equations.right[i] -= sign * gradient[begin_ + j];
+                for (std::size_t k = 0; k < size_; ++k) {
+                    const double a = double{gram_(begin_ + j, begin_ + k)} * sign;
+                    for (std::size_t l = 0; l < equations.n; ++l) {
+                        equations.matrix[i][l] += a * sign_of(codes[k], l, settings_.num_bits);
+                    }
+                }
+            }
+        }
+        const auto step = equations.solve();
+        std::array<float, most_unknowns> found{};
+        std::array<double, most_unknowns> change{};
+        for (std::size_t i = 0; i < equations.n; ++i) {
+            found[i] = storable_term(double{terms[i]} + step[i]);
+            change[i] = double{found[i]} - double{terms[i]};
+        }
+        double gain = 0.0;
+        for (std::size_t i = 0; i < equations.n; ++i) {
+            gain += 2.0 * change[i] * equations.right[i];
+            for (std::size_t k = 0; k < equations.n; ++k) {
+                gain -= change[i] * equations.matrix[i][k] * change[k];
+            }
+        }
+        return gain > 0.0 ? found : terms;
+    }
+
+private:
+    MatrixView<const float> gram_;
+    std::size_t begin_;
+    std::size_t size_;
+    const BinaryCodeSettings& settings_;
+};
+
+/// A row on its way down, with its gradient (v - w) A.
+class RowDescent {
+public:
+    RowDescent(const float* w, MatrixView<const float> gram, float* v)
+        : gram_(gram), v_(v), gradient_(gram.cols, 0.0) {
+        for (std::size_t j = 0; j < gram.cols; ++j) {
+            for (std::size_t k = 0; k < gram.cols; ++k) {
+                gradient_[j] += (double{v[k]} - double{w[k]}) * double{gram(k, j)};
+            }
+        }
+    }
+    void set(std::size_t j, float value) {
+        const double change = double{value} - double{v_[j]};
+        v_[j] = value;
+        for (std::size_t k = 0; k < gram_.cols; ++k) {
+            gradient_[k] += change * double{gram_(j, k)};
+        }
+    }
+    [[nodiscard]] float best_value(std::size_t j) const {
+        return static_cast<float>(double{v_[j]} - gradient_[j] / double{gram_(j, j)});
+    }
+    [[nodiscard]] const std::vector<double>& gradient() const { return gradient_; }
+
+private:
+    MatrixView<const float> gram_;
+    float* v_;
+    std::vector<double> gradient_;
+};
+
+}  // namespace
+
+void ReferenceBackend::do_descend_on_binary_codes(MatrixView<const float> w,
+                                                  MatrixView<const float> gram,
+                                                  const BinaryCodeSettings& settings,
+                                                  std::size_t n_passes, const BinaryCodes& codes,
+                                                  MatrixView<float> values) const {
+    const unsigned q = settings.num_bits;
+    const bool refit = settings.group_size <= widest_refitted_binary_group;
+    const auto levels_of = [&](std::size_t r, std::size_t g) {
+        return Levels(codes.scales.row(r) + g * q, codes.offsets(r, g), q);
+    };
+    const auto value_of = [](const Levels& levels, std::uint8_t code) {
+        const auto place = std::find(levels.code.begin(), levels.code.end(), code);
+        return levels.value[static_cast<std::size_t>(place - levels.code.begin())];
+    };
+    for (std::size_t r = 0; r < w.rows; ++r) {
+        for (std::size_t j = 0; j < w.cols; ++j) {
+            values(r, j) = value_of(levels_of(r, j / settings.group_size), codes.codes(r, j));
+        }
+        RowDescent row(w.row(r), gram, values.row(r));
+        bool changed = true;
+        for (std::size_t pass = 0; pass < n_passes && changed; ++pass) {
+            changed = false;
+            for (std::size_t g = 0; g < codes.offsets.cols; ++g) {
+                const std::size_t begin = g * settings.group_size;
+                const std::size_t size = std::min(settings.group_size, w.cols - begin);
+                const Levels levels = levels_of(r, g);
+                for (std::size_t j = begin; j < begin + size; ++j) {
+                    if (gram(j, j) == 0.0F) {
+                        continue;
+                    }
+                    const std::size_t place = levels.nearest(row.best_value(j));
+                    if (levels.value[place] != values(r, j)) {
+                        changed = true;
+                        codes.codes(r, j) = levels.code[place];
+                        row.set(j, levels.value[place]);
+                    }
+                }
+                if (!refit) {
+                    continue;
+                }
+                float* scales = codes.scales.row(r) + g * q;
+                std::array<float, most_unknowns> terms{};
+                std::copy_n(scales, q, terms.begin());
+                terms[q] = codes.offsets(r, g);
+                const GroupDescent group(gram, begin, size, settings);
+                const auto found =
+                    group.best_terms(terms, codes.codes.row(r) + begin, row.gradient());
+                if (found == terms) {
+                    continue;
+                }
+                changed = true;
+                std::copy_n(found.begin(), q, scales);
+                codes.offsets(r, g) = settings.offset ? found[q] : 0.0F;
+                const Levels fitted = levels_of(r, g);
+                for (std::size_t j = begin; j < begin + size; ++j) {
+                    row.set(j, value_of(fitted, codes.codes(r, j)));
+                }
+            }
+        }
+    }
+}
+
+}  // namespace lathe::kernels
