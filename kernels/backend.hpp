@@ -449,6 +449,18 @@ public:
                         MatrixView<float> values, MatrixView<float> residual,
                         MatrixView<float> direction) const;
 
+    /// Local search over the places of an N:M matrix V near W: in each group of m columns of a row,
+    /// left to right, the exchange of a kept value for a dropped one, which takes the best value
+    /// for its place, that lowers tr((V - W) A (V - W)^T) most is made, if any lowers it. At most
+    /// `n_passes` times over a row, or until a pass changes nothing.
+    ///   gram      [cols, cols]  A, symmetric; a dropped column with A_jj = 0 stays so
+    ///   keep, values [rows, cols]  in and out; values are 0 where keep is 0
+    ///   gradient  [rows, cols]  in and out: (V - W) A
+    /// Decisions may differ between backends where two exchanges gain the same but for rounding.
+    void exchange_places(MatrixView<const float> gram, NmPattern pattern, std::size_t n_passes,
+                         MatrixView<std::uint8_t> keep, MatrixView<float> values,
+                         MatrixView<float> gradient) const;
+
 private:
     virtual std::shared_ptr<void> do_allocate(std::size_t bytes) const = 0;
     virtual void do_upload(const std::byte* host, DType dtype, MatrixView<float> y) const = 0;
@@ -544,6 +556,9 @@ private:
                                    MatrixView<const float> product, MatrixView<float> values,
                                    MatrixView<float> residual,
                                    MatrixView<float> direction) const = 0;
+    virtual void do_exchange_places(MatrixView<const float> gram, NmPattern pattern,
+                                    std::size_t n_passes, MatrixView<std::uint8_t> keep,
+                                    MatrixView<float> values, MatrixView<float> gradient) const = 0;
 };
 
 /// `pool` carries the tiles of the `cpu` backend and must outlive it; `reference` ignores it.

@@ -114,4 +114,16 @@ void Backend::conjugate_step(MatrixView<const std::uint8_t> keep,
     do_conjugate_step(keep, inverse_diagonal, product, values, residual, direction);
 }
 
+void Backend::exchange_places(MatrixView<const float> gram, NmPattern pattern, std::size_t n_passes,
+                              MatrixView<std::uint8_t> keep, MatrixView<float> values,
+                              MatrixView<float> gradient) const {
+    constexpr const char* function = "exchange_places";
+    require_pattern(function, pattern);
+    require_shape(function, "gram", gram, values.cols, values.cols,
+                  "values " + values.shape_text());
+    require_equal_shape(function, "keep", keep, "values", values);
+    require_equal_shape(function, "gradient", gradient, "values", values);
+    do_exchange_places(gram, pattern, n_passes, keep, values, gradient);
+}
+
 }  // namespace lathe::kernels

@@ -1,6 +1,7 @@
 #include "methods/pruning_admm.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <vector>
 
 namespace lathe {
@@ -143,6 +144,20 @@ private:
         backend_.linear(matrix(x_), inverse, {}, matrix(y_));
         backend_.choose_pattern(matrix(y_), limits_.importance, limits_.pattern, pruned_.keep());
         pruned_.take_kept(matrix(y_));
+        refit(weight_, system_, pruned_.keep(), pruned_.values(), refit_iterations, backend_);
+        polish();
+    }
+
+    /// Exchanges places while the error falls, and fits the values to those found.
+    void polish() {
+        constexpr std::size_t n_passes = 2;
+        for (std::size_t r = 0; r < weight_.rows; ++r) {
+            std::transform(pruned_.values().row(r), pruned_.values().row(r) + weight_.cols,
+                           weight_.row(r), matrix(x_).row(r), std::minus<>());
+        }
+        system_.multiply(matrix(x_), matrix(y_));
+        backend_.exchange_places(system_.matrix(), limits_.pattern, n_passes, pruned_.keep(),
+                                 pruned_.values(), matrix(y_));
         refit(weight_, system_, pruned_.keep(), pruned_.values(), refit_iterations, backend_);
     }
 

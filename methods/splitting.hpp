@@ -22,6 +22,8 @@ public:
     [[nodiscard]] std::size_t d() const { return diagonal_.size(); }
     /// The diagonal of A. [d]
     [[nodiscard]] std::span<const float> diagonal() const { return diagonal_; }
+    /// A. [d, d]
+    [[nodiscard]] MatrixView<const float> matrix() const { return matrix_.matrix(d(), d()); }
     /// W @ A. w, product [rows, d]
     void multiply(MatrixView<const float> w, MatrixView<float> product) const;
     /// rho * A_jj of each column.

@@ -101,6 +101,9 @@ private:
                            std::span<const float> inverse_diagonal, MatrixView<const float> product,
                            MatrixView<float> values, MatrixView<float> residual,
                            MatrixView<float> direction) const override;
+    void do_exchange_places(MatrixView<const float> gram, NmPattern pattern, std::size_t n_passes,
+                            MatrixView<std::uint8_t> keep, MatrixView<float> values,
+                            MatrixView<float> gradient) const override;
 
     ThreadPool& pool_;
 };

@@ -91,4 +91,70 @@ void ReferenceBackend::do_conjugate_step(MatrixView<const std::uint8_t> keep,
     }
 }
 
+namespace {
+
+/// What it does to the error of row r to drop value p and to keep q instead.
+struct Exchange {
+    std::size_t p = 0;
+    std::size_t q = 0;
+    float value = 0.0F;  ///< the best one for q
+    float gain = 0.0F;   ///< below 0: the error falls
+};
+
+Exchange best_exchange(MatrixView<const float> gram, std::size_t p, std::size_t begin,
+                       std::size_t end, const std::uint8_t* keep, const float* values,
+                       const float* gradient) {
+    Exchange best{p};
+    for (std::size_t q = begin; q < end; ++q) {
+        if (keep[q] != 0 || gram(q, q) == 0.0F) {
+            continue;
+        }
+        const float dp = -values[p];
+        const float slope = gradient[q] + dp * gram(p, q);
+        const float gain = 2 * dp * gradient[p] + dp * dp * gram(p, p) - slope * slope / gram(q, q);
+        if (gain < best.gain) {
+            best = {p, q, -slope / gram(q, q), gain};
+        }
+    }
+    return best;
+}
+
+}  // namespace
+
+void ReferenceBackend::do_exchange_places(MatrixView<const float> gram, NmPattern pattern,
+                                          std::size_t n_passes, MatrixView<std::uint8_t> keep,
+                                          MatrixView<float> values,
+                                          MatrixView<float> gradient) const {
+    for (std::size_t r = 0; r < values.rows; ++r) {
+        bool changed = true;
+        for (std::size_t pass = 0; changed && pass < n_passes; ++pass) {
+            changed = false;
+            for (std::size_t begin = 0; begin < values.cols; begin += pattern.m) {
+                const std::size_t end = std::min<std::size_t>(begin + pattern.m, values.cols);
+                Exchange best;
+                for (std::size_t p = begin; p < end; ++p) {
+                    if (keep(r, p) == 0) {
+                        continue;
+                    }
+                    const Exchange found = best_exchange(gram, p, begin, end, keep.row(r),
+                                                         values.row(r), gradient.row(r));
+                    best = found.gain < best.gain ? found : best;
+                }
+                if (!(best.gain < 0.0F)) {
+                    continue;
+                }
+                changed = true;
+                const float dropped = values(r, best.p);
+                for (std::size_t j = 0; j < values.cols; ++j) {
+                    gradient(r, j) += best.value * gram(best.q, j) - dropped * gram(best.p, j);
+                }
+                values(r, best.p) = 0.0F;
+                values(r, best.q) = best.value;
+                keep(r, best.p) = 0;
+                keep(r, best.q) = 1;
+            }
+        }
+    }
+}
+
 }  // namespace lathe::kernels

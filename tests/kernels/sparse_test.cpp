@@ -9,7 +9,7 @@
 #include "tests/kernels/compression_fixture.hpp"
 #include "tests/support/correlated_data.hpp"
 
-// sweep_sparse and conjugate_step.
+// sweep_sparse, conjugate_step and exchange_places.
 
 namespace lathe::kernels {
 namespace {
@@ -217,17 +217,107 @@ TEST_P(SparseKernels, ConjugateStepMatchesReferenceAndLowersTheError) {
     }
 }
 
+TEST_P(SparseKernels, ExchangeByHand) {
+    // 1:2, A = I but for A_01 = A_10 = 0.5, W = (2, 3). V = (3.5, 0), the best value for column 0,
+    // has gradient (V - W) A = (1.5 - 1.5, 0.75 - 3) and error 1.5^2 - 2 * 1.5 * 3 * 0.5 + 9
+    // = 6.75; V = (0, 4) has 4 - 2 * 2 * 0.5 * 1 + 1 = 3: the exchange is made. The second row has
+    // it already, and the third column stands alone in its group.
+    const std::vector<float> gram = {1, 0.5F, 0, 0.5F, 1, 0, 0, 0, 1};
+    std::vector<std::uint8_t> keep = {1, 0, 1, 0, 1, 1};
+    std::vector<float> values = {3.5F, 0, 7, 0, 4, 7};
+    std::vector<float> gradient = {0, -2.25F, 0, -1.5F, 0, 0};
+    const Quantiser on(GetParam(), 1);
+    on.backend().exchange_places({gram.data(), 3, 3}, {1, 2}, 3, {keep.data(), 2, 3},
+                                 {values.data(), 2, 3}, {gradient.data(), 2, 3});
+    EXPECT_THAT(keep, ElementsAre(0, 1, 1, 0, 1, 1));
+    EXPECT_THAT(values, ElementsAre(0, 4, 7, 0, 4, 7));
+    EXPECT_THAT(gradient, ElementsAre(-1.5F, 0, 0, -1.5F, 0, 0));
+}
+
+TEST_P(SparseKernels, ExchangeBringsNoDeadColumnBack) {
+    const std::vector<float> gram = {1, 0, 0, 0};
+    std::vector<std::uint8_t> keep = {1, 0};
+    std::vector<float> values = {1, 0};
+    std::vector<float> gradient = {-1, 0};
+    Quantiser(GetParam(), 1)
+        .backend()
+        .exchange_places({gram.data(), 2, 2}, {1, 2}, 3, {keep.data(), 1, 2}, {values.data(), 1, 2},
+                         {gradient.data(), 1, 2});
+    EXPECT_THAT(keep, ElementsAre(1, 0));
+    EXPECT_THAT(values, ElementsAre(1, 0));
+}
+
+/// The largest weights of each group of 4, and what exchanges make of them.
+struct Exchanged {
+    std::vector<std::uint8_t> keep;
+    std::vector<float> values;
+    std::vector<float> gradient;
+
+    Exchanged(const Quantiser& on, const Layer& layer, std::size_t n_passes)
+        : keep(layer.w.size()), values(layer.w.size()), gradient(layer.w.size()) {
+        const std::vector<float> gram(layer.gram.begin(), layer.gram.end());
+        const std::vector<float> equal(layer.d, 1.0F);
+        on.backend().choose_pattern({layer.w.data(), layer.rows, layer.d}, equal, {2, 4},
+                                    {keep.data(), layer.rows, layer.d});
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            values[i] = keep[i] != 0 ? layer.w[i] : 0.0F;
+        }
+        for (std::size_t r = 0; r < layer.rows; ++r) {
+            for (std::size_t k = 0; k < layer.d; ++k) {
+                double sum = 0.0;
+                for (std::size_t j = 0; j < layer.d; ++j) {
+                    const std::size_t i = r * layer.d + j;
+                    sum += (double{values[i]} - double{layer.w[i]}) * layer.gram[j * layer.d + k];
+                }
+                gradient[r * layer.d + k] = static_cast<float>(sum);
+            }
+        }
+        on.backend().exchange_places(
+            {gram.data(), layer.d, layer.d}, {2, 4}, n_passes, {keep.data(), layer.rows, layer.d},
+            {values.data(), layer.rows, layer.d}, {gradient.data(), layer.rows, layer.d});
+    }
+};
+
+TEST_P(SparseKernels, ExchangeLowersTheErrorAsTheReferenceDoesAndKeepsThePattern) {
+    const Layer layer(21, 75);  // the last group has 3 columns
+    const Quantiser on(GetParam(), 2);
+    double before = 1e9;
+    for (const std::size_t n_passes : {0, 1, 2, 4}) {
+        const Exchanged found(on, layer, n_passes);
+        const Exchanged expected(Quantiser(BackendKind::reference, 1), layer, n_passes);
+        const double error = test_data::relative_error(layer.w, found.values, layer.gram, layer.d);
+        EXPECT_NEAR(error, test_data::relative_error(layer.w, expected.values, layer.gram, layer.d),
+                    1e-3 * error);
+        EXPECT_LE(error, before);
+        before = error;
+        for (std::size_t i = 0; i < layer.w.size(); ++i) {
+            ASSERT_EQ(found.values[i] == 0.0F, found.keep[i] == 0);
+        }
+        for (std::size_t r = 0; r < layer.rows; ++r) {
+            for (std::size_t j = 0; j + 4 <= layer.d; j += 4) {
+                const auto group =
+                    found.keep.begin() + static_cast<std::ptrdiff_t>(r * layer.d + j);
+                ASSERT_EQ(std::accumulate(group, group + 4, 0), 2);
+            }
+        }
+    }
+    const Exchanged first(on, layer, 0);
+    EXPECT_LT(before, 0.5 * test_data::relative_error(layer.w, first.values, layer.gram, layer.d));
+}
+
 TEST_P(SparseKernels, DoNotDependOnTheNumberOfThreads) {
     const Layer layer(GetParam() == BackendKind::reference ? 20 : 300, 140);
     const Sparse one = sweep(Quantiser(GetParam(), 1), layer.w, layer.factor, layer.d, {2, 4});
     Gradients first(layer);
     first.step(Quantiser(GetParam(), 1), layer);
+    const std::vector<float> exchanged = Exchanged(Quantiser(GetParam(), 1), layer, 2).values;
     for (const std::size_t n_threads : {2, 5}) {
         EXPECT_TRUE(
             sweep(Quantiser(GetParam(), n_threads), layer.w, layer.factor, layer.d, {2, 4}) == one);
         Gradients more(layer);
         more.step(Quantiser(GetParam(), n_threads), layer);
         EXPECT_TRUE(more.values == first.values && more.direction == first.direction);
+        EXPECT_TRUE(Exchanged(Quantiser(GetParam(), n_threads), layer, 2).values == exchanged);
     }
 }
 
