@@ -12,10 +12,26 @@
 namespace lathe {
 namespace {
 
+/// The text with line ends as Python's text mode reads them, whose "\n" is what the programs behind
+/// published figures see: "\r\n" and "\r" become "\n".
+std::string read_text(const std::filesystem::path& file) {
+    std::string text = read_file(file);
+    std::size_t size = 0;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const bool ends_line = text[i] == '\r';
+        if (ends_line && i + 1 < text.size() && text[i + 1] == '\n') {
+            continue;
+        }
+        text[size++] = ends_line ? '\n' : text[i];
+    }
+    text.resize(size);
+    return text;
+}
+
 /// Calls `use(line, number)` for every line that is not blank.
 template <class Use>
 void for_each_line(const std::filesystem::path& file, const Use& use) {
-    const std::string content = read_file(file);
+    const std::string content = read_text(file);
     std::size_t number = 0;
     for (std::size_t begin = 0; begin < content.size();) {
         const std::size_t end = std::min(content.find('\n', begin), content.size());
@@ -87,7 +103,7 @@ std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tok
     }
     require_tokenizer(file, tokenizer);
     if (extension != ".jsonl") {
-        return tokenizer->encode(read_file(file), false);
+        return tokenizer->encode(read_text(file), false);
     }
     std::string text;
     for_each_jsonl_text(file, [&](const std::string& part) { text += part; });

@@ -43,7 +43,8 @@ struct TokenSequences {
     [[nodiscard]] std::vector<SequenceRange> ranges(std::size_t max_tokens) const;
 };
 
-/// All tokens of the files as one stream, without special tokens. `.txt`: the text as it is;
+/// All tokens of the files as one stream, without special tokens. `.txt`, `.raw`: the text, with
+/// every line end (CR LF, CR) as LF, as Python's text mode reads it;
 /// `.jsonl`: the field `text` of each line, one after another; `.h5`: dataset `input_ids`, row
 /// after row.
 /// @throws MissingInputError, DataError  naming file and line; unknown extension

@@ -21,6 +21,7 @@ def perplexities_are_those_of_the_models_own_programs():
     for model, text, perplexity, tokens in PERPLEXITIES:
         found = lathe.run_json(["eval", SHARED / "models" / model, "--text", SHARED / "data" / text,
                                 "--seqlen", 256, "--limit", 64])
+        print(f"{model}, {text}: {found['perplexity']:.6f} +- {found['perplexity_standard_error']:.6f}")
         assert found["tokens"] == tokens, (model, text, found)
         assert abs(found["perplexity"] / perplexity - 1) < 1e-4, (model, text, found)
 

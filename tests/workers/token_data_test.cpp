@@ -103,6 +103,13 @@ TEST_F(TokenStream, JoinsFilesOfAllKinds) {
     EXPECT_THAT(read_token_stream(files, &tokenizer, 256), ElementsAre('a', 'b', 'c', 'd', 'e'));
 }
 
+TEST_F(TokenStream, LineEndsAreThoseOfPythonsTextMode) {
+    const std::vector<fs::path> files{file("ends.txt", "a\r\nb\rc\n\r\r\nd\r")};
+    EXPECT_THAT(read_token_stream(files, &tokenizer, 256),
+                ElementsAre('a', '\n', 'b', '\n', 'c', '\n', '\n', '\n', 'd', '\n'));
+    EXPECT_THAT(read_texts(files, &tokenizer, classifier(0), 5).lengths, ElementsAre(3, 3, 3, 3));
+}
+
 TEST_F(TokenStream, TextsLoseTheirEndButNoSpecialTokens) {
     const std::vector<fs::path> files{file("lines.txt", "abcd\n\nef\n")};
     const TokenSequences texts = read_texts(files, &tokenizer, classifier(0), 5);
