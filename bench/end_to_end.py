@@ -47,7 +47,7 @@ SOLVERS = {
     # A scale for each plane: groups of 64 a plane take what integer groups of 64 take.
     **{f"bcq{bits} g{64 * bits} {solver}":
        f"{{method: bcq, num_bits: {bits}, group_size: {64 * bits}, solver: {solver}}}"
-       for bits in (4, 3, 2) for solver in ("alternating", "gptq", "descent")},
+       for bits in (4, 3, 2) for solver in ("alternating", "gptq", "admm")},
     **{f"{pattern} {solver}": f"{{method: nm, pattern: '{pattern}', solver: {solver}}}"
        for pattern in ("2:4", "4:8") for solver in ("magnitude", "wanda", "sparsegpt", "admm_fixed", "admm")},
     **{f"2:4+int4 {solver}": f"{{method: nm, num_bits: 4, group_size: 64, solver: {solver}}}"

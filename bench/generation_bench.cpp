@@ -1,6 +1,6 @@
 // Speed of generation with random weights made on the fly:
 //
-//     generation_bench CONFIG.json dense|bcq BITS GROUP_SIZE TOKENS [THREADS]
+//     generation_bench CONFIG.json fp32|bf16|bcq BITS GROUP_SIZE TOKENS [THREADS]
 //
 // Builds the model that CONFIG.json describes, all linear weights and the embedding in fp32 or as
 // binary codings, generates TOKENS tokens and prints one line of JSON: seconds for each (the
@@ -11,12 +11,15 @@
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include <sys/resource.h>
 
 #include "kernels/backend.hpp"
+#include "kernels/cpu/vector_clones.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/parallel.hpp"
 #include "lib/encoding/bcq.hpp"
@@ -78,7 +81,75 @@ private:
     BcqLayout layout_;
 };
 
+/// In 64 partial sums.
+LATHE_VECTOR_CLONES
+float dot_bf16(const std::uint16_t* w, const float* x, std::size_t n) {
+    constexpr std::size_t n_parts = 64;
+    float parts[n_parts] = {};
+    for (std::size_t j = 0; j + n_parts <= n; j += n_parts) {
+        for (std::size_t i = 0; i < n_parts; ++i) {
+            const std::uint32_t bits = std::uint32_t{w[j + i]} << 16;
+            float value = 0.0F;
+            __builtin_memcpy(&value, &bits, sizeof value);
+            parts[i] += value * x[j + i];
+        }
+    }
+    float sum = 0.0F;
+    for (const float part : parts) {
+        sum += part;
+    }
+    return sum;
+}
+
+/// Every linear weight of a model in bf16, one after another.
+class Bf16Products {
+public:
+    Bf16Products(const ModelSpec& spec, ThreadPool& pool) : pool_(pool) {
+        std::size_t size = 0;
+        std::size_t widest = 0;
+        for (const TensorSpec& tensor : spec.tensors) {
+            const bool looked_up = tensor.role == Role::token_embedding && !spec.tied_head;
+            if (tensor.shape.size() == 2 && !looked_up) {
+                shapes_.push_back({tensor.shape[0], tensor.shape[1]});
+                size += tensor.shape[0] * tensor.shape[1];
+                widest = std::max({widest, tensor.shape[0], tensor.shape[1]});
+            }
+        }
+        x_.assign(widest, 0.5F);
+        y_.resize(widest);
+        weights_ = std::make_unique_for_overwrite<std::uint16_t[]>(size);
+        constexpr std::size_t step = std::size_t{1} << 20;
+        pool.for_each((size + step - 1) / step, [&](std::size_t tile) {
+            std::uint64_t state = tile + 1;
+            for (std::size_t i = tile * step; i < std::min(size, (tile + 1) * step); ++i) {
+                weights_[i] = static_cast<std::uint16_t>(0x3C00U | (next_random(state) & 0xFFU));
+            }
+        });
+    }
+
+    void run() {
+        const std::uint16_t* w = weights_.get();
+        for (const auto& [rows, cols] : shapes_) {
+            constexpr std::size_t step = 64;
+            pool_.for_each((rows + step - 1) / step, [&, rows = rows, cols = cols](std::size_t t) {
+                for (std::size_t r = t * step; r < std::min(rows, (t + 1) * step); ++r) {
+                    y_[r] = dot_bf16(w + r * cols, x_.data(), cols);
+                }
+            });
+            w += rows * cols;
+        }
+    }
+
+private:
+    ThreadPool& pool_;
+    std::vector<std::pair<std::size_t, std::size_t>> shapes_;
+    std::unique_ptr<std::uint16_t[]> weights_;
+    std::vector<float> x_;
+    std::vector<float> y_;
+};
+
 int run(int count, char** arguments) {
+    const bool bf16 = std::string(arguments[2]) == "bf16";
     const bool coded = std::string(arguments[2]) == "bcq";
     const BcqLayout layout{.num_bits = static_cast<unsigned>(std::atoi(arguments[3])),
                            .group_size = std::strtoul(arguments[4], nullptr, 10)};
@@ -86,15 +157,23 @@ int run(int count, char** arguments) {
     ThreadPool pool(count > 6 ? std::strtoul(arguments[6], nullptr, 10) : available_processors());
     const auto backend = kernels::make_backend(kernels::BackendKind::cpu, pool);
     const ModelSpec spec = read_model_spec(read_file(arguments[1]), arguments[1]);
-    const RandomWeights weights(spec, coded, layout);
-    SequenceRunner runner(spec, weights, *backend, n_tokens + 2);
+    std::optional<Bf16Products> products;
+    std::optional<SequenceRunner> runner;
+    if (bf16) {
+        products.emplace(spec, pool);
+    } else {
+        runner.emplace(spec, RandomWeights(spec, coded, layout), *backend, n_tokens + 2);
+    }
 
     std::uint32_t token = 1;
     std::vector<double> seconds;
     for (std::size_t i = 0; i < n_tokens + 1; ++i) {
         const auto start = std::chrono::steady_clock::now();
-        const auto logits = runner.append(std::span(&token, 1));
-        token = choose_token(logits, {}, 0.0);
+        if (bf16) {
+            products->run();
+        } else {
+            token = choose_token(runner->append(std::span(&token, 1)), {}, 0.0);
+        }
         if (i > 0) {  // memory is touched for the first time
             seconds.push_back(
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
@@ -110,7 +189,7 @@ int run(int count, char** arguments) {
         }
         bytes += coded && tensor.shape.size() == 2
                      ? static_cast<double>(bcq_bytes(tensor.shape, layout))
-                     : 4.0 * elements;
+                     : (bf16 ? 2.0 : 4.0) * elements;
     }
     std::nth_element(seconds.begin(),
                      seconds.begin() + static_cast<std::ptrdiff_t>(seconds.size() / 2),
@@ -133,7 +212,7 @@ int run(int count, char** arguments) {
 int main(int count, char** arguments) {
     if (count < 6) {
         std::fprintf(stderr,
-                     "usage: generation_bench CONFIG.json dense|bcq BITS GROUP_SIZE TOKENS "
+                     "usage: generation_bench CONFIG.json fp32|bf16|bcq BITS GROUP_SIZE TOKENS "
                      "[THREADS]\n");
         return 64;
     }

@@ -88,18 +88,6 @@ struct NmPattern {
     bool operator==(const NmPattern&) const = default;
 };
 
-/// A set of matrices [rows, cols] to project on: all, one or none of these three limits.
-struct MatrixLimits {
-    const IntegerGridSettings* grid = nullptr;  ///< values lie on this grid
-    MatrixView<const float> scales;             ///< [rows, group_count], of the grid
-    MatrixView<const float> zeros;
-    MatrixView<const std::uint8_t>
-        keep;           ///< if not empty [rows, cols]: where it is 0, values are 0
-    NmPattern pattern;  ///< not together with `keep`
-    /// For `pattern`: what a squared change of each column costs. [cols] >= 0
-    std::span<const float> importance;
-};
-
 /// A binary coding. Element j of a row belongs to group j / group_size (the last group may be
 /// short). Its value is offset + sum over p of (bit p of its code ? +1 : -1) * scale_p, added up in
 /// fp32 in this order: the 2^num_bits levels of its group. Scales and offsets are fp16 numbers.
@@ -115,6 +103,20 @@ struct BinaryCodes {
     MatrixView<float> scales;        ///< [rows, group_count * num_bits]
     MatrixView<float> offsets;       ///< [rows, group_count]
     MatrixView<std::uint8_t> codes;  ///< [rows, cols]
+};
+
+/// A set of matrices [rows, cols] to project on: all, one or none of these three limits.
+struct MatrixLimits {
+    const IntegerGridSettings* grid = nullptr;  ///< values lie on this grid
+    /// Or values are levels of this binary coding. Not together with `grid`.
+    const BinaryCodeSettings* binary = nullptr;
+    MatrixView<const float> scales;  ///< [rows, group_count], of the grid, or of BinaryCodes
+    MatrixView<const float> zeros;   ///< [rows, group_count]; of a binary coding the offsets
+    MatrixView<const std::uint8_t>
+        keep;           ///< if not empty [rows, cols]: where it is 0, values are 0
+    NmPattern pattern;  ///< not together with `keep`
+    /// For `pattern`: what a squared change of each column costs. [cols] >= 0
+    std::span<const float> importance;
 };
 
 /// A weight matrix of small codes as it is stored, for pack(): of each row the codes [cols], and
@@ -405,6 +407,11 @@ public:
     void fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
                           const BinaryCodeSettings& settings, const BinaryCodes& codes) const;
 
+    /// The nearest level for each element, of two equally near the lower one, on given scales and
+    /// offsets. w, values [rows, cols]; values may be w; codes.codes out. Exact.
+    void round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
+                         const BinaryCodes& codes, MatrixView<float> values) const;
+
     /// gptq() with a binary coding: when the first column of a group comes up, fit_binary_codes()
     /// chooses the group's levels for the weights as they then stand; each column takes the nearest
     /// level and passes its error on to the columns still to come.
@@ -539,6 +546,8 @@ private:
     virtual void do_fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
                                      const BinaryCodeSettings& settings,
                                      const BinaryCodes& codes) const = 0;
+    virtual void do_round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
+                                    const BinaryCodes& codes, MatrixView<float> values) const = 0;
     virtual void do_sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,
                                        std::span<const float> importance,
                                        const BinaryCodeSettings& settings,

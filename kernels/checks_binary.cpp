@@ -10,25 +10,14 @@
 namespace lathe::kernels {
 namespace {
 
+using checks::require_binary;
 using checks::require_equal_shape;
 using checks::require_length;
 using checks::require_shape;
 
 void require_codes(const char* function, const MatrixView<const float>& w,
                    const BinaryCodeSettings& settings, const BinaryCodes& codes) {
-    if (settings.num_bits < 1 || settings.num_bits > 4) {
-        throw InternalError(std::string(function) + ": num_bits is " +
-                            std::to_string(settings.num_bits) + ", expected 1 to 4");
-    }
-    if (settings.group_size == 0) {
-        throw InternalError(std::string(function) + ": group_size is 0, expected at least 1");
-    }
-    const std::size_t n_groups = group_count(w.cols, settings.group_size);
-    const std::string because = "w " + w.shape_text() + " in groups of " +
-                                std::to_string(settings.group_size) + ", " +
-                                std::to_string(settings.num_bits) + " planes";
-    require_shape(function, "scales", codes.scales, w.rows, n_groups * settings.num_bits, because);
-    require_shape(function, "offsets", codes.offsets, w.rows, n_groups, because);
+    require_binary(function, w, settings, codes.scales, codes.offsets);
     require_equal_shape(function, "codes", codes.codes, "w", w);
 }
 
@@ -40,6 +29,13 @@ void Backend::fit_binary_codes(MatrixView<const float> w, std::span<const float>
     require_length("fit_binary_codes", "importance", importance.size(), w.cols,
                    "w " + w.shape_text());
     do_fit_binary_codes(w, importance, settings, codes);
+}
+
+void Backend::round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
+                              const BinaryCodes& codes, MatrixView<float> values) const {
+    require_codes("round_to_levels", w, settings, codes);
+    require_equal_shape("round_to_levels", "values", values, "w", w);
+    do_round_to_levels(w, settings, codes, values);
 }
 
 void Backend::sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,

@@ -27,6 +27,12 @@ void require_limits(const char* function, const MatrixView<const float>& w,
     if (limits.grid != nullptr) {
         require_grid_arrays(function, w, *limits.grid, limits.scales, limits.zeros);
     }
+    if (limits.binary != nullptr) {
+        checks::require_binary(function, w, *limits.binary, limits.scales, limits.zeros);
+        if (limits.grid != nullptr) {
+            throw InternalError(std::string(function) + ": both a grid and a binary coding");
+        }
+    }
     const bool has_keep = limits.keep.rows > 0;
     if (has_keep) {
         require_equal_shape(function, "keep", limits.keep, "w", w);

@@ -59,4 +59,24 @@ inline void require_grid_arrays(const char* function, const MatrixView<const flo
     require_shape(function, "zeros", zeros, w.rows, n_groups, because);
 }
 
+/// Scales and offsets of a binary coding of w.
+inline void require_binary(const char* function, const MatrixView<const float>& w,
+                           const BinaryCodeSettings& settings,
+                           const MatrixView<const float>& scales,
+                           const MatrixView<const float>& offsets) {
+    if (settings.num_bits < 1 || settings.num_bits > 4) {
+        throw InternalError(std::string(function) + ": num_bits is " +
+                            std::to_string(settings.num_bits) + ", expected 1 to 4");
+    }
+    if (settings.group_size == 0) {
+        throw InternalError(std::string(function) + ": group_size is 0, expected at least 1");
+    }
+    const std::size_t n_groups = group_count(w.cols, settings.group_size);
+    const std::string because = "w " + w.shape_text() + " in groups of " +
+                                std::to_string(settings.group_size) + ", " +
+                                std::to_string(settings.num_bits) + " planes";
+    require_shape(function, "scales", scales, w.rows, n_groups * settings.num_bits, because);
+    require_shape(function, "offsets", offsets, w.rows, n_groups, because);
+}
+
 }  // namespace lathe::kernels::checks

@@ -18,7 +18,7 @@ std::optional<std::string> read_group_size(const std::string& text) {
 }
 std::optional<std::string> read_solver(const std::string& text) {
     static constexpr std::array<std::string_view, 5> words = {"greedy", "refined", "alternating",
-                                                              "gptq", "descent"};
+                                                              "gptq", "admm"};
     return read_word(text, words);
 }
 
@@ -26,13 +26,13 @@ constexpr std::array<SettingKey, 5> keys = {{
     {"num_bits", "3", read_bits, "a whole number from 1 to 4"},
     {"group_size", "128", read_group_size, "a positive whole number"},
     {"offset", "false", read_flag, "true or false"},
-    {"solver", "descent", read_solver, "greedy, refined, alternating, gptq or descent"},
+    {"solver", "admm", read_solver, "greedy, refined, alternating, gptq or admm"},
     {"dampening_frac", "0.01", read_fraction, "a number above 0 and below 1"},
 }};
 
 bool uses_feedback(const Setting& setting) {
     const std::string& solver = setting_value(setting, "solver");
-    return solver == "gptq" || solver == "descent";
+    return solver == "gptq" || solver == "admm";
 }
 
 BcqLayout layout_of(const Setting& setting) {
@@ -45,10 +45,12 @@ BcqLayout layout_of(const Setting& setting) {
 
 BcqTask task_of(const Setting& setting) {
     const std::string& solver = setting_value(setting, "solver");
-    BcqTask task{.layout = layout_of(setting),
-                 .feedback = uses_feedback(setting),
-                 .descend = solver == "descent",
-                 .damping = std::stod(setting_value(setting, "dampening_frac"))};
+    BcqTask task;
+    task.layout = layout_of(setting);
+    task.refine = solver == "admm";
+    if (uses_feedback(setting)) {
+        task.damping = std::stod(setting_value(setting, "dampening_frac"));
+    }
     if (solver == "greedy" || solver == "refined") {
         task.n_rounds = solver == "greedy" ? 0 : 1;
     }
@@ -83,7 +85,10 @@ double flops(const Setting& setting, const Shape& shape) {
         return fit + 0.5 * product;
     }
     const double feedback = d * d * d + 2.0 * product + 2.0 * fit;
-    return setting_value(setting, "solver") == "gptq" ? feedback : feedback + 18.0 * product;
+    // About 60 products with an inverse, 10 inverses, errors and four passes of descent.
+    return setting_value(setting, "solver") == "gptq"
+               ? feedback
+               : feedback + 74.0 * product + 20.0 * d * d * d;
 }
 
 std::string refuses(const Setting& setting, const UnitSpec& unit, const Shape& /*shape*/,

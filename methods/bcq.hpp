@@ -12,14 +12,14 @@ namespace lathe {
 ///                   refined: one round of least squares and nearest levels on top
 ///                   alternating: 15 rounds, started from greedy and from rounded codes
 ///                   gptq: alternating for each group in turn, with error feedback between columns
-///                   descent (default): from the better of the two, coordinate descent over codes,
-///                   scales and offsets in the whole Gram matrix
-///   dampening_frac  gptq, descent: share of the mean diagonal added to the Gram matrix that error
-///                   feedback works with (default 0.01)
+///                   admm (default): from the better of the two on, ADMM onto the levels, then
+///                   coordinate descent over codes, scales and offsets in the whole Gram matrix
+///   dampening_frac  gptq, admm: share of the mean diagonal added to the Gram matrix that error
+///                   feedback and ADMM work with (default 0.01)
 ///
 /// All fits weigh each input by its power. Rows do not meet; of each row a solver keeps the best of
 /// what it and those before it in this list from `alternating` on found, so that none is worse than
-/// the one it starts from. A table of embeddings has no Gram matrix: gptq and descent are refused
+/// the one it starts from. A table of embeddings has no Gram matrix: gptq and admm are refused
 /// there, the others weigh all columns alike.
 [[nodiscard]] MethodRow bcq_method();
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -13,13 +14,14 @@ namespace lathe {
 struct BcqTask {
     BcqLayout layout;
     std::size_t n_rounds = 15;  ///< of alternating least squares and nearest levels
-    bool feedback = false;      ///< error feedback between columns
-    bool descend = false;       ///< then coordinate descent; needs feedback
-    double damping = 0.01;      ///< of feedback
+    /// Error feedback between columns, with this share of the mean diagonal added to the Gram
+    /// matrix; none: without.
+    std::optional<double> damping;
+    bool refine = false;  ///< then ADMM and coordinate descent; needs feedback
 };
 
-/// Solutions in the order of `tasks`. The factor of the Gram matrix is made once for all tasks with
-/// the same damping. @throws InternalError  for feedback without a Gram matrix
+/// Solutions in the order of `tasks`. What depends on the Gram matrix alone is computed once for
+/// all tasks with the same damping. @throws InternalError  for feedback without a Gram matrix
 [[nodiscard]] std::vector<UnitSolution> solve_bcq(std::span<const BcqTask> tasks,
                                                   std::span<const UnitTensor> tensors,
                                                   const UnitStatistics& statistics,

@@ -29,6 +29,20 @@ struct Quantised {
 
     /// Writes the values of all codes. values [rows, cols]
     void decode(MatrixView<float> values) const;
+    /// What the codes can stand for, with zeros where `keep` (empty, or [rows, cols]) is 0.
+    [[nodiscard]] kernels::MatrixLimits limits(MatrixView<const std::uint8_t> keep) const {
+        return {.grid = &grid,
+                .binary = nullptr,
+                .scales = scales(),
+                .zeros = zeros(),
+                .keep = keep,
+                .pattern = {},
+                .importance = {}};
+    }
+    /// Takes the codes of values on the grid. values [rows, cols]
+    void take_codes(MatrixView<float> values, const kernels::Backend& backend) const {
+        backend.round_to_grid(values, grid, scales(), zeros(), codes(), values);
+    }
 };
 
 /// A copy in memory of its own.

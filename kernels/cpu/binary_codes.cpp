@@ -125,6 +125,28 @@ void CpuBackend::do_fit_binary_codes(MatrixView<const float> w, std::span<const 
     });
 }
 
+void CpuBackend::do_round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
+                                    const BinaryCodes& codes, MatrixView<float> values) const {
+    pool_.for_each((w.rows + rows_per_tile - 1) / rows_per_tile, [&](std::size_t tile) {
+        std::vector<std::int32_t> places(std::min(settings.group_size, w.cols));
+        const std::size_t end = std::min(w.rows, (tile + 1) * rows_per_tile);
+        for (std::size_t r = tile * rows_per_tile; r < end; ++r) {
+            for (std::size_t g = 0; g < codes.offsets.cols; ++g) {
+                const std::size_t begin = g * settings.group_size;
+                const std::size_t n = std::min(settings.group_size, w.cols - begin);
+                const Levels levels(codes.scales.row(r) + g * settings.num_bits,
+                                    codes.offsets(r, g), settings.num_bits);
+                find_places(w.row(r) + begin, n, levels, places.data());
+                for (std::size_t j = 0; j < n; ++j) {
+                    const auto place = static_cast<std::size_t>(places[j]);
+                    codes.codes(r, begin + j) = levels.code[place];
+                    values(r, begin + j) = levels.value[place];
+                }
+            }
+        }
+    });
+}
+
 void CpuBackend::do_sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,
                                        std::span<const float> importance,
                                        const BinaryCodeSettings& settings,

@@ -9,7 +9,7 @@ namespace {
 
 /// places[j] = how many of the n_middles lie below w[j].
 LATHE_VECTOR_CLONES
-void find_places(const float* w, std::size_t n, const float* middles, std::size_t n_middles,
+void count_below(const float* w, std::size_t n, const float* middles, std::size_t n_middles,
                  std::int32_t* places) {
     for (std::size_t j = 0; j < n; ++j) {
         places[j] = 0;
@@ -22,7 +22,28 @@ void find_places(const float* w, std::size_t n, const float* middles, std::size_
     }
 }
 
+LATHE_VECTOR_CLONES
+void select_levels(const float* w, std::size_t n, const float* middles, const float* level_values,
+                   std::size_t n_levels, float* values) {
+    for (std::size_t j = 0; j < n; ++j) {
+        const float element = w[j];
+        float value = level_values[0];
+        for (std::size_t k = 1; k < n_levels; ++k) {
+            value = element > middles[k - 1] ? level_values[k] : value;
+        }
+        values[j] = value;
+    }
+}
+
 }  // namespace
+
+void find_places(const float* w, std::size_t n, const Levels& levels, std::int32_t* places) {
+    count_below(w, n, levels.middle.data(), levels.n - 1, places);
+}
+
+void round_to_levels(const float* w, std::size_t n, const Levels& levels, float* values) {
+    select_levels(w, n, levels.middle.data(), levels.value.data(), levels.n, values);
+}
 
 void BinaryFit::run(const float* w, const float* importance, std::size_t n, float* scales,
                     float* offset, std::uint8_t* codes) {
@@ -143,7 +164,7 @@ BinaryFit::Terms BinaryFit::least_squares() {
 }
 
 void BinaryFit::take_nearest(const Levels& levels) {
-    find_places(w_, n_, levels.middle.data(), levels.n - 1, places_.data());
+    find_places(w_, n_, levels, places_.data());
     for (std::size_t j = 0; j < n_; ++j) {
         codes_[j] = levels.code[static_cast<std::size_t>(places_[j])];
     }

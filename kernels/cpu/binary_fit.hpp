@@ -10,6 +10,12 @@
 
 namespace lathe::kernels {
 
+/// places[j] = the place of the level nearest to w[j], j < n.
+void find_places(const float* w, std::size_t n, const Levels& levels, std::int32_t* places);
+
+/// values[j] = the level nearest to w[j], j < n; values may be w.
+void round_to_levels(const float* w, std::size_t n, const Levels& levels, float* values);
+
 /// Fits binary codings to groups of one row, one after another, as Backend::fit_binary_codes()
 /// says. Elements of the same code are summed up first, so that a round costs little more than
 /// finding the nearest levels. Keeps its working memory; for one thread.

@@ -85,6 +85,8 @@ private:
     void do_fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
                              const BinaryCodeSettings& settings,
                              const BinaryCodes& codes) const override;
+    void do_round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
+                            const BinaryCodes& codes, MatrixView<float> values) const override;
     void do_sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,
                                std::span<const float> importance,
                                const BinaryCodeSettings& settings,

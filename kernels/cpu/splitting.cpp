@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/cpu/binary_fit.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/grid_lanes.hpp"
 #include "kernels/cpu/vector_clones.hpp"
@@ -83,7 +84,16 @@ public:
         : limits_(limits), cols_(cols), codes_(cols), keep_(cols), gains_(cols) {}
 
     void operator()(const float* w, std::size_t row, float* values) {
-        if (limits_.grid == nullptr) {
+        if (limits_.binary != nullptr) {
+            const std::size_t group_size = limits_.binary->group_size;
+            const unsigned q = limits_.binary->num_bits;
+            for (std::size_t g = 0; g < limits_.zeros.cols; ++g) {
+                const std::size_t begin = g * group_size;
+                const Levels levels(limits_.scales.row(row) + g * q, limits_.zeros(row, g), q);
+                round_to_levels(w + begin, std::min(group_size, cols_ - begin), levels,
+                                values + begin);
+            }
+        } else if (limits_.grid == nullptr) {
             std::copy_n(w, cols_, values);
         } else {
             const std::size_t group_size = limits_.grid->group_size;

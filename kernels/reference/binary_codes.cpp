@@ -172,6 +172,22 @@ void ReferenceBackend::do_fit_binary_codes(MatrixView<const float> w,
     }
 }
 
+void ReferenceBackend::do_round_to_levels(MatrixView<const float> w,
+                                          const BinaryCodeSettings& settings,
+                                          const BinaryCodes& codes,
+                                          MatrixView<float> values) const {
+    for (std::size_t r = 0; r < w.rows; ++r) {
+        for (std::size_t j = 0; j < w.cols; ++j) {
+            const std::size_t g = j / settings.group_size;
+            const Levels levels(codes.scales.row(r) + g * settings.num_bits, codes.offsets(r, g),
+                                settings.num_bits);
+            const std::size_t place = levels.nearest(w(r, j));
+            codes.codes(r, j) = levels.code[place];
+            values(r, j) = levels.value[place];
+        }
+    }
+}
+
 void ReferenceBackend::do_sweep_binary_codes(MatrixView<float> w, MatrixView<const float> factor,
                                              std::span<const float> importance,
                                              const BinaryCodeSettings& settings,

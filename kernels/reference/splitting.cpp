@@ -2,6 +2,7 @@
 #include <cmath>
 #include <vector>
 
+#include "kernels/binary_codes.hpp"
 #include "kernels/integer_grid.hpp"
 #include "kernels/reference/reference_backend.hpp"
 
@@ -44,6 +45,12 @@ std::vector<float> projected(const float* w, std::size_t cols, std::size_t row,
             const std::size_t g = j / limits.grid->group_size;
             values[j] = rounded(w[j], limits.scales(row, g), limits.zeros(row, g), codes).value;
         }
+    }
+    for (std::size_t j = 0; limits.binary != nullptr && j < cols; ++j) {
+        const std::size_t g = j / limits.binary->group_size;
+        const unsigned q = limits.binary->num_bits;
+        const Levels levels(limits.scales.row(row) + g * q, limits.zeros(row, g), q);
+        values[j] = levels.value[levels.nearest(w[j])];
     }
     if (limits.pattern.m > 0) {
         std::vector<float> gains(cols);

@@ -184,6 +184,39 @@ TEST_P(BinaryFitting, TakesZerosAndConstantsAndShortGroups) {
     EXPECT_THAT(unused.scales, ::testing::Each(0.0F));
 }
 
+TEST_P(BinaryFitting, RoundsToTheNearestLevelByHand) {
+    // Levels -1.5 (code 0), -0.5 (code 2), 0.5 (code 1) and 1.5 (code 3); a tie takes the lower.
+    Coded coded(1, 6, {2, 8});
+    coded.scales = {1.0F, 0.5F};
+    coded.offsets = {0.0F};
+    const std::vector<float> w{-9.0F, -1.0F, 0.0F, 0.1F, 0.6F, 2.0F};
+    std::vector<float> values(6);
+    const Quantiser on(GetParam(), 1);
+    on.backend().round_to_levels({w.data(), 1, 6}, coded.settings, coded.view(),
+                                 {values.data(), 1, 6});
+    EXPECT_THAT(coded.codes, ElementsAre(0, 0, 2, 1, 1, 3));
+    EXPECT_THAT(values, ElementsAre(-1.5F, -1.5F, -0.5F, 0.5F, 0.5F, 1.5F));
+}
+
+TEST_P(BinaryFitting, AProjectionIsTheNearestLevel) {
+    const std::vector<float> w = gaussian(70 * 9);
+    Coded coded =
+        fit(Quantiser(BackendKind::reference, 1), w, std::vector<float>(70, 1.0F), {3, 32, true});
+    const std::vector<float> moved = gaussian(70 * 10);
+    std::vector<float> expected(w.size());
+    const Quantiser on(GetParam(), 2);
+    on.backend().round_to_levels({moved.data() + 70, 9, 70}, coded.settings, coded.view(),
+                                 {expected.data(), 9, 70});
+    EXPECT_EQ(coded.values(), expected);
+    MatrixLimits limits;
+    limits.binary = &coded.settings;
+    limits.scales = coded.view().scales;
+    limits.zeros = coded.view().offsets;
+    std::vector<float> values(w.size());
+    on.backend().project({moved.data() + 70, 9, 70}, limits, {values.data(), 9, 70});
+    EXPECT_EQ(values, expected);
+}
+
 /// A layer with correlated inputs.
 struct Layer {
     std::size_t rows, d;

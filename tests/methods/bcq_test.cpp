@@ -22,7 +22,7 @@ std::vector<UnitSolution> solve(const std::vector<Setting>& settings, const Line
         .solve(settings, unit.tensors(), unit.statistics(), backend.get());
 }
 
-const Keys all_solvers = {{"solver", {"greedy", "refined", "alternating", "gptq", "descent"}}};
+const Keys all_solvers = {{"solver", {"greedy", "refined", "alternating", "gptq", "admm"}}};
 
 TEST(BcqMethod, PredictsItsBytesForOddShapes) {
     const MethodRow& bcq = find_method("bcq", "");
@@ -32,7 +32,7 @@ TEST(BcqMethod, PredictsItsBytesForOddShapes) {
             settings_of({{"num_bits", {"1", "3", "4"}},
                          {"group_size", {"7", "64", "1000"}},
                          {"offset", {"true", "false"}},
-                         {"solver", {"greedy", "alternating", "gptq", "descent"}}});
+                         {"solver", {"greedy", "alternating", "gptq", "admm"}}});
         ASSERT_EQ(settings.size(), 72U);
         const auto solutions = solve(settings, unit);
         for (std::size_t i = 0; i < settings.size(); ++i) {
@@ -98,7 +98,7 @@ TEST(BcqMethod, IsBelowGptqAndRoundingAtTheSameBytes) {
 TEST(BcqMethod, ASettingAloneAndAmongOthersAndThreadsGiveTheSame) {
     const LinearUnit unit(96, {150});
     const auto settings = settings_of({{"num_bits", {"2", "3"}},
-                                       {"solver", {"gptq", "descent"}},
+                                       {"solver", {"gptq", "admm"}},
                                        {"dampening_frac", {"0.01", "0.1"}}});
     const auto together = solve(settings, unit, 1);
     for (std::size_t i = 0; i < settings.size(); ++i) {
@@ -124,12 +124,12 @@ TEST(BcqMethod, ATableOfEmbeddingsTakesFitsOnly) {
         bcq.refuses(settings_of({{"solver", {"alternating"}}}).front(), unit, {12, 64}, DType::f32),
         "");
     EXPECT_THAT(bcq.refuses(settings_of({}).front(), unit, {12, 64}, DType::f32),
-                HasSubstr("solver descent needs the Gram matrix"));
+                HasSubstr("solver admm needs the Gram matrix"));
 }
 
 TEST(BcqMethod, KnowsItsKeys) {
     EXPECT_EQ(to_string(settings_of({}).front()),
-              "bcq dampening_frac=0.01 group_size=128 num_bits=3 offset=false solver=descent");
+              "bcq dampening_frac=0.01 group_size=128 num_bits=3 offset=false solver=admm");
     // What a solver does not look at does not make another setting.
     EXPECT_EQ(settings_of({{"solver", {"greedy"}}, {"dampening_frac", {"0.01", "0.2"}}}).size(),
               1U);

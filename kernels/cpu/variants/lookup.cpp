@@ -17,13 +17,21 @@ constexpr std::size_t strip = lookup_strip_rows;
 constexpr std::size_t tables_per_chunk = lookup_chunk / 4;
 constexpr std::size_t table_size = 16;
 
-/// A finite fp16 number. Its bits, moved to where fp32 has them, are off by 2^112 in the exponent.
-static inline float from_half(std::uint16_t half) {
-    const std::uint32_t magnitude = static_cast<std::uint32_t>(half & 0x7FFFU) << 13;
-    float value = 0.0F;
-    __builtin_memcpy(&value, &magnitude, sizeof value);
-    value *= 0x1p112F;
-    return (half & 0x8000U) != 0 ? -value : value;
+/// Of input b in entry c of a table.
+constexpr float signs[4][table_size] = {
+    {-1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1, -1, 1},
+    {-1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1, -1, -1, 1, 1},
+    {-1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1},
+    {-1, -1, -1, -1, -1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1},
+};
+
+typedef std::uint16_t StoredHalves __attribute__((vector_size(lanes * 2), aligned(2), may_alias));
+
+/// Finite fp16 numbers. Their bits, moved to where fp32 has them, are off by 2^112 in the exponent.
+static inline Floats load_halves(const std::uint16_t* halves) {
+    const Ints bits = __builtin_convertvector(*reinterpret_cast<const StoredHalves*>(halves), Ints);
+    const Floats magnitude = reinterpret_cast<Floats>((bits & 0x7FFF) << 13) * 0x1p112F;
+    return reinterpret_cast<Floats>(reinterpret_cast<Ints>(magnitude) | ((bits & 0x8000) << 16));
 }
 
 #if LATHE_LANES == 16 && defined(__AVX512F__)
@@ -146,15 +154,16 @@ static inline void add_terms(const LookupGroup& group, std::size_t first, float 
     const std::uint16_t* terms = group.terms + first;
     const std::size_t n_scales = group.uniform ? 1 : n_planes;
     const std::uint16_t* offsets = terms + n_scales * lookup_tile_rows;
-    for (std::size_t r = 0; r < strip; ++r) {
-        const float offset = group.has_offset ? from_half(offsets[r]) : group.usual_offset;
-        float total = offset * sum;
+    for (std::size_t r = 0; r < strip; r += lanes) {
+        Floats total =
+            (group.has_offset ? load_halves(offsets + r) : broadcast(group.usual_offset)) * sum;
         for (std::size_t p = 0; p < n_planes; ++p) {
-            const float scale = group.uniform ? 0.5F * static_cast<float>(1U << p)
-                                              : from_half(terms[p * lookup_tile_rows + r]);
-            total += scale * sums[p][r];
+            total += (group.uniform ? broadcast(0.5F * static_cast<float>(1U << p))
+                                    : load_halves(terms + p * lookup_tile_rows + r)) *
+                     load(sums[p] + r);
         }
-        y[first + r] += group.uniform ? from_half(terms[r]) * total : total;
+        const Floats scaled = group.uniform ? load_halves(terms + r) * total : total;
+        store(y + first + r, load(y + first + r) + scaled);
     }
 }
 
@@ -174,13 +183,10 @@ void look_up(const LookupGroup& group, const float* tables, float sum, float* y)
 void build_tables(const float* x, std::size_t n, float* tables) {
     for (std::size_t i = 0; i < n; ++i) {
         const float* four = x + 4 * i;
-        float* table = tables + i * table_size;
-        for (std::size_t c = 0; c < table_size; ++c) {
-            const float first = (c & 1U) != 0 ? four[0] : -four[0];
-            const float second = (c & 2U) != 0 ? four[1] : -four[1];
-            const float third = (c & 4U) != 0 ? four[2] : -four[2];
-            const float fourth = (c & 8U) != 0 ? four[3] : -four[3];
-            table[c] = (first + second) + (third + fourth);
+        for (std::size_t c = 0; c < table_size; c += lanes) {
+            const Floats low = load(signs[0] + c) * four[0] + load(signs[1] + c) * four[1];
+            const Floats high = load(signs[2] + c) * four[2] + load(signs[3] + c) * four[3];
+            store(tables + i * table_size + c, low + high);
         }
     }
 }
