@@ -75,6 +75,9 @@ void add_runtime_options(CLI::App& app, ShortOptions& shorts) {
     app.add_option("--threads", shorts.threads, "Threads of each rank; 0: processors over ranks");
 }
 
+/// The most examples, windows or tokens an option may ask for.
+constexpr int most_counted = 1 << 24;
+
 void add_eval_options(CLI::App& eval, CommandLine& line) {
     eval.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
     eval.add_option("--text", line.texts,
@@ -84,10 +87,10 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
         ->needs(task);
     eval.add_option("--limit", line.limit,
                     "Only the first so many windows of the text, or examples of the task")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::Range(1, most_counted));
     eval.add_option("--seqlen", line.seqlen,
                     "Tokens of a window (2048), or of a task's sequence (GLUE: 128)")
-        ->check(CLI::Range(2, 1 << 24));
+        ->check(CLI::Range(2, most_counted));
     eval.add_option("--kl,--reference", line.reference, "Also the divergence from this model");
     auto* const ids = eval.add_option("--ids", line.ids, "HDF5 file with input_ids");
     auto* const logits = eval.add_option("--logits-out", line.logits_out,
@@ -104,7 +107,7 @@ void add_generate_options(CLI::App& generate, CommandLine& line) {
     generate.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
     generate.add_option("--prompt", line.prompt, "The text to go on with")->required();
     generate.add_option("--max-new-tokens", options.max_new_tokens, "Stop after so many (128)")
-        ->check(CLI::PositiveNumber);
+        ->check(CLI::Range(1, most_counted));
     generate.add_option(
         "--temperature", options.temperature,
         "0 (default): always the likeliest token; else sample, 1: as the model has it");
