@@ -44,10 +44,10 @@ def run(binary, output, settings, command="run"):
 SOLVERS = {
     **{f"int{bits} {solver}": f"{{method: integer, num_bits: {bits}, group_size: 64, solver: {solver}}}"
        for bits in (4, 3, 2) for solver in ("rtn", "gptq", "admm")},
-    # A scale for each plane: groups of 64 a plane take what integer groups of 64 take.
-    **{f"bcq{bits} g{64 * bits} {solver}":
-       f"{{method: bcq, num_bits: {bits}, group_size: {64 * bits}, solver: {solver}}}"
-       for bits in (4, 3, 2) for solver in ("alternating", "gptq", "admm")},
+    # Groups so wide that a scale for each plane takes no more than the integer grids' one for each 64, in rows of 256
+    # and of 704.
+    **{f"bcq{bits} g{size} {solver}": f"{{method: bcq, num_bits: {bits}, group_size: {size}, solver: {solver}}}"
+       for bits, size in ((4, 352), (3, 256), (2, 144)) for solver in ("alternating", "gptq", "admm")},
     **{f"{pattern} {solver}": f"{{method: nm, pattern: '{pattern}', solver: {solver}}}"
        for pattern in ("2:4", "4:8") for solver in ("magnitude", "wanda", "sparsegpt", "admm_fixed", "admm")},
     **{f"2:4+int4 {solver}": f"{{method: nm, num_bits: 4, group_size: 64, solver: {solver}}}"

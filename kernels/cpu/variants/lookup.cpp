@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t strip = lookup_strip_rows;
 constexpr std::size_t tables_per_chunk = lookup_chunk / 4;
 constexpr std::size_t table_size = 16;
+/// How far ahead of the words at hand memory is asked for theirs: 4 KiB.
+constexpr std::size_t prefetch_words = 1024;
 
 /// Of input b in entry c of a table.
 constexpr float signs[4][table_size] = {
@@ -50,6 +52,8 @@ static inline void look_up_chunk(const std::uint32_t* planes, const float* table
     }
 #pragma GCC unroll 8
     for (std::size_t p = 0; p < n_planes; ++p) {
+        // A tile is one stream, but the processor's own prefetching ends with each page.
+        __builtin_prefetch(planes + p * strip + prefetch_words);
         // The permutation reads the lowest four bits of each word.
         Words word = *reinterpret_cast<const StoredWords*>(planes + p * strip);
         __m512 found[tables_per_chunk];
@@ -112,6 +116,7 @@ static inline void look_up_strip(const std::uint32_t* planes, std::size_t n_chun
 #pragma GCC unroll 8
             for (std::size_t p = 0; p < n_planes; ++p) {
                 const std::uint32_t* words = planes + (c * n_planes + p) * strip + half;
+                __builtin_prefetch(words + prefetch_words);
                 const __m256i word = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(words));
                 totals[p] += look_up_word(word, tables + c * tables_per_chunk * table_size);
             }
