@@ -18,7 +18,7 @@ def coded_run(scratch, name, candidate, ranks=0):
 
 def mixed_hash(scratch, ranks):
     """The embedding and the head are coded too, and units differ."""
-    candidates = ("[{method: bcq, num_bits: [2, 3], solver: [alternating, admm]}, "
+    candidates = ("[{method: bcq, num_bits: [2, 3], solver: [alternating, gptq]}, "
                   "{method: integer, num_bits: 4, solver: rtn}]")
     run = scratch / f"mixed{ranks}"
     result = lathe.run_json(["run", *lathe.job(run, candidates=candidates, budget="5x")], ranks)
