@@ -11,7 +11,7 @@
 #include "lib/model/stream.hpp"
 #include "orchestrator/container_size.hpp"
 #include "workers/compression.hpp"
-#include "workers/slicing.hpp"
+#include "workers/sliced_model.hpp"
 
 namespace lathe {
 
@@ -92,7 +92,7 @@ void add_slice_stages(const JobContext& context, double tokens, double forward, 
     const auto boundaries = static_cast<double>(n_boundaries(spec));
     const auto sweeps = static_cast<double>(slice.touch_up + 1);
     const double grams = sweeps * boundaries * tokens * 2.0 * d * d;  // half of it, in fp64
-    const bool global = slice.rotation == SliceConfig::Rotation::global;
+    const bool global = slice.is_global();
     const double eigen = sweeps * (global ? 1.0 : boundaries) * eigen_flops(d);
     if (slice.order == SliceConfig::Order::sequential) {
         add("rotate", spec.n_blocks + 1, forward + grams + eigen);

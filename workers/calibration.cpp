@@ -167,7 +167,8 @@ void Calibrator::run(const CalibrationTask& task) {
             is_head ? LoadedWeights::load(model, stream.model().weights(), backend, std::nullopt,
                                           stream.forward().head_roles())
                     : LoadedWeights::load(model, stream.model().weights(), backend, task.block);
-        StatisticsCollector statistics(backend, context_.job.slice);
+        StatisticsCollector statistics(backend, context_.job.slice,
+                                       !context_.job.slice || context_.changes_weights());
         const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
             if (task.accumulate) {
                 statistics.add(signal, x);

@@ -121,10 +121,20 @@ Setting source_setting() {
 
 void run_compression(const JobContext& context, const CompressionTask& task) {
     const UnitSpec& unit = context.spec().units.at(task.unit);
-    const UnitData data = load_unit(context, unit);
-    const double energy = output_energy(data, context.backend());
     ArtifactWriter file(context.run.candidates(unit.name));
     file.group("/", {{"fingerprint", task.fingerprint}});
+    if (task.settings == std::vector{source_setting()}) {
+        // A unit that stays as it is: nothing to solve, and perhaps no statistics.
+        const std::uint64_t bytes = predicted_bytes(*context.source, task.unit, source_setting());
+        file.group("/0", {{"setting", to_string(source_setting())},
+                          {"bytes", static_cast<std::int64_t>(bytes)},
+                          {"error", 0.0},
+                          {"relative_error", 0.0}});
+        file.commit();
+        return;
+    }
+    const UnitData data = load_unit(context, unit);
+    const double energy = output_energy(data, context.backend());
     std::size_t number = 0;
     for (const MethodRow& method : method_table()) {
         std::vector<Setting> mine;

@@ -8,6 +8,7 @@
 #include "lib/core/file.hpp"
 #include "lib/model/stream.hpp"
 #include "methods/method.hpp"
+#include "workers/compression.hpp"
 #include "workers/fused_weights.hpp"
 
 namespace lathe {
@@ -164,6 +165,10 @@ std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communi
     }
     context->device = Device::open(job.runtime.backend, job.runtime.threads, world);
     return context;
+}
+
+bool JobContext::changes_weights() const {
+    return std::ranges::any_of(settings, [](const Setting& s) { return s != source_setting(); });
 }
 
 void JobContext::enter_sliced_model() {

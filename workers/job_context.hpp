@@ -86,6 +86,10 @@ struct JobContext {
     /// @throws MissingInputError, DataError
     void enter_sliced_model();
 
+    /// Whether any candidate changes a weight: else nobody asks for the statistics of linear
+    /// inputs.
+    [[nodiscard]] bool changes_weights() const;
+
     /// The model the job was given: the measure of budgets and evaluations.
     [[nodiscard]] const SourceModel& given_model() const { return original ? *original : *source; }
     [[nodiscard]] const ModelSpec& spec() const { return source->spec; }

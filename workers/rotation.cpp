@@ -14,10 +14,6 @@
 namespace lathe {
 namespace {
 
-bool is_global(const SliceConfig& slice) {
-    return slice.rotation == SliceConfig::Rotation::global;
-}
-
 std::vector<double> read_doubles(const ArtifactReader& file, const std::string& path,
                                  std::size_t count) {
     std::vector<double> values(count);
@@ -27,12 +23,12 @@ std::vector<double> read_doubles(const ArtifactReader& file, const std::string& 
 
 ArtifactReader open_rotation(const JobContext& context, const BoundaryPlace& place,
                              std::size_t sweep) {
-    const bool global = is_global(*context.job.slice);
+    const bool global = context.job.slice->is_global();
     return ArtifactReader(context.run.rotation(global ? "global" : place.name, sweep));
 }
 
 std::string group_of(const JobContext& context, const BoundaryPlace& place) {
-    return is_global(*context.job.slice) ? "/0" : "/" + std::to_string(place.step);
+    return context.job.slice->is_global() ? "/0" : "/" + std::to_string(place.step);
 }
 
 std::vector<double> gram_of(const JobContext& context, std::size_t boundary, std::size_t sweep) {
@@ -43,14 +39,36 @@ std::vector<double> gram_of(const JobContext& context, std::size_t boundary, std
         .gram;
 }
 
-/// The sum over all boundaries. Normalised streams have the same trace everywhere, so that each
-/// boundary has the same say.
-std::vector<double> sum_of_grams(const JobContext& context, std::size_t sweep) {
+/// How much a boundary counts: what a cut there did to the output, over how much was cut off.
+double weight_of(const JobContext& context, std::size_t boundary, const std::vector<double>& gram,
+                 double effect) {
+    const std::size_t d = context.fused->spec.hidden_size;
+    const std::size_t width = probe_width(context.fused->spec);
+    const Rotation rotation = read_rotation(context, boundary, 0);
+    std::vector<double> products(width * d);
+    context.backend().multiply({rotation.vectors.data(), width, d}, false, {gram.data(), d, d},
+                               false, {products.data(), width, d});
+    double energy = 0.0;
+    for (std::size_t i = 0; i < d; ++i) {
+        energy += gram[i * d + i];
+    }
+    double cut = energy;
+    for (std::size_t i = 0; i < width * d; ++i) {
+        cut -= products[i] * rotation.vectors[i];
+    }
+    return cut > 0.0 ? effect / (cut / energy) : 0.0;
+}
+
+/// The sum over all boundaries. Normalised streams have the same trace everywhere, so that without
+/// weights each boundary has the same say.
+std::vector<double> sum_of_grams(const JobContext& context, const std::vector<double>& effects) {
     const std::size_t d = context.fused->spec.hidden_size;
     std::vector<double> sum(d * d, 0.0);
     for (std::size_t b = 0; b < n_boundaries(context.fused->spec); ++b) {
-        const std::vector<double> gram = gram_of(context, b, sweep);
-        std::ranges::transform(sum, gram, sum.begin(), std::plus<>());
+        const std::vector<double> gram = gram_of(context, b, 0);
+        const double weight = effects.empty() ? 1.0 : weight_of(context, b, gram, effects.at(b));
+        std::ranges::transform(sum, gram, sum.begin(),
+                               [&](double x, double g) { return x + weight * g; });
     }
     return sum;
 }
@@ -85,11 +103,20 @@ BoundaryPlace boundary_place(const ModelSpec& spec, std::size_t boundary) {
 }
 
 bool is_rotated(const SliceConfig& slice, const ModelSpec& spec, std::size_t boundary) {
-    return is_global(slice) || slice.head || boundary + 1 < n_boundaries(spec);
+    return slice.is_global() || slice.head || boundary + 1 < n_boundaries(spec);
 }
 
 std::size_t last_sweep(const SliceConfig& slice) {
     return slice.touch_up;
+}
+
+std::size_t last_rotation(const SliceConfig& slice) {
+    const bool is_weighed = slice.is_global() && slice.weighting == SliceConfig::Weighting::effect;
+    return is_weighed ? 1 : last_sweep(slice);
+}
+
+std::size_t probe_width(const ModelSpec& spec) {
+    return std::max<std::size_t>(1, spec.hidden_size * 3 / 4);
 }
 
 Rotation read_rotation(const JobContext& context, std::size_t boundary, std::size_t sweep) {
@@ -111,7 +138,7 @@ std::vector<double> read_eigenvalues(const JobContext& context, std::size_t boun
 void run_rotation(const JobContext& context, const RotationTask& task) {
     std::vector<std::vector<double>> grams;
     if (task.place == "global") {
-        grams.push_back(sum_of_grams(context, task.sweep));
+        grams.push_back(sum_of_grams(context, task.effects));
     }
     for (std::size_t b = 0; b < n_boundaries(context.fused->spec); ++b) {
         if (boundary_place(context.fused->spec, b).name == task.place) {
@@ -166,12 +193,12 @@ std::vector<double> stream_basis(const JobContext& context, std::size_t boundary
         }
         return basis;
     }
-    const Rotation rotation = read_rotation(context, boundary, last_sweep(slice));
+    const Rotation rotation = read_rotation(context, boundary, last_rotation(slice));
     std::copy_n(rotation.vectors.begin(), width * d, basis.begin());
     if (slice.orientation == SliceConfig::Orientation::pca) {
         return basis;
     }
-    const std::uint64_t stream = is_global(slice) ? 0 : boundary;
+    const std::uint64_t stream = slice.is_global() ? 0 : boundary;
     const std::vector<double> turn =
         random_orientation(context.backend(), random_word(context.job.seed, stream), width);
     std::vector<double> turned(width * d);
@@ -238,14 +265,17 @@ void StreamCutter::cut(std::size_t boundary, MatrixView<float> hidden) {
 }
 
 std::string to_json(const RotationTask& task) {
-    return nlohmann::json{
-        {"place", task.place}, {"sweep", task.sweep}, {"fingerprint", task.fingerprint}}
+    return nlohmann::json{{"place", task.place},
+                          {"sweep", task.sweep},
+                          {"fingerprint", task.fingerprint},
+                          {"effects", task.effects}}
         .dump();
 }
 
 RotationTask rotation_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
-    return {json.at("place"), json.at("sweep"), json.at("fingerprint")};
+    return {json.at("place"), json.at("sweep"), json.at("fingerprint"),
+            json.at("effects").get<std::vector<double>>()};
 }
 
 }  // namespace lathe

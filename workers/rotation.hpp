@@ -26,8 +26,14 @@ struct BoundaryPlace {
 [[nodiscard]] bool is_rotated(const SliceConfig& slice, const ModelSpec& spec,
                               std::size_t boundary);
 
-/// The sweep whose rotations the model is sliced with.
+/// The sweep whose statistics go with the sliced model.
 [[nodiscard]] std::size_t last_sweep(const SliceConfig& slice);
+/// The sweep whose rotations the model is sliced with: the same, but a global rotation that weighs
+/// its boundaries is found twice from the first sweep's statistics, as 0 and as 1.
+[[nodiscard]] std::size_t last_rotation(const SliceConfig& slice);
+
+/// Width to which a boundary is cut to see what that does to the output.
+[[nodiscard]] std::size_t probe_width(const ModelSpec& spec);
 
 /// Eigenvalues and eigenvectors of one boundary.
 struct Rotation {
@@ -48,6 +54,9 @@ struct RotationTask {
     std::string place;
     std::size_t sweep = 0;
     std::string fingerprint;
+    /// For the one for all, of sweep 1: run_boundary_effect() of each boundary. Gram matrices are
+    /// weighed by it, over the share of energy that was cut off to measure it.
+    std::vector<double> effects;
 };
 [[nodiscard]] std::string to_json(const RotationTask& task);
 [[nodiscard]] RotationTask rotation_task_from_json(const std::string& text);

@@ -51,7 +51,8 @@ public:
         const bool is_head = block_ == model_.spec.n_blocks;
         const std::string place = boundary_place(model_.spec, boundary(0)).name;
         const LoadedWeights weights = load();
-        StatisticsCollector statistics(context_.backend(), context_.job.slice);
+        StatisticsCollector statistics(context_.backend(), context_.job.slice,
+                                       context_.changes_weights());
         const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
             statistics.add(signal, x);
         };
@@ -76,7 +77,7 @@ public:
         require_finite(place);
         statistics.write(context_.run.statistics(place), task.statistics_fingerprint);
         if (!rotations.empty()) {
-            write_rotations(context_, {place, 0, task.rotation_fingerprint}, rotations);
+            write_rotations(context_, {place, 0, task.rotation_fingerprint, {}}, rotations);
         }
         ++block_;
     }

@@ -90,8 +90,8 @@ private:
 };
 
 StatisticsCollector::StatisticsCollector(const Backend& backend,
-                                         const std::optional<SliceConfig>& slice)
-    : backend_(backend), slice_(slice) {}
+                                         const std::optional<SliceConfig>& slice, bool inputs)
+    : backend_(backend), slice_(slice), inputs_(inputs) {}
 
 bool StatisticsCollector::is_exact(Signal signal) const {
     if (signal == Signal::stream_in || signal == Signal::stream_mid) {
@@ -103,6 +103,9 @@ bool StatisticsCollector::is_exact(Signal signal) const {
 }
 
 void StatisticsCollector::add(Signal signal, MatrixView<const float> x) {
+    if (!inputs_ && !is_exact(signal)) {
+        return;
+    }
     std::shared_ptr<Accumulator>& accumulator = accumulators_[signal];
     if (!accumulator) {
         accumulator = std::make_shared<Accumulator>(backend_, x.cols, is_exact(signal));

@@ -31,9 +31,11 @@ struct SignalStatistics {
 /// Gathers the statistics of signals, batch after batch.
 class StatisticsCollector {
 public:
-    /// `slice`: of the job; says which Gram matrices are summed in fp64 because rotations are found
-    /// from them. @pre  `backend` outlives the object
-    StatisticsCollector(const kernels::Backend& backend, const std::optional<SliceConfig>& slice);
+    /// Of a job: its `slice` says which Gram matrices are summed in fp64 because rotations are
+    /// found from them; without `inputs` only those are gathered, and not the linear inputs that
+    /// the compress stage asks for. @pre  `backend` outlives the object
+    StatisticsCollector(const kernels::Backend& backend, const std::optional<SliceConfig>& slice,
+                        bool inputs);
 
     /// x [tokens, features]
     void add(Signal signal, MatrixView<const float> x);
@@ -49,6 +51,7 @@ private:
 
     const kernels::Backend& backend_;
     std::optional<SliceConfig> slice_;
+    bool inputs_;
     std::map<Signal, std::shared_ptr<Accumulator>> accumulators_;
 };
 

@@ -4,44 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "lib/model/stream.hpp"
 #include "workers/job_context.hpp"
 
 namespace lathe {
-
-/// The model that slicing makes of another: what its directory says of it.
-struct SlicedModel {
-    std::string config;   ///< config.json
-    std::string slicing;  ///< slicing.json; empty: a stock model, which needs none
-    ModelSpec spec;
-
-    [[nodiscard]] bool is_stock() const { return slicing.empty(); }
-};
-
-/// The sliced model of these widths. With one global rotation an RMSNorm model stays a stock one:
-/// of hidden size d < D, norms with weights 1 and epsilon * D / d, sqrt(D / d) in the layers that
-/// read them.
-/// @throws DataError
-[[nodiscard]] SlicedModel describe_sliced(const SourceModel& source, const SliceConfig& slice,
-                                          const std::vector<std::size_t>& widths);
-
-/// The same with the element types its tensors will have: the source's, shortcuts at least float16,
-/// since they pass the whole stream on. `directory` is the source's.
-[[nodiscard]] ModelOutline sliced_outline(const SourceModel& source, const SliceConfig& slice,
-                                          const std::vector<std::size_t>& widths);
-
-/// Widths at all boundaries when all that are cut have the same, by sparsity or
-/// parameter_reduction.
-/// @throws InfeasibleError  if nothing is left, or no width takes so many parameters away
-[[nodiscard]] std::vector<std::size_t> constant_widths(const SourceModel& source,
-                                                       const SliceConfig& slice);
-
-/// Widths of about as many parameters in all as constant_widths(), chosen so that the same share of
-/// the stream's energy is cut off everywhere. eigenvalues[b]: of boundary b, largest first; empty
-/// where the stream is not cut.
-[[nodiscard]] std::vector<std::size_t> energy_widths(
-    const SourceModel& source, const SliceConfig& slice,
-    const std::vector<std::vector<double>>& eigenvalues);
 
 /// Writes the tensors of one block, or what stands outside the blocks, into the sliced model's
 /// directory (RunDirectory::sliced()): one safetensors file.

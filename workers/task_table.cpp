@@ -4,6 +4,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
+#include "workers/boundary_effect.hpp"
 #include "workers/calibration.hpp"
 #include "workers/compressed_checkpoint.hpp"
 #include "workers/compression.hpp"
@@ -71,6 +72,10 @@ std::string TaskTable::run(const Task& task) {
         }
         s.rotator->run(sequential_task_from_json(task.arguments));
         return "";
+    }
+    if (task.stage == stage::boundary_effect) {
+        const auto effect = boundary_effect_task_from_json(task.arguments);
+        return nlohmann::json(run_boundary_effect(s.job(), effect)).dump();
     }
     if (task.stage == stage::slice) {
         s.rotator.reset();

@@ -15,6 +15,7 @@ namespace stage {
 inline constexpr const char* calibrate = "calibrate";
 inline constexpr const char* rotate = "rotate";
 inline constexpr const char* rotate_in_order = "rotate_in_order";
+inline constexpr const char* boundary_effect = "boundary_effect";
 inline constexpr const char* slice = "slice";
 inline constexpr const char* compress = "compress";
 inline constexpr const char* variants = "variants";

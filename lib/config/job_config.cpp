@@ -92,7 +92,7 @@ void read_choice(MapReader& map, std::string_view key, std::span<const std::stri
 void require_consistent(const SliceConfig& slice, const SourcePlace& place) {
     const bool is_sequential = slice.order == SliceConfig::Order::sequential;
     const bool by_energy = slice.widths == SliceConfig::Widths::energy;
-    if (slice.rotation == SliceConfig::Rotation::global) {
+    if (slice.is_global()) {
         if (is_sequential || slice.touch_up > 0) {
             refuse_at(place,
                       "slice: one global rotation comes from all boundaries at once; expected "
@@ -146,10 +146,11 @@ std::optional<SliceConfig> read_slice(const YamlValue* value) {
     read_choice(map, "rotation", slice_names::rotation, slice.rotation);
     read_choice(map, "order", slice_names::order, slice.order);
     map.read_whole("touch_up", slice.touch_up, 0, 100);
-    if (slice.rotation == SliceConfig::Rotation::global) {
+    if (slice.is_global()) {
         slice.signal = SliceConfig::Signal::normalised;
     }
     read_choice(map, "signal", slice_names::signal, slice.signal);
+    read_choice(map, "weighting", slice_names::weighting, slice.weighting);
     read_choice(map, "widths", slice_names::widths, slice.widths);
     read_choice(map, "orientation", slice_names::orientation, slice.orientation);
     map.read_flag("head", slice.head);

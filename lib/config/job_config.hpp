@@ -40,6 +40,7 @@ struct SliceConfig {
     enum class Order { dense, sequential };
     enum class Signal { raw, normalised };
     enum class Widths { constant, energy };
+    enum class Weighting { effect, equal };
     enum class Orientation { pca, random };
 
     /// Share of the hidden size that goes, if there is no parameter_reduction.
@@ -51,9 +52,12 @@ struct SliceConfig {
     Order order = Order::dense;
     std::size_t touch_up = 0;  ///< further sweeps after the dense order's first
     Signal signal = Signal::raw;
+    Weighting weighting = Weighting::effect;  ///< of the boundaries in a global rotation
     Widths widths = Widths::constant;
     Orientation orientation = Orientation::pca;
     bool head = false;  ///< cut what the head reads as well
+
+    [[nodiscard]] bool is_global() const { return rotation == Rotation::global; }
 };
 
 struct SearchConfig {

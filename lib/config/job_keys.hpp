@@ -24,6 +24,7 @@ namespace slice_names {
 inline constexpr std::array<std::string_view, 2> rotation{"per_boundary", "global"};
 inline constexpr std::array<std::string_view, 2> order{"dense", "sequential"};
 inline constexpr std::array<std::string_view, 2> signal{"raw", "normalised"};
+inline constexpr std::array<std::string_view, 2> weighting{"effect", "equal"};
 inline constexpr std::array<std::string_view, 2> widths{"constant", "energy"};
 inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
 }  // namespace slice_names

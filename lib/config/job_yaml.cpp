@@ -114,6 +114,7 @@ std::vector<JobKey> slice_keys(const std::optional<SliceConfig>& slice) {
         {"slice", "order", name(slice_names::order, slice->order), {}},
         {"slice", "touch_up", std::to_string(slice->touch_up), {}},
         {"slice", "signal", name(slice_names::signal, slice->signal), {}},
+        {"slice", "weighting", name(slice_names::weighting, slice->weighting), {}},
         {"slice", "widths", name(slice_names::widths, slice->widths), {}, cut_later},
         {"slice", "orientation", name(slice_names::orientation, slice->orientation), {}, true},
         {"slice", "head", slice->head ? "true" : "false", {}, cut_later},

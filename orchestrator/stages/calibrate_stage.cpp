@@ -22,7 +22,7 @@ std::vector<std::string> measurement_parts(const JobRun& run, const std::string&
     std::vector<std::string> parts{id};
     const auto& slice = run.context().job.slice;
     if (slice) {
-        parts.push_back("norms fused");
+        parts.push_back(run.context().changes_weights() ? "norms fused" : "streams only");
         parts.push_back(std::to_string(static_cast<int>(slice->signal)));
         for (const std::size_t width : widths) {
             parts.push_back(std::to_string(width));

@@ -1,9 +1,13 @@
+#include <algorithm>
+
 #include "lib/core/file.hpp"
-#include "lib/core/hash.hpp"
+#include "lib/core/json.hpp"
 #include "orchestrator/stages.hpp"
+#include "workers/boundary_effect.hpp"
 #include "workers/fused_weights.hpp"
 #include "workers/rotation.hpp"
 #include "workers/sequential_rotation.hpp"
+#include "workers/sliced_model.hpp"
 #include "workers/slicing.hpp"
 #include "workers/task_table.hpp"
 
@@ -32,7 +36,7 @@ std::string text_of(const std::vector<std::size_t>& widths) {
 std::string rotation_key(const JobRun& run, std::size_t sweep,
                          const std::vector<std::size_t>& widths) {
     const SliceConfig& slice = settings(run);
-    const bool depends = sweep > 0 || slice.order == SliceConfig::Order::sequential;
+    const bool depends = slice.touch_up > 0 || slice.order == SliceConfig::Order::sequential;
     return std::to_string(static_cast<int>(slice.rotation)) + " " +
            std::to_string(static_cast<int>(slice.order)) + " " +
            std::to_string(static_cast<int>(slice.signal)) + " sweep " + std::to_string(sweep) +
@@ -41,7 +45,7 @@ std::string rotation_key(const JobRun& run, std::size_t sweep,
 
 /// Names of the places whose rotations are found: blocks, the end if it is cut; or one for all.
 std::vector<std::string> rotated_places(const JobRun& run) {
-    if (settings(run).rotation == SliceConfig::Rotation::global) {
+    if (settings(run).is_global()) {
         return {"global"};
     }
     const ModelSpec& spec = fused_spec(run);
@@ -55,7 +59,46 @@ std::vector<std::string> rotated_places(const JobRun& run) {
     return places;
 }
 
-void rotate(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widths) {
+/// What a cut at each boundary alone does to the output, on the first calibration samples.
+std::vector<double> measure_effects(JobRun& run) {
+    constexpr std::size_t tokens_per_task = 512;
+    constexpr std::size_t max_tokens = 2048;
+    const TokenSequences& all = run.samples().calibration;
+    const TokenSequences samples = all.part(all.ranges(max_tokens).front());
+    const std::vector<SequenceRange> ranges = samples.ranges(tokens_per_task);
+    const std::size_t n = n_boundaries(fused_spec(run));
+    std::vector<StageTask> tasks;
+    for (std::size_t first = 0; first < n; first += max_effect_boundaries) {
+        BoundaryEffectTask group;
+        for (std::size_t b = first; b < std::min(n, first + max_effect_boundaries); ++b) {
+            group.boundaries.push_back(b);
+        }
+        for (const SequenceRange& range : ranges) {
+            group.samples = samples.part(range);
+            StageTask task;
+            task.task.stage = stage::boundary_effect;
+            task.task.id = "boundary_effect/" + run.fingerprint({std::to_string(first)}) + "/" +
+                           std::to_string(range.first);
+            // The earlier the boundaries, the more steps their streams pass.
+            task.task.cost = static_cast<double>(n - first);
+            task.task.arguments = to_json(group);
+            tasks.push_back(std::move(task));
+        }
+    }
+    const std::vector<std::string> answers = run.run_stage("rotate", std::move(tasks));
+    std::vector<double> effects(n, 0.0);
+    for (std::size_t a = 0; a < answers.size(); ++a) {
+        const auto values = parse_json(answers[a]).get<std::vector<double>>();
+        const std::size_t first = a / ranges.size() * max_effect_boundaries;
+        for (std::size_t i = 0; i < values.size(); ++i) {
+            effects[first + i] += values[i];
+        }
+    }
+    return effects;
+}
+
+void rotate(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widths,
+            const std::vector<double>& effects = {}) {
     std::vector<StageTask> tasks;
     for (const std::string& place : rotated_places(run)) {
         StageTask task;
@@ -63,7 +106,7 @@ void rotate(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widt
         task.task.id = "rotate/sweep_" + std::to_string(sweep) + "/" + place;
         task.artifact = run.run().rotation(place, sweep);
         task.fingerprint = run.fingerprint({task.task.id, rotation_key(run, sweep, widths)});
-        task.task.arguments = to_json(RotationTask{place, sweep, task.fingerprint});
+        task.task.arguments = to_json(RotationTask{place, sweep, task.fingerprint, effects});
         make_directories(task.artifact.parent_path());
         tasks.push_back(std::move(task));
     }
@@ -89,6 +132,9 @@ std::vector<std::size_t> choose_widths(const JobRun& run) {
 std::vector<std::size_t> measure_dense(JobRun& run) {
     calibrate(run);
     rotate(run, 0, {});
+    if (last_rotation(settings(run)) > last_sweep(settings(run))) {
+        rotate(run, 1, {}, measure_effects(run));
+    }
     const std::vector<std::size_t> widths = choose_widths(run);
     for (std::size_t sweep = 1; sweep <= last_sweep(settings(run)); ++sweep) {
         calibrate_sweep(run, sweep, widths);
@@ -149,7 +195,7 @@ SliceReport slice(JobRun& run) {
     SliceReport report;
     report.widths = in_order ? measure_in_order(run) : measure_dense(run);
     const std::string identity = run.fingerprint(
-        {"slice", rotation_key(run, last_sweep(slice), report.widths), text_of(report.widths),
+        {"slice", rotation_key(run, last_rotation(slice), report.widths), text_of(report.widths),
          std::to_string(static_cast<int>(slice.orientation)), slice.head ? "head" : "",
          std::to_string(run.context().job.seed)});
     write_sliced_model(run, report.widths, identity);

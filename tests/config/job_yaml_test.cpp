@@ -19,8 +19,8 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(calibration.max_seq_length, b.calibration.max_seq_length);
     ASSERT_EQ(slice.has_value(), b.slice.has_value());
     if (slice) {
-        const auto& [sparsity, reduction, interval, rotation, order, touch_up, signal, widths,
-                     orientation, head] = *slice;
+        const auto& [sparsity, reduction, interval, rotation, order, touch_up, signal, weighting,
+                     widths, orientation, head] = *slice;
         EXPECT_EQ(sparsity, b.slice->sparsity);
         EXPECT_EQ(reduction, b.slice->parameter_reduction);
         EXPECT_EQ(interval, b.slice->round_interval);
@@ -28,6 +28,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
         EXPECT_EQ(order, b.slice->order);
         EXPECT_EQ(touch_up, b.slice->touch_up);
         EXPECT_EQ(signal, b.slice->signal);
+        EXPECT_EQ(weighting, b.slice->weighting);
         EXPECT_EQ(widths, b.slice->widths);
         EXPECT_EQ(orientation, b.slice->orientation);
         EXPECT_EQ(head, b.slice->head);
@@ -110,6 +111,7 @@ TEST(ToYaml, SliceSectionIsWrittenWhole) {
   order: dense
   touch_up: 0
   signal: normalised
+  weighting: effect
   widths: constant
   orientation: pca
   head: false
@@ -120,6 +122,7 @@ budget: 4x
 TEST(ToYaml, EveryFormOfSliceReadsBack) {
     for (const char* slice :
          {"{sparsity: 0}", "{sparsity: 0.3, order: sequential}", "{sparsity: 0.3, touch_up: 3}",
+          "{sparsity: 0.3, rotation: global, weighting: equal}",
           "{parameter_reduction: 0.2, widths: energy, head: true}",
           "{sparsity: 0.1, signal: normalised, orientation: random, round_interval: 64}"}) {
         const JobConfig job = read(required_keys + "slice: " + slice);
