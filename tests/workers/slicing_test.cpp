@@ -17,6 +17,7 @@
 #include "workers/calibration.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/fused_weights.hpp"
+#include "workers/head.hpp"
 #include "workers/hf_export.hpp"
 #include "workers/rotation.hpp"
 #include "workers/sequential_rotation.hpp"
@@ -133,8 +134,14 @@ public:
 
     std::vector<float> logits(const ModelSpec& spec, const WeightSource& weights) {
         const kernels::Backend& backend = context_->backend();
-        return all_logits(spec, weights, backend, samples_,
-                          final_states(spec, weights, backend, samples_));
+        const FinalStates states = final_states(spec, weights, backend, samples_);
+        Head head(spec, weights, backend);
+        std::vector<float> all;
+        for (std::size_t row = 0; row < ForwardPass::head_rows(spec, samples_); ++row) {
+            const MatrixView<const float> logits = head.logits(states, row, 1);
+            all.insert(all.end(), logits.data, logits.data + logits.cols);
+        }
+        return all;
     }
 
     std::vector<float> given_logits() {
