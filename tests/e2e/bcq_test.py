@@ -18,7 +18,7 @@ def coded_run(scratch, name, candidate, ranks=0):
 
 def mixed_hash(scratch, ranks):
     """The embedding and the head are coded too, and units differ."""
-    candidates = ("[{method: bcq, num_bits: [2, 3], solver: [alternating, gptq]}, "
+    candidates = ("[{method: bcq, num_bits: [2, 3], solver: gptq}, "
                   "{method: integer, num_bits: 4, solver: rtn}]")
     run = scratch / f"mixed{ranks}"
     result = lathe.run_json(["run", *lathe.job(run, candidates=candidates, budget="5x")], ranks)
@@ -27,7 +27,7 @@ def mixed_hash(scratch, ranks):
 
 
 with lathe.Scratch() as scratch:
-    three, result = coded_run(scratch, "three", "{method: bcq, num_bits: 3, group_size: 128}")
+    three, result = coded_run(scratch, "three", "{method: bcq, num_bits: 3, group_size: 128, solver: gptq}")
     offset, _ = coded_run(scratch, "offset", "{method: bcq, num_bits: 2, group_size: 96, offset: true, solver: gptq}")
 
     def checkpoints_verify():

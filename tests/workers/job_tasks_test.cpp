@@ -197,7 +197,7 @@ TEST(Calibration, SegmentsOfPairsReachTheGramMatrices) {
     ASSERT_GT(std::ranges::count(samples.calibration.segments, 1U), 0);
     make_directories(small.context().run.root() / "calibration");
     write_samples(samples, small.context().run.samples(), "samples");
-    Calibrator(small.context()).run({.block = 0, .fingerprint = "statistics"});
+    Calibrator(small.context()).run({.block = 0, .fingerprint = "statistics", .widths = {}});
 
     const ArtifactReader file(reference);
     const std::vector<float> hidden = file.read_floats("/hidden");
