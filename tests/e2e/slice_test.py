@@ -53,7 +53,7 @@ def every_command_reads_a_sliced_checkpoint():
         widths = json.loads((checkpoint / "slicing.json").read_text())["stream_widths"]
         assert widths == [192] * 12 + [256] == result["slice"]["widths"], widths
         assert lathe.run_json(["verify", checkpoint])["ok"]
-        evaluate = ["--perplexity", lathe.TEXTS / "validation.txt", "--seqlen", "128"]
+        evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128"]
         for directory in (checkpoint, scratch / "run/export"):
             found = lathe.run_json(["eval", directory, *evaluate])["perplexity"]
             assert abs(found / perplexity(result) - 1) < 1e-6, (directory, found, perplexity(result))
@@ -83,7 +83,7 @@ def another_width_and_back_is_the_same_checkpoint():
         def hash_at(sparsity):
             arguments = slice_job(scratch / "run", slice__sparsity=sparsity, export="[hf]")
             result = lathe.run_json(["run", *arguments])
-            evaluate = ["--perplexity", lathe.TEXTS / "validation.txt", "--seqlen", "128"]
+            evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128"]
             exported = lathe.run_json(["eval", scratch / "run/export", *evaluate])["perplexity"]
             assert abs(exported / perplexity(result) - 1) < 1e-6, "an outdated export"
             return result["checkpoint_hash"]
@@ -96,7 +96,8 @@ def one_budget_covers_slicing_and_quantisation():
     with lathe.Scratch() as scratch:
         result = lathe.run_json(["run", *slice_job(
             scratch / "run", slice__sparsity=0.2, budget="4x",
-            candidates="[{method: dense}, {method: integer, num_bits: [3, 4, 8], solver: gptq}]")])
+            candidates="[{method: dense}, {method: integer, num_bits: [3, 4, 8], solver: gptq}, "
+                       "{method: integer, num_bits: [4, 8], solver: rtn}]")])
         assert result["checkpoint_bytes"] <= result["source_bytes"] / 4, "over budget"
         units = {u["name"]: u for u in lathe.run_json(["inspect", scratch / "run/checkpoint"])["units"]}
         assert units["block_0002.mlp_shortcut"]["bytes"] > 0
