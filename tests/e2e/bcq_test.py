@@ -43,7 +43,7 @@ with lathe.Scratch() as scratch:
 
     def evaluation_on_the_codes_agrees_with_the_exported_values():
         for run in (three, offset):
-            arguments = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", 256]
+            arguments = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", 256, "--limit", 40]
             coded = lathe.run_json(["eval", run / "checkpoint", *arguments])["perplexity"]
             values = lathe.run_json(["eval", run / "export", *arguments])["perplexity"]
             assert abs(coded / values - 1) < 1e-3, (coded, values)

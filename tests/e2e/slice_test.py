@@ -11,7 +11,8 @@ DENSE = "[{method: dense}]"
 def slice_job(output, **changes):
     """A job that slices and quantises nothing; all of the model may stay."""
     keys = {"slice.sparsity": 0.25, "budget": "0.5x", "candidates": DENSE,
-            "evaluate.perplexity": lathe.TEXTS / "validation.txt", "evaluate.max_seq_length": 128}
+            "evaluate.perplexity": lathe.TEXTS / "validation.txt", "evaluate.max_seq_length": 128,
+            "evaluate.limit": 64}
     return lathe.job(output, **(keys | {k.replace("__", "."): v for k, v in changes.items()}))
 
 
@@ -53,7 +54,7 @@ def every_command_reads_a_sliced_checkpoint():
         widths = json.loads((checkpoint / "slicing.json").read_text())["stream_widths"]
         assert widths == [192] * 12 + [256] == result["slice"]["widths"], widths
         assert lathe.run_json(["verify", checkpoint])["ok"]
-        evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128"]
+        evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128", "--limit", "64"]
         for directory in (checkpoint, scratch / "run/export"):
             found = lathe.run_json(["eval", directory, *evaluate])["perplexity"]
             assert abs(found / perplexity(result) - 1) < 1e-6, (directory, found, perplexity(result))
@@ -83,7 +84,7 @@ def another_width_and_back_is_the_same_checkpoint():
         def hash_at(sparsity):
             arguments = slice_job(scratch / "run", slice__sparsity=sparsity, export="[hf]")
             result = lathe.run_json(["run", *arguments])
-            evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128"]
+            evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128", "--limit", "64"]
             exported = lathe.run_json(["eval", scratch / "run/export", *evaluate])["perplexity"]
             assert abs(exported / perplexity(result) - 1) < 1e-6, "an outdated export"
             return result["checkpoint_hash"]
