@@ -57,12 +57,11 @@ private:
         if (n_begun_ == task_.boundaries.size() || task_.boundaries[n_begun_] != boundary) {
             return;
         }
-        const std::size_t width = model_.spec.hidden_size;
         const MatrixView<float> own = stream(++n_begun_);
         std::copy_n(stream(0).data, own.rows * own.cols, own.data);
         const CutBasis basis(context_.backend(), read_rotation(context_, boundary, 0),
                              probe_width(model_.spec));
-        basis.cut(context_.backend(), own, context_.backend().allocate<float>(tokens_ * width));
+        basis.cut(context_.backend(), own, memory_);
     }
 
     std::vector<double> divergences() {
@@ -98,6 +97,7 @@ private:
     ForwardPass forward_;
     std::size_t tokens_;
     kernels::Array<float> streams_;
+    kernels::Array<float> memory_;  ///< for cuts
     std::size_t n_begun_ = 0;
 };
 

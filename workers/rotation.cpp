@@ -221,27 +221,43 @@ std::vector<double> rotate_gram(const JobContext& context, std::size_t boundary,
 }
 
 CutBasis::CutBasis(const kernels::Backend& backend, const Rotation& rotation, std::size_t width)
-    : width_(width),
-      rows_(backend.allocate<float>(width * rotation.values.size())),
-      columns_(backend.allocate<float>(width * rotation.values.size())) {
-    const std::size_t d = rotation.values.size();
-    std::vector<double> columns(width * d);
-    for (std::size_t i = 0; i < width; ++i) {
-        for (std::size_t j = 0; j < d; ++j) {
-            columns[j * width + i] = rotation.vectors[i * d + j];
+    : hidden_size_(rotation.values.size()),
+      keeps_(2 * width <= hidden_size_),
+      count_(keeps_ ? width : hidden_size_ - width),
+      rows_(backend.allocate<float>(count_ * hidden_size_)),
+      columns_(backend.allocate<float>(count_ * hidden_size_)) {
+    const double* vectors = rotation.vectors.data() + (keeps_ ? 0 : width * hidden_size_);
+    std::vector<double> columns(count_ * hidden_size_);
+    for (std::size_t i = 0; i < count_; ++i) {
+        for (std::size_t j = 0; j < hidden_size_; ++j) {
+            const double value = vectors[i * hidden_size_ + j];
+            columns[j * count_ + i] = keeps_ ? value : -value;
         }
     }
-    backend.upload(reinterpret_cast<const std::byte*>(rotation.vectors.data()), DType::f64,
-                   rows_.matrix(width, d));
+    backend.upload(reinterpret_cast<const std::byte*>(vectors), DType::f64,
+                   rows_.matrix(count_, hidden_size_));
     backend.upload(reinterpret_cast<const std::byte*>(columns.data()), DType::f64,
-                   columns_.matrix(d, width));
+                   columns_.matrix(hidden_size_, count_));
 }
 
 void CutBasis::cut(const kernels::Backend& backend, MatrixView<float> x,
-                   const kernels::Array<float>& memory) const {
-    const MatrixView<float> kept = memory.matrix(x.rows, width_);
-    backend.linear(x, rows_.matrix(width_, x.cols), {}, kept);
-    backend.linear(kept, columns_.matrix(x.cols, width_), {}, x);
+                   kernels::Array<float>& memory) const {
+    if (count_ == 0) {
+        return;
+    }
+    const std::size_t needed = x.rows * (count_ + hidden_size_);
+    if (memory.size() < needed) {
+        memory = backend.allocate<float>(needed);
+    }
+    const MatrixView<float> part = memory.matrix(x.rows, count_);
+    backend.linear(x, rows_.matrix(count_, hidden_size_), {}, part);
+    if (keeps_) {
+        backend.linear(part, columns_.matrix(hidden_size_, count_), {}, x);
+        return;
+    }
+    const MatrixView<float> change(memory.data() + x.rows * count_, x.rows, hidden_size_);
+    backend.linear(part, columns_.matrix(hidden_size_, count_), {}, change);
+    backend.add(change, x);
 }
 
 StreamCutter::StreamCutter(const JobContext& context, std::size_t sweep,
@@ -257,9 +273,6 @@ void StreamCutter::cut(std::size_t boundary, MatrixView<float> hidden) {
         const Rotation rotation = read_rotation(context_, boundary, sweep_ - 1);
         CutBasis basis(context_.backend(), rotation, widths_.at(boundary));
         known = bases_.emplace(boundary, std::move(basis)).first;
-    }
-    if (memory_.size() < hidden.rows * hidden.cols) {
-        memory_ = context_.backend().allocate<float>(hidden.rows * hidden.cols);
     }
     known->second.cut(context_.backend(), hidden, memory_);
 }

@@ -79,19 +79,22 @@ void write_rotations(const JobContext& context, const RotationTask& task,
 [[nodiscard]] std::vector<double> rotate_gram(const JobContext& context, std::size_t boundary,
                                               const std::vector<double>& gram, std::size_t width);
 
-/// A basis in backend memory, to cut streams that stay expressed in the source's basis: x becomes
-/// x B^T B, B the first `width` eigenvectors.
+/// A cut in backend memory, of streams that stay expressed in the source's basis: x becomes
+/// x B^T B, B the first `width` eigenvectors; or, where fewer go than stay, x - x C^T C with the
+/// others, C, which is the same and less work.
 class CutBasis {
 public:
     CutBasis(const kernels::Backend& backend, const Rotation& rotation, std::size_t width);
-    /// x [tokens, hidden_size] in place; `memory` [at least tokens * width] is overwritten.
+    /// x [tokens, hidden_size] in place; `memory` is overwritten, and replaced if it is too small.
     void cut(const kernels::Backend& backend, MatrixView<float> x,
-             const kernels::Array<float>& memory) const;
+             kernels::Array<float>& memory) const;
 
 private:
-    std::size_t width_;
-    kernels::Array<float> rows_;     ///< [width, hidden_size]
-    kernels::Array<float> columns_;  ///< its transpose
+    std::size_t hidden_size_;
+    bool keeps_;                     ///< whether the eigenvectors held are those that stay
+    std::size_t count_;              ///< of them
+    kernels::Array<float> rows_;     ///< [count, hidden_size]
+    kernels::Array<float> columns_;  ///< its transpose; of those that go, negated
 };
 
 /// Cuts streams by the rotations of the sweep before `sweep`; of sweep 0 there are none, and cut()

@@ -21,10 +21,7 @@ public:
           samples_(read_samples(context.run.samples()).calibration),
           ranges_(samples_.ranges(tokens_per_batch)),
           forward_(model_.spec, context.backend(), samples_.max_length()),
-          stream_(context.backend().allocate<float>(samples_.tokens() * model_.spec.hidden_size)),
-          memory_(context.backend().allocate<float>(
-              std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens *
-              model_.spec.hidden_size)) {
+          stream_(context.backend().allocate<float>(samples_.tokens() * model_.spec.hidden_size)) {
         const LoadedWeights embedding =
             LoadedWeights::load(model_.spec, model_.weights, context.backend(), std::nullopt,
                                 ForwardPass::embedding_roles());
@@ -132,7 +129,7 @@ private:
     std::vector<SequenceRange> ranges_;  ///< of the batches
     ForwardPass forward_;
     kernels::Array<float> stream_;  ///< [tokens, hidden_size]
-    kernels::Array<float> memory_;  ///< of a batch that is being cut
+    kernels::Array<float> memory_;  ///< for cuts
     std::size_t block_ = 0;
 };
 
