@@ -64,6 +64,11 @@ std::string to_json(const JobReport& report) {
     if (report.slice) {
         result["slice"] = {{"widths", report.slice->widths},
                            {"parameters", report.slice->parameters}};
+        for (const ConsideredWidths& considered : report.slice->considered) {
+            result["slice"]["considered"].push_back({{"name", considered.name},
+                                                     {"divergence", considered.divergence},
+                                                     {"widths", considered.widths}});
+        }
     }
     return result.dump();
 }

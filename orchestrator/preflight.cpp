@@ -12,6 +12,7 @@
 #include "orchestrator/container_size.hpp"
 #include "workers/compression.hpp"
 #include "workers/sliced_model.hpp"
+#include "workers/stream_widths.hpp"
 
 namespace lathe {
 

@@ -26,9 +26,17 @@ void calibrate(JobRun& run);
 void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widths);
 
 /// What a job did to the model's width.
+/// Widths that were compared by the mean divergence of the model cut so.
+struct ConsideredWidths {
+    std::string name;  ///< "constant", "energy", "effect"
+    std::vector<std::size_t> widths;
+    double divergence = 0.0;  ///< nats
+};
+
 struct SliceReport {
-    std::vector<std::size_t> widths;  ///< of the stream at each boundary
-    std::uint64_t parameters = 0;     ///< of the sliced model
+    std::vector<std::size_t> widths;           ///< of the stream at each boundary
+    std::vector<ConsideredWidths> considered;  ///< with `widths: search`
+    std::uint64_t parameters = 0;              ///< of the sliced model
 };
 
 /// Of a job that slices: calibration and rotations in the order it asks for, then the sliced model,

@@ -30,11 +30,11 @@ void observe_head(ForwardPass& forward, const LoadedWeights& head, const TokenSe
     }
 }
 
+}  // namespace
+
 std::string place_name(const ModelSpec& spec, std::size_t block) {
     return block < spec.n_blocks ? block_name(block) : "head";
 }
-
-}  // namespace
 
 /// The residual stream of all samples, batch after batch: from a rank, a file or the embedding;
 /// and on to a rank and, now and then, a file.

@@ -145,6 +145,14 @@ void divergence(const Backend& backend, MatrixView<const float> p, MatrixView<co
     }
 }
 
+double total_divergence(const Backend& backend, MatrixView<const float> p,
+                        MatrixView<const float> q) {
+    std::vector<double> kl(p.rows);
+    std::vector<std::uint8_t> agree(p.rows);
+    divergence(backend, p, q, kl, agree);
+    return std::accumulate(kl.begin(), kl.end(), 0.0);
+}
+
 SampleLosses sample_losses(const ModelSpec& spec, const WeightSource& weights,
                            const Backend& backend, const TokenSequences& samples,
                            const FinalStates& states, const ReferenceModel& reference) {

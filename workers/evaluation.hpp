@@ -69,6 +69,9 @@ struct ReferenceModel {
 /// agree[r]: both have their largest output in the same place. The logits lie in host memory.
 void divergence(const kernels::Backend& backend, MatrixView<const float> p,
                 MatrixView<const float> q, std::span<double> kl, std::span<std::uint8_t> agree);
+/// The sum of divergence() over the rows, in their order.
+[[nodiscard]] double total_divergence(const kernels::Backend& backend, MatrixView<const float> p,
+                                      MatrixView<const float> q);
 
 /// What an evaluation task is told: a model and some samples, tokens included.
 struct EvaluationTask {

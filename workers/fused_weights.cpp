@@ -85,10 +85,7 @@ void FusedWeights::apply_embedding_norm(MatrixView<double> table,
 
 std::vector<double> FusedWeights::weight(const TensorSpec& tensor,
                                          const kernels::Backend& backend) const {
-    const bool is_tied_head = tensor.role == Role::lm_head && spec_.tied_head;
-    const auto index =
-        spec_.find(is_tied_head ? Role::token_embedding : tensor.role, tensor.block, false);
-    std::vector<double> values = source_values(index.value(), backend);
+    std::vector<double> values = source_values(source_weight(spec_, tensor).value(), backend);
     const auto [rows, cols] = matrix_extents(tensor.shape);
     const MatrixView<double> matrix(values.data(), rows, cols);
     if (tensor.role == Role::token_embedding) {
@@ -116,10 +113,7 @@ std::vector<double> FusedWeights::bias(const TensorSpec& tensor,
         index ? source_values(*index, backend) : std::vector<double>(tensor.shape.front());
     const auto beta = norm_values(norm_before(spec_, tensor), tensor.block, true, backend);
     if (!beta.empty()) {
-        const bool is_tied_head = tensor.role == Role::lm_head && spec_.tied_head;
-        const auto weight =
-            spec_.find(is_tied_head ? Role::token_embedding : tensor.role, tensor.block, false);
-        const std::vector<double> w = source_values(weight.value(), backend);
+        const std::vector<double> w = source_values(source_weight(spec_, tensor).value(), backend);
         for (std::size_t i = 0; i < values.size(); ++i) {
             for (std::size_t j = 0; j < beta.size(); ++j) {
                 values[i] += w[i * beta.size() + j] * beta[j];

@@ -54,8 +54,9 @@ struct RotationTask {
     std::string place;
     std::size_t sweep = 0;
     std::string fingerprint;
-    /// For the one for all, of sweep 1: run_boundary_effect() of each boundary. Gram matrices are
-    /// weighed by it, over the share of energy that was cut off to measure it.
+    /// For the one for all, of sweep 1: run_cut_effect() of each boundary cut alone to
+    /// probe_width(). Gram matrices are weighed by it, over the share of energy that was cut off to
+    /// measure it.
     std::vector<double> effects;
 };
 [[nodiscard]] std::string to_json(const RotationTask& task);

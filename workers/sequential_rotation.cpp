@@ -54,7 +54,8 @@ public:
             statistics.add(signal, x);
         };
         std::vector<Rotation> rotations;
-        for (std::size_t step = 0; step < (is_head ? 1 : model_.spec.steps_per_block()); ++step) {
+        const std::size_t n_steps = is_head ? (reads_end_ ? 1 : 0) : model_.spec.steps_per_block();
+        for (std::size_t step = 0; step < n_steps; ++step) {
             const Signal signal = boundary_place(model_.spec, boundary(step)).stream;
             for_each_batch([&](const TokenSequences&, MatrixView<float> x) { observe(signal, x); });
             if (is_rotated(*context_.job.slice, model_.spec, boundary(step))) {
@@ -111,6 +112,10 @@ private:
     }
 
     void take_step(std::size_t step, const LoadedWeights& weights, const SignalObserver& observe) {
+        const bool is_last = boundary(step) + 2 == n_boundaries(model_.spec);
+        if (is_last && !reads_end_) {
+            return;
+        }
         for_each_batch([&](const TokenSequences& batch, MatrixView<float> x) {
             forward_.step(step, weights, batch, x, observe);
         });
@@ -125,6 +130,11 @@ private:
 
     const JobContext& context_;
     const FusedModel& model_;
+    /// Whether anybody asks for the stream after the last step: to cut it there, or for what the
+    /// linear layers read.
+    const bool reads_end_ =
+        context_.changes_weights() || is_rotated(*context_.job.slice, context_.fused->spec,
+                                                 n_boundaries(context_.fused->spec) - 1);
     TokenSequences samples_;
     std::vector<SequenceRange> ranges_;  ///< of the batches
     ForwardPass forward_;

@@ -29,19 +29,6 @@ struct SlicedModel {
 [[nodiscard]] ModelOutline sliced_outline(const SourceModel& source, const SliceConfig& slice,
                                           const std::vector<std::size_t>& widths);
 
-/// Widths at all boundaries when all that are cut have the same, by sparsity or
-/// parameter_reduction.
-/// @throws InfeasibleError  if nothing is left, or no width takes so many parameters away
-[[nodiscard]] std::vector<std::size_t> constant_widths(const SourceModel& source,
-                                                       const SliceConfig& slice);
-
-/// Widths of about as many parameters in all as constant_widths(), chosen so that the same share of
-/// the stream's energy is cut off everywhere. eigenvalues[b]: of boundary b, largest first; empty
-/// where the stream is not cut.
-[[nodiscard]] std::vector<std::size_t> energy_widths(
-    const SourceModel& source, const SliceConfig& slice,
-    const std::vector<std::vector<double>>& eigenvalues);
-
 /// Type of a sliced model's tensor: that of the source's tensor it comes from; of shortcuts float16
 /// or, if the source has more, float32.
 [[nodiscard]] DType sliced_dtype(const SourceModel& source, const TensorSpec& tensor);

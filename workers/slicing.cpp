@@ -1,110 +1,21 @@
 #include "workers/slicing.hpp"
 
 #include <array>
-#include <cmath>
 #include <cstdio>
-#include <map>
 
 #include "lib/checkpoint/safetensors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/half.hpp"
 #include "lib/core/json.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
-#include "workers/fused_weights.hpp"
 #include "workers/hf_export.hpp"
-#include "workers/rotation.hpp"
 #include "workers/sliced_model.hpp"
+#include "workers/sliced_weights.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
 
 namespace {
-
-bool is_shortcut(Role role) {
-    return role == Role::attention_shortcut || role == Role::mlp_shortcut;
-}
-
-bool is_norm_of_stream(Role role) {
-    return role == Role::attention_norm || role == Role::mlp_norm || role == Role::final_norm;
-}
-
-/// Computes the tensors of a sliced model, in fp64.
-class Slicer {
-public:
-    Slicer(const JobContext& context, const SlicedModel& target,
-           const std::vector<std::size_t>& widths)
-        : context_(context), target_(target), widths_(widths) {}
-
-    [[nodiscard]] std::vector<double> values(const TensorSpec& tensor) {
-        const ModelSpec& fused = context_.fused->spec;
-        if (is_norm_of_stream(tensor.role)) {
-            return std::vector<double>(element_count(tensor.shape), 1.0);
-        }
-        const StreamSides sides = stream_sides(fused, tensor);
-        if (is_shortcut(tensor.role)) {
-            return product(basis(*sides.rows), widths_[*sides.rows], false, basis(*sides.columns),
-                           true, widths_[*sides.columns], fused.hidden_size);
-        }
-        const auto index = fused.find(tensor.role, tensor.block, tensor.is_bias);
-        std::vector<double> values =
-            context_.fused->weights.values(index.value(), context_.backend());
-        const Shape& whole = fused.tensors[*index].shape;
-        const std::size_t rows = whole.front();
-        const std::size_t cols = tensor.is_bias ? 1 : values.size() / rows;
-        if (sides.columns && !tensor.is_bias) {
-            values = product(values, rows, false, basis(*sides.columns), true,
-                             widths_[*sides.columns], cols);
-        }
-        if (sides.rows) {
-            values = product(basis(*sides.rows), widths_[*sides.rows], false, values, false,
-                             values.size() / rows, rows);
-        }
-        scale_for_stock_norm(tensor, values);
-        return values;
-    }
-
-private:
-    /// op(a) [m, k] @ op(b) [k, n]
-    std::vector<double> product(const std::vector<double>& a, std::size_t m, bool transpose_a,
-                                const std::vector<double>& b, bool transpose_b, std::size_t n,
-                                std::size_t k) const {
-        std::vector<double> y(m * n);
-        const auto view = [](const std::vector<double>& x, std::size_t rows, std::size_t cols,
-                             bool turned) {
-            return turned ? MatrixView<const double>(x.data(), cols, rows)
-                          : MatrixView<const double>(x.data(), rows, cols);
-        };
-        context_.backend().multiply(view(a, m, k, transpose_a), transpose_a,
-                                    view(b, k, n, transpose_b), transpose_b, {y.data(), m, n});
-        return y;
-    }
-
-    const std::vector<double>& basis(std::size_t boundary) {
-        const auto known = bases_.find(boundary);
-        if (known != bases_.end()) {
-            return known->second;
-        }
-        return bases_.emplace(boundary, stream_basis(context_, boundary, widths_[boundary]))
-            .first->second;
-    }
-
-    /// A stock norm divides by the mean over the width, not over the source's hidden size.
-    void scale_for_stock_norm(const TensorSpec& tensor, std::vector<double>& values) const {
-        if (!target_.is_stock() || tensor.is_bias || !norm_before(target_.spec, tensor)) {
-            return;
-        }
-        const double factor = std::sqrt(static_cast<double>(context_.fused->spec.hidden_size) /
-                                        static_cast<double>(target_.spec.hidden_size));
-        for (double& value : values) {
-            value *= factor;
-        }
-    }
-
-    const JobContext& context_;
-    const SlicedModel& target_;
-    const std::vector<std::size_t>& widths_;
-    std::map<std::size_t, std::vector<double>> bases_;
-};
 
 /// Values in the source's layout, as bytes.
 std::vector<std::byte> stored(const TensorSpec& tensor, const std::vector<double>& values,
@@ -127,7 +38,7 @@ std::vector<std::byte> stored(const TensorSpec& tensor, const std::vector<double
 void run_slicing(const JobContext& context, const SliceTask& task) {
     const SourceModel& source = context.given_model();
     const SlicedModel target = describe_sliced(source, *context.job.slice, task.widths);
-    Slicer slicer(context, target, task.widths);
+    SlicedWeights weights(context, target, task.widths);
     std::vector<std::vector<std::byte>> storage;
     std::vector<TensorToWrite> tensors;
     for (const TensorSpec& tensor : target.spec.tensors) {
@@ -135,7 +46,7 @@ void run_slicing(const JobContext& context, const SliceTask& task) {
             continue;
         }
         const DType dtype = sliced_dtype(source, tensor);
-        storage.push_back(stored(tensor, slicer.values(tensor), dtype));
+        storage.push_back(stored(tensor, weights.values(tensor), dtype));
         tensors.push_back({tensor.name, dtype, tensor.source_shape(), storage.back()});
     }
     write_safetensors(context.run.sliced() / sliced_file(target.spec, task.block), tensors);

@@ -4,10 +4,10 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
-#include "workers/boundary_effect.hpp"
 #include "workers/calibration.hpp"
 #include "workers/compressed_checkpoint.hpp"
 #include "workers/compression.hpp"
+#include "workers/cut_effect.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/hf_export.hpp"
 #include "workers/rotation.hpp"
@@ -73,9 +73,9 @@ std::string TaskTable::run(const Task& task) {
         s.rotator->run(sequential_task_from_json(task.arguments));
         return "";
     }
-    if (task.stage == stage::boundary_effect) {
-        const auto effect = boundary_effect_task_from_json(task.arguments);
-        return nlohmann::json(run_boundary_effect(s.job(), effect)).dump();
+    if (task.stage == stage::cut_effect) {
+        const auto effect = cut_effect_task_from_json(task.arguments);
+        return nlohmann::json(run_cut_effect(s.job(), effect)).dump();
     }
     if (task.stage == stage::slice) {
         s.rotator.reset();

@@ -145,21 +145,15 @@ private:
             task_.base, [](const Setting& setting) { return setting == source_setting(); });
         const Array<float> expected = from_source ? logits(head, stream(0)) : given_logits();
         const std::size_t rows = expected.size() / spec_.n_outputs();
-        std::vector<double> kl(rows);
-        std::vector<std::uint8_t> agree(rows);
         std::vector<double> sums;
         for (std::size_t v = 0; v < task_.variants.size(); ++v) {
             // A tied embedding changes the head as well.
             const Array<float> found = changes(v, {}, forward_.head_roles())
                                            ? logits(load_head(changed(v)), stream_of(v))
                                            : logits(head, stream_of(v));
-            divergence(context_.backend(), expected.matrix(rows, spec_.n_outputs()),
-                       found.matrix(rows, spec_.n_outputs()), kl, agree);
-            double sum = 0.0;
-            for (const double value : kl) {
-                sum += value;
-            }
-            sums.push_back(sum);
+            sums.push_back(total_divergence(context_.backend(),
+                                            expected.matrix(rows, spec_.n_outputs()),
+                                            found.matrix(rows, spec_.n_outputs())));
         }
         return sums;
     }

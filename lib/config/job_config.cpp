@@ -91,14 +91,14 @@ void read_choice(MapReader& map, std::string_view key, std::span<const std::stri
 /// What cannot be had together.
 void require_consistent(const SliceConfig& slice, const SourcePlace& place) {
     const bool is_sequential = slice.order == SliceConfig::Order::sequential;
-    const bool by_energy = slice.widths == SliceConfig::Widths::energy;
+    const bool has_own_widths = slice.widths != SliceConfig::Widths::constant;
     if (slice.is_global()) {
         if (is_sequential || slice.touch_up > 0) {
             refuse_at(place,
                       "slice: one global rotation comes from all boundaries at once; expected "
                       "order: dense and touch_up: 0");
         }
-        if (by_energy) {
+        if (has_own_widths) {
             refuse_at(place, "slice: one global rotation has one width; expected widths: constant");
         }
         if (slice.signal == SliceConfig::Signal::raw) {
@@ -115,9 +115,10 @@ void require_consistent(const SliceConfig& slice, const SourcePlace& place) {
     if (slice.signal == SliceConfig::Signal::normalised && (is_sequential || slice.touch_up > 0)) {
         refuse_at(place, "slice: signal: normalised is for order: dense and touch_up: 0");
     }
-    if (by_energy && (is_sequential || slice.touch_up > 0)) {
+    if (has_own_widths && (is_sequential || slice.touch_up > 0)) {
         refuse_at(place,
-                  "slice: widths by energy need the whole model's eigenvalues before anything is "
+                  "slice: widths other than constant need the whole model's eigenvalues before "
+                  "anything is "
                   "cut; expected order: dense and touch_up: 0");
     }
 }

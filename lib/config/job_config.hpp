@@ -39,7 +39,7 @@ struct SliceConfig {
     enum class Rotation { per_boundary, global };
     enum class Order { dense, sequential };
     enum class Signal { raw, normalised };
-    enum class Widths { constant, energy };
+    enum class Widths { constant, energy, search };
     enum class Weighting { effect, equal };
     enum class Orientation { pca, random };
 

@@ -25,7 +25,7 @@ inline constexpr std::array<std::string_view, 2> rotation{"per_boundary", "globa
 inline constexpr std::array<std::string_view, 2> order{"dense", "sequential"};
 inline constexpr std::array<std::string_view, 2> signal{"raw", "normalised"};
 inline constexpr std::array<std::string_view, 2> weighting{"effect", "equal"};
-inline constexpr std::array<std::string_view, 2> widths{"constant", "energy"};
+inline constexpr std::array<std::string_view, 3> widths{"constant", "energy", "search"};
 inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
 }  // namespace slice_names
 

@@ -128,7 +128,7 @@ private:
             const TensorSpec& tensor = sliced_.tensors[t];
             const bool is_own_head =
                 source_.tied_head && tensor.role == Role::lm_head && !tensor.is_bias;
-            if (tensor.role == Role::attention_shortcut || tensor.role == Role::mlp_shortcut)
+            if (is_shortcut(tensor.role))
                 add_shortcut_unit(t);
             else if (is_own_head)
                 sliced_.units.push_back({"head", std::nullopt, {t}, Signal::head_in});
@@ -216,6 +216,11 @@ std::optional<Role> norm_before(const ModelSpec& spec, const TensorSpec& tensor)
         default:
             return std::nullopt;
     }
+}
+
+std::optional<std::size_t> source_weight(const ModelSpec& source, const TensorSpec& tensor) {
+    const bool is_tied_head = tensor.role == Role::lm_head && source.tied_head;
+    return source.find(is_tied_head ? Role::token_embedding : tensor.role, tensor.block);
 }
 
 StreamShape StreamShape::uncut(const ModelSpec& spec) {

@@ -30,6 +30,16 @@ struct StreamSides {
 /// The role of the norm whose output a tensor reads; none if it reads no norm of the stream.
 [[nodiscard]] std::optional<Role> norm_before(const ModelSpec& spec, const TensorSpec& tensor);
 
+/// Whether a tensor is a shortcut: a sliced model's stream past attention or MLP.
+[[nodiscard]] inline bool is_shortcut(Role role) {
+    return role == Role::attention_shortcut || role == Role::mlp_shortcut;
+}
+
+/// The source's tensor that the weight of a fused or sliced model's tensor is made of: the one of
+/// its role, of a head that was tied the embedding. None for shortcuts and norms that went away.
+[[nodiscard]] std::optional<std::size_t> source_weight(const ModelSpec& source,
+                                                       const TensorSpec& tensor);
+
 /// How wide a sliced model's stream is.
 struct StreamShape {
     std::vector<std::size_t> widths;  ///< of each boundary

@@ -7,10 +7,6 @@ namespace lathe {
 
 namespace {
 
-std::string place_name(const ModelSpec& spec, std::size_t block) {
-    return block < spec.n_blocks ? block_name(block) : "head";
-}
-
 /// "calibrate/", of later sweeps "calibrate/sweep_1/".
 std::string sweep_id(const std::string& stage, std::size_t sweep) {
     return stage + "/" + (sweep == 0 ? "" : "sweep_" + std::to_string(sweep) + "/");

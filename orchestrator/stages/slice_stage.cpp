@@ -3,12 +3,13 @@
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/boundary_effect.hpp"
+#include "orchestrator/stages/slice_widths.hpp"
 #include "workers/fused_weights.hpp"
 #include "workers/rotation.hpp"
 #include "workers/sequential_rotation.hpp"
 #include "workers/sliced_model.hpp"
 #include "workers/slicing.hpp"
+#include "workers/stream_widths.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -59,44 +60,6 @@ std::vector<std::string> rotated_places(const JobRun& run) {
     return places;
 }
 
-/// What a cut at each boundary alone does to the output, on the first calibration samples.
-std::vector<double> measure_effects(JobRun& run) {
-    constexpr std::size_t tokens_per_task = 512;
-    constexpr std::size_t max_tokens = 2048;
-    const TokenSequences& all = run.samples().calibration;
-    const TokenSequences samples = all.part(all.ranges(max_tokens).front());
-    const std::vector<SequenceRange> ranges = samples.ranges(tokens_per_task);
-    const std::size_t n = n_boundaries(fused_spec(run));
-    std::vector<StageTask> tasks;
-    for (std::size_t first = 0; first < n; first += max_effect_boundaries) {
-        BoundaryEffectTask group;
-        for (std::size_t b = first; b < std::min(n, first + max_effect_boundaries); ++b) {
-            group.boundaries.push_back(b);
-        }
-        for (const SequenceRange& range : ranges) {
-            group.samples = samples.part(range);
-            StageTask task;
-            task.task.stage = stage::boundary_effect;
-            task.task.id = "boundary_effect/" + run.fingerprint({std::to_string(first)}) + "/" +
-                           std::to_string(range.first);
-            // The earlier the boundaries, the more steps their streams pass.
-            task.task.cost = static_cast<double>(n - first);
-            task.task.arguments = to_json(group);
-            tasks.push_back(std::move(task));
-        }
-    }
-    const std::vector<std::string> answers = run.run_stage("rotate", std::move(tasks));
-    std::vector<double> effects(n, 0.0);
-    for (std::size_t a = 0; a < answers.size(); ++a) {
-        const auto values = parse_json(answers[a]).get<std::vector<double>>();
-        const std::size_t first = a / ranges.size() * max_effect_boundaries;
-        for (std::size_t i = 0; i < values.size(); ++i) {
-            effects[first + i] += values[i];
-        }
-    }
-    return effects;
-}
-
 void rotate(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widths,
             const std::vector<double>& effects = {}) {
     std::vector<StageTask> tasks;
@@ -113,29 +76,13 @@ void rotate(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widt
     run.run_stage("rotate", std::move(tasks));
 }
 
-/// Widths that follow from the job alone, or from the rotations where these decide.
-std::vector<std::size_t> choose_widths(const JobRun& run) {
-    const SliceConfig& slice = settings(run);
-    if (slice.widths == SliceConfig::Widths::constant) {
-        return constant_widths(run.source(), slice);
-    }
-    const ModelSpec& spec = fused_spec(run);
-    std::vector<std::vector<double>> eigenvalues(n_boundaries(spec));
-    for (std::size_t b = 0; b < eigenvalues.size(); ++b) {
-        if (is_rotated(slice, spec, b)) {
-            eigenvalues[b] = read_eigenvalues(run.context(), b, 0);
-        }
-    }
-    return energy_widths(run.source(), slice, eigenvalues);
-}
-
-std::vector<std::size_t> measure_dense(JobRun& run) {
+std::vector<std::size_t> measure_dense(JobRun& run, std::vector<ConsideredWidths>& considered) {
     calibrate(run);
     rotate(run, 0, {});
     if (last_rotation(settings(run)) > last_sweep(settings(run))) {
-        rotate(run, 1, {}, measure_effects(run));
+        rotate(run, 1, {}, measure_single_cuts(run));
     }
-    const std::vector<std::size_t> widths = choose_widths(run);
+    const std::vector<std::size_t> widths = choose_widths(run, considered);
     for (std::size_t sweep = 1; sweep <= last_sweep(settings(run)); ++sweep) {
         calibrate_sweep(run, sweep, widths);
         rotate(run, sweep, widths);
@@ -145,7 +92,7 @@ std::vector<std::size_t> measure_dense(JobRun& run) {
 
 /// A chain: each block's task needs the stream that the one before leaves, so one rank does all.
 std::vector<std::size_t> measure_in_order(JobRun& run) {
-    const std::vector<std::size_t> widths = choose_widths(run);
+    const std::vector<std::size_t> widths = constant_widths(run.source(), settings(run));
     const ModelSpec& spec = fused_spec(run);
     std::vector<StageTask> tasks;
     for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
@@ -193,7 +140,7 @@ SliceReport slice(JobRun& run) {
     const SliceConfig& slice = settings(run);
     const bool in_order = slice.order == SliceConfig::Order::sequential;
     SliceReport report;
-    report.widths = in_order ? measure_in_order(run) : measure_dense(run);
+    report.widths = in_order ? measure_in_order(run) : measure_dense(run, report.considered);
     const std::string identity = run.fingerprint(
         {"slice", rotation_key(run, last_rotation(slice), report.widths), text_of(report.widths),
          std::to_string(static_cast<int>(slice.orientation)), slice.head ? "head" : "",

@@ -124,6 +124,7 @@ TEST(ToYaml, EveryFormOfSliceReadsBack) {
          {"{sparsity: 0}", "{sparsity: 0.3, order: sequential}", "{sparsity: 0.3, touch_up: 3}",
           "{sparsity: 0.3, rotation: global, weighting: equal}",
           "{parameter_reduction: 0.2, widths: energy, head: true}",
+          "{sparsity: 0.2, widths: search}",
           "{sparsity: 0.1, signal: normalised, orientation: random, round_interval: 64}"}) {
         const JobConfig job = read(required_keys + "slice: " + slice);
         expect_same(read(to_yaml(job)), job);

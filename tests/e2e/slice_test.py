@@ -117,6 +117,19 @@ def one_rotation_for_all_is_a_stock_model():
         assert perplexity(result) < 1.2 * result["evaluation"][0]["source_perplexity"]
 
 
+def searched_widths_are_never_worse_than_constant_ones():
+    with lathe.Scratch() as scratch:
+        arguments = slice_job(scratch / "run", slice__sparsity=0.3)
+        constant = lathe.run_json(["run", *arguments])
+        chosen = lathe.run_json(["run", *slice_job(scratch / "run", slice__sparsity=0.3, slice__widths="search")])
+        considered = {c["name"]: c for c in chosen["slice"]["considered"]}
+        assert considered["constant"]["widths"] == constant["slice"]["widths"]
+        best = min(considered.values(), key=lambda c: c["divergence"])
+        assert chosen["slice"]["widths"] == best["widths"]
+        assert chosen["slice"]["parameters"] <= constant["slice"]["parameters"]
+        assert considered["effect"]["divergence"] < considered["constant"]["divergence"], considered
+
+
 def a_touch_up_lies_between():
     with lathe.Scratch() as scratch:
         found = {name: perplexity(lathe.run_json(["run", *slice_job(scratch / name, slice__sparsity=0.5, **keys)]))
@@ -153,4 +166,4 @@ def what_cannot_be_is_refused():
 lathe.main([ranks_and_threads_do_not_show, killed_and_resumed_on_other_ranks, every_command_reads_a_sliced_checkpoint,
             more_cut_is_worse_and_nothing_cut_is_the_source, another_width_and_back_is_the_same_checkpoint,
             one_budget_covers_slicing_and_quantisation, one_rotation_for_all_is_a_stock_model,
-            a_touch_up_lies_between, plan_states_both_percentages, what_cannot_be_is_refused])
+            searched_widths_are_never_worse_than_constant_ones, a_touch_up_lies_between, plan_states_both_percentages, what_cannot_be_is_refused])

@@ -1,4 +1,4 @@
-#include "workers/boundary_effect.hpp"
+#include "workers/cut_effect.hpp"
 
 #include <algorithm>
 
@@ -11,18 +11,21 @@
 namespace lathe {
 namespace {
 
-/// Walks all streams through the fused model: stream 0 is whole, stream s + 1 was cut at the s-th
-/// boundary of the task.
+/// Walks all streams through the fused model: stream 0 is whole, stream s + 1 has the task's s-th
+/// cut. Up to its first cut a stream is the whole one, and is not computed.
 class Walk {
 public:
-    Walk(const JobContext& context, const BoundaryEffectTask& task)
+    Walk(const JobContext& context, const CutEffectTask& task)
         : context_(context),
           task_(task),
           model_(*context.fused),
           forward_(model_.spec, context.backend(), task.samples.max_length()),
           tokens_(task.samples.tokens()),
-          streams_(context.backend().allocate<float>((task.boundaries.size() + 1) * tokens_ *
-                                                     model_.spec.hidden_size)) {}
+          streams_(context.backend().allocate<float>((task.cuts.size() + 1) * tokens_ *
+                                                     model_.spec.hidden_size)),
+          has_begun_(task.cuts.size() + 1, false) {
+        has_begun_.front() = true;
+    }
 
     std::vector<double> run() {
         const ModelSpec& spec = model_.spec;
@@ -31,13 +34,15 @@ public:
         for (std::size_t block = 0; block < spec.n_blocks; ++block) {
             const LoadedWeights weights = load(block, {});
             for (std::size_t step = 0; step < spec.steps_per_block(); ++step) {
-                begin_stream(block * spec.steps_per_block() + step);
-                for (std::size_t s = 0; s <= n_begun_; ++s) {
-                    forward_.step(step, weights, task_.samples, stream(s));
+                cut(block * spec.steps_per_block() + step);
+                for (std::size_t s = 0; s < has_begun_.size(); ++s) {
+                    if (has_begun_[s]) {
+                        forward_.step(step, weights, task_.samples, stream(s));
+                    }
                 }
             }
         }
-        begin_stream(n_boundaries(spec) - 1);
+        cut(n_boundaries(spec) - 1);
         return divergences();
     }
 
@@ -52,16 +57,23 @@ private:
         return LoadedWeights::load(model_.spec, model_.weights, context_.backend(), block, roles);
     }
 
-    /// At a boundary of the task: a copy of the whole stream, cut.
-    void begin_stream(std::size_t boundary) {
-        if (n_begun_ == task_.boundaries.size() || task_.boundaries[n_begun_] != boundary) {
-            return;
+    void cut(std::size_t boundary) {
+        std::optional<Rotation> rotation;
+        for (std::size_t c = 0; c < task_.cuts.size(); ++c) {
+            const std::size_t width = task_.cuts[c].at(boundary);
+            if (width == model_.spec.hidden_size) {
+                continue;
+            }
+            if (!has_begun_[c + 1]) {
+                std::copy_n(stream(0).data, tokens_ * stream(0).cols, stream(c + 1).data);
+                has_begun_[c + 1] = true;
+            }
+            if (!rotation) {
+                rotation = read_rotation(context_, boundary, 0);
+            }
+            const CutBasis basis(context_.backend(), *rotation, width);
+            basis.cut(context_.backend(), stream(c + 1), memory_);
         }
-        const MatrixView<float> own = stream(++n_begun_);
-        std::copy_n(stream(0).data, own.rows * own.cols, own.data);
-        const CutBasis basis(context_.backend(), read_rotation(context_, boundary, 0),
-                             probe_width(model_.spec));
-        basis.cut(context_.backend(), own, memory_);
     }
 
     std::vector<double> divergences() {
@@ -75,46 +87,40 @@ private:
             forward_.head(head, stream(number), logits);
         };
         run_head(0, expected.matrix(tokens_, n_outputs));
-        std::vector<double> sums;
-        std::vector<double> kl(tokens_);
-        std::vector<std::uint8_t> agree(tokens_);
-        for (std::size_t s = 1; s <= n_begun_; ++s) {
-            run_head(s, found.matrix(tokens_, n_outputs));
-            divergence(backend, expected.matrix(tokens_, n_outputs),
-                       found.matrix(tokens_, n_outputs), kl, agree);
-            double sum = 0.0;
-            for (const double value : kl) {
-                sum += value;
+        std::vector<double> sums(task_.cuts.size(), 0.0);
+        for (std::size_t c = 0; c < task_.cuts.size(); ++c) {
+            if (has_begun_[c + 1]) {
+                run_head(c + 1, found.matrix(tokens_, n_outputs));
+                sums[c] = total_divergence(backend, expected.matrix(tokens_, n_outputs),
+                                           found.matrix(tokens_, n_outputs));
             }
-            sums.push_back(sum);
         }
         return sums;
     }
 
     const JobContext& context_;
-    const BoundaryEffectTask& task_;
+    const CutEffectTask& task_;
     const FusedModel& model_;
     ForwardPass forward_;
     std::size_t tokens_;
     kernels::Array<float> streams_;
     kernels::Array<float> memory_;  ///< for cuts
-    std::size_t n_begun_ = 0;
+    std::vector<bool> has_begun_;   ///< of each stream
 };
 
 }  // namespace
 
-std::vector<double> run_boundary_effect(const JobContext& context, const BoundaryEffectTask& task) {
+std::vector<double> run_cut_effect(const JobContext& context, const CutEffectTask& task) {
     return Walk(context, task).run();
 }
 
-std::string to_json(const BoundaryEffectTask& task) {
-    return nlohmann::json{{"boundaries", task.boundaries}, {"samples", to_json(task.samples)}}
-        .dump();
+std::string to_json(const CutEffectTask& task) {
+    return nlohmann::json{{"cuts", task.cuts}, {"samples", to_json(task.samples)}}.dump();
 }
 
-BoundaryEffectTask boundary_effect_task_from_json(const std::string& text) {
+CutEffectTask cut_effect_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
-    return {json.at("boundaries").get<std::vector<std::size_t>>(),
+    return {json.at("cuts").get<std::vector<std::vector<std::size_t>>>(),
             token_sequences_from_json(json.at("samples").get<std::string>())};
 }
 

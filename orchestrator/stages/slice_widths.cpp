@@ -1,0 +1,138 @@
+#include "orchestrator/stages/slice_widths.hpp"
+
+#include <algorithm>
+
+#include "lib/core/json.hpp"
+#include "workers/cut_effect.hpp"
+#include "workers/fused_weights.hpp"
+#include "workers/rotation.hpp"
+#include "workers/stream_widths.hpp"
+#include "workers/task_table.hpp"
+
+namespace lathe {
+namespace {
+
+using Widths = std::vector<std::size_t>;
+
+const ModelSpec& fused_spec(const JobRun& run) {
+    return run.context().fused->spec;
+}
+
+/// A cut at one boundary alone.
+Widths single_cut(const ModelSpec& spec, std::size_t boundary, std::size_t width) {
+    Widths widths(n_boundaries(spec), spec.hidden_size);
+    widths[boundary] = width;
+    return widths;
+}
+
+/// Of each boundary, largest first; empty where the stream is not cut.
+std::vector<std::vector<double>> all_eigenvalues(const JobRun& run) {
+    std::vector<std::vector<double>> eigenvalues(n_boundaries(fused_spec(run)));
+    for (std::size_t b = 0; b < eigenvalues.size(); ++b) {
+        if (is_rotated(*run.context().job.slice, fused_spec(run), b)) {
+            eigenvalues[b] = read_eigenvalues(run.context(), b, 0);
+        }
+    }
+    return eigenvalues;
+}
+
+/// Of each boundary that is cut, at the probe widths.
+std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run) {
+    const ModelSpec& spec = fused_spec(run);
+    const SliceConfig& slice = *run.context().job.slice;
+    const Widths probes = probe_widths(run.source(), slice);
+    std::vector<Widths> cuts;
+    for (std::size_t b = 0; b < n_boundaries(spec); ++b) {
+        for (const std::size_t width : probes) {
+            if (is_rotated(slice, spec, b)) {
+                cuts.push_back(single_cut(spec, b, width));
+            }
+        }
+    }
+    const std::vector<double> found = measure_cuts(run, cuts);
+    std::vector<std::vector<WidthEffect>> effects(n_boundaries(spec));
+    std::size_t next = 0;
+    for (std::size_t b = 0; b < effects.size(); ++b) {
+        for (const std::size_t width : probes) {
+            if (is_rotated(slice, spec, b)) {
+                effects[b].push_back({width, found[next++]});
+            }
+        }
+    }
+    return effects;
+}
+
+}  // namespace
+
+std::vector<double> measure_cuts(JobRun& run, const std::vector<Widths>& cuts) {
+    constexpr std::size_t tokens_per_task = 512;
+    constexpr std::size_t max_tokens = 2048;
+    const TokenSequences& all = run.samples().calibration;
+    const TokenSequences samples = all.part(all.ranges(max_tokens).front());
+    const std::vector<SequenceRange> ranges = samples.ranges(tokens_per_task);
+    std::vector<StageTask> tasks;
+    for (std::size_t first = 0; first < cuts.size(); first += max_cuts) {
+        const std::size_t end = std::min(cuts.size(), first + max_cuts);
+        CutEffectTask group;
+        group.cuts.assign(cuts.begin() + static_cast<std::ptrdiff_t>(first),
+                          cuts.begin() + static_cast<std::ptrdiff_t>(end));
+        const std::string identity = run.fingerprint({nlohmann::json(group.cuts).dump()});
+        for (const SequenceRange& range : ranges) {
+            group.samples = samples.part(range);
+            StageTask task;
+            task.task.stage = stage::cut_effect;
+            task.task.id = "cut_effect/" + identity + "/" + std::to_string(range.first);
+            task.task.arguments = to_json(group);
+            tasks.push_back(std::move(task));
+        }
+    }
+    const std::vector<std::string> answers = run.run_stage("rotate", std::move(tasks));
+    std::vector<double> effects(cuts.size(), 0.0);
+    for (std::size_t a = 0; a < answers.size(); ++a) {
+        const auto sums = parse_json(answers[a]).get<std::vector<double>>();
+        for (std::size_t i = 0; i < sums.size(); ++i) {
+            effects[a / ranges.size() * max_cuts + i] += sums[i];
+        }
+    }
+    for (double& effect : effects) {
+        effect /= static_cast<double>(samples.tokens());
+    }
+    return effects;
+}
+
+std::vector<double> measure_single_cuts(JobRun& run) {
+    const ModelSpec& spec = fused_spec(run);
+    std::vector<Widths> cuts;
+    for (std::size_t b = 0; b < n_boundaries(spec); ++b) {
+        cuts.push_back(single_cut(spec, b, probe_width(spec)));
+    }
+    return measure_cuts(run, cuts);
+}
+
+Widths choose_widths(JobRun& run, std::vector<ConsideredWidths>& considered) {
+    const SliceConfig& slice = *run.context().job.slice;
+    const Widths constant = constant_widths(run.source(), slice);
+    if (slice.widths == SliceConfig::Widths::constant) {
+        return constant;
+    }
+    const std::vector<std::vector<double>> eigenvalues = all_eigenvalues(run);
+    const Widths by_energy = energy_widths(run.source(), slice, eigenvalues);
+    if (slice.widths == SliceConfig::Widths::energy) {
+        return by_energy;
+    }
+    considered = {
+        {"constant", constant},
+        {"energy", by_energy},
+        {"effect", effect_widths(run.source(), slice, eigenvalues, measure_effects(run))}};
+    std::vector<Widths> cuts;
+    for (const ConsideredWidths& c : considered) {
+        cuts.push_back(c.widths);
+    }
+    const std::vector<double> divergences = measure_cuts(run, cuts);
+    for (std::size_t c = 0; c < considered.size(); ++c) {
+        considered[c].divergence = divergences[c];
+    }
+    return std::ranges::min_element(considered, {}, &ConsideredWidths::divergence)->widths;
+}
+
+}  // namespace lathe
