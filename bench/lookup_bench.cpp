@@ -2,10 +2,11 @@
 //
 //     lookup_bench [THREADS [ROUNDS]]
 //
-// For each shape, bits and group size a row: milliseconds, GB/s of packed weights, share of the
-// read bandwidth measured in the same run, and how many times as long OpenBLAS's fp32 sgemv and a
-// plain bf16 loop take for the same shape. Everything takes turns within a round; medians. Of each
-// operand there are as many copies, used in turn, as do not fit the last-level cache together.
+// For each shape, bits, group size and kind of tables a row: milliseconds, GB/s of packed weights,
+// share of the read bandwidth measured in the same run, and how many times as long OpenBLAS's fp32
+// sgemv and a plain bf16 loop take for the same shape. Everything takes turns within a round;
+// medians. Of each operand there are as many copies, used in turn, as do not fit the last-level
+// cache together.
 
 #include <algorithm>
 #include <chrono>
@@ -40,7 +41,8 @@ struct Shape {
     std::size_t rows, cols;
 };
 
-CodedMatrix random_codes(const Shape& shape, unsigned bits, std::size_t group_size) {
+CodedMatrix random_codes(const Shape& shape, unsigned bits, std::size_t group_size,
+                         LookupTables tables) {
     const std::size_t n_scales = group_count(shape.cols, group_size) * bits;
     return {shape.rows,
             shape.cols,
@@ -48,6 +50,7 @@ CodedMatrix random_codes(const Shape& shape, unsigned bits, std::size_t group_si
             group_size,
             false,
             false,
+            tables,
             [=](std::size_t row, std::uint8_t* codes, float* scales, float*) {
                 std::uint64_t state = row * 2 + 1;
                 for (std::size_t j = 0; j < shape.cols; ++j) {
@@ -137,7 +140,9 @@ public:
         all.push_back(fp32(shape));
         all.push_back(bf16(shape));
         for (const auto& [bits, group_size] : codings) {
-            all.push_back(lookup(shape, bits, group_size));
+            for (const LookupTables tables : {LookupTables::fp32, LookupTables::int8}) {
+                all.push_back(lookup(shape, bits, group_size, tables));
+            }
         }
         for (std::size_t round = 0; round < n_rounds_ + 1; ++round) {
             for (Contender& contender : all) {
@@ -208,15 +213,17 @@ private:
                 }};
     }
 
-    Contender lookup(const Shape& shape, unsigned bits, std::size_t group_size) {
+    Contender lookup(const Shape& shape, unsigned bits, std::size_t group_size,
+                     LookupTables tables) {
         std::vector<std::shared_ptr<const PackedMatrix>> copies;
-        copies.push_back(backend_->pack(random_codes(shape, bits, group_size)));
+        copies.push_back(backend_->pack(random_codes(shape, bits, group_size, tables)));
         const auto bytes = static_cast<double>(copies.front()->size_bytes());
         while (copies.size() < copies_of(bytes)) {
-            copies.push_back(backend_->pack(random_codes(shape, bits, group_size)));
+            copies.push_back(backend_->pack(random_codes(shape, bits, group_size, tables)));
         }
         const std::string name = "q" + std::to_string(bits) + " g" +
-                                 (group_size >= shape.cols ? "row" : std::to_string(group_size));
+                                 (group_size >= shape.cols ? "row" : std::to_string(group_size)) +
+                                 (tables == LookupTables::int8 ? " int8" : " fp32");
         const std::size_t n_copies = copies.size();
         return {name, bytes, n_copies, [this, shape, copies = std::move(copies)](std::size_t copy) {
                     x_.assign(shape.cols, 0.5F);
@@ -245,7 +252,9 @@ int main(int count, char** arguments) {
     lathe::kernels::Bench bench(threads, rounds);
     const std::vector<std::pair<unsigned, std::size_t>> usual = {
         {1, 128}, {2, 128}, {3, 128}, {4, 128}};
-    bench.run({8192, 8192}, {{1, 128}, {2, 32}, {2, 128}, {3, 128}, {4, 32}, {4, 128}, {4, 8192}});
+    bench.run(
+        {8192, 8192},
+        {{1, 128}, {2, 32}, {2, 64}, {2, 128}, {3, 128}, {4, 32}, {4, 64}, {4, 128}, {4, 8192}});
     bench.run({4096, 14336}, usual);
     bench.run({12288, 12288}, {{2, 128}, {3, 128}, {4, 128}});
     bench.run({8192, 28672}, {{2, 128}, {4, 128}});

@@ -119,6 +119,10 @@ struct MatrixLimits {
     std::span<const float> importance;
 };
 
+/// What products with packed weights may look up: exact sums of x, or sums rounded to 8 bits on a
+/// scale for each group of columns, which is less work. A backend may always be exact.
+enum class LookupTables { fp32, int8 };
+
 /// A weight matrix of small codes as it is stored, for pack(): of each row the codes [cols], and
 ///   uniform  one scale and one zero for each group: value = scale * (code - zero)
 ///   else     num_bits scales and one offset for each group, as in BinaryCodeSettings
@@ -131,6 +135,7 @@ struct CodedMatrix {
     bool uniform = true;
     /// Whether zeros or offsets are looked at; else a zero is 2^(num_bits-1), an offset 0.
     bool has_offsets = true;
+    LookupTables tables = LookupTables::fp32;
     /// Writes codes, scales [group_count * (uniform ? 1 : num_bits)] and zeros or offsets
     /// [group_count] of a row; without has_offsets it may leave those alone.
     std::function<void(std::size_t row, std::uint8_t* codes, float* scales, float* offsets)> read;
@@ -216,7 +221,8 @@ public:
 
     /// y = x @ w^T + bias for each of several packed weights that read the same x [T, in]; what can
     /// be computed from x alone is computed once. No y may be x.
-    /// Relative 2-norm difference per row to fp64 on the weights' values: 1e-5.
+    /// Relative 2-norm difference per row to fp64 on the weights' values: 1e-5; for up to 8 tokens
+    /// with tables of int8 1e-2.
     void linear(MatrixView<const float> x, std::span<const PackedProduct> products) const;
 
     /// y[t] = row ids[t] of a packed table, in the shapes of embed().  Relative 1e-6 to the values

@@ -21,6 +21,7 @@ kernels::CodedMatrix from_integer(const EncodedTensor& tensor) {
             group_size,
             true,
             !symmetric,
+            kernels::LookupTables::fp32,
             [&tensor, scale_bytes, zeros, n_groups](std::size_t row, std::uint8_t* codes,
                                                     float* scales, float* offsets) {
                 unpack_codes(tensor, row, codes);
@@ -41,6 +42,7 @@ kernels::CodedMatrix from_bcq(const EncodedTensor& tensor) {
             layout.group_size,
             layout.uniform,
             layout.offset,
+            kernels::LookupTables::fp32,
             [&tensor](std::size_t row, std::uint8_t* codes, float* scales, float* offsets) {
                 unpack_bcq_codes(tensor, row, codes);
                 read_bcq_terms(tensor, row, scales, offsets);

@@ -52,16 +52,20 @@ private:
 /// Weights of a compressed checkpoint; products are computed from their codes.
 class CheckpointWeights final : public EncodedWeights {
 public:
-    explicit CheckpointWeights(const CompressedCheckpoint& checkpoint) : checkpoint_(checkpoint) {}
+    explicit CheckpointWeights(const CompressedCheckpoint& checkpoint,
+                               kernels::LookupTables tables = kernels::LookupTables::fp32)
+        : checkpoint_(checkpoint), tables_(tables) {}
     [[nodiscard]] EncodedTensor read(std::size_t index) const override {
         return checkpoint_.read(index);
     }
     [[nodiscard]] std::optional<EncodedTensor> stored(std::size_t index) const override {
         return read(index);
     }
+    [[nodiscard]] kernels::LookupTables tables() const override { return tables_; }
 
 private:
     const CompressedCheckpoint& checkpoint_;
+    kernels::LookupTables tables_;
 };
 
 /// Weights of a plan that is not assembled: each unit's tensors from its chosen candidate.

@@ -44,10 +44,10 @@ struct HeadRows {
 
 }  // namespace
 
-ModelToRun::ModelToRun(const std::filesystem::path& directory) {
+ModelToRun::ModelToRun(const std::filesystem::path& directory, kernels::LookupTables tables) {
     if (CompressedCheckpoint::is_one(directory)) {
         compressed_ = std::make_unique<CompressedCheckpoint>(directory);
-        weights_ = std::make_unique<CheckpointWeights>(*compressed_);
+        weights_ = std::make_unique<CheckpointWeights>(*compressed_, tables);
     } else {
         source_ = SourceModel::open(directory, {});
         weights_ = std::make_unique<SourceWeights>(source_->spec, source_->weights);

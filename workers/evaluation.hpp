@@ -16,8 +16,9 @@ namespace lathe {
 /// A model to run, whatever it is stored in: a Hugging Face directory or a compressed checkpoint.
 class ModelToRun {
 public:
-    /// @throws MissingInputError, DataError
-    explicit ModelToRun(const std::filesystem::path& directory);
+    /// `tables`: of a compressed checkpoint's products. @throws MissingInputError, DataError
+    explicit ModelToRun(const std::filesystem::path& directory,
+                        kernels::LookupTables tables = kernels::LookupTables::fp32);
     [[nodiscard]] const ModelSpec& spec() const;
     [[nodiscard]] const WeightSource& weights() const { return *weights_; }
     /// Bytes of the files its weights are read from.

@@ -60,6 +60,9 @@ void check_generation_options(const GenerationOptions& options) {
         throw UsageError("top-p is " + std::to_string(options.top_p) +
                          ", expected above 0 and at most 1");
     }
+    if (options.tables != "fp32" && options.tables != "int8") {
+        throw UsageError("tables is \"" + options.tables + "\", expected fp32 or int8");
+    }
 }
 
 std::uint32_t choose_token(std::span<const float> logits, const GenerationOptions& options,

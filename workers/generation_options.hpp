@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 
 namespace lathe {
 
@@ -13,9 +14,12 @@ struct GenerationOptions {
     /// Drawn only from the fewest likeliest tokens that have this probability together.
     double top_p = 1.0;
     std::uint64_t seed = 0;
+    /// Of products with packed weights: "fp32", or "int8", which is faster and rounds the input.
+    std::string tables = "fp32";
 };
 
-/// @throws UsageError  temperature below 0 or not finite, top_p not in (0, 1], no new token asked
+/// @throws UsageError  temperature below 0 or not finite, top_p not in (0, 1], no new token asked,
+///   tables of another name
 void check_generation_options(const GenerationOptions& options);
 
 }  // namespace lathe

@@ -91,7 +91,9 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
         }
         const auto stored = may_be_packed(tensor) ? source.stored(i) : std::nullopt;
         if (stored && has_codes(*stored)) {
-            loaded.add_packed(tensor, coded_matrix(*stored), backend);
+            kernels::CodedMatrix matrix = coded_matrix(*stored);
+            matrix.tables = source.tables();
+            loaded.add_packed(tensor, matrix, backend);
             continue;
         }
         const auto [rows, cols] = matrix_extents(tensor.shape);

@@ -28,6 +28,10 @@ public:
     [[nodiscard]] virtual std::optional<EncodedTensor> stored(std::size_t /*index*/) const {
         return std::nullopt;
     }
+    /// What products with stored() codes may look up.
+    [[nodiscard]] virtual kernels::LookupTables tables() const {
+        return kernels::LookupTables::fp32;
+    }
 };
 
 /// The weights of a Hugging Face checkpoint, as they are.

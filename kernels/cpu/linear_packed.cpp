@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numeric>
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.hpp"
@@ -31,18 +32,23 @@ const CpuPacked& cpu_packed(const PackedMatrix& matrix) {
     return *packed;
 }
 
-/// The tables and sums of all tokens for one cut of the columns.
+/// The tables and sums of all tokens for one cut of the columns and one kind of tables.
 class Tables {
 public:
     Tables(const CpuPacked& weight, MatrixView<const float> x)
         : cut_(weight.cut()),
+          kind_(weight.tables()),
           pieces_(weight.pieces()),
           n_chunks_(pieces_.empty() ? 0 : pieces_.back().first_chunk + pieces_.back().n_chunks),
           x_(x),
-          sums_(x.rows * pieces_.size()) {}
+          sums_(x.rows * pieces_.size()),
+          scales_(sums_.size()) {}
 
-    [[nodiscard]] bool fit(const CpuPacked& weight) const { return weight.cut() == cut_; }
-    [[nodiscard]] std::size_t size() const { return x_.rows * n_chunks_ * floats_per_chunk; }
+    [[nodiscard]] bool fit(const CpuPacked& weight) const {
+        return weight.cut() == cut_ && weight.tables() == kind_;
+    }
+    /// Floats of memory.
+    [[nodiscard]] std::size_t size() const { return x_.rows * n_chunks_ * per_chunk(); }
     void place(float* memory) { memory_ = memory; }
 
     [[nodiscard]] std::size_t n_tasks() const { return x_.rows * pieces_.size(); }
@@ -50,33 +56,44 @@ public:
         const std::size_t token = task / pieces_.size();
         const ColumnCut::Piece& piece = pieces_[task % pieces_.size()];
         const float* x = x_.row(token) + piece.begin;
-        double sum = 0.0;
-        float chunk[lookup_chunk];
-        for (std::size_t c = 0; c < piece.n_chunks; ++c) {
-            const std::size_t n = std::min(lookup_chunk, piece.size - c * lookup_chunk);
-            std::fill(std::copy_n(x + c * lookup_chunk, n, chunk), chunk + lookup_chunk, 0.0F);
-            for (std::size_t j = 0; j < n; ++j) {
-                sum += double{chunk[j]};
-            }
-            vector_kernels().build_tables(chunk, tables_per_chunk,
-                                          tables(token, piece) + c * floats_per_chunk);
+        thread_local Scratch scratch;
+        const std::size_t padded = piece.n_chunks * lookup_chunk;
+        float* all = scratch.floats(padded);
+        std::fill(std::copy_n(x, piece.size, all), all + padded, 0.0F);
+        sums_[task] = static_cast<float>(std::accumulate(x, x + piece.size, 0.0));
+        float* own = memory_ + (token * n_chunks_ + piece.first_chunk) * per_chunk();
+        if (kind_ == LookupTables::int8) {
+            scales_[task] = vector_kernels().build_coarse_tables(
+                all, piece.n_chunks, reinterpret_cast<std::uint8_t*>(own));
+        } else {
+            vector_kernels().build_tables(all, piece.n_chunks * tables_per_chunk, own);
         }
-        sums_[task] = static_cast<float>(sum);
     }
 
-    [[nodiscard]] float* tables(std::size_t token, const ColumnCut::Piece& piece) const {
-        return memory_ + (token * n_chunks_ + piece.first_chunk) * floats_per_chunk;
-    }
-    [[nodiscard]] float sum(std::size_t token, std::size_t piece) const {
-        return sums_[token * pieces_.size() + piece];
+    /// y += what a group of rows and the columns of a piece add to the product with a token.
+    void look_up(const LookupGroup& group, std::size_t token, std::size_t piece, float* y) const {
+        const float* own = memory_ + (token * n_chunks_ + pieces_[piece].first_chunk) * per_chunk();
+        const std::size_t task = token * pieces_.size() + piece;
+        if (kind_ == LookupTables::int8) {
+            vector_kernels().lookup_coarse(group, reinterpret_cast<const std::uint8_t*>(own),
+                                           scales_[task], sums_[task], y);
+        } else {
+            vector_kernels().lookup(group, own, sums_[task], y);
+        }
     }
 
 private:
+    [[nodiscard]] std::size_t per_chunk() const {
+        return kind_ == LookupTables::int8 ? coarse_table_bytes / sizeof(float) : floats_per_chunk;
+    }
+
     const ColumnCut& cut_;
+    LookupTables kind_;
     const std::vector<ColumnCut::Piece>& pieces_;
     std::size_t n_chunks_;
     MatrixView<const float> x_;
-    std::vector<float> sums_;
+    std::vector<float> sums_;    ///< of x, for each token and piece
+    std::vector<float> scales_;  ///< of tables of int8
     float* memory_ = nullptr;
 };
 
@@ -95,8 +112,7 @@ void multiply_tile(const Product& product, const Tables& tables, std::size_t til
     for (std::size_t i = 0; i < weight.pieces().size(); ++i) {
         const LookupGroup group = weight.group(tile, i);
         for (std::size_t t = 0; t < y.rows; ++t) {
-            vector_kernels().lookup(group, tables.tables(t, weight.pieces()[i]), tables.sum(t, i),
-                                    sums[t]);
+            tables.look_up(group, t, i, sums[t]);
         }
     }
     const std::size_t first = tile * lookup_tile_rows;

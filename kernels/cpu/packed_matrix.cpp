@@ -13,20 +13,30 @@ namespace lathe::kernels {
 namespace {
 
 constexpr std::size_t widest_piece = 512;
+/// In narrower ones the last steps of a group take longer than tables of int8 save.
+constexpr std::size_t least_coarse_piece = 64;
 constexpr std::size_t strip = lookup_strip_rows;
+constexpr std::size_t strips_per_tile = lookup_tile_rows / strip;
 
 /// Half of the largest code: uniform codes are this far from the sum of their planes' signs.
 float middle_of(unsigned num_bits) {
     return 0.5F * static_cast<float>((1U << num_bits) - 1U);
 }
 
-/// values[t] = levels[code], the code's bit p being bit t of word p; n <= 32.
+/// Where the bytes of a word lie in the block of each plane.
+using WordBytes = std::array<std::size_t, 4>;
+
+/// values[t] = levels[code], the code's bit p being bit t of the word of plane p; n <= 32.
 LATHE_VECTOR_CLONES
-void decode_words(const std::uint32_t* words, std::size_t n_planes, std::size_t n,
-                  const float* levels, float* values) {
+void decode_words(const std::byte* blocks, const WordBytes& places, std::size_t n_planes,
+                  std::size_t n, const float* levels, float* values) {
     std::uint32_t codes[lookup_chunk] = {};
     for (std::size_t p = 0; p < n_planes; ++p) {
-        const std::uint32_t word = words[p * strip];
+        std::uint32_t word = 0;
+        for (std::size_t b = 0; b < places.size(); ++b) {
+            word |= std::to_integer<std::uint32_t>(blocks[p * lookup_block_bytes + places[b]])
+                    << 8 * b;
+        }
         for (std::uint32_t t = 0; t < lookup_chunk; ++t) {
             codes[t] |= (word >> t & 1U) << p;
         }
@@ -36,10 +46,10 @@ void decode_words(const std::uint32_t* words, std::size_t n_planes, std::size_t 
     }
 }
 
-/// Word p gets bit p of each of n <= 32 codes; the inverse of decode_words().
+/// The word of plane p gets bit p of each of n <= 32 codes; the inverse of decode_words().
 LATHE_VECTOR_CLONES
 void encode_words(const std::uint8_t* codes, std::size_t n, std::size_t n_planes,
-                  std::uint32_t* words) {
+                  const WordBytes& places, std::byte* blocks) {
     std::uint32_t wide[lookup_chunk] = {};
     for (std::size_t t = 0; t < n; ++t) {
         wide[t] = codes[t];
@@ -49,7 +59,9 @@ void encode_words(const std::uint8_t* codes, std::size_t n, std::size_t n_planes
         for (std::uint32_t t = 0; t < lookup_chunk; ++t) {
             word |= (wide[t] >> p & 1U) << t;
         }
-        words[p * strip] = word;
+        for (std::size_t b = 0; b < places.size(); ++b) {
+            blocks[p * lookup_block_bytes + places[b]] = static_cast<std::byte>(word >> 8 * b);
+        }
     }
 }
 
@@ -81,11 +93,12 @@ CpuPacked::CpuPacked(const CodedMatrix& matrix, ThreadPool& pool)
       num_bits_(matrix.num_bits),
       uniform_(matrix.uniform),
       has_offsets_(matrix.has_offsets),
+      tables_(cut_.piece < least_coarse_piece ? LookupTables::fp32 : matrix.tables),
       usual_offset_(uniform_ ? middle_of(num_bits_) - usual_offset(matrix) : usual_offset(matrix)),
       pieces_(cut_.pieces()) {
     for (const ColumnCut::Piece& piece : pieces_) {
         offsets_.push_back(tile_bytes_);
-        tile_bytes_ += piece.n_chunks * num_bits_ * lookup_tile_rows * sizeof(std::uint32_t) +
+        tile_bytes_ += piece.n_chunks * num_bits_ * strips_per_tile * lookup_block_bytes +
                        n_terms() * lookup_tile_rows * sizeof(std::uint16_t);
     }
     size_ = n_tiles() * tile_bytes_;
@@ -106,8 +119,8 @@ CpuPacked::CpuPacked(const CodedMatrix& matrix, ThreadPool& pool)
 LookupGroup CpuPacked::group(std::size_t tile, std::size_t piece) const {
     const std::byte* begin = at(tile, piece);
     const std::size_t n_chunks = pieces_[piece].n_chunks;
-    const std::size_t plane_bytes = n_chunks * num_bits_ * lookup_tile_rows * sizeof(std::uint32_t);
-    return {.planes = reinterpret_cast<const std::uint32_t*>(begin),
+    const std::size_t plane_bytes = n_chunks * num_bits_ * strips_per_tile * lookup_block_bytes;
+    return {.planes = begin,
             .terms = reinterpret_cast<const std::uint16_t*>(begin + plane_bytes),
             .n_chunks = n_chunks,
             .n_planes = num_bits_,
@@ -116,18 +129,27 @@ LookupGroup CpuPacked::group(std::size_t tile, std::size_t piece) const {
             .usual_offset = usual_offset_};
 }
 
+WordBytes CpuPacked::word_bytes(std::size_t row_in_strip) const {
+    WordBytes places{};
+    for (std::size_t b = 0; b < places.size(); ++b) {
+        places[b] = tables_ == LookupTables::int8 ? strip * b + row_in_strip : 4 * row_in_strip + b;
+    }
+    return places;
+}
+
 void CpuPacked::store_row(std::size_t row, const std::uint8_t* codes, const float* scales,
                           const float* offsets) {
     const std::size_t in_tile = row % lookup_tile_rows;
     for (std::size_t i = 0; i < pieces_.size(); ++i) {
         const ColumnCut::Piece& piece = pieces_[i];
-        auto* words = reinterpret_cast<std::uint32_t*>(at(row / lookup_tile_rows, i));
-        auto* terms =
-            reinterpret_cast<std::uint16_t*>(words + piece.n_chunks * num_bits_ * lookup_tile_rows);
-        words += in_tile / strip * piece.n_chunks * num_bits_ * strip + in_tile % strip;
+        const std::size_t strip_bytes = piece.n_chunks * num_bits_ * lookup_block_bytes;
+        std::byte* begin = at(row / lookup_tile_rows, i);
+        auto* terms = reinterpret_cast<std::uint16_t*>(begin + strips_per_tile * strip_bytes);
+        std::byte* blocks = begin + in_tile / strip * strip_bytes;
         for (std::size_t j = 0; j < piece.size; j += lookup_chunk) {
             encode_words(codes + piece.begin + j, std::min(lookup_chunk, piece.size - j), num_bits_,
-                         words + j / lookup_chunk * num_bits_ * strip);
+                         word_bytes(in_tile % strip),
+                         blocks + j / lookup_chunk * num_bits_ * lookup_block_bytes);
         }
         const float* scale = scales + piece.group * n_scales();
         for (std::size_t k = 0; k < n_scales(); ++k) {
@@ -158,10 +180,11 @@ void CpuPacked::decode_row(std::size_t row, float* values) const {
         for (unsigned c = 0; c < 1U << num_bits_; ++c) {
             levels[c] = coded_value(c, scales.data(), offset, num_bits_, uniform_);
         }
-        const std::uint32_t* words =
-            group.planes + in_tile / strip * piece.n_chunks * num_bits_ * strip + in_tile % strip;
+        const std::byte* blocks =
+            group.planes + in_tile / strip * piece.n_chunks * num_bits_ * lookup_block_bytes;
         for (std::size_t j = 0; j < piece.size; j += lookup_chunk) {
-            decode_words(words + j / lookup_chunk * num_bits_ * strip, num_bits_,
+            decode_words(blocks + j / lookup_chunk * num_bits_ * lookup_block_bytes,
+                         word_bytes(in_tile % strip), num_bits_,
                          std::min(lookup_chunk, piece.size - j), levels.data(),
                          values + piece.begin + j);
         }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -47,6 +48,7 @@ public:
     [[nodiscard]] std::size_t size_bytes() const noexcept override { return size_; }
 
     [[nodiscard]] const ColumnCut& cut() const { return cut_; }
+    [[nodiscard]] LookupTables tables() const { return tables_; }
     [[nodiscard]] const std::vector<ColumnCut::Piece>& pieces() const { return pieces_; }
     [[nodiscard]] std::size_t n_tiles() const {
         return (rows_ + lookup_tile_rows - 1) / lookup_tile_rows;
@@ -62,6 +64,8 @@ private:
     }
     [[nodiscard]] std::size_t n_scales() const { return uniform_ ? 1 : num_bits_; }
     [[nodiscard]] std::size_t n_terms() const { return n_scales() + (has_offsets_ ? 1 : 0); }
+    /// The four bytes of a word in the block of a chunk and plane.
+    [[nodiscard]] std::array<std::size_t, 4> word_bytes(std::size_t row_in_strip) const;
     void store_row(std::size_t row, const std::uint8_t* codes, const float* scales,
                    const float* offsets);
 
@@ -70,6 +74,7 @@ private:
     unsigned num_bits_;
     bool uniform_;
     bool has_offsets_;
+    LookupTables tables_;
     float usual_offset_;  ///< as LookupGroup has it
     std::vector<ColumnCut::Piece> pieces_;
     std::vector<std::size_t> offsets_;  ///< of the pieces in a tile, in bytes

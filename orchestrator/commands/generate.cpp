@@ -75,7 +75,9 @@ private:
 CommandOutput run_generate(const CommandContext& context) {
     const CommandLine& line = context.line;
     check_generation_options(line.generation);
-    const ModelToRun model(line.path);
+    const bool coarse = line.generation.tables == "int8";
+    const ModelToRun model(line.path,
+                           coarse ? kernels::LookupTables::int8 : kernels::LookupTables::fp32);
     const ModelSpec& spec = model.spec();
     require_language_model(line, spec);
     const auto tokenizer = open_tokenizer(line.path, spec);

@@ -32,7 +32,7 @@ struct Codes {
     Codes(std::size_t rows, std::size_t cols, unsigned num_bits, std::size_t group_size,
           bool uniform, bool has_offsets)
         : n_groups(group_count(cols, group_size)), n_scales(uniform ? 1 : num_bits) {
-        matrix = {rows, cols, num_bits, group_size, uniform, has_offsets, {}};
+        matrix = {rows, cols, num_bits, group_size, uniform, has_offsets, LookupTables::fp32, {}};
         std::mt19937 random(static_cast<unsigned>(rows * 31 + cols + num_bits));
         std::normal_distribution<float> normal(0.0F, 0.05F);
         for (std::size_t i = 0; i < rows * cols; ++i) {
@@ -123,6 +123,36 @@ TEST_P(Packed, AgreesWithFp64OnTheValues) {
     }
 }
 
+// 6.6e-3 is what the method notes saw; 1e-2 is asked for.
+TEST_P(Packed, CoarseTablesAgreeToOnePercent) {
+    for (const bool uniform : {false, true}) {
+        for (const unsigned bits : {1U, 2U, 3U, 4U, 8U}) {
+            for (const auto& [rows, cols, group] :
+                 {std::tuple(70, 300, 128), {64, 256, 32}, {130, 1100, 1100}}) {
+                Codes codes(static_cast<std::size_t>(rows), static_cast<std::size_t>(cols), bits,
+                            static_cast<std::size_t>(group), uniform, true);
+                codes.matrix.tables = LookupTables::int8;
+                SCOPED_TRACE(testing::Message()
+                             << rows << "x" << cols << " q" << bits << (uniform ? " uniform" : ""));
+                for (const std::size_t tokens : {1, 3}) {
+                    const Matrix<float> x = random_matrix(tokens, codes.matrix.cols, 5);
+                    EXPECT_LE(worst_row(codes, x, {}, multiply(*backend, codes, x)), 1e-2);
+                }
+                // Many tokens are multiplied with decoded values, which are exact.
+                const Matrix<float> x = random_matrix(20, codes.matrix.cols, 5);
+                EXPECT_LE(worst_row(codes, x, {}, multiply(*backend, codes, x)), 1e-5);
+            }
+        }
+    }
+}
+
+TEST_P(Packed, CoarseTablesOfZerosAreExact) {
+    Codes codes(20, 128, 3, 64, false, true);
+    codes.matrix.tables = LookupTables::int8;
+    const Matrix<float> y = multiply(*backend, codes, Matrix<float>(1, 128));
+    EXPECT_THAT(y.values, ::testing::Each(0.0F));
+}
+
 TEST_P(Packed, WithoutScalesOnlyTheOffsetIsLeft) {
     Codes codes(20, 128, 3, 64, false, true);
     std::fill(codes.scales.begin(), codes.scales.end(), 0.0F);
@@ -184,11 +214,13 @@ TEST_P(Packed, SeveralProductsOfOneInputAreThoseOfEach) {
     const Codes first(70, 128, 3, 64, false, false);
     const Codes second(10, 128, 2, 64, true, true);
     const Codes third(65, 128, 4, 32, true, false);
+    Codes fourth(70, 128, 3, 64, false, false);
+    fourth.matrix.tables = LookupTables::int8;
     const Matrix<float> x = random_matrix(3, 128, 8);
     std::vector<std::unique_ptr<const PackedMatrix>> packed;
     std::vector<Matrix<float>> together;
     std::vector<PackedProduct> products;
-    for (const Codes* codes : {&first, &second, &third}) {
+    for (const Codes* codes : {&first, &second, &third, &std::as_const(fourth)}) {
         packed.push_back(backend->pack(codes->coded()));
         together.emplace_back(3, codes->matrix.rows);
     }
@@ -199,6 +231,7 @@ TEST_P(Packed, SeveralProductsOfOneInputAreThoseOfEach) {
     EXPECT_EQ(together[0].values, multiply(*backend, first, x).values);
     EXPECT_EQ(together[1].values, multiply(*backend, second, x).values);
     EXPECT_EQ(together[2].values, multiply(*backend, third, x).values);
+    EXPECT_EQ(together[3].values, multiply(*backend, fourth, x).values);
 }
 
 TEST_P(Packed, RefusesWhatDoesNotFit) {
@@ -258,14 +291,32 @@ TEST(PackedProducts, EveryInstructionSetAgrees) {
         }
         const Matrix<float> x = random_matrix(1, n_chunks * lookup_chunk, 11);
         for (const bool uniform : {false, true}) {
-            const LookupGroup group{planes.data(), terms.data(), n_chunks, q, uniform, true, 0.0F};
+            const LookupGroup group{reinterpret_cast<const std::byte*>(planes.data()),
+                                    terms.data(),
+                                    n_chunks,
+                                    q,
+                                    uniform,
+                                    true,
+                                    0.0F};
             std::vector<std::vector<float>> results;
+            std::vector<std::vector<float>> coarse;
             for (const VectorKernels* kernels : runnable_vector_kernels()) {
                 std::vector<float> tables(n_chunks * lookup_chunk * 4);
                 kernels->build_tables(x.values.data(), n_chunks * lookup_chunk / 4, tables.data());
                 std::vector<float> y(lookup_tile_rows, 1.5F);
                 kernels->lookup(group, tables.data(), 0.75F, y.data());
                 results.push_back(y);
+                std::vector<std::uint8_t> entries(n_chunks * coarse_table_bytes);
+                const float scale =
+                    kernels->build_coarse_tables(x.values.data(), n_chunks, entries.data());
+                y.assign(lookup_tile_rows, 1.5F);
+                kernels->lookup_coarse(group, entries.data(), scale, 0.75F, y.data());
+                coarse.push_back(y);
+            }
+            for (const std::vector<float>& y : coarse) {
+                for (std::size_t r = 0; r < y.size(); ++r) {
+                    EXPECT_NEAR(y[r], coarse[0][r], 1e-5 * (1000 + std::abs(coarse[0][r])));
+                }
             }
             for (const std::vector<float>& y : results) {
                 for (std::size_t r = 0; r < y.size(); ++r) {

@@ -29,6 +29,9 @@ void multiply_few(const float* x, std::size_t x_stride, std::size_t n_tokens, co
 
 void build_tables(const float* x, std::size_t n, float* tables);
 void lookup(const LookupGroup& group, const float* tables, float sum, float* y);
+float build_coarse_tables(const float* x, std::size_t n_chunks, std::uint8_t* entries);
+void lookup_coarse(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,
+                   float* y);
 
 void scale(const float* x, float factor, std::size_t n, float* y);
 void add_ramp(float* scores, float slope, float first, std::size_t n);

@@ -3,7 +3,7 @@
 #endif
 
 #include "kernels/cpu/variants/kernels.hpp"
-#include "kernels/cpu/variants/simd.hpp"
+#include "kernels/cpu/variants/lookup_terms.hpp"
 
 // Binary-coded weights times x by table lookup: of every four columns x makes a table of the 16
 // sums that four signs can make of it, and a row's four bits say which one it wants. Source: Park
@@ -26,15 +26,6 @@ constexpr float signs[4][table_size] = {
     {-1, -1, -1, -1, 1, 1, 1, 1, -1, -1, -1, -1, 1, 1, 1, 1},
     {-1, -1, -1, -1, -1, -1, -1, -1, 1, 1, 1, 1, 1, 1, 1, 1},
 };
-
-typedef std::uint16_t StoredHalves __attribute__((vector_size(lanes * 2), aligned(2), may_alias));
-
-/// Finite fp16 numbers. Their bits, moved to where fp32 has them, are off by 2^112 in the exponent.
-static inline Floats load_halves(const std::uint16_t* halves) {
-    const Ints bits = __builtin_convertvector(*reinterpret_cast<const StoredHalves*>(halves), Ints);
-    const Floats magnitude = reinterpret_cast<Floats>((bits & 0x7FFF) << 13) * 0x1p112F;
-    return reinterpret_cast<Floats>(reinterpret_cast<Ints>(magnitude) | ((bits & 0x8000) << 16));
-}
 
 #if LATHE_LANES == 16 && defined(__AVX512F__)
 
@@ -152,30 +143,10 @@ static inline void look_up_strip(const std::uint32_t* planes, std::size_t n_chun
 
 #endif
 
-/// y[r] += the planes' sums with their scales, and the offset.
-template <std::size_t n_planes>
-static inline void add_terms(const LookupGroup& group, std::size_t first, float sum,
-                             const float (*sums)[strip], float* y) {
-    const std::uint16_t* terms = group.terms + first;
-    const std::size_t n_scales = group.uniform ? 1 : n_planes;
-    const std::uint16_t* offsets = terms + n_scales * lookup_tile_rows;
-    for (std::size_t r = 0; r < strip; r += lanes) {
-        Floats total =
-            (group.has_offset ? load_halves(offsets + r) : broadcast(group.usual_offset)) * sum;
-        for (std::size_t p = 0; p < n_planes; ++p) {
-            total += (group.uniform ? broadcast(0.5F * static_cast<float>(1U << p))
-                                    : load_halves(terms + p * lookup_tile_rows + r)) *
-                     load(sums[p] + r);
-        }
-        const Floats scaled = group.uniform ? load_halves(terms + r) * total : total;
-        store(y + first + r, load(y + first + r) + scaled);
-    }
-}
-
 template <std::size_t n_planes>
 void look_up(const LookupGroup& group, const float* tables, float sum, float* y) {
     float sums[n_planes][strip];
-    const std::uint32_t* planes = group.planes;
+    const auto* planes = reinterpret_cast<const std::uint32_t*>(group.planes);
     for (std::size_t first = 0; first < lookup_tile_rows; first += strip) {
         look_up_strip<n_planes>(planes, group.n_chunks, tables, sums);
         add_terms<n_planes>(group, first, sum, sums, y);

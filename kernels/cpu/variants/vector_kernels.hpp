@@ -19,8 +19,10 @@ struct ActivationKernels {
 
 /// One group of columns of the rows of a tile of packed weights (kernels/cpu/packed_matrix.hpp).
 struct LookupGroup {
-    /// [tile_rows / 16][n_chunks][n_planes][16]: bit t of a word belongs to column t of its chunk.
-    const std::uint32_t* planes = nullptr;
+    /// [tile_rows / 16][n_chunks][n_planes][64 bytes]: a word of 32 bits for each of 16 rows, whose
+    /// bit t belongs to column t of its chunk. For lookup() the words stand one after another; for
+    /// lookup_coarse() first the lowest bytes of all, then the next.
+    const std::byte* planes = nullptr;
     /// fp16 [n_scales (+ 1 with an offset)][tile_rows]: the scales, then the offset
     const std::uint16_t* terms = nullptr;
     std::size_t n_chunks = 0;  ///< of 32 columns
@@ -33,6 +35,10 @@ struct LookupGroup {
 inline constexpr std::size_t lookup_tile_rows = 64;
 inline constexpr std::size_t lookup_strip_rows = 16;
 inline constexpr std::size_t lookup_chunk = 32;
+/// Of one chunk and plane.
+inline constexpr std::size_t lookup_block_bytes = lookup_strip_rows * lookup_chunk / 8;
+/// Of one chunk: eight tables of 16 entries.
+inline constexpr std::size_t coarse_table_bytes = 128;
 
 /// The inner loops of the `cpu` backend, compiled once for each instruction set from the same
 /// sources (kernels/cpu/variants). Pointers and counts only: nothing that could leave code for a
@@ -79,6 +85,13 @@ struct VectorKernels {
     /// y[r] += what the group adds to the product of row r < lookup_tile_rows with x.
     ///   tables  those of the group's chunks, eight to a chunk; sum: of x over the group
     void (*lookup)(const LookupGroup& group, const float* tables, float sum, float* y);
+    /// The same tables in 8 bits: entry = 128 + the sum over the scale that is returned, rounded.
+    /// For each chunk those of columns 0, 8, 16, 24 on, then those of columns 4, 12, 20, 28 on.
+    ///   x [32 n_chunks]; entries [n_chunks * coarse_table_bytes]
+    float (*build_coarse_tables)(const float* x, std::size_t n_chunks, std::uint8_t* entries);
+    /// lookup() with them. At most 16 chunks.
+    void (*lookup_coarse)(const LookupGroup& group, const std::uint8_t* entries, float scale,
+                          float sum, float* y);
 
     // ---- attention --------------------------------------------------------------------------
 
