@@ -28,36 +28,12 @@ kernels::Array<double> widened(std::span<const float> values, const kernels::Bac
 }
 
 /// Host values as a matrix in backend memory.
-kernels::Array<float> uploaded(const std::vector<double>& wide, std::size_t cols,
+kernels::Array<float> uploaded(const std::vector<float>& values, std::size_t cols,
                                const kernels::Backend& backend) {
-    const std::vector<float> values(wide.begin(), wide.end());
     kernels::Array<float> matrix = backend.allocate<float>(values.size());
     backend.upload(reinterpret_cast<const std::byte*>(values.data()), DType::f32,
                    matrix.matrix(values.size() / cols, cols));
     return matrix;
-}
-
-/// sum += values; a sum that is empty begins.
-void add_to(std::vector<double>& sum, std::span<const double> values) {
-    sum.resize(std::max(sum.size(), values.size()), 0.0);
-    std::ranges::transform(values, sum, sum.begin(), std::plus<>());
-}
-
-/// Adds all rows of a host matrix.
-void add_rows(MatrixView<const float> rows, std::vector<double>& sum) {
-    sum.resize(rows.cols, 0.0);
-    for (std::size_t r = 0; r < rows.rows; ++r) {
-        std::transform(rows.row(r), rows.row(r) + rows.cols, sum.begin(), sum.begin(),
-                       std::plus<>());
-    }
-}
-
-/// matrix [a, b] -= a b^T; nothing where there is none.
-void subtract_product(const std::vector<double>& a, const std::vector<double>& b,
-                      std::vector<double>& matrix) {
-    for (std::size_t i = 0; i < matrix.size(); ++i) {
-        matrix[i] -= a[i / b.size()] * b[i % b.size()];
-    }
 }
 
 std::vector<float> on_host(MatrixView<const float> x, const kernels::Backend& backend) {
@@ -75,22 +51,19 @@ void InputShift::add(MatrixView<const float> x) {
             sums.gram = backend_.allocate<double>(width_ * width_);
         }
     }
-    const std::vector<float> host = on_host(x, backend_);
     for (std::size_t half = 0; half < sums_.size(); ++half) {
         const auto [first, count] = half_of(x.rows, half);
-        Sums& sums = sums_[half];
         if (count > 0) {
-            backend_.accumulate_gram(x.row_range(first, count), sums.gram.matrix(width_, width_));
+            backend_.accumulate_gram(x.row_range(first, count),
+                                     sums_[half].gram.matrix(width_, width_));
         }
-        add_rows(MatrixView<const float>(host.data(), x.rows, width_).row_range(first, count),
-                 sums.x);
-        sums.tokens += count;
+        sums_[half].tokens += count;
     }
-    latest_ = widened(host, backend_);
+    latest_ = widened(on_host(x, backend_), backend_);
     n_latest_ = x.rows;
 }
 
-void InputShift::accumulate(MatrixView<const float> missing, Missing Sums::*part) {
+void InputShift::accumulate(MatrixView<const float> missing, std::vector<double> Sums::*part) {
     if (missing.rows != n_latest_) {
         throw ShapeError("what is missing is " + missing.shape_text() + ", expected " +
                          std::to_string(n_latest_) + " rows, one for each token of the input");
@@ -102,89 +75,89 @@ void InputShift::accumulate(MatrixView<const float> missing, Missing Sums::*part
     const kernels::Array<double> product = backend_.allocate<double>(missing.cols * width_);
     for (std::size_t half = 0; half < sums_.size(); ++half) {
         const auto [first, count] = half_of(missing.rows, half);
-        Missing& sums = sums_[half].*part;
-        sums.cross.resize(product.size(), 0.0);
-        add_rows(missing.row_range(first, count), sums.plain);
+        std::vector<double>& sum = sums_[half].*part;
+        sum.resize(product.size(), 0.0);
         if (count > 0) {
             backend_.multiply(wide.row_range(first, count), true, inputs.row_range(first, count),
                               false, product.matrix(missing.cols, width_));
-            add_to(sums.cross, product.span());
+            std::ranges::transform(sum, product.span(), sum.begin(), std::plus<>());
         }
     }
 }
 
-InputShift::Means InputShift::means_of(std::span<const Sums> all, Bias bias) const {
+InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
     double tokens = 0.0;
-    Means means;
-    means.gram.resize(width_ * width_);
     for (const Sums& sums : all) {
         tokens += static_cast<double>(sums.tokens);
-        add_to(means.gram, sums.gram.span());
-        add_to(means.x, sums.x);
-        for (const auto& [from, to] :
-             {std::pair(&sums.input, &means.input), std::pair(&sums.output, &means.output)}) {
-            add_to(to->cross, from->cross);
-            add_to(to->plain, from->plain);
-        }
     }
-    for (auto* part : {&means.gram, &means.x, &means.input.cross, &means.input.plain,
-                       &means.output.cross, &means.output.plain}) {
-        for (double& value : *part) {
-            value /= tokens;
-        }
-    }
-    if (bias == Bias::refitted) {
-        subtract_product(means.x, means.x, means.gram);
-        subtract_product(means.input.plain, means.x, means.input.cross);
-        subtract_product(means.output.plain, means.x, means.output.cross);
-    }
+    Means means;
+    means.gram.resize(width_ * width_);
     for (std::size_t i = 0; i < width_; ++i) {
-        for (std::size_t j = 0; j < i; ++j) {
-            means.gram[i * width_ + j] = means.gram[j * width_ + i];
+        for (std::size_t j = i; j < width_; ++j) {
+            double sum = 0.0;
+            for (const Sums& sums : all) {
+                sum += sums.gram.data()[i * width_ + j];
+            }
+            means.gram[i * width_ + j] = sum / tokens;
+            means.gram[j * width_ + i] = sum / tokens;
         }
     }
+    const auto mean = [&](std::vector<double> Sums::*part) {
+        std::vector<double> total;
+        for (const Sums& sums : all) {
+            total.resize(std::max(total.size(), (sums.*part).size()), 0.0);
+            std::transform((sums.*part).begin(), (sums.*part).end(), total.begin(), total.begin(),
+                           std::plus<>());
+        }
+        std::vector<float> values(total.size());
+        std::ranges::transform(total, values.begin(),
+                               [&](double sum) { return static_cast<float>(sum / tokens); });
+        return values;
+    };
+    means.input = mean(&Sums::input);
+    means.output = mean(&Sums::output);
     return means;
 }
 
-std::vector<double> InputShift::gram(Bias bias) const {
-    return means_of(sums_, bias).gram;
+std::vector<double> InputShift::gram() const {
+    return means_of(sums_).gram;
 }
 
 kernels::Array<float> InputShift::missing(MatrixView<const float> weight,
                                           const Means& means) const {
     const std::size_t size = weight.rows * width_;
-    const std::vector<double>& output = means.output.cross;
-    if (weight.cols != width_ || (!output.empty() && output.size() != size)) {
+    if (weight.cols != width_ || (!means.output.empty() && means.output.size() != size)) {
         throw ShapeError("a weight " + weight.shape_text() + " where the input has " +
-                         std::to_string(width_) + " features and " + std::to_string(output.size()) +
-                         " sums tell of its outputs");
+                         std::to_string(width_) + " features and " +
+                         std::to_string(means.output.size()) + " sums tell of its outputs");
     }
     kernels::Array<float> result = backend_.allocate<float>(size);
-    if (!means.input.cross.empty()) {
-        std::vector<double> turned(means.input.cross.size());
+    if (!means.input.empty()) {
+        std::vector<float> turned(means.input.size());
         for (std::size_t i = 0; i < width_; ++i) {
             for (std::size_t j = 0; j < width_; ++j) {
-                turned[j * width_ + i] = means.input.cross[i * width_ + j];
+                turned[j * width_ + i] = means.input[i * width_ + j];
             }
         }
         const kernels::Array<float> columns = uploaded(turned, width_, backend_);
         backend_.linear(weight, columns.matrix(width_, width_), {},
                         result.matrix(weight.rows, width_));
     }
-    if (!output.empty()) {
-        const kernels::Array<float> outputs = uploaded(output, width_, backend_);
+    if (!means.output.empty()) {
+        const kernels::Array<float> outputs = uploaded(means.output, width_, backend_);
         backend_.add(outputs.matrix(weight.rows, width_), result.matrix(weight.rows, width_));
     }
     return result;
 }
 
-std::optional<double> InputShift::choose_penalty(Weights weights, Bias bias) const {
+std::optional<double> InputShift::choose_penalty(Weights weights) const {
     if (sums_[1].tokens == 0) {
         return penalties.back();
     }
-    const Means fitted = means_of(std::span(sums_).first(1), bias);
-    const Means held_out = means_of(std::span(sums_).last(1), bias);
-    const kernels::Array<float> gram = uploaded(held_out.gram, width_, backend_);
+    const Means fitted = means_of(std::span(sums_).first(1));
+    const Means held_out = means_of(std::span(sums_).last(1));
+    const std::vector<float> narrow(held_out.gram.begin(), held_out.gram.end());
+    const kernels::Array<float> gram = uploaded(narrow, width_, backend_);
     // With D the correction and P what is missing, the squared error falls by
     // 2 tr(D P^T) - tr(D G D^T).
     std::array<double, penalties.size()> gains{};
@@ -212,8 +185,8 @@ std::optional<double> InputShift::choose_penalty(Weights weights, Bias bias) con
     return penalties[static_cast<std::size_t>(best - gains.begin())];
 }
 
-void InputShift::correct(Weights weights, Bias bias, double penalty) const {
-    const Means means = means_of(sums_, bias);
+void InputShift::correct(Weights weights, double penalty) const {
+    const Means means = means_of(sums_);
     SplittingSystem system({means.gram.data(), width_, width_}, 0.0, backend_);
     const MatrixView<const float> inverse = system.inverse(penalty);
     for (const MatrixView<float>& weight : weights) {
@@ -223,23 +196,6 @@ void InputShift::correct(Weights weights, Bias bias, double penalty) const {
         backend_.linear(lacks.matrix(weight.rows, width_), inverse, {}, correction);
         backend_.add(correction, weight);
     }
-}
-
-std::vector<double> InputShift::bias_change(MatrixView<const float> weight,
-                                            MatrixView<const float> values) const {
-    const Means means = means_of(sums_, Bias::refitted);
-    const std::vector<float> w = on_host(weight, backend_);
-    const std::vector<float> v = on_host(values, backend_);
-    std::vector<double> change(weight.rows, 0.0);
-    if (!means.output.plain.empty()) {
-        change = means.output.plain;
-    }
-    for (std::size_t i = 0; i < w.size(); ++i) {
-        const std::size_t j = i % width_;
-        const double missing = means.input.plain.empty() ? 0.0 : means.input.plain[j];
-        change[i / width_] += (double{w[i]} - v[i]) * means.x[j] + double{w[i]} * missing;
-    }
-    return change;
 }
 
 }  // namespace lathe

@@ -20,16 +20,11 @@ namespace lathe {
 /// target V on G just as it solves W on the source's Gram matrix. (Li et al. 2025,
 /// arXiv:2504.02692, do so for m inside of error feedback.)
 ///
-/// Where the outputs have a bias that is refitted with the weights, all of this holds of deviations
-/// from the means; the bias makes up for what is missing of the mean.
-///
 /// A penalty p * diag G is added to the G that is inverted, so that directions which calibration
 /// hardly shows stay as they are. How large it should be depends on how many tokens there were; it
 /// is chosen on tokens that the correction was not fitted to.
 class InputShift {
 public:
-    enum class Bias { fixed, refitted };
-
     /// @pre  `backend` outlives the object
     explicit InputShift(const kernels::Backend& backend) : backend_(backend) {}
 
@@ -43,45 +38,33 @@ public:
     /// Features of x'; 0 if there was none.
     [[nodiscard]] std::size_t width() const { return width_; }
     /// G, both triangles. [width, width]
-    [[nodiscard]] std::vector<double> gram(Bias bias) const;
+    [[nodiscard]] std::vector<double> gram() const;
 
     /// The weights of a unit, [rows, width] each; of more than one only inputs may be missing.
     using Weights = std::span<const MatrixView<float>>;
 
     /// The penalty with which a correction fitted to the first halves of the batches helps most on
     /// the second halves; none if no correction helps there. With one token the largest.
-    [[nodiscard]] std::optional<double> choose_penalty(Weights weights, Bias bias) const;
+    [[nodiscard]] std::optional<double> choose_penalty(Weights weights) const;
 
     /// Turns each W into V.
-    void correct(Weights weights, Bias bias, double penalty) const;
-
-    /// What the bias has to change by when `values` take the place of the source's `weight`: the
-    /// mean of W x' + W m + n - V x'. Both [rows, width] in backend memory. [rows]
-    [[nodiscard]] std::vector<double> bias_change(MatrixView<const float> weight,
-                                                  MatrixView<const float> values) const;
+    void correct(Weights weights, double penalty) const;
 
 private:
-    /// Of what is missing; empty if it was left out.
-    struct Missing {
-        std::vector<double> cross;  ///< times x'^T
-        std::vector<double> plain;
-    };
     /// Sums over one half of each batch.
     struct Sums {
         std::size_t tokens = 0;
         kernels::Array<double> gram;  ///< upper triangle of x' x'^T
-        std::vector<double> x;        ///< x'
-        Missing input;                ///< m
-        Missing output;               ///< n
+        std::vector<double> input;    ///< m x'^T, or empty
+        std::vector<double> output;   ///< n x'^T, or empty
     };
     struct Means {
         std::vector<double> gram;  ///< both triangles
-        std::vector<double> x;
-        Missing input;
-        Missing output;
+        std::vector<float> input;
+        std::vector<float> output;
     };
-    void accumulate(MatrixView<const float> missing, Missing Sums::*part);
-    [[nodiscard]] Means means_of(std::span<const Sums> sums, Bias bias) const;
+    void accumulate(MatrixView<const float> missing, std::vector<double> Sums::*part);
+    [[nodiscard]] Means means_of(std::span<const Sums> sums) const;
     /// W E[m x'^T] + E[n x'^T], in backend memory. [rows, width]
     [[nodiscard]] kernels::Array<float> missing(MatrixView<const float> weight,
                                                 const Means& means) const;

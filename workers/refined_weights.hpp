@@ -37,11 +37,6 @@ public:
     /// The tensors of a unit, solved.
     void take(std::size_t unit, std::vector<EncodedTensor> tensors, const RefinedError& error);
 
-    /// Any other tensor, such as a bias.
-    void take(std::size_t index, EncodedTensor tensor) {
-        solved_.insert_or_assign(index, std::move(tensor));
-    }
-
     /// Writes all that was taken: /tensors/NAME, each encoded; for each unit a group /units/NAME
     /// with attributes `error` and `relative_error`. @throws IoError
     void write(const std::filesystem::path& file, const std::string& fingerprint) const;

@@ -72,9 +72,9 @@ protected:
         }
     }
     /// W, corrected with hardly any penalty.
-    std::vector<float> corrected(InputShift::Bias bias = fixed) const {
+    std::vector<float> corrected() const {
         std::vector<float> result = w;
-        shift.correct(as_weights(result), bias, 1e-7);
+        shift.correct(as_weights(result), 1e-7);
         return result;
     }
 
@@ -82,7 +82,6 @@ protected:
         return {{values.data(), values.size() / width, width}};
     }
 
-    static constexpr InputShift::Bias fixed = InputShift::Bias::fixed;
     static constexpr std::size_t tokens = 40;
     static constexpr std::size_t width = 5;
     static constexpr std::size_t rows = 3;
@@ -95,7 +94,7 @@ protected:
 
 TEST_P(InputShiftTest, GramIsTheMeanOuterProduct) {
     add({}, {});
-    const std::vector<double> gram = shift.gram(fixed);
+    const std::vector<double> gram = shift.gram();
     for (std::size_t i = 0; i < width; ++i) {
         for (std::size_t j = 0; j < width; ++j) {
             double expected = 0.0;
@@ -143,46 +142,6 @@ TEST_P(InputShiftTest, FindsTheWeightsThatMakeUpForInputs) {
     }
 }
 
-TEST_P(InputShiftTest, ABiasThatIsRefittedTakesWhatIsMissingOfTheMean) {
-    // Inputs with means; what is missing is what other weights and another bias would give.
-    for (std::size_t i = 0; i < x.size(); ++i) {
-        x[i] += static_cast<float>(i % width);
-    }
-    const std::vector<float> wanted = random_values(rows * width, 8);
-    const std::vector<float> bias = {3.0F, -7.0F, 0.5F};
-    std::vector<float> lacks = outputs(x, wanted, width);
-    const std::vector<float> now = outputs(x, w, width);
-    for (std::size_t i = 0; i < lacks.size(); ++i) {
-        lacks[i] += bias[i % rows] - now[i];
-    }
-    add({}, lacks);
-    std::vector<float> found = corrected(InputShift::Bias::refitted);
-    const std::vector<double> change =
-        shift.bias_change(as_weights(w).front(), as_weights(found).front());
-    for (std::size_t i = 0; i < found.size(); ++i) {
-        EXPECT_NEAR(found[i], wanted[i], 1e-3) << i;
-    }
-    for (std::size_t r = 0; r < rows; ++r) {
-        EXPECT_NEAR(change[r], bias[r], 1e-2) << r;
-    }
-}
-
-TEST_P(InputShiftTest, TheBiasMakesUpForInputsThatAreShortOfAConstant) {
-    // Each input lacks 2, so each output its weights' sum times 2; other weights do not help.
-    add(std::vector<float>(tokens * width, 2.0F), {});
-    const std::vector<float> found = corrected(InputShift::Bias::refitted);
-    const std::vector<double> change =
-        shift.bias_change(as_weights(w).front(), as_weights(w).front());
-    for (std::size_t r = 0; r < rows; ++r) {
-        double sum = 0.0;
-        for (std::size_t j = 0; j < width; ++j) {
-            EXPECT_NEAR(found[r * width + j], w[r * width + j], 1e-5);
-            sum += double{w[r * width + j]};
-        }
-        EXPECT_NEAR(change[r], 2.0 * sum, 1e-5) << r;
-    }
-}
-
 TEST_P(InputShiftTest, NothingMissingLeavesWeightsAsTheyAre) {
     add(std::vector<float>(tokens * width, 0.0F), std::vector<float>(tokens * rows, 0.0F));
     EXPECT_EQ(corrected(), w);
@@ -205,7 +164,7 @@ TEST_P(InputShiftTest, ThePenaltyIsWhatHelpsOnOtherTokens) {
     const std::vector<float> wanted = random_values(rows * width, 7);
     std::vector<float> lacks = outputs(x, wanted, width);
     add({}, lacks);
-    EXPECT_EQ(shift.choose_penalty(as_weights(w), fixed), 0.01);
+    EXPECT_EQ(shift.choose_penalty(as_weights(w)), 0.01);
     // In second halves the opposite of the first: whatever is learnt does harm.
     InputShift other(*backend);
     for (std::size_t i = 0; i < lacks.size() / 2; ++i) {
@@ -214,12 +173,12 @@ TEST_P(InputShiftTest, ThePenaltyIsWhatHelpsOnOtherTokens) {
     std::copy_n(x.begin(), x.size() / 2, x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2));
     other.add({x.data(), tokens, width});
     other.add_missing_output({lacks.data(), tokens, rows});
-    EXPECT_FALSE(other.choose_penalty(as_weights(w), fixed));
+    EXPECT_FALSE(other.choose_penalty(as_weights(w)));
     // Nothing to compare with.
     InputShift one(*backend);
     one.add({x.data(), 1, width});
     one.add_missing_output({lacks.data(), 1, rows});
-    EXPECT_EQ(one.choose_penalty(as_weights(w), fixed), 1.0);
+    EXPECT_EQ(one.choose_penalty(as_weights(w)), 1.0);
 }
 
 TEST_P(InputShiftTest, RefusesOtherTokensAndOtherWeights) {
@@ -227,7 +186,7 @@ TEST_P(InputShiftTest, RefusesOtherTokensAndOtherWeights) {
     add({}, outputs(x, w, width));
     EXPECT_THROW(shift.add_missing_output({x.data(), 4, width}), ShapeError);
     std::vector<float> one_row(width);
-    EXPECT_THROW(shift.correct(as_weights(one_row), fixed, 0.01), ShapeError);
+    EXPECT_THROW(shift.correct(as_weights(one_row), 0.01), ShapeError);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, InputShiftTest, ::testing::Values("reference", "cpu"),
@@ -285,10 +244,7 @@ TEST_P(Refinement, BringsTheModelNearerToTheSource) {
     EXPECT_LT(after, 0.9 * before);
 }
 
-/// A bias that is refitted makes another problem of it.
-using RefinementWithoutBiases = Refinement;
-
-TEST_P(RefinementWithoutBiases, WithNothingBeforeAUnitNothingChanges) {
+TEST_P(Refinement, WithNothingBeforeAUnitNothingChanges) {
     refine("plan");
     const PlanWeights plan(context, choice);
     const PlanWeights refined(context, choice, "plan");
@@ -342,34 +298,6 @@ TEST_P(Refinement, GoesOnFromFinishedBlocksToTheSameBytes) {
 INSTANTIATE_TEST_SUITE_P(Models, Refinement,
                          ::testing::Values("llama", "gpt2", "gpt_neox", "opt_post_norm", "phi",
                                            "qwen3", "bert"),
-                         [](const auto& test) { return std::string(test.param); });
-
-INSTANTIATE_TEST_SUITE_P(Models, RefinementWithoutBiases, ::testing::Values("llama", "qwen3"),
-                         [](const auto& test) { return std::string(test.param); });
-
-using RefinementWithBiases = Refinement;
-
-TEST_P(RefinementWithBiases, BiasesAreRefittedAndKeepTheirType) {
-    refine("plan");
-    const PlanWeights plan(context, choice);
-    const PlanWeights refined(context, choice, "plan");
-    std::size_t n_changed = 0;
-    for (std::size_t t = 0; t < context.spec().tensors.size(); ++t) {
-        const TensorSpec& tensor = context.spec().tensors[t];
-        if (tensor.is_bias && tensor.block) {
-            const EncodedTensor before = plan.read(t);
-            const EncodedTensor after = refined.read(t);
-            EXPECT_EQ(stored_bytes(after), stored_bytes(before));
-            EXPECT_EQ(after.shape, before.shape);
-            n_changed += content_hash(after) != content_hash(before) ? 1 : 0;
-        }
-    }
-    // Of q, k, v (or one for the three), o, up and down; norms keep theirs.
-    EXPECT_GE(n_changed, 4 * context.spec().n_blocks);
-}
-
-INSTANTIATE_TEST_SUITE_P(Models, RefinementWithBiases,
-                         ::testing::Values("gpt2", "gpt_neox", "opt_post_norm", "bert"),
                          [](const auto& test) { return std::string(test.param); });
 
 TEST(RefinementTask, SurvivesItsTextForm) {
