@@ -233,11 +233,13 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     // Slicing: the embedding in fp32 and, with its product, in fp64; three bases.
     const std::uint64_t slicing =
         context.job.slice ? 20 * given.vocab_size * given.hidden_size + 24 * square : 0;
-    // Refinement: two streams, a unit being compressed, a block of each model in fp32.
-    const std::uint64_t refining =
-        context.job.refine == RefineMode::none
-            ? 0
-            : 2 * stream + compressing + 8 * static_cast<std::uint64_t>(block_weights(given));
+    // Refinement: two streams, a unit being compressed, a block of each model in fp32; sums over
+    // each half of the batches and their means in fp64, matrices of the choice of a penalty.
+    const std::uint64_t refining = context.job.refine == RefineMode::none
+                                       ? 0
+                                       : 2 * stream + compressing +
+                                             8 * static_cast<std::uint64_t>(block_weights(given)) +
+                                             80 * grams;
     result.peak_memory_bytes_per_rank = std::max({calibrating, compressing, slicing, refining});
     result.run_directory_bytes =
         candidate_bytes + 4 * spec.n_blocks * grams +

@@ -64,5 +64,11 @@ with lathe.Scratch() as scratch:
         assert plans[0]["kl"] == min(refine["kl"], refine["plan_kl"]), plans
         assert lathe.run_json(["verify", plans[0]["checkpoint"]])["ok"]
 
+    def a_sliced_model_is_refined_in_its_own_basis():
+        result = lathe.run_json(["run", *lathe.job(scratch / "sliced", **REFINED | {"slice": "{sparsity: 0.1}"})])
+        assert result["refine"]["accepted"], result["refine"]
+        assert lathe.run_json(["verify", scratch / "sliced/checkpoint"])["ok"]
+
     lathe.main([the_divergence_falls_and_is_reported, a_finished_run_is_refined_later_and_back, two_ranks_do_not_show,
-                killed_in_between_it_goes_on_to_the_same_bytes, other_budgets_are_refined_too])
+                killed_in_between_it_goes_on_to_the_same_bytes, other_budgets_are_refined_too,
+                a_sliced_model_is_refined_in_its_own_basis])
