@@ -69,8 +69,8 @@ void write_master(const JobRun& run, const SearchResult& plan, const Budget& bud
 std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget,
                      const fs::path& directory) {
     make_directories(directory / "blocks");
-    const std::string plan_hash = to_hex(
-        hash_text(units_json(run.spec(), plan.chosen) + plan.best.plan.refined));
+    const std::string plan_hash =
+        to_hex(hash_text(units_json(run.spec(), plan.chosen) + plan.best.plan.refined));
     std::vector<StageTask> tasks;
     std::vector<fs::path> shards;
     for (const auto& block : shards_of(run.spec())) {
