@@ -21,7 +21,8 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
         calibrate(run);
     }
     compress(run);
-    const SearchResult found = search(run, job.budget);
+    SearchResult found = search(run, job.budget);
+    report.refine = refine(run, found);
     report.run = run.run().root();
     report.checkpoint = run.run().checkpoint();
     report.parameters = run.given_model().spec.parameters();
@@ -61,6 +62,11 @@ std::string to_json(const JobReport& report) {
                 {"stages", stages},
                 {"tensors", parse_json(to_json(report.tensors))},
                 {"checkpoint_hash", report.checkpoint_hash}};
+    if (report.refine) {
+        result["refine"] = {{"plan_kl", report.refine->plan_kl},
+                            {"kl", report.refine->kl},
+                            {"accepted", report.refine->accepted}};
+    }
     if (report.slice) {
         result["slice"] = {{"widths", report.slice->widths},
                            {"parameters", report.slice->parameters}};

@@ -20,6 +20,7 @@ struct JobReport {
     std::string checkpoint_hash;
     EvaluatedPlan plan;
     std::optional<SliceReport> slice;
+    std::optional<RefineReport> refine;
     EvaluationReport evaluation;
     std::vector<StageReport> stages;
     std::vector<TensorCoverage> tensors;

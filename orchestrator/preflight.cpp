@@ -114,10 +114,14 @@ void add_stages(const JobContext& context, const ModelOutline& model, const JobQ
     const double evaluated =
         length * static_cast<double>(context.job.search.num_evaluation_samples);
     double solve = 0.0;
+    double solve_again = 0.0;  // each unit once, under its costliest setting
     for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
+        double most = 0.0;
         for (const Setting& setting : usable_settings(context, model, u)) {
             solve += predicted_flops(model, u, setting);
+            most = std::max(most, predicted_flops(model, u, setting));
         }
+        solve_again += most;
     }
     const double grams = tokens * (static_cast<double>(spec.n_blocks) * gram_elements(spec) +
                                    static_cast<double>(spec.hidden_size * spec.hidden_size));
@@ -136,6 +140,11 @@ void add_stages(const JobContext& context, const ModelOutline& model, const JobQ
     }
     add("compress", model.spec.units.size(), solve);
     add("search", static_cast<std::size_t>(plans), evaluation);
+    if (context.job.refine != RefineMode::none) {
+        // Two streams, each three times through a step; Gram matrices of two inputs. On one rank.
+        const double passes = 6.0 * forward + 2.0 * grams + solve_again;
+        add("refine", spec.n_blocks + 1, passes * static_cast<double>(context.world->size()));
+    }
     add("assemble", spec.n_blocks + 1, static_cast<double>(result.parameters));
     // Of source and checkpoint.
     add("evaluate", questions.n_chunks(),
@@ -225,10 +234,19 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     // Slicing: the embedding in fp32 and, with its product, in fp64; three bases.
     const std::uint64_t slicing =
         context.job.slice ? 20 * given.vocab_size * given.hidden_size + 24 * square : 0;
-    result.peak_memory_bytes_per_rank = std::max({calibrating, compressing, slicing});
-    result.run_directory_bytes = candidate_bytes + 4 * spec.n_blocks * grams +
-                                 std::min(result.budget_bytes, result.source_bytes) + 2 * stream +
-                                 (context.job.exports.empty() ? 0 : result.source_bytes);
+    // Refinement: two streams, a unit being compressed, a block of each model in fp32; sums over
+    // each half of the batches and their means in fp64, matrices of the choice of a penalty.
+    const std::uint64_t refining = context.job.refine == RefineMode::none
+                                       ? 0
+                                       : 2 * stream + compressing +
+                                             8 * static_cast<std::uint64_t>(block_weights(given)) +
+                                             80 * grams;
+    result.peak_memory_bytes_per_rank = std::max({calibrating, compressing, slicing, refining});
+    result.run_directory_bytes =
+        candidate_bytes + 4 * spec.n_blocks * grams +
+        std::min(result.budget_bytes, result.source_bytes) + 2 * stream +
+        (context.job.refine == RefineMode::none ? 0 : result.budget_bytes) +
+        (context.job.exports.empty() ? 0 : result.source_bytes);
     if (context.job.slice) {
         // Gram matrices of the stream and rotations in fp64; the sliced model.
         const double share =

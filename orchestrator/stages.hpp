@@ -62,6 +62,21 @@ struct SearchResult {
 /// @throws InfeasibleError  naming the smallest feasible budget
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name = "");
 
+/// What refinement did to a plan: mean divergences from the source on the evaluation samples.
+struct RefineReport {
+    double plan_kl = 0.0;
+    double kl = 0.0;
+    double perplexity = 0.0;
+    bool accepted = false;  ///< `kl` is less: the refined plan is the one to assemble
+};
+
+/// Refines the plan that the search chose, if the job wants it and there is anything to refine: the
+/// units of each block are compressed again under the plan's settings, for the inputs that the
+/// compressed blocks before it make. Puts the refined plan in the place of `found.best` if it
+/// diverges less from the source. Writes RunDirectory::refinement(plan_name).
+std::optional<RefineReport> refine(JobRun& run, SearchResult& found,
+                                   const std::string& plan_name = "");
+
 /// A JSON array: for each unit its name, setting, bytes and errors. Part of plan.json and of the
 /// checkpoint's master.
 [[nodiscard]] std::string units_json(const ModelSpec& spec, const std::vector<Candidate>& chosen);

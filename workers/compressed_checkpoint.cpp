@@ -9,6 +9,7 @@
 #include "lib/core/json.hpp"
 #include "lib/model/stream.hpp"
 #include "workers/compression.hpp"
+#include "workers/refined_weights.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -61,10 +62,19 @@ EncodedTensor CompressedCheckpoint::read(std::size_t tensor, bool check_hash) co
     return read_encoded(shard, "/" + spec.name, check_hash);
 }
 
-PlanWeights::PlanWeights(const JobContext& context, std::vector<Setting> choice)
-    : context_(context), choice_(std::move(choice)) {}
+PlanWeights::PlanWeights(const JobContext& context, std::vector<Setting> choice,
+                         std::string refined)
+    : context_(context), choice_(std::move(choice)), refined_(std::move(refined)) {}
 
 EncodedTensor PlanWeights::read(std::size_t index) const {
+    if (!refined_.empty()) {
+        const TensorSpec& tensor = context_.spec().tensors.at(index);
+        const ArtifactReader file(
+            context_.run.refined(refined_, refined_place(context_.spec(), tensor.block)));
+        if (std::ranges::count(file.children("/tensors"), tensor.name) > 0) {
+            return read_encoded(file, "/tensors/" + tensor.name);
+        }
+    }
     const auto unit = unit_of(context_.spec(), index);
     if (!unit) {
         return source_tensor(*context_.source, index);
@@ -74,7 +84,7 @@ EncodedTensor PlanWeights::read(std::size_t index) const {
 
 void run_assembly(const JobContext& context, const AssemblyTask& task) {
     const ModelSpec& spec = context.spec();
-    const PlanWeights weights(context, task.choice);
+    const PlanWeights weights(context, task.choice, task.refined);
     // The family's own names, also where the source lacks their usual prefix.
     const ModelSpec canonical = CompressedCheckpoint::describe(context.source->directory);
     ArtifactWriter file(task.directory / shard_file(task.block));
@@ -117,6 +127,7 @@ std::string to_json(const AssemblyTask& task) {
         choice.push_back(to_string(setting));
     }
     nlohmann::json json{{"choice", choice},
+                        {"refined", task.refined},
                         {"directory", task.directory.string()},
                         {"fingerprint", task.fingerprint}};
     if (task.block) {
@@ -134,6 +145,7 @@ AssemblyTask assembly_task_from_json(const std::string& text) {
     for (const auto& setting : json.at("choice")) {
         task.choice.push_back(setting_from_string(setting.get<std::string>()));
     }
+    task.refined = json.at("refined");
     task.directory = json.at("directory").get<std::string>();
     task.fingerprint = json.at("fingerprint");
     return task;

@@ -68,16 +68,18 @@ private:
     kernels::LookupTables tables_;
 };
 
-/// Weights of a plan that is not assembled: each unit's tensors from its chosen candidate.
+/// Weights of a plan that is not assembled: each unit's tensors from its chosen candidate, or as
+/// refinement left them.
 class PlanWeights final : public EncodedWeights {
 public:
-    /// `choice[u]` is the setting of unit u.
-    PlanWeights(const JobContext& context, std::vector<Setting> choice);
+    /// `choice[u]` is the setting of unit u. `refined`: Plan::refined.
+    PlanWeights(const JobContext& context, std::vector<Setting> choice, std::string refined = "");
     [[nodiscard]] EncodedTensor read(std::size_t index) const override;
 
 private:
     const JobContext& context_;
     std::vector<Setting> choice_;
+    std::string refined_;
 };
 
 /// Writes one shard: every tensor of `block` (none: outside the blocks) under the plan, as a group
@@ -85,6 +87,7 @@ private:
 struct AssemblyTask {
     std::optional<std::size_t> block;
     std::vector<Setting> choice;
+    std::string refined;              ///< Plan::refined
     std::filesystem::path directory;  ///< of the checkpoint
     std::string fingerprint;
 };

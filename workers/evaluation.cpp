@@ -234,7 +234,7 @@ SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
     const SourceWeights source(context.spec(), context.source->weights);
     std::optional<PlanWeights> plan;
     if (!task.choice.empty()) {
-        plan.emplace(context, task.choice);
+        plan.emplace(context, task.choice, task.refined);
     }
     const WeightSource& weights =
         plan ? static_cast<const WeightSource&>(*plan) : static_cast<const WeightSource&>(source);
@@ -358,6 +358,7 @@ std::string to_json(const EvaluationTask& task) {
     }
     return nlohmann::json{{"model", task.model.string()},
                           {"choice", choice},
+                          {"refined", task.refined},
                           {"reference", task.reference.string()},
                           {"against_source", task.against_source},
                           {"samples", to_json(task.samples)}}
@@ -371,6 +372,7 @@ EvaluationTask evaluation_task_from_json(const std::string& text) {
     for (const auto& setting : json.at("choice")) {
         task.choice.push_back(setting_from_string(setting.get<std::string>()));
     }
+    task.refined = json.at("refined");
     task.reference = json.at("reference").get<std::string>();
     task.against_source = json.at("against_source");
     task.samples = token_sequences_from_json(json.at("samples").get<std::string>());

@@ -78,6 +78,7 @@ void divergence(const kernels::Backend& backend, MatrixView<const float> p,
 struct EvaluationTask {
     std::filesystem::path model;      ///< a directory; empty: the job's model under `choice`
     std::vector<Setting> choice;      ///< with an empty `model`: the plan; none: the source itself
+    std::string refined;              ///< of the plan: Plan::refined
     std::filesystem::path reference;  ///< a directory, or empty: no divergence, or that of the job
     bool against_source = false;      ///< within a job: diverge from the source model
     TokenSequences samples;

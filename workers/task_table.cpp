@@ -10,6 +10,7 @@
 #include "workers/cut_effect.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/hf_export.hpp"
+#include "workers/refinement.hpp"
 #include "workers/rotation.hpp"
 #include "workers/scoring.hpp"
 #include "workers/sequential_rotation.hpp"
@@ -25,6 +26,7 @@ struct TaskTable::State {
     std::unique_ptr<JobContext> context;
     std::unique_ptr<Calibrator> calibrator;
     std::unique_ptr<SequentialRotator> rotator;
+    std::unique_ptr<Refiner> refiner;
     std::optional<Device> device;  ///< for tasks outside a job
 
     JobContext& job() {
@@ -49,7 +51,7 @@ struct TaskTable::State {
 TaskTable::TaskTable(comm::Communicator& world, std::function<JobConfig()> load_job,
                      RuntimeConfig runtime)
     : state_(std::make_unique<State>(
-          State{world, std::move(load_job), std::move(runtime), {}, {}, {}, {}})) {}
+          State{world, std::move(load_job), std::move(runtime), {}, {}, {}, {}, {}})) {}
 
 TaskTable::~TaskTable() = default;
 
@@ -91,7 +93,15 @@ std::string TaskTable::run(const Task& task) {
                    run_variants(s.job_after_slicing(), variant_task_from_json(task.arguments)))
             .dump();
     }
+    if (task.stage == stage::refine) {
+        if (!s.refiner) {
+            s.refiner = std::make_unique<Refiner>(s.job_after_slicing());
+        }
+        s.refiner->run(refinement_task_from_json(task.arguments));
+        return "";
+    }
     if (task.stage == stage::assemble) {
+        s.refiner.reset();  // and its streams
         run_assembly(s.job_after_slicing(), assembly_task_from_json(task.arguments));
         return "";
     }

@@ -19,6 +19,7 @@ inline constexpr const char* cut_effect = "cut_effect";
 inline constexpr const char* slice = "slice";
 inline constexpr const char* compress = "compress";
 inline constexpr const char* variants = "variants";
+inline constexpr const char* refine = "refine";
 inline constexpr const char* evaluate = "evaluate";
 inline constexpr const char* score = "score";
 inline constexpr const char* assemble = "assemble";

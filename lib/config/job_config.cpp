@@ -366,6 +366,7 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     job.candidates = read_candidates(map.find("candidates"));
     map.read_texts("ignore", job.ignore);
     job.search = read_search(map.find("search"));
+    read_choice(map, "refine", refine_names, job.refine);
     job.evaluate = read_evaluate(map.find("evaluate"));
     map.read_texts("export", job.exports);
     require_known_exports(map.find("export"), job.exports);

@@ -69,6 +69,10 @@ struct SearchConfig {
     std::size_t tied_blocks = 1;  ///< so many neighbouring blocks share their settings
 };
 
+/// Whether the plan that wins is compressed again, block after block, each on what the compressed
+/// blocks before it make.
+enum class RefineMode { none, sequential };
+
 /// One entry of `evaluate.tasks`. Which names there are is known to lib/dataset; whoever opens the
 /// data checks them.
 struct TaskEntry {
@@ -103,6 +107,7 @@ struct JobConfig {
     std::vector<CandidateEntry> candidates;
     std::vector<std::string> ignore;  ///< tensor or unit names, or "re:..."; these stay dense
     SearchConfig search;
+    RefineMode refine = RefineMode::none;
     EvaluateConfig evaluate;
     std::vector<std::string> exports;  ///< "hf"
     RuntimeConfig runtime;

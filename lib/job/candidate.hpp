@@ -42,6 +42,8 @@ struct Plan {
     std::vector<Setting> choice;
     std::uint64_t predicted_bytes = 0;  ///< of the whole output, container included
     std::string origin;                 ///< "search", "homogeneous integer ..."
+    /// Where what refinement made of it lies, RunDirectory::refined(); empty: not refined.
+    std::string refined;
 };
 
 }  // namespace lathe

@@ -47,6 +47,12 @@ public:
     [[nodiscard]] std::filesystem::path candidates(const std::string& unit) const {
         return root_ / "candidates" / (unit + ".h5");
     }
+    /// What refinement made of a plan: of a block, "block_0003", or the "head". `plan` names the
+    /// plan and how it was refined.
+    [[nodiscard]] std::filesystem::path refined(const std::string& plan,
+                                                const std::string& place) const {
+        return root_ / "refined" / plan / (place + ".h5");
+    }
     /// Final hidden states of the source model on some samples, named by their hash.
     [[nodiscard]] std::filesystem::path reference(const std::string& samples) const {
         return root_ / "search" / ("reference_" + samples + ".h5");
@@ -55,6 +61,10 @@ public:
     /// The plan of the job's own budget, or of another one (`budget` as text, "3x").
     [[nodiscard]] std::filesystem::path plan(const std::string& budget = "") const {
         return search() / (budget.empty() ? "plan.json" : "plan_" + budget + ".json");
+    }
+    /// What refining that plan came to.
+    [[nodiscard]] std::filesystem::path refinement(const std::string& budget = "") const {
+        return search() / (budget.empty() ? "refine.json" : "refine_" + budget + ".json");
     }
     [[nodiscard]] std::filesystem::path checkpoint(const std::string& budget = "") const {
         return root_ / (budget.empty() ? "checkpoint" : "checkpoint_" + budget);

@@ -27,7 +27,8 @@ CommandOutput run_search(const CommandContext& context) {
     std::string text = "budget        bytes     ratio   KL        perplexity  plan\n";
     for (const Budget& budget : budgets) {
         const std::string name = to_string(budget);
-        const SearchResult found = search(run, budget, name);
+        SearchResult found = search(run, budget, name);
+        const std::optional<RefineReport> refined = refine(run, found, name);
         nlohmann::json plan{{"budget", name},
                             {"budget_bytes", found.limit_bytes},
                             {"predicted_bytes", found.best.plan.predicted_bytes},
@@ -35,6 +36,11 @@ CommandOutput run_search(const CommandContext& context) {
                             {"kl", found.best.kl},
                             {"perplexity", found.best.perplexity},
                             {"plan", run.run().plan(name).string()}};
+        if (refined) {
+            plan["refine"] = {{"plan_kl", refined->plan_kl},
+                              {"kl", refined->kl},
+                              {"accepted", refined->accepted}};
+        }
         if (context.line.assemble) {
             const auto directory = run.run().checkpoint(name);
             plan["checkpoint_hash"] = assemble(run, found, budget, directory);

@@ -27,12 +27,16 @@ StageTask evaluation_task(const JobRun& run, const Plan& plan, const TokenSequen
                           std::size_t number) {
     EvaluationTask evaluation;
     evaluation.choice = plan.choice;
+    evaluation.refined = plan.refined;
     evaluation.against_source = true;
     evaluation.samples = samples;
     StageTask task;
     task.task.stage = stage::evaluate;
-    task.task.id =
-        "search/" + run.fingerprint({hash_of(plan.choice)}) + "/" + std::to_string(number);
+    std::vector<std::string> parts{hash_of(plan.choice)};
+    if (!plan.refined.empty()) {
+        parts.push_back(plan.refined);
+    }
+    task.task.id = "search/" + run.fingerprint(parts) + "/" + std::to_string(number);
     task.task.cost = static_cast<double>(samples.tokens());
     task.task.arguments = to_json(evaluation);
     return task;

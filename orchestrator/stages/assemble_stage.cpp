@@ -69,11 +69,12 @@ void write_master(const JobRun& run, const SearchResult& plan, const Budget& bud
 std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget,
                      const fs::path& directory) {
     make_directories(directory / "blocks");
-    const std::string plan_hash = to_hex(hash_text(units_json(run.spec(), plan.chosen)));
+    const std::string plan_hash =
+        to_hex(hash_text(units_json(run.spec(), plan.chosen) + plan.best.plan.refined));
     std::vector<StageTask> tasks;
     std::vector<fs::path> shards;
     for (const auto& block : shards_of(run.spec())) {
-        AssemblyTask assembly{block, plan.best.plan.choice, directory, ""};
+        AssemblyTask assembly{block, plan.best.plan.choice, plan.best.plan.refined, directory, ""};
         StageTask task;
         task.task.stage = stage::assemble;
         task.task.id = "assemble/" + plan_hash + "/" + shard_file(block);

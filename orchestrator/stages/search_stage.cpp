@@ -64,7 +64,7 @@ std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table,
         const bool seen =
             std::ranges::any_of(plans, [&](const Plan& plan) { return plan.choice == choice; });
         if (bytes <= limit && !seen) {
-            plans.push_back({std::move(choice), bytes, std::move(origin)});
+            plans.push_back({std::move(choice), bytes, std::move(origin), {}});
         }
     };
     for (const NamedScores& scores : all_scores) {
@@ -111,8 +111,10 @@ public:
         for (const Genome& genome : genomes) {
             std::vector<Setting> choice = levels_.choice(genome);
             const std::uint64_t bytes = predicted_output_bytes(run_.source(), choice);
-            plans.push_back(
-                {std::move(choice), bytes, "evolution, generation " + std::to_string(generation_)});
+            plans.push_back({std::move(choice),
+                             bytes,
+                             "evolution, generation " + std::to_string(generation_),
+                             {}});
         }
         std::vector<double> fitness;
         for (EvaluatedPlan& plan : evaluate_plans(run_, std::move(plans))) {

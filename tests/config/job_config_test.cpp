@@ -145,11 +145,9 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Refusal{"modle: x",
                 "job.yaml:3:1: unknown key \"modle\"; did you mean \"model\"? valid keys: model, "
-                "output, seed, calibration, slice, budget, candidates, ignore, search, evaluate, "
-                "export, "
-                "runtime"},
+                "output, seed, calibration, slice, budget, candidates, ignore, search, refine, "
+                "evaluate, export, runtime"},
         Refusal{"model: x", "job.yaml:3:1: key \"model\" is given twice, first at job.yaml:1:1"},
-        // Keys of the design that are not built are not known either.
         Refusal{"slice: {}", "slice has neither of sparsity and parameter_reduction"},
         Refusal{"slice: {sparsity: 0.1, parameter_reduction: 0.1}", "slice has both of"},
         Refusal{"slice: {sparsity: 0.95}",
@@ -171,7 +169,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "signal: normalised is for order: dense and touch_up: 0"},
         Refusal{"slice: {sparsity: 0.1, order: sequential, widths: energy}",
                 "expected order: dense and touch_up: 0"},
-        Refusal{"refine: none", "unknown key \"refine\""},
+        Refusal{"refine: often", "refine is \"often\"; expected none or sequential"},
         Refusal{"search: {population: 2}",
                 "job.yaml:3:10: unknown key \"population\" in search; valid keys: evaluation, "
                 "num_evaluation_samples, strategy, generations, offspring, tied_blocks"},

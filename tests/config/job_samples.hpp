@@ -38,6 +38,7 @@ ignore: [lm_head, "re:.*[0-9]gate"]
 search:
   evaluation: held.txt
   num_evaluation_samples: 3
+refine: sequential
 evaluate:
   perplexity: [t1.txt, t2.txt]
   tasks:

@@ -10,7 +10,7 @@ namespace {
 /// All fields of a job but the places. The binding fails to compile when a field is added.
 void expect_same(const JobConfig& a, const JobConfig& b) {
     const auto& [model, output, seed, calibration, slice, budget, candidates, ignore, search,
-                 evaluate, exports, runtime] = a;
+                 refine, evaluate, exports, runtime] = a;
     EXPECT_EQ(model, b.model);
     EXPECT_EQ(output, b.output);
     EXPECT_EQ(seed, b.seed);
@@ -50,6 +50,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(search.generations, b.search.generations);
     EXPECT_EQ(search.offspring, b.search.offspring);
     EXPECT_EQ(search.tied_blocks, b.search.tied_blocks);
+    EXPECT_EQ(refine, b.refine);
     EXPECT_EQ(evaluate.perplexity, b.evaluate.perplexity);
     ASSERT_EQ(evaluate.tasks.size(), b.evaluate.tasks.size());
     for (std::size_t i = 0; i < evaluate.tasks.size(); ++i) {
@@ -88,6 +89,7 @@ search:
   generations: 20
   offspring: 16
   tied_blocks: 1
+refine: none
 evaluate:
   perplexity: []
   tasks: []

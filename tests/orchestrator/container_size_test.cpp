@@ -24,9 +24,9 @@ TEST_P(ContainerSizeTest, BoundsWhatHdf5Adds) {
         const std::vector<Setting> choice(spec.units.size(), setting);
         const auto directory = context.run.root() / "checkpoint";
         make_directories(directory / "blocks");
-        run_assembly(context, {std::nullopt, choice, directory, "0123456789abcdef"});
+        run_assembly(context, {std::nullopt, choice, "", directory, "0123456789abcdef"});
         for (std::size_t b = 0; b < spec.n_blocks; ++b) {
-            run_assembly(context, {b, choice, directory, "0123456789abcdef"});
+            run_assembly(context, {b, choice, "", directory, "0123456789abcdef"});
         }
         std::uint64_t payload = 0;
         for (std::size_t t = 0; t < spec.tensors.size(); ++t) {

@@ -160,7 +160,7 @@ TEST_P(JobTasks, TasksSurviveTheirTextForm) {
     EXPECT_EQ(variant_task_from_json(to_json(variants)).base, variants.base);
     EXPECT_EQ(variant_task_from_json(to_json(variants)).variants, variants.variants);
     EXPECT_EQ(variant_task_from_json(to_json(variants)).samples.ids, variants.samples.ids);
-    const AssemblyTask assembly{3, {job.rounded(), source_setting()}, "/a", "f"};
+    const AssemblyTask assembly{3, {job.rounded(), source_setting()}, "r", "/a", "f"};
     const AssemblyTask back = assembly_task_from_json(to_json(assembly));
     EXPECT_EQ(back.block, assembly.block);
     EXPECT_EQ(back.choice, assembly.choice);

@@ -1,0 +1,87 @@
+#include <algorithm>
+
+#include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
+#include "orchestrator/stages.hpp"
+#include "workers/refined_weights.hpp"
+#include "workers/refinement.hpp"
+#include "workers/task_table.hpp"
+
+namespace lathe {
+
+namespace {
+
+/// Stands for the plan and for everything that refinement makes of it.
+std::string name_of(const JobRun& run, const Plan& plan) {
+    std::vector<std::string> parts{"refine"};
+    for (const Setting& setting : plan.choice) {
+        parts.push_back(to_string(setting));
+    }
+    return run.fingerprint(parts);
+}
+
+/// A chain: each block's task needs the streams that the one before leaves, so one rank does all.
+void refine_blocks(JobRun& run, const Plan& plan, const std::string& name) {
+    const ModelSpec& spec = run.spec();
+    std::vector<StageTask> tasks;
+    for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
+        const std::string place = refined_place(spec, b);
+        StageTask task;
+        task.task.stage = stage::refine;
+        task.task.id = "refine/" + name + "/" + place;
+        task.task.rank = 0;
+        task.artifact = run.run().refined(name, place);
+        task.fingerprint = run.fingerprint({task.task.id});
+        task.task.arguments = to_json(RefinementTask{b, plan.choice, name, task.fingerprint});
+        make_directories(task.artifact.parent_path());
+        tasks.push_back(std::move(task));
+    }
+    run.run_stage("refine", std::move(tasks));
+}
+
+/// The errors that refined units have now, against their new targets.
+void take_errors(const JobRun& run, const std::string& name, std::vector<Candidate>& chosen) {
+    for (Candidate& candidate : chosen) {
+        const UnitSpec& unit = run.spec().units[candidate.unit];
+        if (!is_refined(run.spec(), unit, candidate.setting)) {
+            continue;
+        }
+        const RefinedError error = read_refined_error(
+            run.run().refined(name, refined_place(run.spec(), unit.block)), unit.name);
+        candidate.error = error.error;
+        candidate.relative_error = error.relative_error;
+    }
+}
+
+}  // namespace
+
+std::optional<RefineReport> refine(JobRun& run, SearchResult& found, const std::string& plan_name) {
+    const bool changes = std::ranges::any_of(found.chosen, [&](const Candidate& c) {
+        return is_refined(run.spec(), run.spec().units[c.unit], c.setting);
+    });
+    if (run.context().job.refine == RefineMode::none || !changes) {
+        return std::nullopt;
+    }
+    const std::string name = name_of(run, found.best.plan);
+    refine_blocks(run, found.best.plan, name);
+    Plan plan = found.best.plan;
+    plan.origin += ", refined";
+    plan.refined = name;
+    const EvaluatedPlan refined = evaluate_plans(run, {std::move(plan)}).front();
+    const RefineReport report{found.best.kl, refined.kl, refined.perplexity,
+                              refined.kl < found.best.kl};
+    if (report.accepted) {
+        found.best = refined;
+        take_errors(run, name, found.chosen);
+    }
+    nlohmann::json json{{"plan_kl", report.plan_kl},
+                        {"kl", report.kl},
+                        {"perplexity", report.perplexity},
+                        {"accepted", report.accepted},
+                        {"name", name}};
+    json["units"] = parse_json(units_json(run.spec(), found.chosen));
+    write_file(run.run().refinement(plan_name), json.dump(1) + "\n");
+    return report;
+}
+
+}  // namespace lathe

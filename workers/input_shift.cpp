@@ -1,0 +1,201 @@
+#include "workers/input_shift.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "lib/core/errors.hpp"
+#include "methods/splitting.hpp"
+
+namespace lathe {
+
+namespace {
+
+/// From hardly any to one that leaves half of what calibration shows best.
+constexpr std::array penalties{0.01, 0.03, 0.1, 0.3, 1.0};
+
+/// First token and number of those of half 0 or 1 of a batch.
+std::pair<std::size_t, std::size_t> half_of(std::size_t tokens, std::size_t half) {
+    const std::size_t middle = (tokens + 1) / 2;
+    return half == 0 ? std::pair(std::size_t{0}, middle) : std::pair(middle, tokens - middle);
+}
+
+/// Host values in fp64, in backend memory.
+kernels::Array<double> widened(std::span<const float> values, const kernels::Backend& backend) {
+    kernels::Array<double> wide = backend.allocate<double>(values.size());
+    std::ranges::copy(values, wide.data());
+    return wide;
+}
+
+/// Host values as a matrix in backend memory.
+kernels::Array<float> uploaded(const std::vector<float>& values, std::size_t cols,
+                               const kernels::Backend& backend) {
+    kernels::Array<float> matrix = backend.allocate<float>(values.size());
+    backend.upload(reinterpret_cast<const std::byte*>(values.data()), DType::f32,
+                   matrix.matrix(values.size() / cols, cols));
+    return matrix;
+}
+
+std::vector<float> on_host(MatrixView<const float> x, const kernels::Backend& backend) {
+    std::vector<float> host(x.rows * x.cols);
+    backend.download(x, host.data());
+    return host;
+}
+
+}  // namespace
+
+void InputShift::add(MatrixView<const float> x) {
+    if (width_ == 0) {
+        width_ = x.cols;
+        for (Sums& sums : sums_) {
+            sums.gram = backend_.allocate<double>(width_ * width_);
+        }
+    }
+    for (std::size_t half = 0; half < sums_.size(); ++half) {
+        const auto [first, count] = half_of(x.rows, half);
+        if (count > 0) {
+            backend_.accumulate_gram(x.row_range(first, count),
+                                     sums_[half].gram.matrix(width_, width_));
+        }
+        sums_[half].tokens += count;
+    }
+    latest_ = widened(on_host(x, backend_), backend_);
+    n_latest_ = x.rows;
+}
+
+void InputShift::accumulate(MatrixView<const float> missing, std::vector<double> Sums::*part) {
+    if (missing.rows != n_latest_) {
+        throw ShapeError("what is missing is " + missing.shape_text() + ", expected " +
+                         std::to_string(n_latest_) + " rows, one for each token of the input");
+    }
+    const kernels::Array<double> memory =
+        widened({missing.data, missing.rows * missing.cols}, backend_);
+    const MatrixView<const double> wide = memory.matrix(missing.rows, missing.cols);
+    const MatrixView<const double> inputs = latest_.matrix(n_latest_, width_);
+    const kernels::Array<double> product = backend_.allocate<double>(missing.cols * width_);
+    for (std::size_t half = 0; half < sums_.size(); ++half) {
+        const auto [first, count] = half_of(missing.rows, half);
+        std::vector<double>& sum = sums_[half].*part;
+        sum.resize(product.size(), 0.0);
+        if (count > 0) {
+            backend_.multiply(wide.row_range(first, count), true, inputs.row_range(first, count),
+                              false, product.matrix(missing.cols, width_));
+            std::ranges::transform(sum, product.span(), sum.begin(), std::plus<>());
+        }
+    }
+}
+
+InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
+    double tokens = 0.0;
+    for (const Sums& sums : all) {
+        tokens += static_cast<double>(sums.tokens);
+    }
+    Means means;
+    means.gram.resize(width_ * width_);
+    for (std::size_t i = 0; i < width_; ++i) {
+        for (std::size_t j = i; j < width_; ++j) {
+            double sum = 0.0;
+            for (const Sums& sums : all) {
+                sum += sums.gram.data()[i * width_ + j];
+            }
+            means.gram[i * width_ + j] = sum / tokens;
+            means.gram[j * width_ + i] = sum / tokens;
+        }
+    }
+    const auto mean = [&](std::vector<double> Sums::*part) {
+        std::vector<double> total;
+        for (const Sums& sums : all) {
+            total.resize(std::max(total.size(), (sums.*part).size()), 0.0);
+            std::transform((sums.*part).begin(), (sums.*part).end(), total.begin(), total.begin(),
+                           std::plus<>());
+        }
+        std::vector<float> values(total.size());
+        std::ranges::transform(total, values.begin(),
+                               [&](double sum) { return static_cast<float>(sum / tokens); });
+        return values;
+    };
+    means.input = mean(&Sums::input);
+    means.output = mean(&Sums::output);
+    return means;
+}
+
+std::vector<double> InputShift::gram() const {
+    return means_of(sums_).gram;
+}
+
+kernels::Array<float> InputShift::missing(MatrixView<const float> weight,
+                                          const Means& means) const {
+    const std::size_t size = weight.rows * width_;
+    if (weight.cols != width_ || (!means.output.empty() && means.output.size() != size)) {
+        throw ShapeError("a weight " + weight.shape_text() + " where the input has " +
+                         std::to_string(width_) + " features and " +
+                         std::to_string(means.output.size()) + " sums tell of its outputs");
+    }
+    kernels::Array<float> result = backend_.allocate<float>(size);
+    if (!means.input.empty()) {
+        std::vector<float> turned(means.input.size());
+        for (std::size_t i = 0; i < width_; ++i) {
+            for (std::size_t j = 0; j < width_; ++j) {
+                turned[j * width_ + i] = means.input[i * width_ + j];
+            }
+        }
+        const kernels::Array<float> columns = uploaded(turned, width_, backend_);
+        backend_.linear(weight, columns.matrix(width_, width_), {},
+                        result.matrix(weight.rows, width_));
+    }
+    if (!means.output.empty()) {
+        const kernels::Array<float> outputs = uploaded(means.output, width_, backend_);
+        backend_.add(outputs.matrix(weight.rows, width_), result.matrix(weight.rows, width_));
+    }
+    return result;
+}
+
+std::optional<double> InputShift::choose_penalty(Weights weights) const {
+    if (sums_[1].tokens == 0) {
+        return penalties.back();
+    }
+    const Means fitted = means_of(std::span(sums_).first(1));
+    const Means held_out = means_of(std::span(sums_).last(1));
+    const std::vector<float> narrow(held_out.gram.begin(), held_out.gram.end());
+    const kernels::Array<float> gram = uploaded(narrow, width_, backend_);
+    // With D the correction and P what is missing, the squared error falls by
+    // 2 tr(D P^T) - tr(D G D^T).
+    std::array<double, penalties.size()> gains{};
+    SplittingSystem system({fitted.gram.data(), width_, width_}, 0.0, backend_);
+    for (std::size_t p = 0; p < penalties.size(); ++p) {
+        const MatrixView<const float> inverse = system.inverse(penalties[p]);
+        for (const MatrixView<float>& weight : weights) {
+            const auto matrix = [&](const kernels::Array<float>& memory) {
+                return memory.matrix(weight.rows, width_);
+            };
+            const kernels::Array<float> correction = backend_.allocate<float>(weight.rows * width_);
+            backend_.linear(matrix(missing(weight, fitted)), inverse, {}, matrix(correction));
+            const std::vector<float> d = on_host(matrix(correction), backend_);
+            const std::vector<float> lacks = on_host(matrix(missing(weight, held_out)), backend_);
+            const kernels::Array<double> costs = backend_.allocate<double>(weight.rows);
+            backend_.row_errors(matrix(correction), gram.matrix(width_, width_), costs.span());
+            gains[p] += 2.0 * std::inner_product(d.begin(), d.end(), lacks.begin(), 0.0) -
+                        std::accumulate(costs.span().begin(), costs.span().end(), 0.0);
+        }
+    }
+    const auto best = std::ranges::max_element(gains);
+    if (!(*best > 0.0)) {
+        return std::nullopt;
+    }
+    return penalties[static_cast<std::size_t>(best - gains.begin())];
+}
+
+void InputShift::correct(Weights weights, double penalty) const {
+    const Means means = means_of(sums_);
+    SplittingSystem system({means.gram.data(), width_, width_}, 0.0, backend_);
+    const MatrixView<const float> inverse = system.inverse(penalty);
+    for (const MatrixView<float>& weight : weights) {
+        const kernels::Array<float> lacks = missing(weight, means);
+        const kernels::Array<float> memory = backend_.allocate<float>(weight.rows * width_);
+        const MatrixView<float> correction = memory.matrix(weight.rows, width_);
+        backend_.linear(lacks.matrix(weight.rows, width_), inverse, {}, correction);
+        backend_.add(correction, weight);
+    }
+}
+
+}  // namespace lathe
