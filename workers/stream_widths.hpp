@@ -21,7 +21,8 @@ namespace lathe {
     const SourceModel& source, const SliceConfig& slice,
     const std::vector<std::vector<double>>& eigenvalues);
 
-/// What cutting the stream at one boundary alone to a width did to the model's output.
+/// What cutting the stream at one boundary to a width adds to what cuts at the others do to the
+/// model's output.
 struct WidthEffect {
     std::size_t width = 0;
     double effect = 0.0;

@@ -36,27 +36,26 @@ std::vector<std::vector<double>> all_eigenvalues(const JobRun& run) {
     return eigenvalues;
 }
 
-/// Of each boundary that is cut, at the probe widths.
-std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run) {
+/// Of each boundary that is cut, at the probe widths, the others cut to `constant`: neighbours lose
+/// much the same directions, so that what a cut does alone says little of what it adds.
+std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run, const Widths& constant) {
     const ModelSpec& spec = fused_spec(run);
     const SliceConfig& slice = *run.context().job.slice;
-    const Widths probes = probe_widths(run.source(), slice);
+    Widths probes = probe_widths(run.source(), slice);
+    probes.insert(probes.begin(), spec.hidden_size);  // no cut: what the others do
     std::vector<Widths> cuts;
     for (std::size_t b = 0; b < n_boundaries(spec); ++b) {
         for (const std::size_t width : probes) {
-            if (is_rotated(slice, spec, b)) {
-                cuts.push_back(single_cut(spec, b, width));
-            }
+            cuts.push_back(constant);
+            cuts.back()[b] = width;
         }
     }
     const std::vector<double> found = measure_cuts(run, cuts);
     std::vector<std::vector<WidthEffect>> effects(n_boundaries(spec));
-    std::size_t next = 0;
     for (std::size_t b = 0; b < effects.size(); ++b) {
-        for (const std::size_t width : probes) {
-            if (is_rotated(slice, spec, b)) {
-                effects[b].push_back({width, found[next++]});
-            }
+        for (std::size_t i = 1; is_rotated(slice, spec, b) && i < probes.size(); ++i) {
+            const double* own = &found[b * probes.size()];
+            effects[b].push_back({probes[i], own[i] - own[0]});
         }
     }
     return effects;
@@ -120,10 +119,10 @@ Widths choose_widths(JobRun& run, std::vector<ConsideredWidths>& considered) {
     if (slice.widths == SliceConfig::Widths::energy) {
         return by_energy;
     }
-    considered = {
-        {"constant", constant},
-        {"energy", by_energy},
-        {"effect", effect_widths(run.source(), slice, eigenvalues, measure_effects(run))}};
+    considered = {{"constant", constant},
+                  {"energy", by_energy},
+                  {"effect", effect_widths(run.source(), slice, eigenvalues,
+                                           measure_effects(run, constant))}};
     std::vector<Widths> cuts;
     for (const ConsideredWidths& c : considered) {
         cuts.push_back(c.widths);
