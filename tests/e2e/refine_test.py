@@ -23,7 +23,7 @@ with lathe.Scratch() as scratch:
         assert whole["selection_kl"] == refine["kl"] and whole["plan_origin"].endswith("refined"), whole["plan_origin"]
         assert lathe.run_json(["verify", run / "checkpoint"])["ok"]
         # What is evaluated on its own is what was assembled.
-        evaluation = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", 128, "--limit", 10, "--kl", lathe.MODEL]
+        evaluation = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", 128, "--limit", 30, "--kl", lathe.MODEL]
         lathe.run_json(["run", *lathe.job(scratch / "plain", **CODED)])
         kl = [lathe.run_json(["eval", scratch / name / "checkpoint", *evaluation])["kl"] for name in ("whole", "plain")]
         assert kl[0] < kl[1], kl
