@@ -59,7 +59,7 @@ private:
         }
         const std::size_t width = model_.spec.hidden_size;
         const MatrixView<float> own = stream(++n_begun_);
-        std::copy_n(stream(0).data, own.rows * own.cols, own.data);
+        context_.backend().copy(stream(0), own);
         const CutBasis basis(context_.backend(), read_rotation(context_, boundary, 0),
                              probe_width(model_.spec));
         basis.cut(context_.backend(), own, context_.backend().allocate<float>(tokens_ * width));

@@ -1,0 +1,127 @@
+#!/usr/bin/env bash
+# Everything that only a machine with an NVIDIA device can show about the CUDA backend, with one
+# command and no network: builds, runs the kernel tests against the reference, compute-sanitizer, the
+# benchmarks, and the example job on cpu and on cuda, and prints a summary. Logs go to the directory
+# given as the argument (runs/check_device). Fails if a step fails; benchmarks are only reported.
+#
+#   SKIP="sanitizer bench job" scripts/check_device.sh DIR     leaves steps out
+set -uo pipefail
+cd "$(dirname "$0")/.."
+. scripts/environment.sh
+logs=${1:-runs/check_device}
+skip=" ${SKIP:-} "
+mkdir -p "$logs"
+build=build/device
+summary=()
+failed=0
+
+# step NAME COMMAND...: runs it with its output in NAME.log; says how it ended and how long it took.
+step() {
+  local name=$1 start=$SECONDS status=ok
+  shift
+  if [[ "$skip" == *" ${name%%-*} "* ]]; then
+    summary+=("$(printf '%-24s left out' "$name")")
+    return 0
+  fi
+  echo "== $name"
+  if ! "$@" >"$logs/$name.log" 2>&1; then
+    status=FAILED
+    failed=1
+    tail -n 25 "$logs/$name.log"
+  fi
+  summary+=("$(printf '%-24s %-7s %4d s' "$name" "$status" $((SECONDS - start)))")
+  [ "$status" = ok ]
+}
+
+finish() {
+  {
+    nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv,noheader 2>/dev/null
+    git rev-parse --short HEAD 2>/dev/null
+    printf '%s\n' "${summary[@]}"
+    grep -hE '^\[  (FAILED|PASSED) ' "$logs"/tests-*.log 2>/dev/null
+    cat "$logs"/bench-*.log "$logs"/job-comparison.log 2>/dev/null
+  } | tee "$logs/summary.txt"
+  exit "$failed"
+}
+
+configure() {
+  cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLATHE_BUILD_TESTS=ON \
+    -DLATHE_BUILD_BENCHMARKS=ON -DLATHE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${ARCHITECTURES:-native}" &&
+    grep -q '^CMAKE_CUDA_COMPILER:FILEPATH=.*nvcc' "$build/CMakeCache.txt"
+}
+tests=(kernels_test compression_kernels_test methods_test workers_test)
+build_targets() {
+  local targets=(lathe lathe_cuda "${tests[@]}")
+  [ -x "$(command -v ninja)" ] || return 1
+  ninja -C "$build" "${targets[@]}" && ninja -C "$build" device_bench cublas_bench
+}
+
+# The example job on one rank.
+job() {
+  local backend=$1 run="$logs/run-$1"
+  rm -rf "$run"
+  "$build/bin/lathe" run configs/example.yaml --backend "$backend" --output "$run"
+}
+
+# The plans may differ where errors are within rounding of one another; perplexities to 1e-3.
+compare_jobs() {
+  python3 - "$logs/run-cpu" "$logs/run-cuda" <<'PYTHON'
+import json, pathlib, sys
+
+runs = [pathlib.Path(run) for run in sys.argv[1:]]
+cpu, cuda = ({unit["name"]: unit for unit in json.loads((run / "search/plan.json").read_text())["units"]}
+             for run in runs)
+different = [name for name in cpu if cpu[name]["setting"] != cuda[name]["setting"]]
+print(f"plan: {len(different)} of {len(cpu)} units have another setting")
+for name in different:
+    for backend, plan in (("cpu", cpu), ("cuda", cuda)):
+        unit = plan[name]
+        print(f"  {name} {backend}: {unit['setting']}, relative error {unit['relative_error']:.6e}")
+worst_error = max(abs(cpu[n]["relative_error"] - cuda[n]["relative_error"]) / max(cpu[n]["relative_error"], 1e-30)
+                  for n in cpu if n not in different)
+print(f"errors of the others differ by up to {worst_error:.1e} of themselves")
+
+def perplexities(value, path=""):
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from perplexities(inner, f"{path}/{key}")
+    elif isinstance(value, list):
+        for number, inner in enumerate(value):
+            yield from perplexities(inner, f"{path}/{number}")
+    elif isinstance(value, (int, float)) and "perplexity" in path and "error" not in path:
+        yield path, value
+
+reports = [dict(perplexities(json.loads((run / "report.json").read_text())["evaluation"])) for run in runs]
+worst = 0.0
+for path, value in reports[0].items():
+    other = reports[1][path]
+    worst = max(worst, abs(value - other) / abs(value))
+    print(f"{path}: cpu {value:.6f}, cuda {other:.6f}")
+print(f"perplexities differ by up to {worst:.1e} of themselves")
+sys.exit(not reports[0] or worst > 1e-3)
+PYTHON
+}
+
+step configure configure || finish
+step build build_targets || finish
+export LATHE_PLUGIN_DIR="$PWD/$build/bin"
+step tests-kernels "$build/bin/kernels_test"
+step tests-compression "$build/bin/compression_kernels_test"
+step tests-methods env LATHE_TEST_BACKEND=cuda "$build/bin/methods_test"
+step tests-workers "$build/bin/workers_test" --gtest_filter='*arity*'
+step job-cpu job cpu
+step job-cuda job cuda
+step job-comparison compare_jobs
+step bench-device "$build/bin/device_bench" cuda
+step bench-cublas "$build/bin/cublas_bench"
+if command -v compute-sanitizer >/dev/null; then
+  for tool in memcheck racecheck; do
+    step "sanitizer-$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 \
+      "$build/bin/kernels_test" --gtest_filter='*/cuda'
+    step "sanitizer-$tool-compression" compute-sanitizer --tool "$tool" --error-exitcode 9 \
+      "$build/bin/compression_kernels_test" --gtest_filter='*/cuda:-*Quality*'
+  done
+else
+  summary+=("sanitizer                not found")
+fi
+finish
