@@ -1,10 +1,8 @@
 #include <algorithm>
-#include <string>
 #include <vector>
 
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
-#include "lib/core/errors.hpp"
 
 // Attention that never stores a matrix of scores: keys pass by in tiles, and the sum over those
 // seen so far is scaled down whenever a larger score comes up. fp32 throughout.
@@ -36,6 +34,20 @@ struct QueryTile {
     std::size_t n_keys;          ///< of the sequence
 };
 
+/// The keys [begin, end) of a sequence that a query sees.
+struct Seen {
+    std::size_t begin;
+    std::size_t end;
+
+    __device__ bool has(std::size_t key) const { return key >= begin && key < end; }
+    /// slope * distance, counted from the key that it favours most: what is the same for all keys
+    /// does not change the weights, and the digits are where the large weights are.
+    __device__ float slope_at(std::size_t key, float slope) const {
+        const std::size_t favoured = slope < 0.0F ? begin : end - 1;
+        return slope * (static_cast<float>(key) - static_cast<float>(favoured));
+    }
+};
+
 struct Arguments {
     View<const float> q;
     View<const float> k;
@@ -49,12 +61,9 @@ struct Arguments {
     float scale;
     bool causal;
 
-    /// The keys [first, end) that a position sees.
-    __device__ std::size_t end_of(const QueryTile& tile, std::size_t position) const {
-        return causal ? position + 1 : tile.n_keys;
-    }
-    __device__ std::size_t first_of(std::size_t end) const {
-        return window > 0 && end > window ? end - window : 0;
+    __device__ Seen seen_by(const QueryTile& tile, std::size_t position) const {
+        const std::size_t end = causal ? position + 1 : tile.n_keys;
+        return {window > 0 && end > window ? end - window : 0, end};
     }
 };
 
@@ -95,10 +104,8 @@ __global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
     float sum = 0.0F;
     float output[own_queries][columns] = {};
 
-    const std::size_t last_position = tile.first_position + tile.n_rows - 1;
-    const std::size_t end = a.end_of(tile, last_position);
-    const std::size_t first_end = a.end_of(tile, tile.first_position);
-    const std::size_t begin = a.first_of(first_end) / tile_keys * tile_keys;
+    const std::size_t end = a.seen_by(tile, tile.first_position + tile.n_rows - 1).end;
+    const std::size_t begin = a.seen_by(tile, tile.first_position).begin / tile_keys * tile_keys;
     for (std::size_t key0 = begin; key0 < end; key0 += tile_keys) {
         __syncthreads();  // the tile before is done with
         for (std::size_t i = thread; i < tile_keys * d; i += side * side) {
@@ -134,17 +141,13 @@ __global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
 #pragma unroll
         for (unsigned i = 0; i < own_queries; ++i) {
             const unsigned r = ty * own_queries + i;
-            const std::size_t position = tile.first_position + r;
-            const std::size_t row_end = a.end_of(tile, position);
-            const std::size_t row_begin = a.first_of(row_end);
+            const Seen seen = a.seen_by(tile, tile.first_position + r);
 #pragma unroll
             for (unsigned j = 0; j < own_keys; ++j) {
                 const std::size_t key = key0 + tx + j * side;
-                const float distance = static_cast<float>(static_cast<long long>(key) -
-                                                          static_cast<long long>(position));
                 scores[r * score_stride + tx + j * side] =
-                    key >= row_begin && key < row_end && r < tile.n_rows
-                        ? fmaf(dots[i][j], a.scale, slope * distance)
+                    seen.has(key) && r < tile.n_rows
+                        ? fmaf(dots[i][j], a.scale, seen.slope_at(key, slope))
                         : -INFINITY;
             }
         }
@@ -160,13 +163,10 @@ __global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
             const float shift = top == -INFINITY ? 0.0F : top;
             correction[thread] = expf(largest - shift);
             float added = 0.0F;
-            const std::size_t position = tile.first_position + thread;
-            const std::size_t row_end = a.end_of(tile, position);
-            const std::size_t row_begin = a.first_of(row_end);
+            const Seen seen = a.seen_by(tile, tile.first_position + thread);
             for (unsigned j = 0; j < tile_keys; ++j) {
-                const std::size_t key = key0 + j;
-                const bool seen = key >= row_begin && key < row_end && thread < tile.n_rows;
-                row[j] = seen ? expf(row[j] - shift) : 0.0F;
+                const bool counts = seen.has(key0 + j) && thread < tile.n_rows;
+                row[j] = counts ? expf(row[j] - shift) : 0.0F;
                 added += row[j];
             }
             sum = fmaf(sum, correction[thread], added);
@@ -220,7 +220,7 @@ __global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
     }
 }
 
-std::vector<QueryTile> tiles_of(const AttentionShape& shape) {
+std::vector<QueryTile> tiles_of(const AttentionShape& shape, std::size_t height) {
     std::vector<QueryTile> tiles;
     std::size_t first_query = 0;
     std::size_t first_key = 0;
@@ -228,14 +228,56 @@ std::vector<QueryTile> tiles_of(const AttentionShape& shape) {
         const bool packed = !shape.lengths.empty();
         const std::size_t n_queries = packed ? shape.lengths[s] : shape.query_length;
         const std::size_t n_keys = packed ? shape.lengths[s] : shape.key_length;
-        for (std::size_t i = 0; i < n_queries; i += tile_queries) {
-            tiles.push_back({first_query + i, std::min<std::size_t>(tile_queries, n_queries - i),
+        for (std::size_t i = 0; i < n_queries; i += height) {
+            tiles.push_back({first_query + i, std::min(height, n_queries - i),
                              n_keys - n_queries + i, first_key, n_keys});
         }
         first_query += n_queries;
         first_key += n_keys;
     }
     return tiles;
+}
+
+/// Heads too wide for the tiles' shared memory: a warp for each query and head, the output in
+/// place.
+void attend_wide(const Call& call, const Arguments& arguments, std::size_t n_queries,
+                 std::size_t n_heads) {
+    const Arguments a = arguments;
+    cuda::for_each_warp(call, n_queries * n_heads, [=] __device__(std::size_t i, unsigned lane) {
+        const QueryTile tile = a.tiles[i / n_heads];
+        const std::size_t head = i % n_heads;
+        const std::size_t kv_col = head / a.heads_per_kv_head * a.head_dim;
+        const float slope = a.slopes == nullptr ? 0.0F : a.slopes[head];
+        const float* const query = a.q.row(tile.first_row) + head * a.head_dim;
+        float* const output = a.y.row(tile.first_row) + head * a.head_dim;
+        const Seen seen = a.seen_by(tile, tile.first_position);
+        for (std::size_t c = lane; c < a.head_dim; c += cuda::warp_size) {
+            output[c] = 0.0F;
+        }
+        float largest = -INFINITY;
+        float sum = 0.0F;
+        for (std::size_t key = seen.begin; key < seen.end; ++key) {
+            const float* const k = a.k.row(tile.first_key_row + key) + kv_col;
+            const float* const v = a.v.row(tile.first_key_row + key) + kv_col;
+            float dot = 0.0F;
+            for (std::size_t c = lane; c < a.head_dim; c += cuda::warp_size) {
+                dot = fmaf(query[c], k[c], dot);
+            }
+            const float score = fmaf(cuda::warp_sum(dot), a.scale, seen.slope_at(key, slope));
+            const float top = fmaxf(largest, score);
+            const float shift = top == -INFINITY ? 0.0F : top;
+            const float old = expf(largest - shift);
+            const float weight = expf(score - shift);
+            sum = fmaf(sum, old, weight);
+            largest = top;
+            for (std::size_t c = lane; c < a.head_dim; c += cuda::warp_size) {
+                output[c] = fmaf(weight, v[c], output[c] * old);
+            }
+        }
+        for (std::size_t c = lane; c < a.head_dim; c += cuda::warp_size) {
+            output[c] /= sum;
+        }
+    });
 }
 
 template <unsigned columns>
@@ -255,14 +297,10 @@ void launch(const Call& call, const Arguments& arguments, std::size_t n_tiles,
 void CudaBackend::do_attention(MatrixView<const float> q, MatrixView<const float> k,
                                MatrixView<const float> v, const AttentionShape& shape,
                                MatrixView<float> y) const {
-    constexpr std::size_t widest_head = 256;
-    if (shape.head_dim > widest_head) {
-        throw UsageError("attention with head_dim " + std::to_string(shape.head_dim) +
-                         " is not available on cuda, expected at most " +
-                         std::to_string(widest_head));
-    }
+    constexpr std::size_t widest_tiled_head = 256;
+    const bool is_wide = shape.head_dim > widest_tiled_head;
     Call call(*context_);
-    const std::vector<QueryTile> tiles = tiles_of(shape);
+    const std::vector<QueryTile> tiles = tiles_of(shape, is_wide ? 1 : tile_queries);
     const Arguments arguments{call.in(q),
                               call.in(k),
                               call.in(v),
@@ -278,8 +316,10 @@ void CudaBackend::do_attention(MatrixView<const float> q, MatrixView<const float
         launch<4>(call, arguments, tiles.size(), shape.n_heads);
     } else if (shape.head_dim <= 128) {
         launch<8>(call, arguments, tiles.size(), shape.n_heads);
-    } else {
+    } else if (!is_wide) {
         launch<16>(call, arguments, tiles.size(), shape.n_heads);
+    } else {
+        attend_wide(call, arguments, tiles.size(), shape.n_heads);
     }
     call.finish();
 }

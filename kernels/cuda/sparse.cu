@@ -1,11 +1,9 @@
 #include <algorithm>
-#include <string>
 
 #include "kernels/binary_codes.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/sweep.cuh"
-#include "lib/core/errors.hpp"
 
 namespace lathe::kernels {
 
@@ -211,14 +209,16 @@ struct SparseRounder {
     }
 };
 
-/// Columns of a piece that cuts no group of m.
-std::size_t piece_of_pattern(const char* function, std::size_t m) {
-    if (m > cuda::longest_piece) {
-        throw UsageError(std::string(function) + " with groups of " + std::to_string(m) +
-                         " is not available on cuda, expected at most " +
-                         std::to_string(cuda::longest_piece));
-    }
-    return m == 0 ? cuda::longest_piece : cuda::longest_piece / m * m;
+/// keep of the columns [begin, end), a group of the pattern, for weights as they stand.
+void choose_group(const Call& call, View<const float> w, View<const float> factor,
+                  std::size_t begin, std::size_t end, std::size_t n, View<std::uint8_t> keep) {
+    cuda::for_each(call, w.rows, end - begin, [=] __device__(std::size_t r, std::size_t i) {
+        const auto score = [=](std::size_t j) {
+            const double ratio = static_cast<double>(w(r, j)) / static_cast<double>(factor(j, j));
+            return ratio * ratio;
+        };
+        keep(r, begin + i) = is_among_best(begin + i, begin, end, n, score) ? 1 : 0;
+    });
 }
 
 }  // namespace
@@ -227,7 +227,6 @@ void CudaBackend::do_sweep_sparse(MatrixView<float> w, MatrixView<const float> f
                                   NmPattern pattern, MatrixView<std::uint8_t> keep,
                                   const IntegerGridSettings* grid, MatrixView<const float> scales,
                                   MatrixView<const float> zeros) const {
-    const std::size_t piece = piece_of_pattern("sweep_sparse", pattern.m);
     Call call(*context_);
     const View<float> weight = call.inout(w);
     const View<const float> factors = call.in(factor);
@@ -238,10 +237,25 @@ void CudaBackend::do_sweep_sparse(MatrixView<float> w, MatrixView<const float> f
         rounder.scales = call.in(scales);
         rounder.zeros = call.in(zeros);
     }
+    // A piece cuts no group of the pattern; one that is longer than a piece is chosen beforehand.
+    const std::size_t m = pattern.m;
+    const bool is_long = m > cuda::longest_piece;
+    const std::size_t piece = m == 0 || is_long ? cuda::longest_piece : cuda::longest_piece / m * m;
+    if (is_long) {
+        rounder.pattern = {};
+    }
     const View<float> errors = call.scratch<float>(w.rows, cuda::longest_piece);
-    for (std::size_t begin = 0; begin < w.cols; begin += piece) {
-        cuda::sweep_piece(call, {weight, factors, errors}, begin, std::min(piece, w.cols - begin),
-                          rounder);
+    for (std::size_t begin = 0; begin < w.cols;) {
+        std::size_t end = std::min(begin + piece, w.cols);
+        if (is_long) {
+            const std::size_t group_end = std::min((begin / m + 1) * m, w.cols);
+            end = std::min(end, group_end);
+            if (begin % m == 0) {
+                choose_group(call, weight, factors, begin, group_end, pattern.n, rounder.keep);
+            }
+        }
+        cuda::sweep_piece(call, {weight, factors, errors}, begin, end - begin, rounder);
+        begin = end;
     }
     call.finish();
 }
@@ -337,20 +351,21 @@ __device__ Exchange best_exchange(View<const float> gram, std::size_t column, un
 void CudaBackend::do_exchange_places(MatrixView<const float> gram, NmPattern pattern,
                                      std::size_t n_passes, MatrixView<std::uint8_t> keep,
                                      MatrixView<float> values, MatrixView<float> gradient) const {
-    const std::size_t piece = piece_of_pattern("exchange_places", pattern.m);
+    const std::size_t piece = std::max<std::size_t>(cuda::longest_piece / pattern.m, 1) * pattern.m;
     Call call(*context_);
     const View<const float> a = call.in(gram);
     const View<std::uint8_t> places = call.inout(keep);
     const View<float> v = call.inout(values);
     const View<float> slopes = call.inout(gradient);
     const View<float> changes = call.scratch<float>(values.rows, piece);
+    const View<float> near = call.scratch<float>(values.rows, piece);  // a piece of the gradient
     auto* const changed = call.scratch<unsigned>(1);
     for (std::size_t pass = 0; pass < n_passes; ++pass) {
         call.zero(changed, sizeof(unsigned));
         for (std::size_t begin = 0; begin < values.cols; begin += piece) {
             const std::size_t size = std::min(piece, values.cols - begin);
             cuda::for_each_warp(call, values.rows, [=] __device__(std::size_t r, unsigned lane) {
-                float* const local = cuda::piece_memory();  // the gradient
+                float* const local = near.row(r);
                 for (std::size_t c = lane; c < size; c += warp_size) {
                     local[c] = slopes(r, begin + c);
                     changes(r, c) = v(r, begin + c);

@@ -141,7 +141,12 @@ TEST_P(Memory, ItDoesNotShowWhereOperandsLie) {
     expect_same_from_own_memory(
         *backend, x, w,
         [&](auto a, auto, auto y) {
-            AttentionShape shape{1, 33, 33, 4, 4, 16};
+            AttentionShape shape;
+            shape.query_length = 33;
+            shape.key_length = 33;
+            shape.n_heads = 4;
+            shape.n_kv_heads = 4;
+            shape.head_dim = 16;
             backend->attention(a, a, a, shape, y);
         },
         64);
