@@ -5,11 +5,46 @@
 # given as the argument (runs/check_device). Fails if a step fails; benchmarks are only reported.
 #
 #   SKIP="sanitizer bench job" scripts/check_device.sh DIR     leaves steps out
+#   ONLY="tests" scripts/check_device.sh DIR                   runs only these (besides the build)
+#
+# A machine with a device but without the libraries that a build needs runs what another one built:
+#
+#   scripts/check_device.sh --bundle FILE.tar.xz               there: packs build/release
+#   tar xf FILE.tar.xz && cd lathe-device && scripts/check_device.sh
+#
+# The bundle has programs, their libraries, and the sources of the plug-in, which is compiled by the
+# machine's own nvcc.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 . scripts/environment.sh
+
+bundle() {
+  local stage program library
+  stage=$(mktemp -d)/lathe-device
+  mkdir -p "$stage"/build/device/{bin,lib} "$stage/lib"
+  for program in lathe "${tests[@]}" device_bench; do
+    strip -o "$stage/build/device/bin/$program" "build/release/bin/$program" || return 1
+    # The C and C++ libraries are the machine's own: they must be at least as new.
+    ldd "build/release/bin/$program" | awk '$2 == "=>" && $3 ~ /^\// {print $3}' |
+      grep -vE '/(libc|libm|libdl|libpthread|librt|libstdc\+\+|libgcc_s|libresolv)\.so' |
+      while read -r library; do cp -uL "$library" "$stage/build/device/lib/"; done
+  done
+  cp -r kernels cmake scripts configs examples "$stage/"
+  cp -r lib/core "$stage/lib/"
+  mkdir -p "$stage/bench" && cp bench/cublas_bench.cpp "$stage/bench/"
+  touch "$stage/build/device/prebuilt"
+  tar -C "$(dirname "$stage")" -cJf "$1" lathe-device
+  rm -rf "$(dirname "$stage")"
+}
+tests=(kernels_test compression_kernels_test methods_test workers_test)
+if [ "${1:-}" = --bundle ]; then
+  bundle "$2"
+  exit
+fi
+
 logs=${1:-runs/check_device}
 skip=" ${SKIP:-} "
+only=" ${ONLY:-configure build tests job bench sanitizer} configure build "
 mkdir -p "$logs"
 build=build/device
 summary=()
@@ -19,7 +54,7 @@ failed=0
 step() {
   local name=$1 start=$SECONDS status=ok
   shift
-  if [[ "$skip" == *" ${name%%-*} "* ]]; then
+  if [[ "$skip" == *" ${name%%-*} "* || "$only" != *" ${name%%-*} "* ]]; then
     summary+=("$(printf '%-24s left out' "$name")")
     return 0
   fi
@@ -45,15 +80,21 @@ finish() {
 }
 
 configure() {
+  if [ -e "$build/prebuilt" ]; then
+    cmake -S kernels/cuda -B "$build/plugin" -DCMAKE_CUDA_ARCHITECTURES="${ARCHITECTURES:-native}"
+    return
+  fi
   cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DLATHE_BUILD_TESTS=ON \
     -DLATHE_BUILD_BENCHMARKS=ON -DLATHE_CUDA=ON -DCMAKE_CUDA_ARCHITECTURES="${ARCHITECTURES:-native}" &&
     grep -q '^CMAKE_CUDA_COMPILER:FILEPATH=.*nvcc' "$build/CMakeCache.txt"
 }
-tests=(kernels_test compression_kernels_test methods_test workers_test)
 build_targets() {
-  local targets=(lathe lathe_cuda "${tests[@]}")
-  [ -x "$(command -v ninja)" ] || return 1
-  ninja -C "$build" "${targets[@]}" && ninja -C "$build" device_bench cublas_bench
+  if [ -e "$build/prebuilt" ]; then
+    cmake --build "$build/plugin" --parallel && cp "$build"/plugin/bin/*.so "$build/bin/" &&
+      nvcc -O2 -std=c++17 -o "$build/bin/cublas_bench" bench/cublas_bench.cpp -lcublas
+    return
+  fi
+  cmake --build "$build" --target lathe lathe_cuda "${tests[@]}" device_bench cublas_bench
 }
 
 # The example job on one rank.
@@ -105,6 +146,7 @@ PYTHON
 step configure configure || finish
 step build build_targets || finish
 export LATHE_PLUGIN_DIR="$PWD/$build/bin"
+export LD_LIBRARY_PATH="$PWD/$build/lib${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}"
 step tests-kernels "$build/bin/kernels_test"
 step tests-compression "$build/bin/compression_kernels_test"
 step tests-methods env LATHE_TEST_BACKEND=cuda "$build/bin/methods_test"
