@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "kernels/binary_codes.hpp"
+#include "methods/better_rows.hpp"
 
 namespace lathe {
 namespace {
@@ -64,12 +65,9 @@ BinaryCoded copy_of(const BinaryCoded& coded, const kernels::Backend& backend) {
 
 void keep_better_rows(BinaryCoded& best, const BinaryCoded& other,
                       const kernels::Backend& backend) {
-    for (std::size_t r = 0; r < best.rows; ++r) {
-        if (best.errors[r] > other.errors[r]) {
-            copy_rows(other, best, r, 1, backend);
-            best.errors[r] = other.errors[r];
-        }
-    }
+    take_better_rows(best.errors, other.errors, [&](std::size_t begin, std::size_t count) {
+        copy_rows(other, best, begin, count, backend);
+    });
 }
 
 }  // namespace lathe

@@ -2,17 +2,9 @@
 
 #include <algorithm>
 
+#include "methods/better_rows.hpp"
+
 namespace lathe {
-namespace {
-
-template <class T>
-void copy_row(MatrixView<T> from, MatrixView<T> to, std::size_t row,
-              const kernels::Backend& backend) {
-    backend.copy(from.row_range(row, 1), to.row_range(row, 1));
-}
-
-}  // namespace
-
 Quantised::Quantised(std::size_t rows_, std::size_t cols_,
                      const kernels::IntegerGridSettings& grid_, const kernels::Backend& backend)
     : grid(grid_),
@@ -52,15 +44,14 @@ Quantised copy_of(const Quantised& quantised, const kernels::Backend& backend) {
 }
 
 void keep_better_rows(Quantised& best, const Quantised& other, const kernels::Backend& backend) {
-    for (std::size_t r = 0; r < best.rows; ++r) {
-        if (best.errors[r] <= other.errors[r]) {
-            continue;
-        }
-        copy_row(other.scales(), best.scales(), r, backend);
-        copy_row(other.zeros(), best.zeros(), r, backend);
-        copy_row(other.codes(), best.codes(), r, backend);
-        best.errors[r] = other.errors[r];
-    }
+    take_better_rows(best.errors, other.errors, [&](std::size_t begin, std::size_t count) {
+        const auto copy = [&](const auto& from, const auto& to) {
+            backend.copy(from.row_range(begin, count), to.row_range(begin, count));
+        };
+        copy(other.scales(), best.scales());
+        copy(other.zeros(), best.zeros());
+        copy(other.codes(), best.codes());
+    });
 }
 
 }  // namespace lathe
