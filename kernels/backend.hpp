@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "lib/core/activation.hpp"
@@ -20,6 +21,7 @@ namespace lathe::kernels {
 enum class BackendKind { reference, cpu, cuda };
 
 /// Memory that a backend owns and its kernels may touch. Move-only; zero-filled when allocated.
+/// Host code may not: it may be a device's. Backend::copy() and to_host() bring it over.
 template <class T>
 class Array {
 public:
@@ -166,7 +168,7 @@ struct ColumnStatistics {
     std::span<float> maximum;
 };
 
-/// A symmetric eigenproblem and room for its answer.
+/// A symmetric eigenproblem and room for its answer, in host memory.
 struct SymmetricEigenproblem {
     MatrixView<const double> matrix;  ///< [d, d] symmetric; only the upper triangle is read
     std::span<double> values;         ///< [d] eigenvalues, largest first
@@ -180,8 +182,12 @@ struct SymmetricEigenproblem {
 /// On any backend results do not depend on the number of threads: work is cut into tiles of fixed
 /// size, and a tile is computed by one thread.
 ///
-/// Views and spans lie in memory the backend can reach: from allocate(), or for `reference` and
-/// `cpu` any host memory. Notation: T tokens, x @ y a matrix product, all matrices row-major.
+/// Views and spans lie in memory from allocate() or in any host memory; a backend tells them apart
+/// by their addresses. One with a memory of its own copies what lies on the host to itself and, if
+/// it is written, back: right everywhere, but slow for large matrices that are used again. What a
+/// function only says things with (the spans of AttentionShape, an order of columns, a
+/// SymmetricEigenproblem) lies on the host.
+/// Notation: T tokens, x @ y a matrix product, all matrices row-major.
 /// All functions throw ShapeError when extents do not fit together, naming both.
 class Backend {
 public:
@@ -199,6 +205,22 @@ public:
     void upload(const std::byte* host, DType dtype, MatrixView<float> y) const;
     /// Backend to host. `host` has room for x.rows * x.cols elements.
     void download(MatrixView<const float> x, float* host) const;
+    /// y = x, bit by bit, each of them on the host or the backend's; they do not overlap.
+    template <class T>
+    void copy(MatrixView<const std::type_identity_t<T>> x, MatrixView<T> y) const {
+        require_same_extents(x.rows, x.cols, y.rows, y.cols);
+        if (y.rows > 0 && y.cols > 0) {
+            do_copy(x.data, x.stride * sizeof(T), y.data, y.stride * sizeof(T), y.cols * sizeof(T),
+                    y.rows);
+        }
+    }
+    /// The elements of x, packed, where the host can read them.
+    template <class T>
+    [[nodiscard]] std::vector<std::remove_const_t<T>> to_host(MatrixView<T> x) const {
+        std::vector<std::remove_const_t<T>> host(x.rows * x.cols);
+        copy<std::remove_const_t<T>>(x, {host.data(), x.rows, x.cols});
+        return host;
+    }
 
     // ---- forward pass ---------------------------------------------------------------------------
 
@@ -270,6 +292,9 @@ public:
     /// y += x. Exact.
     void add(MatrixView<const float> x, MatrixView<float> y) const;
 
+    /// z = x - y, element by element; z may be x or y. Exact.
+    void subtract(MatrixView<const float> x, MatrixView<const float> y, MatrixView<float> z) const;
+
     /// False if any element is NaN or infinite.
     [[nodiscard]] bool all_finite(MatrixView<const float> x) const;
 
@@ -322,6 +347,12 @@ public:
     void inverse_factor(MatrixView<const double> gram, double damping,
                         MatrixView<float> factor) const;
 
+    /// y_ij = y_ji = scale_i * scale_j * upper_ij for i <= j, computed in fp64 and rounded once.
+    /// What `upper` has below its diagonal is not read.
+    ///   upper, y [d, d]; scale [d]
+    void symmetric_from_upper(MatrixView<const double> upper, std::span<const double> scale,
+                              MatrixView<float> y) const;
+
     /// errors[r] = d_r @ gram @ d_r^T for each row d_r of `delta`: the squared output error of each
     /// output. delta [rows, d]; gram [d, d] symmetric, both triangles, fp32. Relative 1e-4.
     void row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
@@ -346,7 +377,7 @@ public:
     /// GPTQ: quantises column by column in the given order, adding each column's error to the
     /// columns still to come. With an empty `order` columns go left to right and each group's grid
     /// is fitted to the weights as they stand when its first column comes up; with an order (a
-    /// permutation of the columns) all grids are fitted to the original weights.
+    /// permutation of the columns, on the host) all grids are fitted to the original weights.
     ///   w          [rows, cols]  in: weights; out: values of the chosen codes
     ///   factor     [cols, cols]  inverse_factor of the Gram matrix, rows and columns in `order`
     ///   importance [cols]        diagonal of the Gram matrix, in the columns' own order
@@ -475,7 +506,13 @@ public:
                          MatrixView<float> gradient) const;
 
 private:
+    static void require_same_extents(std::size_t x_rows, std::size_t x_cols, std::size_t y_rows,
+                                     std::size_t y_cols);
+
     virtual std::shared_ptr<void> do_allocate(std::size_t bytes) const = 0;
+    /// `rows` rows of `row_bytes`, which begin `*_pitch` bytes apart.
+    virtual void do_copy(const void* from, std::size_t from_pitch, void* to, std::size_t to_pitch,
+                         std::size_t row_bytes, std::size_t rows) const = 0;
     virtual void do_upload(const std::byte* host, DType dtype, MatrixView<float> y) const = 0;
     virtual void do_download(MatrixView<const float> x, float* host) const = 0;
     virtual void do_embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
@@ -500,6 +537,8 @@ private:
     virtual void do_activate_multiply(Activation kind, MatrixView<const float> gate,
                                       MatrixView<const float> up, MatrixView<float> y) const = 0;
     virtual void do_add(MatrixView<const float> x, MatrixView<float> y) const = 0;
+    virtual void do_subtract(MatrixView<const float> x, MatrixView<const float> y,
+                             MatrixView<float> z) const = 0;
     virtual bool do_all_finite(MatrixView<const float> x) const = 0;
     virtual void do_cross_entropy(MatrixView<const float> logits,
                                   std::span<const std::uint32_t> targets,
@@ -519,6 +558,9 @@ private:
     virtual void do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const = 0;
     virtual void do_inverse_factor(MatrixView<const double> gram, double damping,
                                    MatrixView<float> factor) const = 0;
+    virtual void do_symmetric_from_upper(MatrixView<const double> upper,
+                                         std::span<const double> scale,
+                                         MatrixView<float> y) const = 0;
     virtual void do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
                                std::span<double> errors) const = 0;
     virtual void do_fit_integer_grid(MatrixView<const float> w, std::span<const float> importance,
@@ -576,9 +618,13 @@ private:
                                     MatrixView<float> values, MatrixView<float> gradient) const = 0;
 };
 
-/// `pool` carries the tiles of the `cpu` backend and must outlive it; `reference` ignores it.
+/// `pool` carries the tiles of the `cpu` backend and must outlive it; the others ignore it.
+/// `cuda` is a plug-in, liblathe_cuda.so, that is opened by the first call that asks for it: from
+/// the directory in the environment variable LATHE_PLUGIN_DIR, or else from beside the program or
+/// ../lib/lathe from there. The CUDA libraries come with it.
+/// `device`: which of the machine's devices, modulo their number.
 /// @throws UsageError  if this build has no such backend, or no such device is at hand
-std::unique_ptr<Backend> make_backend(BackendKind kind, ThreadPool& pool);
+std::unique_ptr<Backend> make_backend(BackendKind kind, ThreadPool& pool, std::size_t device = 0);
 
 /// The backends of this build that can run on this machine; `reference` is always first.
 std::vector<BackendKind> available_backends();

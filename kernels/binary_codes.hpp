@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "kernels/backend.hpp"
-#include "lib/core/half.hpp"
+#include "kernels/rounded_to_half.hpp"
 
 /// What every backend agrees on about binary codings (kernels/backend.hpp says what they are for).
 namespace lathe::kernels {
@@ -21,14 +21,15 @@ inline constexpr std::size_t most_unknowns = 5;
 inline constexpr std::size_t widest_refitted_binary_group = 512;
 
 /// The fp16 number nearest to a scale or an offset, within the range of fp16.
-[[nodiscard]] inline float storable_term(double value) {
+[[nodiscard]] LATHE_HOST_DEVICE inline float storable_term(double value) {
     const auto limited = static_cast<float>(std::clamp(value, -65504.0, 65504.0));
-    return half_to_float(float_to_half(limited));
+    return rounded_to_half(limited);
 }
 
 /// The value of a code of a CodedMatrix.
-[[nodiscard]] inline float coded_value(unsigned code, const float* scales, float offset,
-                                       unsigned num_bits, bool uniform) {
+[[nodiscard]] LATHE_HOST_DEVICE inline float coded_value(unsigned code, const float* scales,
+                                                         float offset, unsigned num_bits,
+                                                         bool uniform) {
     if (uniform) {
         return scales[0] * (static_cast<float>(code) - offset);
     }
@@ -52,25 +53,27 @@ struct Levels {
     /// Between value[k] and value[k + 1]; behind the last of them infinite.
     std::array<float, most_levels> middle{};
 
-    Levels(const float* scales, float offset, unsigned num_bits) : n(std::size_t{1} << num_bits) {
-        std::array<float, most_levels> of_code{};
+    LATHE_HOST_DEVICE Levels(const float* scales, float offset, unsigned num_bits)
+        : n(std::size_t{1} << num_bits) {
         for (std::size_t c = 0; c < n; ++c) {
-            of_code[c] = coded_value(static_cast<unsigned>(c), scales, offset, num_bits, false);
-            code[c] = static_cast<std::uint8_t>(c);
+            const float own =
+                coded_value(static_cast<unsigned>(c), scales, offset, num_bits, false);
+            std::size_t place = c;
+            for (; place > 0 && own < value[place - 1]; --place) {
+                value[place] = value[place - 1];
+                code[place] = code[place - 1];
+            }
+            value[place] = own;
+            code[place] = static_cast<std::uint8_t>(c);
         }
-        std::stable_sort(code.begin(), code.begin() + n,
-                         [&](std::uint8_t a, std::uint8_t b) { return of_code[a] < of_code[b]; });
         middle.fill(INFINITY);
-        for (std::size_t k = 0; k < n; ++k) {
-            value[k] = of_code[code[k]];
-        }
         for (std::size_t k = 0; k + 1 < n; ++k) {
             middle[k] = 0.5F * (value[k] + value[k + 1]);
         }
     }
 
     /// The place of the level nearest to w, of two equally near the lower one.
-    [[nodiscard]] std::size_t nearest(float w) const {
+    [[nodiscard]] LATHE_HOST_DEVICE std::size_t nearest(float w) const {
         int place = 0;
         for (const float m : middle) {
             place += w > m ? 1 : 0;
@@ -85,12 +88,12 @@ struct NormalEquations {
     std::array<std::array<double, most_unknowns>, most_unknowns> matrix{};
     std::array<double, most_unknowns> right{};
 
-    explicit NormalEquations(const BinaryCodeSettings& settings)
+    LATHE_HOST_DEVICE explicit NormalEquations(const BinaryCodeSettings& settings)
         : n(settings.num_bits + (settings.offset ? 1U : 0U)) {}
 
     /// The solution by elimination, with a ridge of 1e-9 of the mean diagonal: planes may be equal
     /// or opposite. All 0 if the matrix is 0.
-    [[nodiscard]] std::array<double, most_unknowns> solve() const {
+    [[nodiscard]] LATHE_HOST_DEVICE std::array<double, most_unknowns> solve() const {
         auto a = matrix;
         auto x = right;
         double trace = 0.0;
@@ -123,7 +126,8 @@ struct NormalEquations {
 };
 
 /// What unknown i of a group multiplies in an element with this code: a sign, or 1 for the offset.
-[[nodiscard]] inline double sign_of(unsigned code, std::size_t i, unsigned num_bits) {
+[[nodiscard]] LATHE_HOST_DEVICE inline double sign_of(unsigned code, std::size_t i,
+                                                      unsigned num_bits) {
     return i == num_bits || (code >> i & 1U) != 0 ? 1.0 : -1.0;
 }
 

@@ -53,6 +53,15 @@ void Backend::inverse_factor(MatrixView<const double> gram, double damping,
     do_inverse_factor(gram, damping, factor);
 }
 
+void Backend::symmetric_from_upper(MatrixView<const double> upper, std::span<const double> scale,
+                                   MatrixView<float> y) const {
+    constexpr const char* function = "symmetric_from_upper";
+    require_shape(function, "upper", upper, upper.cols, upper.cols, "a square matrix");
+    require_equal_shape(function, "y", y, "upper", upper);
+    require_length(function, "scale", scale.size(), upper.cols, "upper " + upper.shape_text());
+    do_symmetric_from_upper(upper, scale, y);
+}
+
 void Backend::row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
                          std::span<double> errors) const {
     const std::string because = "delta " + delta.shape_text();

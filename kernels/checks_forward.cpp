@@ -83,6 +83,12 @@ void Backend::upload(const std::byte* host, DType dtype, MatrixView<float> y) co
     do_upload(host, dtype, y);
 }
 
+void Backend::require_same_extents(std::size_t x_rows, std::size_t x_cols, std::size_t y_rows,
+                                   std::size_t y_cols) {
+    require_equal("copy", "rows of x", x_rows, "rows of y", y_rows);
+    require_equal("copy", "columns of x", x_cols, "columns of y", y_cols);
+}
+
 void Backend::download(MatrixView<const float> x, float* host) const {
     if (x.rows == 0 || x.cols == 0) {
         return;
@@ -202,6 +208,15 @@ void Backend::add(MatrixView<const float> x, MatrixView<float> y) const {
         return;
     }
     do_add(x, y);
+}
+
+void Backend::subtract(MatrixView<const float> x, MatrixView<const float> y,
+                       MatrixView<float> z) const {
+    require_same_shape("subtract", "x", x, "y", y);
+    require_same_shape("subtract", "x", x, "z", z);
+    if (z.rows > 0 && z.cols > 0) {
+        do_subtract(x, y, z);
+    }
 }
 
 bool Backend::all_finite(MatrixView<const float> x) const {

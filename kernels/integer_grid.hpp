@@ -5,7 +5,7 @@
 #include <cstddef>
 
 #include "kernels/backend.hpp"
-#include "lib/core/half.hpp"
+#include "kernels/rounded_to_half.hpp"
 
 /// What every backend agrees on about integer grids (kernels/backend.hpp says what they are for).
 namespace lathe::kernels {
@@ -16,7 +16,7 @@ inline constexpr float largest_scale = 65504.0F;
 
 /// The ranges that fit_integer_grid() tries, the largest first: 1.00, 0.98, ... 0.30.
 inline constexpr std::size_t n_range_factors = 36;
-[[nodiscard]] constexpr float range_factor(std::size_t i) {
+[[nodiscard]] LATHE_HOST_DEVICE constexpr float range_factor(std::size_t i) {
     return static_cast<float>(100 - 2 * static_cast<int>(i)) / 100.0F;
 }
 
@@ -30,20 +30,21 @@ struct CodeRange {
     float highest = 0.0F;
 };
 
-[[nodiscard]] constexpr CodeRange code_range(const IntegerGridSettings& settings) {
+[[nodiscard]] LATHE_HOST_DEVICE constexpr CodeRange code_range(
+    const IntegerGridSettings& settings) {
     const auto highest = static_cast<float>((1U << settings.num_bits) - 1U);
     return {settings.symmetric ? 1.0F : 0.0F, highest};
 }
 
 /// The zero of a symmetric grid, a code.
-[[nodiscard]] constexpr float symmetric_zero(unsigned num_bits) {
+[[nodiscard]] LATHE_HOST_DEVICE constexpr float symmetric_zero(unsigned num_bits) {
     return static_cast<float>(1U << (num_bits - 1U));
 }
 
 /// The fp16 number nearest to a positive scale, kept within the range of fp16.
-[[nodiscard]] inline float storable_scale(float scale) {
-    const float half = half_to_float(float_to_half(std::min(scale, largest_scale)));
-    return std::max(half, smallest_scale);
+[[nodiscard]] LATHE_HOST_DEVICE inline float storable_scale(float scale) {
+    const float half = rounded_to_half(std::min(scale, float{largest_scale}));
+    return std::max(half, float{smallest_scale});
 }
 
 }  // namespace lathe::kernels

@@ -5,6 +5,7 @@
 
 #include "lib/core/errors.hpp"
 #include "methods/binary_coded.hpp"
+#include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
 #include "methods/splitting_search.hpp"
 #include "methods/stacked_unit.hpp"
@@ -45,7 +46,8 @@ public:
                 own.push_back(i);
                 coded.push_back(fit(tasks[i]));
                 if (factors) {
-                    keep_better_rows(coded.back(), sweep(tasks[i], factors->inverse_factor()));
+                    keep_better_rows(coded.back(), sweep(tasks[i], factors->inverse_factor()),
+                                     backend_);
                 }
             }
         }
@@ -80,16 +82,14 @@ private:
     [[nodiscard]] BinaryCoded fit(const BcqTask& task) const {
         BinaryCoded coded = empty(task);
         backend_.fit_binary_codes(unit_.weight(), unit_.importance(), coded.settings, coded.view());
-        coded.decode(values());
+        coded.decode(values(), backend_);
         measure(coded);
         return coded;
     }
 
     [[nodiscard]] BinaryCoded sweep(const BcqTask& task, MatrixView<const float> factor) const {
         BinaryCoded coded = empty(task);
-        for (std::size_t r = 0; r < unit_.rows(); ++r) {
-            std::copy_n(unit_.weight().row(r), unit_.cols(), values().row(r));
-        }
+        backend_.copy(unit_.weight(), values());
         backend_.sweep_binary_codes(values(), factor, unit_.importance(), coded.settings,
                                     coded.view());
         measure(coded);
@@ -105,16 +105,18 @@ private:
             backend_.descend_on_binary_codes(unit_.weight(), output_error_.gram(), trial.settings,
                                              n_descent_passes, trial.view(), values());
             measure(trial);
-            keep_better_rows(*best, trial);
+            keep_better_rows(*best, trial, backend_);
         }
     }
 
     void store(const BcqTask& task, const BinaryCoded& coded, UnitSolution& solution) const {
-        const kernels::BinaryCodes codes = coded.view();
+        const HostCopy codes(coded.view().codes, backend_);
+        const HostCopy scales(coded.view().scales, backend_);
+        const HostCopy offsets(coded.view().offsets, backend_);
         for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
             solution.tensors.push_back(
-                encode_bcq(unit_.tensors()[t].shape, task.layout, unit_.rows_of(t, codes.codes),
-                           unit_.rows_of(t, codes.scales), unit_.rows_of(t, codes.offsets)));
+                encode_bcq(unit_.tensors()[t].shape, task.layout, unit_.rows_of(t, codes.view()),
+                           unit_.rows_of(t, scales.view()), unit_.rows_of(t, offsets.view())));
         }
         solution.error = std::accumulate(coded.errors.begin(), coded.errors.end(), 0.0);
     }

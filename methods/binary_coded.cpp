@@ -1,21 +1,21 @@
 #include "methods/binary_coded.hpp"
 
-#include <algorithm>
+#include <vector>
 
 #include "kernels/binary_codes.hpp"
+#include "methods/better_rows.hpp"
 
 namespace lathe {
 namespace {
 
-template <class T>
-void copy_row(MatrixView<T> from, MatrixView<T> to, std::size_t row) {
-    std::copy_n(from.row(row), from.cols, to.row(row));
-}
-
-void copy_row(const BinaryCoded& from, const BinaryCoded& to, std::size_t row) {
-    copy_row(from.view().scales, to.view().scales, row);
-    copy_row(from.view().offsets, to.view().offsets, row);
-    copy_row(from.view().codes, to.view().codes, row);
+void copy_rows(const BinaryCoded& from, const BinaryCoded& to, std::size_t begin, std::size_t count,
+               const kernels::Backend& backend) {
+    const auto copy = [&](const auto& x, const auto& y) {
+        backend.copy(x.row_range(begin, count), y.row_range(begin, count));
+    };
+    copy(from.view().scales, to.view().scales);
+    copy(from.view().offsets, to.view().offsets);
+    copy(from.view().codes, to.view().codes);
 }
 
 }  // namespace
@@ -30,16 +30,20 @@ BinaryCoded::BinaryCoded(std::size_t rows_, std::size_t cols_,
       offset_memory(backend.allocate<float>(rows * n_groups())),
       code_memory(backend.allocate<std::uint8_t>(rows * cols)) {}
 
-void BinaryCoded::decode(MatrixView<float> values) const {
-    const kernels::BinaryCodes codes = view();
+void BinaryCoded::decode(MatrixView<float> values, const kernels::Backend& backend) const {
+    const std::vector<float> scales = backend.to_host(view().scales);
+    const std::vector<float> offsets = backend.to_host(view().offsets);
+    const std::vector<std::uint8_t> codes = backend.to_host(view().codes);
+    std::vector<float> decoded(rows * cols);
     for (std::size_t r = 0; r < rows; ++r) {
         for (std::size_t j = 0; j < cols; ++j) {
-            const std::size_t g = j / settings.group_size;
-            values(r, j) =
-                kernels::coded_value(codes.codes(r, j), codes.scales.row(r) + g * settings.num_bits,
-                                     codes.offsets(r, g), settings.num_bits, false);
+            const std::size_t g = r * n_groups() + j / settings.group_size;
+            decoded[r * cols + j] =
+                kernels::coded_value(codes[r * cols + j], &scales[g * settings.num_bits],
+                                     offsets[g], settings.num_bits, false);
         }
     }
+    backend.copy({decoded.data(), rows, cols}, values);
 }
 
 kernels::MatrixLimits BinaryCoded::limits(MatrixView<const std::uint8_t> keep) const {
@@ -54,20 +58,16 @@ kernels::MatrixLimits BinaryCoded::limits(MatrixView<const std::uint8_t> keep) c
 
 BinaryCoded copy_of(const BinaryCoded& coded, const kernels::Backend& backend) {
     BinaryCoded copy(coded.rows, coded.cols, coded.settings, backend);
-    for (std::size_t r = 0; r < coded.rows; ++r) {
-        copy_row(coded, copy, r);
-    }
+    copy_rows(coded, copy, 0, coded.rows, backend);
     copy.errors = coded.errors;
     return copy;
 }
 
-void keep_better_rows(BinaryCoded& best, const BinaryCoded& other) {
-    for (std::size_t r = 0; r < best.rows; ++r) {
-        if (best.errors[r] > other.errors[r]) {
-            copy_row(other, best, r);
-            best.errors[r] = other.errors[r];
-        }
-    }
+void keep_better_rows(BinaryCoded& best, const BinaryCoded& other,
+                      const kernels::Backend& backend) {
+    take_better_rows(best.errors, other.errors, [&](std::size_t begin, std::size_t count) {
+        copy_rows(other, best, begin, count, backend);
+    });
 }
 
 }  // namespace lathe

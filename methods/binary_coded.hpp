@@ -28,7 +28,7 @@ struct BinaryCoded {
                 offset_memory.matrix(rows, n_groups()), code_memory.matrix(rows, cols)};
     }
     /// Writes the values of all codes. values [rows, cols]
-    void decode(MatrixView<float> values) const;
+    void decode(MatrixView<float> values, const kernels::Backend& backend) const;
     /// What the codes can stand for.
     [[nodiscard]] kernels::MatrixLimits limits(MatrixView<const std::uint8_t> keep) const;
     /// Takes the codes of values that are levels. values [rows, cols]
@@ -41,6 +41,6 @@ struct BinaryCoded {
 [[nodiscard]] BinaryCoded copy_of(const BinaryCoded& coded, const kernels::Backend& backend);
 
 /// Takes over the rows in which `other`, of the same shape, is better.
-void keep_better_rows(BinaryCoded& best, const BinaryCoded& other);
+void keep_better_rows(BinaryCoded& best, const BinaryCoded& other, const kernels::Backend& backend);
 
 }  // namespace lathe

@@ -15,7 +15,7 @@ void descend(const GridProblem& problem, Quantised& best, const Backend& backend
                             n_descent_passes, problem.keep, trial.scales(), trial.zeros(),
                             trial.codes(), values);
     trial.errors = problem.output_error->of_rows(problem.weight, values);
-    keep_better_rows(best, trial);
+    keep_better_rows(best, trial, backend);
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "kernels/backend.hpp"
 #include "lib/core/errors.hpp"
 #include "methods/grid_refinement.hpp"
+#include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
 #include "methods/quantised.hpp"
 #include "methods/stacked_unit.hpp"
@@ -72,24 +73,22 @@ private:
             return;
         }
         order_ = columns_by_power();
-        const Array<double> memory = backend_.allocate<double>(d * d);
-        const MatrixView<double> permuted = memory.matrix(d, d);
-        const std::uint32_t* order = order_.data();
+        std::vector<double> permuted(d * d);
         for (std::size_t i = 0; i < d; ++i) {
-            const double* from = gram_.row(order[i]);
+            const double* from = gram_.row(order_[i]);
             for (std::size_t j = 0; j < d; ++j) {
-                permuted(i, j) = from[order[j]];
+                permuted[i * d + j] = from[order_[j]];
             }
         }
-        backend_.inverse_factor(permuted, feedback.damping, factor_.matrix(d, d));
+        backend_.inverse_factor({permuted.data(), d, d}, feedback.damping, factor_.matrix(d, d));
     }
 
-    [[nodiscard]] Array<std::uint32_t> columns_by_power() const {
-        Array<std::uint32_t> order = backend_.allocate<std::uint32_t>(gram_.rows);
-        std::iota(order.span().begin(), order.span().end(), 0U);
-        std::stable_sort(
-            order.span().begin(), order.span().end(),
-            [this](std::uint32_t a, std::uint32_t b) { return gram_(a, a) > gram_(b, b); });
+    [[nodiscard]] std::vector<std::uint32_t> columns_by_power() const {
+        std::vector<std::uint32_t> order(gram_.rows);
+        std::iota(order.begin(), order.end(), 0U);
+        std::stable_sort(order.begin(), order.end(), [this](std::uint32_t a, std::uint32_t b) {
+            return gram_(a, a) > gram_(b, b);
+        });
         return order;
     }
 
@@ -99,7 +98,7 @@ private:
                                        task.layout.symmetric};
         Quantised best = round_to_nearest(grid);
         if (task.feedback) {
-            keep_better_rows(best, sweep(grid));
+            keep_better_rows(best, sweep(grid), backend_);
         }
         return best;
     }
@@ -118,11 +117,9 @@ private:
 
     [[nodiscard]] Quantised sweep(const IntegerGridSettings& grid) const {
         Quantised q(unit_.rows(), unit_.cols(), grid, backend_);
-        for (std::size_t r = 0; r < unit_.rows(); ++r) {
-            std::copy_n(unit_.weight().row(r), unit_.cols(), values().row(r));
-        }
-        backend_.gptq(values(), factor_.matrix(gram_.rows, gram_.rows), unit_.importance(),
-                      order_.span(), grid, q.scales(), q.zeros(), q.codes());
+        backend_.copy(unit_.weight(), values());
+        backend_.gptq(values(), factor_.matrix(gram_.rows, gram_.rows), unit_.importance(), order_,
+                      grid, q.scales(), q.zeros(), q.codes());
         q.errors = output_error_.of_rows(unit_.weight(), values());
         return q;
     }
@@ -138,10 +135,13 @@ private:
 
     /// Encodes the tensors of the unit.
     void store(const IntegerTask& task, const Quantised& q, UnitSolution& solution) const {
+        const HostCopy codes(q.codes(), backend_);
+        const HostCopy scales(q.scales(), backend_);
+        const HostCopy zeros(q.zeros(), backend_);
         for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
-            solution.tensors.push_back(
-                encode_integer(unit_.tensors()[t].shape, task.layout, unit_.rows_of(t, q.codes()),
-                               unit_.rows_of(t, q.scales()), unit_.rows_of(t, q.zeros())));
+            solution.tensors.push_back(encode_integer(
+                unit_.tensors()[t].shape, task.layout, unit_.rows_of(t, codes.view()),
+                unit_.rows_of(t, scales.view()), unit_.rows_of(t, zeros.view())));
         }
         solution.error = std::accumulate(q.errors.begin(), q.errors.end(), 0.0);
     }
@@ -151,7 +151,7 @@ private:
     StackedUnit unit_;
     OutputError output_error_;
     Array<float> values_;
-    Array<std::uint32_t> order_;  ///< empty: left to right
+    std::vector<std::uint32_t> order_;  ///< empty: left to right
     Array<float> factor_;
 };
 

@@ -18,7 +18,8 @@ class Backend;
 
 namespace lathe {
 
-/// Statistics of the input that the tensors of a unit share, averaged over calibration tokens.
+/// Statistics of the input that the tensors of a unit share, averaged over calibration tokens, in
+/// host memory.
 struct UnitStatistics {
     /// x^T x / T, symmetric, both triangles. Empty for a unit whose input are token ids.
     MatrixView<const double> gram;
@@ -27,7 +28,8 @@ struct UnitStatistics {
     std::span<const float> row_weights;
 };
 
-/// A tensor of a unit as a method sees it: W [out_features, in_features], row-major, fp32.
+/// A tensor of a unit as a method sees it: W [out_features, in_features], row-major, fp32, in host
+/// memory.
 struct UnitTensor {
     MatrixView<const float> weight;
     Shape shape;

@@ -5,6 +5,7 @@
 
 #include "kernels/backend.hpp"
 #include "methods/grid_refinement.hpp"
+#include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
 #include "methods/quantised.hpp"
 
@@ -88,14 +89,13 @@ private:
             return best;
         }
         Quantised swept = copy_of(best, backend_);
-        std::copy(pruned.value_memory.span().begin(), pruned.value_memory.span().end(),
-                  values_.data());
+        backend_.copy(pruned.values(), values());
         backend_.sweep_sparse(values(), factors_->inverse_factor(), {}, pruned.keep(), &grid,
                               swept.scales(), swept.zeros());
         backend_.round_to_grid(values(), grid, swept.scales(), swept.zeros(), swept.codes(),
                                values());
         swept.errors = output_error_.of_rows(unit_.weight(), values());
-        keep_better_rows(best, swept);
+        keep_better_rows(best, swept, backend_);
         return best;
     }
 
@@ -112,31 +112,35 @@ private:
 
     void store_codes(const NmTask& task, const Pruned& pruned, const Quantised& q,
                      UnitSolution& solution) const {
+        const HostCopy keep(pruned.keep(), backend_);
+        const HostCopy codes(q.codes(), backend_);
+        const HostCopy scales(q.scales(), backend_);
         for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
             const UnitTensor& tensor = unit_.tensors()[t];
             solution.tensors.push_back(encode_nm_codes(
-                tensor.shape, task.layout(tensor.source_dtype), unit_.rows_of(t, pruned.keep()),
-                unit_.rows_of(t, q.codes()), unit_.rows_of(t, q.scales())));
+                tensor.shape, task.layout(tensor.source_dtype), unit_.rows_of(t, keep.view()),
+                unit_.rows_of(t, codes.view()), unit_.rows_of(t, scales.view())));
         }
         solution.error = std::accumulate(q.errors.begin(), q.errors.end(), 0.0);
     }
 
     void store_values(const NmTask& task, const Pruned& pruned, UnitSolution& solution) const {
+        const HostCopy keep(pruned.keep(), backend_);
+        HostCopy kept(pruned.values(), backend_);
         for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
             const UnitTensor& tensor = unit_.tensors()[t];
             const NmLayout layout = task.layout(tensor.source_dtype);
             const float limit = largest_number(layout.value_type);
-            const MatrixView<float> from = unit_.rows_of(t, pruned.values());
-            const MatrixView<float> part = unit_.rows_of(t, values());
-            for (std::size_t r = 0; r < from.rows; ++r) {
-                std::transform(from.row(r), from.row(r) + from.cols, part.row(r),
+            const MatrixView<float> part = unit_.rows_of(t, kept.view());
+            for (std::size_t r = 0; r < part.rows; ++r) {
+                std::transform(part.row(r), part.row(r) + part.cols, part.row(r),
                                [limit](float value) { return std::clamp(value, -limit, limit); });
             }
             solution.tensors.push_back(
-                encode_nm_values(tensor.shape, layout, unit_.rows_of(t, pruned.keep()), part));
+                encode_nm_values(tensor.shape, layout, unit_.rows_of(t, keep.view()), part));
             decode(solution.tensors.back(), part);
         }
-        const std::vector<double> errors = output_error_.of_rows(unit_.weight(), values());
+        const std::vector<double> errors = output_error_.of_rows(unit_.weight(), kept.view());
         solution.error = std::accumulate(errors.begin(), errors.end(), 0.0);
     }
 

@@ -1,6 +1,7 @@
 #include "methods/output_error.hpp"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "lib/core/errors.hpp"
@@ -31,31 +32,33 @@ std::vector<double> lookup_errors(MatrixView<const float> weight, MatrixView<con
 OutputError::OutputError(const UnitStatistics& statistics, const kernels::Backend& backend)
     : backend_(backend), n_inputs_(statistics.gram.rows), row_weights_(statistics.row_weights) {
     const MatrixView<const double>& gram = statistics.gram;
-    gram_ = backend.allocate<float>(gram.rows * gram.cols);
+    std::vector<float> narrow;
+    narrow.reserve(gram.rows * gram.cols);
     for (std::size_t i = 0; i < gram.rows; ++i) {
-        std::transform(gram.row(i), gram.row(i) + gram.cols, gram_.data() + i * gram.cols,
+        std::transform(gram.row(i), gram.row(i) + gram.cols, std::back_inserter(narrow),
                        [](double value) { return static_cast<float>(value); });
     }
+    gram_ = backend.allocate<float>(narrow.size());
+    backend.copy({narrow.data(), gram.rows, gram.cols}, gram_.matrix(gram.rows, gram.cols));
 }
 
 std::vector<double> OutputError::of_rows(MatrixView<const float> weight,
                                          MatrixView<const float> values) const {
     if (n_inputs_ == 0) {
-        return lookup_errors(weight, values, row_weights_);
+        const std::vector<float> w = backend_.to_host(weight);
+        const std::vector<float> v = backend_.to_host(values);
+        return lookup_errors({w.data(), weight.rows, weight.cols},
+                             {v.data(), values.rows, values.cols}, row_weights_);
     }
     const auto memory = backend_.allocate<float>(weight.rows * weight.cols);
     const MatrixView<float> delta = memory.matrix(weight.rows, weight.cols);
-    for (std::size_t r = 0; r < weight.rows; ++r) {
-        std::transform(weight.row(r), weight.row(r) + weight.cols, values.row(r), delta.row(r),
-                       [](float w, float value) { return w - value; });
+    backend_.subtract(weight, values, delta);
+    std::vector<double> errors(weight.rows);
+    backend_.row_errors(delta, gram(), errors);
+    for (double& error : errors) {
+        error = std::max(error, 0.0);  // rounding may take a vanishing error below zero
     }
-    const auto errors = backend_.allocate<double>(weight.rows);
-    backend_.row_errors(delta, gram(), errors.span());
-    std::vector<double> result(weight.rows);
-    // Rounding may take a vanishing error below zero.
-    std::transform(errors.span().begin(), errors.span().end(), result.begin(),
-                   [](double error) { return std::max(error, 0.0); });
-    return result;
+    return errors;
 }
 
 double OutputError::of_tensor(MatrixView<const float> weight,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/core/errors.hpp"
+#include "methods/host_copy.hpp"
 #include "methods/pruning_admm.hpp"
 
 namespace lathe {
@@ -11,23 +12,17 @@ namespace {
 using kernels::Array;
 using kernels::Backend;
 
-void copy_matrix(MatrixView<const float> from, MatrixView<float> to) {
-    for (std::size_t r = 0; r < from.rows; ++r) {
-        std::copy_n(from.row(r), from.cols, to.row(r));
-    }
-}
-
 Pruned by_score(const PruningProblem& problem, std::span<const float> importance,
                 const Backend& backend) {
     Pruned pruned(problem.unit.rows(), problem.unit.cols(), backend);
     backend.choose_pattern(problem.unit.weight(), importance, problem.pattern, pruned.keep());
-    pruned.take_kept(problem.unit.weight());
+    pruned.take_kept(problem.unit.weight(), backend);
     return pruned;
 }
 
 Pruned by_feedback(const PruningProblem& problem, const Backend& backend) {
     Pruned pruned(problem.unit.rows(), problem.unit.cols(), backend);
-    copy_matrix(problem.unit.weight(), pruned.values());
+    backend.copy(problem.unit.weight(), pruned.values());
     backend.sweep_sparse(pruned.values(), problem.factors->inverse_factor(), problem.pattern,
                          pruned.keep(), nullptr, {}, {});
     return pruned;
@@ -35,12 +30,16 @@ Pruned by_feedback(const PruningProblem& problem, const Backend& backend) {
 
 }  // namespace
 
-void Pruned::take_kept(MatrixView<const float> w) const {
-    for (std::size_t r = 0; r < w.rows; ++r) {
-        for (std::size_t j = 0; j < w.cols; ++j) {
-            values()(r, j) = keep()(r, j) != 0 ? w(r, j) : 0.0F;
-        }
-    }
+void Pruned::take_kept(MatrixView<const float> w, const Backend& backend) const {
+    backend.project(w,
+                    {.grid = nullptr,
+                     .binary = nullptr,
+                     .scales = {},
+                     .zeros = {},
+                     .keep = keep(),
+                     .pattern = {},
+                     .importance = {}},
+                    values());
 }
 
 void refit(MatrixView<const float> weight, const SplittingSystem& system,
@@ -51,25 +50,28 @@ void refit(MatrixView<const float> weight, const SplittingSystem& system,
     const Array<float> residual = backend.allocate<float>(size);
     const Array<float> direction = backend.allocate<float>(size);
     const Array<float> product = backend.allocate<float>(size);
-    const Array<float> inverse = backend.allocate<float>(weight.cols);
-    std::transform(system.diagonal().begin(), system.diagonal().end(), inverse.data(),
-                   [](float value) { return 1.0F / value; });
-    for (std::size_t r = 0; r < weight.rows; ++r) {
-        for (std::size_t j = 0; j < weight.cols; ++j) {
-            matrix(product)(r, j) = weight(r, j) - values(r, j);
-        }
-    }
+    backend.subtract(weight, values, matrix(product));
     system.multiply(matrix(product), matrix(residual));
+    std::vector<float> inverse(weight.cols);
+    std::transform(system.diagonal().begin(), system.diagonal().end(), inverse.begin(),
+                   [](float value) { return 1.0F / value; });
+    HostCopy rest(matrix(residual), backend);
+    const HostCopy kept(keep, backend);
     for (std::size_t r = 0; r < weight.rows; ++r) {
         for (std::size_t j = 0; j < weight.cols; ++j) {
-            float& rest = matrix(residual)(r, j);
-            rest = keep(r, j) != 0 ? rest : 0.0F;
-            matrix(direction)(r, j) = rest * inverse.data()[j];
+            rest.view()(r, j) = kept.view()(r, j) != 0 ? rest.view()(r, j) : 0.0F;
         }
     }
+    backend.copy(rest.view(), matrix(residual));
+    for (std::size_t r = 0; r < weight.rows; ++r) {
+        for (std::size_t j = 0; j < weight.cols; ++j) {
+            rest.view()(r, j) *= inverse[j];
+        }
+    }
+    backend.copy(rest.view(), matrix(direction));
     for (std::size_t i = 0; i < n_iterations; ++i) {
         system.multiply(matrix(direction), matrix(product));
-        backend.conjugate_step(keep, inverse.span(), matrix(product), values, matrix(residual),
+        backend.conjugate_step(keep, inverse, matrix(product), values, matrix(residual),
                                matrix(direction));
     }
 }

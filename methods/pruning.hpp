@@ -39,7 +39,7 @@ struct Pruned {
     [[nodiscard]] MatrixView<float> values() const { return value_memory.matrix(rows, cols); }
 
     /// values = w where keep is 1, else 0. w [rows, cols]
-    void take_kept(MatrixView<const float> w) const;
+    void take_kept(MatrixView<const float> w, const kernels::Backend& backend) const;
 };
 
 /// What a solver works with.

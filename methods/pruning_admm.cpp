@@ -4,6 +4,8 @@
 #include <functional>
 #include <vector>
 
+#include "methods/host_copy.hpp"
+
 namespace lathe {
 namespace {
 
@@ -131,9 +133,11 @@ private:
     std::size_t count_changes() {
         backend_.choose_pattern(matrix(state_), limits_.importance, limits_.pattern,
                                 pruned_.keep());
+        const std::vector<std::uint8_t> now = backend_.to_host(pruned_.keep());
+        const std::vector<std::uint8_t> before = backend_.to_host(matrix(seen_));
         std::size_t n_changed = 0;
         for (std::size_t i = 0; i < size(); ++i) {
-            n_changed += pruned_.keep_memory.data()[i] != seen_.data()[i] ? 1 : 0;
+            n_changed += now[i] != before[i] ? 1 : 0;
         }
         std::swap(pruned_.keep_memory, seen_);
         return n_changed;
@@ -143,7 +147,7 @@ private:
     void finish(MatrixView<const float> inverse) {
         backend_.linear(matrix(x_), inverse, {}, matrix(y_));
         backend_.choose_pattern(matrix(y_), limits_.importance, limits_.pattern, pruned_.keep());
-        pruned_.take_kept(matrix(y_));
+        pruned_.take_kept(matrix(y_), backend_);
         refit(weight_, system_, pruned_.keep(), pruned_.values(), refit_iterations, backend_);
         polish();
     }
@@ -151,10 +155,7 @@ private:
     /// Exchanges places while the error falls, and fits the values to those found.
     void polish() {
         constexpr std::size_t n_passes = 2;
-        for (std::size_t r = 0; r < weight_.rows; ++r) {
-            std::transform(pruned_.values().row(r), pruned_.values().row(r) + weight_.cols,
-                           weight_.row(r), matrix(x_).row(r), std::minus<>());
-        }
+        backend_.subtract(pruned_.values(), weight_, matrix(x_));
         system_.multiply(matrix(x_), matrix(y_));
         backend_.exchange_places(system_.matrix(), limits_.pattern, n_passes, pruned_.keep(),
                                  pruned_.values(), matrix(y_));
@@ -173,24 +174,35 @@ private:
     Array<float> y_;
 };
 
-/// The places of one row that stay: all but the `n_dropped` with the smallest scores among those
+/// The places that stay: of each row all but the `n_dropped` with the smallest scores among those
 /// that are not the n best of their group of m, which `keep` holds at first.
-void keep_more(const std::vector<float>& scores, std::size_t n_dropped, std::uint8_t* keep) {
+void keep_more(MatrixView<const float> state, std::span<const float> diagonal,
+               std::size_t n_dropped, MatrixView<std::uint8_t> keep, const Backend& backend) {
+    const HostCopy values(state, backend);
+    HostCopy places(keep, backend);
+    std::vector<float> scores(state.cols);
     std::vector<std::size_t> others;
-    for (std::size_t j = 0; j < scores.size(); ++j) {
-        if (keep[j] == 0) {
-            others.push_back(j);
-            keep[j] = 1;
+    for (std::size_t r = 0; r < state.rows; ++r) {
+        std::uint8_t* row = places.view().row(r);
+        others.clear();
+        for (std::size_t j = 0; j < state.cols; ++j) {
+            const float value = values.view()(r, j);
+            scores[j] = diagonal[j] * value * value;
+            if (row[j] == 0) {
+                others.push_back(j);
+                row[j] = 1;
+            }
+        }
+        const std::size_t n = std::min(n_dropped, others.size());
+        std::nth_element(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(n),
+                         others.end(), [&](std::size_t a, std::size_t b) {
+                             return scores[a] != scores[b] ? scores[a] < scores[b] : a < b;
+                         });
+        for (std::size_t i = 0; i < n; ++i) {
+            row[others[i]] = 0;
         }
     }
-    const std::size_t n = std::min(n_dropped, others.size());
-    std::nth_element(others.begin(), others.begin() + static_cast<std::ptrdiff_t>(n), others.end(),
-                     [&](std::size_t a, std::size_t b) {
-                         return scores[a] != scores[b] ? scores[a] < scores[b] : a < b;
-                     });
-    for (std::size_t i = 0; i < n; ++i) {
-        keep[others[i]] = 0;
-    }
+    backend.copy(places.view(), keep);
 }
 
 }  // namespace
@@ -213,41 +225,33 @@ Pruned prune_with_fixed_penalty(const PruningProblem& problem, const Backend& ba
     const Array<float> state = allocate();
     const Array<float> right = allocate();
     system.multiply(weight, matrix(target));
-    for (std::size_t r = 0; r < weight.rows; ++r) {
-        std::copy_n(weight.row(r), weight.cols, matrix(state).row(r));
-    }
+    backend.copy(weight, matrix(state));
+    kernels::MatrixLimits limits;
+    limits.keep = pruned.keep();
     const double sparsity =
         1.0 - static_cast<double>(problem.pattern.n) / static_cast<double>(problem.pattern.m);
-    std::vector<float> scores(weight.cols);
     for (std::size_t t = 0; t < n_all; ++t) {
         if (t < n_growing) {
             backend.choose_pattern(matrix(state), system.diagonal(), problem.pattern,
                                    pruned.keep());
-            const double left = 1.0 - static_cast<double>(t + 1) / n_growing;
-            const double share = sparsity * (1.0 - left * left * left);
-            const auto n_dropped =
-                static_cast<std::size_t>(share * static_cast<double>(weight.cols));
-            for (std::size_t r = 0; t + 1 < n_growing && r < weight.rows; ++r) {
-                for (std::size_t j = 0; j < weight.cols; ++j) {
-                    const float value = matrix(state)(r, j);
-                    scores[j] = system.diagonal()[j] * value * value;
-                }
-                keep_more(scores, n_dropped, pruned.keep().row(r));
+            if (t + 1 < n_growing) {
+                const double left = 1.0 - static_cast<double>(t + 1) / n_growing;
+                const double share = sparsity * (1.0 - left * left * left);
+                keep_more(matrix(state), system.diagonal(),
+                          static_cast<std::size_t>(share * static_cast<double>(weight.cols)),
+                          pruned.keep(), backend);
             }
         }
-        pruned.take_kept(matrix(state));
-        for (std::size_t i = 0; i < weight.rows * weight.cols; ++i) {
-            const float projected = pruned.value_memory.data()[i];
-            float& t_value = state.data()[i];
-            right.data()[i] =
-                target.data()[i] + penalty[i % weight.cols] * (2 * projected - t_value);
-            t_value -= projected;  // the dual
-        }
+        pruned.take_kept(matrix(state), backend);
+        // With X = P(state) a step leaves the state as it is and makes the right side.
+        backend.copy(pruned.values(), matrix(right));
+        backend.splitting_step(matrix(right), matrix(state), matrix(target), penalty, 1.0F, limits);
+        backend.subtract(matrix(state), pruned.values(), matrix(state));  // the dual
         backend.linear(matrix(right), inverse, {}, pruned.values());
         backend.add(pruned.values(), matrix(state));
         ++pruned.n_iterations;
     }
-    pruned.take_kept(matrix(state));
+    pruned.take_kept(matrix(state), backend);
     return pruned;
 }
 

@@ -28,7 +28,7 @@ struct Quantised {
     [[nodiscard]] MatrixView<std::uint8_t> codes() const { return code_memory.matrix(rows, cols); }
 
     /// Writes the values of all codes. values [rows, cols]
-    void decode(MatrixView<float> values) const;
+    void decode(MatrixView<float> values, const kernels::Backend& backend) const;
     /// What the codes can stand for, with zeros where `keep` (empty, or [rows, cols]) is 0.
     [[nodiscard]] kernels::MatrixLimits limits(MatrixView<const std::uint8_t> keep) const {
         return {.grid = &grid,
@@ -49,6 +49,6 @@ struct Quantised {
 [[nodiscard]] Quantised copy_of(const Quantised& quantised, const kernels::Backend& backend);
 
 /// Takes over the rows in which `other`, of the same shape, is better.
-void keep_better_rows(Quantised& best, const Quantised& other);
+void keep_better_rows(Quantised& best, const Quantised& other, const kernels::Backend& backend);
 
 }  // namespace lathe

@@ -12,7 +12,6 @@ SplittingSystem::SplittingSystem(MatrixView<const double> gram, double damping,
       matrix_(backend.allocate<float>(gram.rows * gram.rows)),
       unit_(backend.allocate<double>(gram.rows * gram.rows)),
       factor_(backend.allocate<float>(gram.rows * gram.rows)),
-      product_(backend.allocate<double>(gram.rows * gram.rows)),
       inverse_(backend.allocate<float>(gram.rows * gram.rows)) {
     const std::size_t n = gram.rows;
     double trace = 0.0;
@@ -26,16 +25,18 @@ SplittingSystem::SplittingSystem(MatrixView<const double> gram, double damping,
         diagonal_[i] = static_cast<float>(value);
         root[i] = std::sqrt(value);
     }
-    const MatrixView<float> matrix = matrix_.matrix(n, n);
-    const MatrixView<double> unit = unit_.matrix(n, n);
+    std::vector<float> matrix(n * n);
+    std::vector<double> unit(n * n);
     for (std::size_t i = 0; i < n; ++i) {
         for (std::size_t j = 0; j < n; ++j) {
-            matrix(i, j) = static_cast<float>(gram(i, j));
-            unit(i, j) = gram(i, j) / (root[i] * root[j]);
+            matrix[i * n + j] = static_cast<float>(gram(i, j));
+            unit[i * n + j] = gram(i, j) / (root[i] * root[j]);
         }
-        matrix(i, i) = diagonal_[i];
-        unit(i, i) = 1.0;
+        matrix[i * n + i] = diagonal_[i];
+        unit[i * n + i] = 1.0;
     }
+    backend.copy({matrix.data(), n, n}, matrix_.matrix(n, n));
+    backend.copy({unit.data(), n, n}, unit_.matrix(n, n));
 }
 
 void SplittingSystem::multiply(MatrixView<const float> w, MatrixView<float> product) const {
@@ -54,25 +55,13 @@ MatrixView<const float> SplittingSystem::inverse(double rho) {
     const std::size_t n = d();
     // With U^T U the inverse of the unit-diagonal matrix plus rho, whose mean diagonal is 1.
     backend_.inverse_factor(unit_.matrix(n, n), rho, factor_.matrix(n, n));
-    const MatrixView<double> product = product_.matrix(n, n);
-    std::fill(product_.span().begin(), product_.span().end(), 0.0);
-    backend_.accumulate_gram(factor_.matrix(n, n), product);
+    const kernels::Array<double> product = backend_.allocate<double>(n * n);
+    backend_.accumulate_gram(factor_.matrix(n, n), product.matrix(n, n));
     std::vector<double> root(n);
     std::transform(diagonal_.begin(), diagonal_.end(), root.begin(),
                    [](float value) { return 1.0 / std::sqrt(static_cast<double>(value)); });
-    const MatrixView<float> inverse = inverse_.matrix(n, n);
-    constexpr std::size_t edge = 64;  // rows and columns of a tile and its mirror in the cache
-    for (std::size_t row = 0; row < n; row += edge) {
-        for (std::size_t col = row; col < n; col += edge) {
-            for (std::size_t i = row; i < std::min(row + edge, n); ++i) {
-                for (std::size_t j = std::max(col, i); j < std::min(col + edge, n); ++j) {
-                    inverse(i, j) = static_cast<float>(product(i, j) * root[i] * root[j]);
-                    inverse(j, i) = inverse(i, j);
-                }
-            }
-        }
-    }
-    return inverse;
+    backend_.symmetric_from_upper(product.matrix(n, n), root, inverse_.matrix(n, n));
+    return inverse_.matrix(n, n);
 }
 
 MatrixView<const float> UnitFactors::inverse_factor() {

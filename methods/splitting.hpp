@@ -37,7 +37,6 @@ private:
     kernels::Array<float> matrix_;  ///< A
     kernels::Array<double> unit_;   ///< A with rows and columns divided by sqrt(A_jj)
     kernels::Array<float> factor_;
-    kernels::Array<double> product_;
     kernels::Array<float> inverse_;
 };
 

@@ -35,10 +35,11 @@ struct GridProblem {
 /// ADMM from some quantised matrices onto the values that their codes can have, in the damped
 /// matrix of a SplittingSystem. Scales stay as they are while the codes move. `Solution` has
 ///   errors                           of its rows
-///   decode(values)                   writes the values of its codes
+///   decode(values, backend)          writes the values of its codes
 ///   limits(keep)                     what its codes can stand for, as MatrixLimits
 ///   take_codes(values, backend)      takes the codes of values within those limits
-/// and there are copy_of(solution, backend) and keep_better_rows(best, other).
+/// and there are copy_of(solution, backend) and keep_better_rows(best, other,
+/// backend).
 template <class Solution>
 class SplittingSearch {
 public:
@@ -54,7 +55,7 @@ public:
         system_.multiply(problem.weight, matrix(target_));
         for (const Solution* solution : solutions) {
             states_.push_back(backend.allocate<float>(size()));
-            solution->decode(matrix(states_.back()));
+            solution->decode(matrix(states_.back()), backend);
             trials_.push_back(copy_of(*solution, backend));
         }
     }
@@ -98,7 +99,7 @@ private:
         backend_.project(matrix(states_[i]), trial.limits(problem_.keep), matrix(x_));
         trial.errors = problem_.output_error->of_rows(problem_.weight, matrix(x_));
         trial.take_codes(matrix(x_), backend_);
-        keep_better_rows(*best_[i], trial);
+        keep_better_rows(*best_[i], trial, backend_);
     }
 
     const GridProblem& problem_;

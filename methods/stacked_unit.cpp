@@ -1,6 +1,6 @@
 #include "methods/stacked_unit.hpp"
 
-#include <algorithm>
+#include <vector>
 
 namespace lathe {
 namespace {
@@ -19,24 +19,29 @@ StackedUnit::StackedUnit(std::span<const UnitTensor> tensors, const UnitStatisti
                          const kernels::Backend& backend)
     : tensors_(tensors) {
     const std::size_t n_cols = tensors.empty() ? 0 : tensors.front().weight.cols;
-    memory_ = backend.allocate<float>(total_rows(tensors) * n_cols);
-    weight_ = memory_.matrix(total_rows(tensors), n_cols);
-    importance_ = backend.allocate<float>(n_cols);
+    const std::size_t n_rows = total_rows(tensors);
     const bool has_gram = statistics.gram.rows > 0;
-    for (std::size_t j = 0; j < n_cols; ++j) {
-        importance_.data()[j] = has_gram ? static_cast<float>(statistics.gram(j, j)) : 1.0F;
+    std::vector<float> importance(n_cols, 1.0F);
+    for (std::size_t j = 0; has_gram && j < n_cols; ++j) {
+        importance[j] = static_cast<float>(statistics.gram(j, j));
     }
-    for (std::size_t t = 0; t < tensors.size(); ++t) {
-        const MatrixView<float> target = rows_of(t, weight_);
-        for (std::size_t r = 0; r < target.rows; ++r) {
-            std::copy_n(tensors[t].weight.row(r), n_cols, target.row(r));
+    std::vector<float> stacked;
+    stacked.reserve(n_rows * n_cols);
+    for (const UnitTensor& tensor : tensors) {
+        for (std::size_t r = 0; r < tensor.weight.rows; ++r) {
+            stacked.insert(stacked.end(), tensor.weight.row(r), tensor.weight.row(r) + n_cols);
         }
     }
     for (std::size_t j = 0; has_gram && j < n_cols; ++j) {
-        for (std::size_t r = 0; statistics.gram(j, j) == 0.0 && r < weight_.rows; ++r) {
-            weight_(r, j) = 0.0F;
+        for (std::size_t r = 0; statistics.gram(j, j) == 0.0 && r < n_rows; ++r) {
+            stacked[r * n_cols + j] = 0.0F;
         }
     }
+    memory_ = backend.allocate<float>(stacked.size());
+    weight_ = memory_.matrix(n_rows, n_cols);
+    backend.copy({stacked.data(), n_rows, n_cols}, memory_.matrix(n_rows, n_cols));
+    importance_ = backend.allocate<float>(n_cols);
+    backend.copy({importance.data(), 1, n_cols}, importance_.matrix(1, n_cols));
 }
 
 std::size_t StackedUnit::first_row(std::size_t t) const {

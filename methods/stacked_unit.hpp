@@ -11,8 +11,9 @@ namespace lathe {
 /// itself, so that one call does them all.
 class StackedUnit {
 public:
-    /// Copies the weights; those of dead inputs (with a zero on the diagonal of the Gram matrix)
-    /// become 0: they cost nothing, and they must not widen the grid of their group.
+    /// Copies the weights into the backend's memory; those of dead inputs (with a zero on the
+    /// diagonal of the Gram matrix) become 0: they cost nothing, and they must not widen the grid
+    /// of their group.
     StackedUnit(std::span<const UnitTensor> tensors, const UnitStatistics& statistics,
                 const kernels::Backend& backend);
 
@@ -35,7 +36,7 @@ private:
 
     std::span<const UnitTensor> tensors_;
     kernels::Array<float> memory_;
-    MatrixView<float> weight_;
+    MatrixView<const float> weight_;
     kernels::Array<float> importance_;
 };
 

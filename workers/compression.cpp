@@ -16,7 +16,7 @@ namespace {
 
 /// The weights of a unit and the statistics of its input, in memory.
 struct UnitData {
-    std::vector<kernels::Array<float>> weights;
+    std::vector<std::vector<float>> weights;
     std::vector<UnitTensor> tensors;
     std::vector<double> gram;
     std::vector<float> row_weights;
@@ -43,8 +43,8 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
     UnitData data;
     for (std::size_t index : unit.tensors) {
         const auto [rows, cols] = matrix_extents(spec.tensors[index].shape);
-        data.weights.push_back(context.backend().allocate<float>(rows * cols));
-        const MatrixView<float> weight = data.weights.back().matrix(rows, cols);
+        data.weights.emplace_back(rows * cols);
+        const MatrixView<float> weight(data.weights.back().data(), rows, cols);
         source.load(index, context.backend(), weight);
         data.tensors.push_back({weight, spec.tensors[index].shape, context.source->dtype(index)});
     }

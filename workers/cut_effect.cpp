@@ -65,7 +65,7 @@ private:
                 continue;
             }
             if (!has_begun_[c + 1]) {
-                std::copy_n(stream(0).data, tokens_ * stream(0).cols, stream(c + 1).data);
+                context_.backend().copy(stream(0), stream(c + 1));
                 has_begun_[c + 1] = true;
             }
             if (!rotation) {

@@ -112,13 +112,14 @@ FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, con
     const LoadedWeights head = LoadedWeights::load(spec, weights, backend, std::nullopt, roles);
     FinalStates states =
         backend.allocate<float>(ForwardPass::head_rows(spec, samples) * spec.head_width());
-    float* next = states.data();
-    for_each_batch(spec.n_blocks * steps,
-                   [&](const TokenSequences& batch, MatrixView<float> hidden) {
-                       forward.final_norm(head, hidden);
-                       const MatrixView<const float> x = forward.head_input(head, batch, hidden);
-                       next = std::copy_n(x.data, x.rows * x.cols, next);
-                   });
+    std::size_t n_done = 0;
+    for_each_batch(
+        spec.n_blocks * steps, [&](const TokenSequences& batch, MatrixView<float> hidden) {
+            forward.final_norm(head, hidden);
+            const MatrixView<const float> x = forward.head_input(head, batch, hidden);
+            backend.copy(x, states.matrix(n_done + x.rows, x.cols).row_range(n_done, x.rows));
+            n_done += x.rows;
+        });
     return states;
 }
 
@@ -138,8 +139,10 @@ void divergence(const Backend& backend, MatrixView<const float> p, MatrixView<co
         backend.kl_divergence(p, q, kl, agree);
         return;
     }
+    const std::vector<float> p_host = backend.to_host(p);
+    const std::vector<float> q_host = backend.to_host(q);
     for (std::size_t r = 0; r < p.rows; ++r) {
-        const double difference = double{p(r, 0)} - q(r, 0);
+        const double difference = double{p_host[r]} - q_host[r];
         kl[r] = difference * difference / 2.0;
         agree[r] = 1;
     }

@@ -85,8 +85,8 @@ void ForwardPass::reserve(std::size_t tokens) {
     }
     const std::size_t q_width = spec_.n_heads * spec_.head_dim;
     const std::size_t kv_width = spec_.n_kv_heads * spec_.head_dim;
-    positions_ = backend_.allocate<std::uint32_t>(tokens);
-    rows_ = backend_.allocate<std::uint32_t>(tokens);
+    positions_.resize(tokens);
+    rows_.resize(tokens);
     narrow_ = backend_.allocate<float>(tokens * spec_.embedding_size);
     normed_ = backend_.allocate<float>(tokens * spec_.hidden_size);
     update_ = backend_.allocate<float>(tokens * spec_.hidden_size);
@@ -111,7 +111,7 @@ void ForwardPass::set_positions(const TokenSequences& batch, std::size_t first_p
     std::size_t t = 0;
     for (std::uint32_t length : batch.lengths) {
         for (std::uint32_t p = 0; p < length; ++p) {
-            positions_.span()[t++] = static_cast<std::uint32_t>(first_position) + p;
+            positions_[t++] = static_cast<std::uint32_t>(first_position) + p;
         }
     }
 }
@@ -164,10 +164,10 @@ void ForwardPass::embed(const LoadedWeights& embedding, const TokenSequences& ba
     } else {
         embed_tokens(embedding, batch, hidden);
     }
-    const std::span<std::uint32_t> rows = rows_.span().first(tokens);
+    const std::span<std::uint32_t> rows = std::span(rows_).first(tokens);
     if (embedding.has(Role::position_embedding)) {
         for (std::size_t t = 0; t < tokens; ++t) {
-            rows[t] = positions_.span()[t] + static_cast<std::uint32_t>(spec_.position_offset);
+            rows[t] = positions_[t] + static_cast<std::uint32_t>(spec_.position_offset);
         }
         backend_.add_embedding(rows, embedding.table(Role::position_embedding), hidden);
     }
@@ -202,7 +202,7 @@ MatrixView<const float> ForwardPass::head_input(const LoadedWeights& head,
                                                 MatrixView<const float> hidden) {
     reserve(batch.tokens());
     if (spec_.head == HeadKind::classifier) {
-        const std::span<std::uint32_t> firsts = rows_.span().first(batch.count());
+        const std::span<std::uint32_t> firsts = std::span(rows_).first(batch.count());
         std::uint32_t first = 0;
         for (std::size_t s = 0; s < batch.count(); ++s) {
             firsts[s] = first;

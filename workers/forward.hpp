@@ -151,15 +151,15 @@ private:
     std::map<std::size_t, kernels::Array<float>> width_factors_;
 
     std::size_t reserved_tokens_ = 0;
-    kernels::Array<std::uint32_t> positions_;  ///< [tokens]
-    kernels::Array<std::uint32_t> rows_;       ///< [tokens] of a table
-    kernels::Array<float> narrow_;             ///< [tokens, embedding_size]
-    kernels::Array<float> normed_;             ///< [tokens, hidden]
-    kernels::Array<float> update_;             ///< [tokens, hidden]
-    kernels::Array<float> skip_;               ///< [tokens, hidden] of a sliced model
-    kernels::Array<float> q_, k_, v_;          ///< [tokens, heads * head_dim]
-    kernels::Array<float> mixed_;              ///< [tokens, heads * head_dim]
-    kernels::Array<float> gate_, up_;          ///< [tokens, intermediate]
+    std::vector<std::uint32_t> positions_;  ///< [tokens]
+    std::vector<std::uint32_t> rows_;       ///< [tokens] of a table
+    kernels::Array<float> narrow_;          ///< [tokens, embedding_size]
+    kernels::Array<float> normed_;          ///< [tokens, hidden]
+    kernels::Array<float> update_;          ///< [tokens, hidden]
+    kernels::Array<float> skip_;            ///< [tokens, hidden] of a sliced model
+    kernels::Array<float> q_, k_, v_;       ///< [tokens, heads * head_dim]
+    kernels::Array<float> mixed_;           ///< [tokens, heads * head_dim]
+    kernels::Array<float> gate_, up_;       ///< [tokens, intermediate]
 };
 
 }  // namespace lathe

@@ -122,7 +122,8 @@ void ForwardPass::rotate(MatrixView<float> x) {
     const std::size_t pairs = spec_.rope.inv_freq.size();
     if (pairs > 0) {
         backend_.rope(x, spec_.head_dim, cos_.matrix(max_sequence_length_, pairs),
-                      sin_.matrix(max_sequence_length_, pairs), positions_.span().first(x.rows));
+                      sin_.matrix(max_sequence_length_, pairs),
+                      std::span(positions_).first(x.rows));
     }
 }
 

@@ -61,7 +61,8 @@ Device Device::open(const std::string& backend, std::size_t threads,
     }
     Device device;
     device.pool = std::make_unique<ThreadPool>(threads);
-    device.backend = kernels::make_backend(kernels::backend_from_name(backend), *device.pool);
+    device.backend = kernels::make_backend(kernels::backend_from_name(backend), *device.pool,
+                                           static_cast<std::size_t>(world.local_rank()));
     return device;
 }
 

@@ -33,13 +33,14 @@ public:
         tokens_ += x.rows;
     }
 
-    void write(ArtifactWriter& file, Signal signal) const {
+    void write(const Backend& backend, ArtifactWriter& file, Signal signal) const {
         const std::string group = "/" + std::string(name(signal));
         const double scale = 1.0 / static_cast<double>(tokens_);
+        const std::vector<double> sum_abs = backend.to_host(sum_abs_.matrix(1, width_));
+        const std::vector<double> sums = backend.to_host(gram_.matrix(width_, width_));
         std::vector<float> mean_abs(width_);
-        for (std::size_t j = 0; j < width_; ++j) {
-            mean_abs[j] = static_cast<float>(sum_abs_.data()[j] * scale);
-        }
+        std::ranges::transform(sum_abs, mean_abs.begin(),
+                               [&](double sum) { return static_cast<float>(sum * scale); });
         file.group(group, {{"tokens", static_cast<std::int64_t>(tokens_)}});
         const auto write = [&](const std::string& name, const Shape& shape,
                                const std::vector<float>& values) {
@@ -47,19 +48,19 @@ public:
                          reinterpret_cast<const std::byte*>(values.data()));
         };
         if (exact_) {
-            const std::vector<double> gram = full_gram<double>(scale);
+            const std::vector<double> gram = full_gram<double>(sums, scale);
             file.dataset(group + "/gram", DType::f64, {width_, width_},
                          reinterpret_cast<const std::byte*>(gram.data()));
         } else {
-            write("gram", {width_, width_}, full_gram<float>(scale));
+            write("gram", {width_, width_}, full_gram<float>(sums, scale));
         }
         write("mean_abs", {width_}, mean_abs);
         write("minimum", {width_}, minimum_);
         write("maximum", {width_}, maximum_);
     }
 
-    [[nodiscard]] std::vector<double> mean_gram() const {
-        std::vector<double> gram(gram_.data(), gram_.data() + width_ * width_);
+    [[nodiscard]] std::vector<double> mean_gram(const Backend& backend) const {
+        std::vector<double> gram = backend.to_host(gram_.matrix(width_, width_));
         for (double& value : gram) {
             value /= static_cast<double>(tokens_);
         }
@@ -68,11 +69,11 @@ public:
 
 private:
     template <class T>
-    [[nodiscard]] std::vector<T> full_gram(double scale) const {
+    [[nodiscard]] std::vector<T> full_gram(const std::vector<double>& sums, double scale) const {
         std::vector<T> gram(width_ * width_);
         for (std::size_t i = 0; i < width_; ++i) {
             for (std::size_t j = i; j < width_; ++j) {
-                const auto value = static_cast<T>(gram_.data()[i * width_ + j] * scale);
+                const auto value = static_cast<T>(sums[i * width_ + j] * scale);
                 gram[i * width_ + j] = value;
                 gram[j * width_ + i] = value;
             }
@@ -118,13 +119,13 @@ void StatisticsCollector::write(const std::filesystem::path& file,
     ArtifactWriter writer(file);
     writer.group("/", {{"fingerprint", fingerprint}});
     for (const auto& [signal, accumulator] : accumulators_) {
-        accumulator->write(writer, signal);
+        accumulator->write(backend_, writer, signal);
     }
     writer.commit();
 }
 
 std::vector<double> StatisticsCollector::gram(Signal signal) const {
-    return accumulators_.at(signal)->mean_gram();
+    return accumulators_.at(signal)->mean_gram(backend_);
 }
 
 SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal) {

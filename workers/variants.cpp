@@ -95,7 +95,7 @@ private:
             }
             if (!has_own_stream_[v]) {
                 has_own_stream_[v] = true;
-                std::copy_n(stream(0).data, tokens_ * stream(0).cols, stream(v + 1).data);
+                context_.backend().copy(stream(0), stream(v + 1));
             }
             run(LoadedWeights::load(spec_, changed(v), context_.backend(), block), v + 1);
         }
@@ -128,8 +128,8 @@ private:
         for (std::size_t first = 0; first < rows; first += logit_rows) {
             const MatrixView<const float> logits =
                 head.logits(states, first, std::min(logit_rows, rows - first));
-            std::copy_n(logits.data, logits.rows * logits.cols,
-                        y.data() + first * spec_.n_outputs());
+            context_.backend().copy(
+                logits, y.matrix(rows, spec_.n_outputs()).row_range(first, logits.rows));
         }
         return y;
     }

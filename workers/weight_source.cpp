@@ -123,11 +123,9 @@ void LoadedWeights::add(const TensorSpec& tensor, Entry entry, const kernels::Ba
     const auto parts = rows_of_parts(tensor);
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const std::size_t n = parts[i].size();
-        const auto places = backend.allocate<std::uint32_t>(n);
-        std::ranges::copy(parts[i], places.span().begin());
         Entry own{backend.allocate<float>(n * cols), tensor.is_bias ? 1 : n,
                   tensor.is_bias ? n : cols};
-        backend.embed(places.span(), entry.values.matrix(tensor.shape.at(0), cols),
+        backend.embed(parts[i], entry.values.matrix(tensor.shape.at(0), cols),
                       own.values.matrix(n, cols));
         entries_.emplace(std::pair(tensor.fused.parts[i].role, tensor.is_bias), std::move(own));
     }

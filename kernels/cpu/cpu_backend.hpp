@@ -14,6 +14,8 @@ public:
 
 private:
     std::shared_ptr<void> do_allocate(std::size_t bytes) const override;
+    void do_copy(const void* from, std::size_t from_pitch, void* to, std::size_t to_pitch,
+                 std::size_t row_bytes, std::size_t rows) const override;
     void do_upload(const std::byte* host, DType dtype, MatrixView<float> y) const override;
     void do_download(MatrixView<const float> x, float* host) const override;
     void do_embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
@@ -38,6 +40,8 @@ private:
     void do_activate_multiply(Activation kind, MatrixView<const float> gate,
                               MatrixView<const float> up, MatrixView<float> y) const override;
     void do_add(MatrixView<const float> x, MatrixView<float> y) const override;
+    void do_subtract(MatrixView<const float> x, MatrixView<const float> y,
+                     MatrixView<float> z) const override;
     bool do_all_finite(MatrixView<const float> x) const override;
     void do_cross_entropy(MatrixView<const float> logits, std::span<const std::uint32_t> targets,
                           std::span<double> losses) const override;
@@ -53,6 +57,8 @@ private:
     void do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const override;
     void do_inverse_factor(MatrixView<const double> gram, double damping,
                            MatrixView<float> factor) const override;
+    void do_symmetric_from_upper(MatrixView<const double> upper, std::span<const double> scale,
+                                 MatrixView<float> y) const override;
     void do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
                        std::span<double> errors) const override;
     void do_fit_integer_grid(MatrixView<const float> w, std::span<const float> importance,

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <string>
 
 #include "kernels/cpu/blas.hpp"
@@ -69,6 +70,14 @@ void CpuBackend::do_download(MatrixView<const float> x, float* host) const {
                  [&](std::size_t i) { std::copy_n(x.row(i), x.cols, host + i * x.cols); });
 }
 
+void CpuBackend::do_copy(const void* from, std::size_t from_pitch, void* to, std::size_t to_pitch,
+                         std::size_t row_bytes, std::size_t rows) const {
+    for_each_row(pool_, rows, row_bytes / sizeof(float), [&](std::size_t i) {
+        std::memcpy(static_cast<std::byte*>(to) + i * to_pitch,
+                    static_cast<const std::byte*>(from) + i * from_pitch, row_bytes);
+    });
+}
+
 void CpuBackend::do_embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
                           MatrixView<float> y) const {
     require_below(ids, table.rows, "embed: id");
@@ -134,6 +143,13 @@ void CpuBackend::do_add(MatrixView<const float> x, MatrixView<float> y) const {
     const VectorKernels& kernels = vector_kernels();
     for_each_row(pool_, y.rows, y.cols,
                  [&](std::size_t t) { kernels.add(x.row(t), x.cols, y.row(t)); });
+}
+
+void CpuBackend::do_subtract(MatrixView<const float> x, MatrixView<const float> y,
+                             MatrixView<float> z) const {
+    for_each_row(pool_, z.rows, z.cols, [&](std::size_t t) {
+        std::transform(x.row(t), x.row(t) + x.cols, y.row(t), z.row(t), std::minus<>());
+    });
 }
 
 bool CpuBackend::do_all_finite(MatrixView<const float> x) const {

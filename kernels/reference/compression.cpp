@@ -131,6 +131,17 @@ void ReferenceBackend::do_inverse_factor(MatrixView<const double> gram, double d
     }
 }
 
+void ReferenceBackend::do_symmetric_from_upper(MatrixView<const double> upper,
+                                               std::span<const double> scale,
+                                               MatrixView<float> y) const {
+    for (std::size_t i = 0; i < y.rows; ++i) {
+        for (std::size_t j = i; j < y.cols; ++j) {
+            y(i, j) = static_cast<float>(upper(i, j) * scale[i] * scale[j]);
+            y(j, i) = y(i, j);
+        }
+    }
+}
+
 void ReferenceBackend::do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
                                      std::span<double> errors) const {
     for (std::size_t r = 0; r < delta.rows; ++r) {

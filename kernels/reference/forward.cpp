@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 #include <new>
 #include <numbers>
@@ -32,6 +33,15 @@ void ReferenceBackend::do_upload(const std::byte* host, DType dtype, MatrixView<
 void ReferenceBackend::do_download(MatrixView<const float> x, float* host) const {
     for (std::size_t i = 0; i < x.rows; ++i) {
         std::copy_n(x.row(i), x.cols, host + i * x.cols);
+    }
+}
+
+void ReferenceBackend::do_copy(const void* from, std::size_t from_pitch, void* to,
+                               std::size_t to_pitch, std::size_t row_bytes,
+                               std::size_t rows) const {
+    for (std::size_t i = 0; i < rows; ++i) {
+        std::memcpy(static_cast<std::byte*>(to) + i * to_pitch,
+                    static_cast<const std::byte*>(from) + i * from_pitch, row_bytes);
     }
 }
 
@@ -236,6 +246,15 @@ void ReferenceBackend::do_add(MatrixView<const float> x, MatrixView<float> y) co
     for (std::size_t t = 0; t < y.rows; ++t) {
         for (std::size_t j = 0; j < y.cols; ++j) {
             y(t, j) += x(t, j);
+        }
+    }
+}
+
+void ReferenceBackend::do_subtract(MatrixView<const float> x, MatrixView<const float> y,
+                                   MatrixView<float> z) const {
+    for (std::size_t t = 0; t < z.rows; ++t) {
+        for (std::size_t j = 0; j < z.cols; ++j) {
+            z(t, j) = x(t, j) - y(t, j);
         }
     }
 }

@@ -1,5 +1,9 @@
+#include <algorithm>
 #include <cstring>
+#include <limits>
+#include <span>
 
+#include "kernels/cuda_plugin.hpp"
 #include "lib/core/errors.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
 
@@ -22,10 +26,15 @@ TEST(BackendChoice, KnowsNames) {
                 HasSubstr("unknown backend \"tpu\"; backends are reference, cpu, cuda"));
 }
 
-TEST(BackendChoice, SaysThatCudaIsNotCompiled) {
+TEST(BackendChoice, SaysWhyThereIsNoCuda) {
+    const std::vector<BackendKind> kinds = available_backends();
+    if (std::ranges::count(kinds, BackendKind::cuda) > 0) {
+        GTEST_SKIP() << "there is a CUDA device";
+    }
     ThreadPool pool(1);
     EXPECT_THAT(message_of<UsageError>([&] { (void)make_backend(BackendKind::cuda, pool); }),
-                HasSubstr("the CUDA backend is not compiled into this build"));
+                HasSubstr(is_cuda_compiled() ? "the CUDA backend cannot be used: "
+                                             : "the CUDA backend is not compiled into this build"));
 }
 
 class Memory : public OnEachBackend {};
@@ -36,7 +45,7 @@ TEST_P(Memory, IsZero) {
     for (const std::size_t n : {0U, 1U, 1000U, 3U << 20}) {
         const Array<float> array = backend->allocate<float>(n);
         ASSERT_EQ(array.size(), n);
-        for (const float value : array.span()) {
+        for (const float value : backend->to_host(array.matrix(1, n))) {
             ASSERT_EQ(value, 0.0F);
         }
     }
@@ -63,6 +72,84 @@ TEST_P(Memory, RefusesToUploadIntegers) {
                                     {&value, 1, 1});
                 }),
                 HasSubstr("upload: cannot convert int32"));
+}
+
+TEST_P(Memory, CopiesBetweenHostAndBackend) {
+    const std::vector<float> host{1, 2, 3, 4, 5, 6};
+    const Array<float> own = backend->allocate<float>(8);
+    backend->copy({host.data(), 2, 3}, MatrixView<float>(own.data(), 2, 3, 4));
+    EXPECT_THAT(backend->to_host(own.matrix(2, 4)), ElementsAre(1, 2, 3, 0, 4, 5, 6, 0));
+    EXPECT_THAT(backend->to_host(own.matrix(2, 4).col_range(1, 2)), ElementsAre(2, 3, 5, 6));
+    const Array<float> other = backend->allocate<float>(4);
+    backend->copy(own.matrix(2, 4).col_range(0, 2), other.matrix(2, 2));
+    EXPECT_THAT(backend->to_host(other.matrix(1, 4)), ElementsAre(1, 2, 4, 5));
+    EXPECT_THAT(message_of<ShapeError>([&] {
+                    backend->copy({host.data(), 2, 3}, other.matrix(2, 2));
+                }),
+                HasSubstr("copy: columns of x is 3 but columns of y is 2"));
+}
+
+TEST_P(Memory, SubtractsExactly) {
+    const Matrix<float> x = random_matrix(7, 33, 1);
+    const Matrix<float> y = random_matrix(7, 33, 2);
+    Matrix<float> z(7, 33);
+    backend->subtract(x.view(), y.view(), z.view());
+    for (std::size_t i = 0; i < z.values.size(); ++i) {
+        ASSERT_EQ(z.values[i], x.values[i] - y.values[i]);
+    }
+    backend->subtract(z.view(), z.view(), z.view());
+    EXPECT_EQ(z.values, std::vector<float>(7 * 33, 0.0F));
+}
+
+// 2 * 3 * 5 above and below the diagonal; what stands below is not read.
+TEST_P(Memory, MirrorsAnUpperTriangle) {
+    const double unused = std::numeric_limits<double>::quiet_NaN();
+    const std::vector<double> upper{1, 5, unused, 4};
+    const std::vector<double> scale{2, 3};
+    Matrix<float> y(2, 2);
+    backend->symmetric_from_upper({upper.data(), 2, 2}, scale, y.view());
+    EXPECT_THAT(y.values, ElementsAre(4, 30, 30, 36));
+}
+
+/// The same call with everything in host memory and in the backend's own.
+void expect_same_from_own_memory(
+    const Backend& backend, const Matrix<float>& x, const Matrix<float>& w,
+    const std::function<void(MatrixView<const float>, MatrixView<const float>, MatrixView<float>)>&
+        call,
+    std::size_t cols) {
+    Matrix<float> expected(x.rows, cols);
+    call(x.view(), w.view(), expected.view());
+    const Array<float> own_x = backend.allocate<float>(x.values.size());
+    const Array<float> own_w = backend.allocate<float>(w.values.size());
+    const Array<float> own_y = backend.allocate<float>(x.rows * cols);
+    backend.copy(x.view(), own_x.matrix(x.rows, x.cols));
+    backend.copy(w.view(), own_w.matrix(w.rows, w.cols));
+    const MatrixView<float> y = own_y.matrix(x.rows, cols);
+    call(own_x.matrix(x.rows, x.cols), own_w.matrix(w.rows, w.cols), y);
+    EXPECT_EQ(backend.to_host(y), expected.values);
+}
+
+TEST_P(Memory, ItDoesNotShowWhereOperandsLie) {
+    const Matrix<float> x = random_matrix(33, 64, 1);
+    const Matrix<float> w = random_matrix(20, 64, 2);
+    expect_same_from_own_memory(
+        *backend, x, w,
+        [&](auto a, auto b, auto y) { backend->linear(a, b, std::span(b.data, 20), y); }, 20);
+    expect_same_from_own_memory(
+        *backend, x, w,
+        [&](auto a, auto b, auto y) { backend->rms_norm(a, std::span(b.data, 64), 1e-5F, y); }, 64);
+    expect_same_from_own_memory(
+        *backend, x, w,
+        [&](auto a, auto, auto y) {
+            AttentionShape shape;
+            shape.query_length = 33;
+            shape.key_length = 33;
+            shape.n_heads = 4;
+            shape.n_kv_heads = 4;
+            shape.head_dim = 16;
+            backend->attention(a, a, a, shape, y);
+        },
+        64);
 }
 
 }  // namespace

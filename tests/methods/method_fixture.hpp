@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <vector>
@@ -58,18 +59,19 @@ struct LinearUnit {
     }
 };
 
-/// The cpu backend, or the reference in a build without it.
+/// The cpu backend, or that which the environment variable LATHE_TEST_BACKEND names.
 class SomeBackend {
 public:
     explicit SomeBackend(std::size_t n_threads)
-        : pool_(n_threads),
-          backend_(kernels::make_backend(kernels::available_backends().size() > 1
-                                             ? kernels::BackendKind::cpu
-                                             : kernels::BackendKind::reference,
-                                         pool_)) {}
+        : pool_(n_threads), backend_(kernels::make_backend(kind(), pool_)) {}
     [[nodiscard]] const kernels::Backend& get() const { return *backend_; }
 
 private:
+    static kernels::BackendKind kind() {
+        const char* name = std::getenv("LATHE_TEST_BACKEND");
+        return kernels::backend_from_name(name == nullptr ? "cpu" : name);
+    }
+
     ThreadPool pool_;
     std::unique_ptr<kernels::Backend> backend_;
 };

@@ -97,8 +97,9 @@ TEST_P(Parity, LogitsAndHiddenStatesAgreeWithTransformers) {
 
 INSTANTIATE_TEST_SUITE_P(Models, Parity, ::testing::ValuesIn(all_cases()), [](const auto& test) {
     const bool shared = test.param.model.string().find("tests/data") == std::string::npos;
-    return test.param.model.filename().string() + (shared ? "_shared" : "") +
-           (test.param.backend == kernels::BackendKind::cpu ? "_cpu" : "_reference");
+    ThreadPool pool(1);
+    return test.param.model.filename().string() + (shared ? "_shared_" : "_") +
+           std::string(kernels::make_backend(test.param.backend, pool)->name());
 });
 
 }  // namespace

@@ -1,0 +1,327 @@
+#include <algorithm>
+#include <vector>
+
+#include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/cuda/launch.cuh"
+
+// Attention that never stores a matrix of scores: keys pass by in tiles, and the sum over those
+// seen so far is scaled down whenever a larger score comes up. fp32 throughout.
+// Source: Dao et al. 2022 (FlashAttention), arXiv:2205.14135, algorithm 1.
+
+namespace lathe::kernels {
+
+using cuda::Call;
+using cuda::View;
+
+namespace {
+
+constexpr unsigned tile_queries = 64;
+constexpr unsigned tile_keys = 32;
+/// Threads are 16 x 16: thread (ty, tx) has queries 4 ty .. 4 ty + 3, of the scores keys tx and
+/// tx + 16, of the output columns tx, tx + 16, ...
+constexpr unsigned side = 16;
+constexpr unsigned own_queries = tile_queries / side;
+constexpr unsigned own_keys = tile_keys / side;
+/// Scores of a row lie this far apart in shared memory.
+constexpr unsigned score_stride = tile_keys + 1;
+
+/// Up to tile_queries queries of one sequence.
+struct QueryTile {
+    std::size_t first_row;  ///< of q and y
+    std::size_t n_rows;
+    std::size_t first_position;  ///< in the sequence
+    std::size_t first_key_row;   ///< of k and v: that of the sequence's first key
+    std::size_t n_keys;          ///< of the sequence
+};
+
+/// The keys [begin, end) of a sequence that a query sees.
+struct Seen {
+    std::size_t begin;
+    std::size_t end;
+
+    __device__ bool has(std::size_t key) const { return key >= begin && key < end; }
+    /// slope * distance, counted from the key that it favours most: what is the same for all keys
+    /// does not change the weights, and the digits are where the large weights are.
+    __device__ float slope_at(std::size_t key, float slope) const {
+        const std::size_t favoured = slope < 0.0F ? begin : end - 1;
+        return slope * (static_cast<float>(key) - static_cast<float>(favoured));
+    }
+};
+
+struct Arguments {
+    View<const float> q;
+    View<const float> k;
+    View<const float> v;
+    View<float> y;
+    const QueryTile* tiles;
+    const float* slopes;  ///< of each head, or null
+    std::size_t heads_per_kv_head;
+    std::size_t head_dim;
+    std::size_t window;
+    float scale;
+    bool causal;
+
+    __device__ Seen seen_by(const QueryTile& tile, std::size_t position) const {
+        const std::size_t end = causal ? position + 1 : tile.n_keys;
+        return {window > 0 && end > window ? end - window : 0, end};
+    }
+};
+
+std::size_t shared_bytes(std::size_t head_dim) {
+    return (tile_queries * (head_dim + 1) + tile_keys * (head_dim + 1) + tile_keys * head_dim +
+            tile_queries * score_stride + 2 * tile_queries) *
+           sizeof(float);
+}
+
+/// columns: 16 * columns >= head_dim.
+template <unsigned columns>
+__global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
+    extern __shared__ float shared[];
+    const std::size_t d = a.head_dim;
+    float* const queries = shared;                                   // [tile_queries, d + 1]
+    float* const keys = queries + tile_queries * (d + 1);            // [tile_keys, d + 1]
+    float* const values = keys + tile_keys * (d + 1);                // [tile_keys, d]
+    float* const scores = values + tile_keys * d;                    // [tile_queries, score_stride]
+    float* const correction = scores + tile_queries * score_stride;  // [tile_queries]
+    float* const row_sum = correction + tile_queries;                // [tile_queries]
+
+    const QueryTile tile = a.tiles[blockIdx.x];
+    const std::size_t head = blockIdx.y;
+    const std::size_t q_col = head * d;
+    const std::size_t kv_col = head / a.heads_per_kv_head * d;
+    const unsigned thread = threadIdx.x;
+    const unsigned tx = thread % side;
+    const unsigned ty = thread / side;
+    const float slope = a.slopes == nullptr ? 0.0F : a.slopes[head];
+
+    for (std::size_t i = thread; i < tile_queries * d; i += side * side) {
+        const std::size_t r = i / d;
+        const std::size_t c = i % d;
+        queries[r * (d + 1) + c] = r < tile.n_rows ? a.q(tile.first_row + r, q_col + c) : 0.0F;
+    }
+    // Thread r < tile_queries keeps the running maximum and sum of row r.
+    float largest = -INFINITY;
+    float sum = 0.0F;
+    float output[own_queries][columns] = {};
+
+    const std::size_t end = a.seen_by(tile, tile.first_position + tile.n_rows - 1).end;
+    const std::size_t begin = a.seen_by(tile, tile.first_position).begin / tile_keys * tile_keys;
+    for (std::size_t key0 = begin; key0 < end; key0 += tile_keys) {
+        __syncthreads();  // the tile before is done with
+        for (std::size_t i = thread; i < tile_keys * d; i += side * side) {
+            const std::size_t r = i / d;
+            const std::size_t c = i % d;
+            const bool there = key0 + r < tile.n_keys;
+            const std::size_t row = tile.first_key_row + key0 + r;
+            keys[r * (d + 1) + c] = there ? a.k(row, kv_col + c) : 0.0F;
+            values[r * d + c] = there ? a.v(row, kv_col + c) : 0.0F;
+        }
+        __syncthreads();
+
+        float dots[own_queries][own_keys] = {};
+        for (std::size_t c = 0; c < d; ++c) {
+            float own_q[own_queries];
+            float own_k[own_keys];
+#pragma unroll
+            for (unsigned i = 0; i < own_queries; ++i) {
+                own_q[i] = queries[(ty * own_queries + i) * (d + 1) + c];
+            }
+#pragma unroll
+            for (unsigned j = 0; j < own_keys; ++j) {
+                own_k[j] = keys[(tx + j * side) * (d + 1) + c];
+            }
+#pragma unroll
+            for (unsigned i = 0; i < own_queries; ++i) {
+#pragma unroll
+                for (unsigned j = 0; j < own_keys; ++j) {
+                    dots[i][j] = fmaf(own_q[i], own_k[j], dots[i][j]);
+                }
+            }
+        }
+#pragma unroll
+        for (unsigned i = 0; i < own_queries; ++i) {
+            const unsigned r = ty * own_queries + i;
+            const Seen seen = a.seen_by(tile, tile.first_position + r);
+#pragma unroll
+            for (unsigned j = 0; j < own_keys; ++j) {
+                const std::size_t key = key0 + tx + j * side;
+                scores[r * score_stride + tx + j * side] =
+                    seen.has(key) && r < tile.n_rows
+                        ? fmaf(dots[i][j], a.scale, seen.slope_at(key, slope))
+                        : -INFINITY;
+            }
+        }
+        __syncthreads();
+
+        if (thread < tile_queries) {
+            float* const row = scores + thread * score_stride;
+            float top = largest;
+            for (unsigned j = 0; j < tile_keys; ++j) {
+                top = fmaxf(top, row[j]);
+            }
+            // Nothing seen yet: weights 0, and the sums of 0 stay what they are.
+            const float shift = top == -INFINITY ? 0.0F : top;
+            correction[thread] = expf(largest - shift);
+            float added = 0.0F;
+            const Seen seen = a.seen_by(tile, tile.first_position + thread);
+            for (unsigned j = 0; j < tile_keys; ++j) {
+                const bool counts = seen.has(key0 + j) && thread < tile.n_rows;
+                row[j] = counts ? expf(row[j] - shift) : 0.0F;
+                added += row[j];
+            }
+            sum = fmaf(sum, correction[thread], added);
+            largest = top;
+            row_sum[thread] = sum;
+        }
+        __syncthreads();
+
+#pragma unroll
+        for (unsigned i = 0; i < own_queries; ++i) {
+            const unsigned r = ty * own_queries + i;
+            const float old = correction[r];
+#pragma unroll
+            for (unsigned c = 0; c < columns; ++c) {
+                output[i][c] *= old;
+            }
+        }
+        for (unsigned key = 0; key < tile_keys; ++key) {
+            float weight[own_queries];
+#pragma unroll
+            for (unsigned i = 0; i < own_queries; ++i) {
+                weight[i] = scores[(ty * own_queries + i) * score_stride + key];
+            }
+#pragma unroll
+            for (unsigned c = 0; c < columns; ++c) {
+                const std::size_t col = tx + c * side;
+                const float value = col < d ? values[key * d + col] : 0.0F;
+#pragma unroll
+                for (unsigned i = 0; i < own_queries; ++i) {
+                    // A key that is not seen has weight 0, and its value may be NaN.
+                    output[i][c] =
+                        weight[i] != 0.0F ? fmaf(weight[i], value, output[i][c]) : output[i][c];
+                }
+            }
+        }
+    }
+    __syncthreads();
+#pragma unroll
+    for (unsigned i = 0; i < own_queries; ++i) {
+        const unsigned r = ty * own_queries + i;
+        if (r >= tile.n_rows) {
+            continue;
+        }
+#pragma unroll
+        for (unsigned c = 0; c < columns; ++c) {
+            const std::size_t col = tx + c * side;
+            if (col < d) {
+                a.y(tile.first_row + r, q_col + col) = output[i][c] / row_sum[r];
+            }
+        }
+    }
+}
+
+std::vector<QueryTile> tiles_of(const AttentionShape& shape, std::size_t height) {
+    std::vector<QueryTile> tiles;
+    std::size_t first_query = 0;
+    std::size_t first_key = 0;
+    for (std::size_t s = 0; s < shape.n_sequences; ++s) {
+        const bool packed = !shape.lengths.empty();
+        const std::size_t n_queries = packed ? shape.lengths[s] : shape.query_length;
+        const std::size_t n_keys = packed ? shape.lengths[s] : shape.key_length;
+        for (std::size_t i = 0; i < n_queries; i += height) {
+            tiles.push_back({first_query + i, std::min(height, n_queries - i),
+                             n_keys - n_queries + i, first_key, n_keys});
+        }
+        first_query += n_queries;
+        first_key += n_keys;
+    }
+    return tiles;
+}
+
+/// Heads too wide for the tiles' shared memory: a warp for each query and head, the output in
+/// place.
+void attend_wide(const Call& call, const Arguments& arguments, std::size_t n_queries,
+                 std::size_t n_heads) {
+    const Arguments a = arguments;
+    cuda::for_each_warp(call, n_queries * n_heads, [=] __device__(std::size_t i, unsigned lane) {
+        const QueryTile tile = a.tiles[i / n_heads];
+        const std::size_t head = i % n_heads;
+        const std::size_t kv_col = head / a.heads_per_kv_head * a.head_dim;
+        const float slope = a.slopes == nullptr ? 0.0F : a.slopes[head];
+        const float* const query = a.q.row(tile.first_row) + head * a.head_dim;
+        float* const output = a.y.row(tile.first_row) + head * a.head_dim;
+        const Seen seen = a.seen_by(tile, tile.first_position);
+        for (std::size_t c = lane; c < a.head_dim; c += cuda::warp_size) {
+            output[c] = 0.0F;
+        }
+        float largest = -INFINITY;
+        float sum = 0.0F;
+        for (std::size_t key = seen.begin; key < seen.end; ++key) {
+            const float* const k = a.k.row(tile.first_key_row + key) + kv_col;
+            const float* const v = a.v.row(tile.first_key_row + key) + kv_col;
+            float dot = 0.0F;
+            for (std::size_t c = lane; c < a.head_dim; c += cuda::warp_size) {
+                dot = fmaf(query[c], k[c], dot);
+            }
+            const float score = fmaf(cuda::warp_sum(dot), a.scale, seen.slope_at(key, slope));
+            const float top = fmaxf(largest, score);
+            const float shift = top == -INFINITY ? 0.0F : top;
+            const float old = expf(largest - shift);
+            const float weight = expf(score - shift);
+            sum = fmaf(sum, old, weight);
+            largest = top;
+            for (std::size_t c = lane; c < a.head_dim; c += cuda::warp_size) {
+                output[c] = fmaf(weight, v[c], output[c] * old);
+            }
+        }
+        for (std::size_t c = lane; c < a.head_dim; c += cuda::warp_size) {
+            output[c] /= sum;
+        }
+    });
+}
+
+template <unsigned columns>
+void launch(const Call& call, const Arguments& arguments, std::size_t n_tiles,
+            std::size_t n_heads) {
+    const std::size_t bytes = shared_bytes(arguments.head_dim);
+    cuda::check(
+        cudaFuncSetAttribute(attention_kernel<columns>, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                             static_cast<int>(bytes)),
+        "cudaFuncSetAttribute");
+    const dim3 grid(static_cast<unsigned>(n_tiles), static_cast<unsigned>(n_heads));
+    attention_kernel<columns><<<grid, side * side, bytes, call.stream()>>>(arguments);
+}
+
+}  // namespace
+
+void CudaBackend::do_attention(MatrixView<const float> q, MatrixView<const float> k,
+                               MatrixView<const float> v, const AttentionShape& shape,
+                               MatrixView<float> y) const {
+    constexpr std::size_t widest_tiled_head = 256;
+    const bool is_wide = shape.head_dim > widest_tiled_head;
+    Call call(*context_);
+    const std::vector<QueryTile> tiles = tiles_of(shape, is_wide ? 1 : tile_queries);
+    const Arguments arguments{call.in(q),
+                              call.in(k),
+                              call.in(v),
+                              call.inout(y),
+                              call.in(std::span<const QueryTile>(tiles)),
+                              shape.alibi_slopes.empty() ? nullptr : call.in(shape.alibi_slopes),
+                              shape.n_heads / shape.n_kv_heads,
+                              shape.head_dim,
+                              shape.window,
+                              shape.scale,
+                              shape.causal};
+    if (shape.head_dim <= 64) {
+        launch<4>(call, arguments, tiles.size(), shape.n_heads);
+    } else if (shape.head_dim <= 128) {
+        launch<8>(call, arguments, tiles.size(), shape.n_heads);
+    } else if (!is_wide) {
+        launch<16>(call, arguments, tiles.size(), shape.n_heads);
+    } else {
+        attend_wide(call, arguments, tiles.size(), shape.n_heads);
+    }
+    call.finish();
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,211 @@
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/cuda/launch.cuh"
+#include "lib/core/errors.hpp"
+
+namespace lathe::kernels {
+
+using cuda::Call;
+using cuda::check;
+using cuda::View;
+
+namespace {
+
+/// Room that a function of cuSOLVER asks for, on the device and on the host.
+struct Workspace {
+    std::size_t device_bytes = 0;
+    std::size_t host_bytes = 0;
+    void* device = nullptr;
+    std::vector<std::byte> host;
+
+    void allocate(Call& call) {
+        device = call.scratch<std::byte>(device_bytes);
+        host.resize(host_bytes);
+    }
+};
+
+/// What a function of cuSOLVER says of its success.
+int read_info(Call& call, const int* info) {
+    return call.to_host(info, 1).front();
+}
+
+/// Eigenvalues, smallest first, and eigenvectors as rows in place of the matrix, of which the upper
+/// triangle is read. matrix [d, d] packed, values [d]
+void solve_eigen(Call& call, double* matrix, double* values, std::size_t d) {
+    const cusolverDnHandle_t solver = call.context().solver();
+    const cusolverDnParams_t params = call.context().solver_params();
+    const auto n = static_cast<std::int64_t>(d);
+    Workspace work;
+    check(cusolverDnXsyevd_bufferSize(solver, params, CUSOLVER_EIG_MODE_VECTOR,
+                                      CUBLAS_FILL_MODE_LOWER, n, CUDA_R_64F, matrix, n, CUDA_R_64F,
+                                      values, CUDA_R_64F, &work.device_bytes, &work.host_bytes),
+          "cusolverDnXsyevd_bufferSize");
+    work.allocate(call);
+    auto* const info = call.scratch<int>(1);
+    check(cusolverDnXsyevd(solver, params, CUSOLVER_EIG_MODE_VECTOR, CUBLAS_FILL_MODE_LOWER, n,
+                           CUDA_R_64F, matrix, n, CUDA_R_64F, values, CUDA_R_64F, work.device,
+                           work.device_bytes, work.host.data(), work.host_bytes, info),
+          "cusolverDnXsyevd");
+    const int failed = read_info(call, info);
+    if (failed != 0) {
+        throw InternalError("symmetric_eigen: cuSOLVER did not converge on a matrix of " +
+                            std::to_string(d) + " rows (info " + std::to_string(failed) + ")");
+    }
+}
+
+}  // namespace
+
+void CudaBackend::do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const {
+    for (const SymmetricEigenproblem& problem : problems) {
+        const std::size_t d = problem.values.size();
+        if (d == 0) {
+            continue;
+        }
+        Call call(*context_);
+        const View<const double> given = call.in(problem.matrix);
+        const View<double> work = call.scratch<double>(d, d);
+        cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
+            work(i, j) = given(i < j ? i : j, i < j ? j : i);
+        });
+        double* const values = call.inout(problem.values);
+        solve_eigen(call, work.data, values, d);
+        const View<double> vectors = call.inout(problem.vectors);
+        cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
+            vectors(i, j) = work(i, j);
+        });
+        call.finish();
+    }
+}
+
+namespace {
+
+[[noreturn]] void refuse_factor(std::size_t d, double damping, std::size_t column) {
+    throw DataError("Gram matrix [" + std::to_string(d) + ", " + std::to_string(d) +
+                    "] with damping " + std::to_string(damping) +
+                    " is not positive definite (column " + std::to_string(column) + ")");
+}
+
+/// The diagonal of a matrix on the device, or of one whose rows are `stride` apart.
+std::vector<double> diagonal_of(const Call& call, const double* matrix, std::size_t stride,
+                                std::size_t d) {
+    std::vector<double> diagonal(d);
+    check(cudaMemcpy2DAsync(diagonal.data(), sizeof(double), matrix, (stride + 1) * sizeof(double),
+                            sizeof(double), d, cudaMemcpyDeviceToHost, call.stream()),
+          "cudaMemcpy2DAsync");
+    call.context().synchronize();
+    return diagonal;
+}
+
+/// L with L L^T = `matrix` in its place, by columns, then L^-1. Column c of the caller's matrix is
+/// column d - 1 - c here.
+void invert_cholesky(Call& call, double* matrix, std::size_t d, double damping) {
+    const cusolverDnHandle_t solver = call.context().solver();
+    const cusolverDnParams_t params = call.context().solver_params();
+    const auto n = static_cast<std::int64_t>(d);
+    constexpr cublasFillMode_t lower = CUBLAS_FILL_MODE_LOWER;
+    auto* const info = call.scratch<int>(1);
+    Workspace work;
+    check(cusolverDnXpotrf_bufferSize(solver, params, lower, n, CUDA_R_64F, matrix, n, CUDA_R_64F,
+                                      &work.device_bytes, &work.host_bytes),
+          "cusolverDnXpotrf_bufferSize");
+    work.allocate(call);
+    check(cusolverDnXpotrf(solver, params, lower, n, CUDA_R_64F, matrix, n, CUDA_R_64F, work.device,
+                           work.device_bytes, work.host.data(), work.host_bytes, info),
+          "cusolverDnXpotrf");
+    const int minor = read_info(call, info);
+    if (minor > 0) {
+        refuse_factor(d, damping, d - static_cast<std::size_t>(minor));
+    }
+    const std::vector<double> pivots = diagonal_of(call, matrix, d, d);
+    for (std::size_t i = 0; i < d; ++i) {
+        if (!(pivots[i] > 0.0) || !std::isfinite(pivots[i])) {
+            refuse_factor(d, damping, d - 1 - i);
+        }
+    }
+    Workspace inverse_work;
+    check(cusolverDnXtrtri_bufferSize(solver, lower, CUBLAS_DIAG_NON_UNIT, n, CUDA_R_64F, matrix, n,
+                                      &inverse_work.device_bytes, &inverse_work.host_bytes),
+          "cusolverDnXtrtri_bufferSize");
+    inverse_work.allocate(call);
+    check(cusolverDnXtrtri(solver, lower, CUBLAS_DIAG_NON_UNIT, n, CUDA_R_64F, matrix, n,
+                           inverse_work.device, inverse_work.device_bytes, inverse_work.host.data(),
+                           inverse_work.host_bytes, info),
+          "cusolverDnXtrtri");
+    if (read_info(call, info) != 0) {
+        refuse_factor(d, damping, 0);
+    }
+}
+
+}  // namespace
+
+// With rows and columns in reverse, A = R R^T with R upper is a plain Cholesky factorisation, and
+// U = R^-1 is its inverse in reverse.
+void CudaBackend::do_inverse_factor(MatrixView<const double> gram, double damping,
+                                    MatrixView<float> factor) const {
+    const std::size_t d = gram.rows;
+    if (d == 0) {
+        return;
+    }
+    Call call(*context_);
+    const View<const double> given = call.in(gram);
+    double trace = 0.0;
+    for (const double value : diagonal_of(call, given.data, given.stride, d)) {
+        trace += value;
+    }
+    const double added = damping * trace / static_cast<double>(d);
+    const View<double> work = call.scratch<double>(d, d);
+    cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
+        double value = given(d - 1 - i, d - 1 - j);
+        if (i == j) {
+            value = (value == 0.0 ? 1.0 : value) + added;
+        }
+        work(i, j) = value;
+    });
+    invert_cholesky(call, work.data, d, damping);
+    const View<float> result = call.inout(factor);
+    cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
+        // Element (d - 1 - i, d - 1 - j) of L^-1, which lies by columns.
+        result(i, j) = j < i ? 0.0F : static_cast<float>(work(d - 1 - j, d - 1 - i));
+    });
+    call.finish();
+}
+
+void CudaBackend::do_symmetric_from_upper(MatrixView<const double> upper,
+                                          std::span<const double> scale,
+                                          MatrixView<float> y) const {
+    Call call(*context_);
+    const View<const double> from = call.in(upper);
+    const double* const factors = call.in(scale);
+    const View<float> to = call.inout(y);
+    cuda::for_each(call, y.rows, y.cols, [=] __device__(std::size_t i, std::size_t j) {
+        const std::size_t row = i < j ? i : j;
+        const std::size_t col = i < j ? j : i;
+        to(i, j) = static_cast<float>(from(row, col) * factors[row] * factors[col]);
+    });
+    call.finish();
+}
+
+void CudaBackend::do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
+                                std::span<double> errors) const {
+    Call call(*context_);
+    const View<const float> rows = call.in(delta);
+    const View<float> product = call.scratch<float>(delta.rows, delta.cols);
+    cuda::multiply(*context_, rows, call.in(gram), product);
+    double* const result = call.inout(errors);
+    cuda::for_each_block(call, delta.rows, [=] __device__(std::size_t r, unsigned thread) {
+        double sum = 0.0;
+        for (std::size_t j = thread; j < rows.cols; j += cuda::block_threads) {
+            sum = fma(static_cast<double>(product(r, j)), static_cast<double>(rows(r, j)), sum);
+        }
+        sum = cuda::block_sum(sum);
+        if (thread == 0) {
+            result[r] = sum;
+        }
+    });
+    call.finish();
+}
+
+}  // namespace lathe::kernels
