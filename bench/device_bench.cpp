@@ -325,7 +325,7 @@ private:
                  bool uniform) {
         const std::size_t n_scales = group_count(cols, group) * (uniform ? 1 : bits);
         const auto packed =
-            backend_->pack({rows, cols, bits, group, uniform, false,
+            backend_->pack({rows, cols, bits, group, uniform, false, LookupTables::fp32,
                             [=](std::size_t row, std::uint8_t* codes, float* scales, float*) {
                                 std::uint64_t state = row * 2 + 1;
                                 for (std::size_t j = 0; j < cols; ++j) {
