@@ -43,8 +43,13 @@ std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run, const Widths&
     const SliceConfig& slice = *run.context().job.slice;
     Widths probes = probe_widths(run.source(), slice);
     probes.insert(probes.begin(), spec.hidden_size);  // no cut: what the others do
+    std::vector<std::size_t> places;
     std::vector<Widths> cuts;
     for (std::size_t b = 0; b < n_boundaries(spec); ++b) {
+        if (!is_rotated(slice, spec, b)) {
+            continue;
+        }
+        places.push_back(b);
         for (const std::size_t width : probes) {
             cuts.push_back(constant);
             cuts.back()[b] = width;
@@ -52,10 +57,10 @@ std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run, const Widths&
     }
     const std::vector<double> found = measure_cuts(run, cuts);
     std::vector<std::vector<WidthEffect>> effects(n_boundaries(spec));
-    for (std::size_t b = 0; b < effects.size(); ++b) {
-        for (std::size_t i = 1; is_rotated(slice, spec, b) && i < probes.size(); ++i) {
-            const double* own = &found[b * probes.size()];
-            effects[b].push_back({probes[i], own[i] - own[0]});
+    for (std::size_t p = 0; p < places.size(); ++p) {
+        const double* own = &found[p * probes.size()];
+        for (std::size_t i = 1; i < probes.size(); ++i) {
+            effects[places[p]].push_back({probes[i], own[i] - own[0]});
         }
     }
     return effects;
