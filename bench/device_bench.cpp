@@ -280,7 +280,7 @@ private:
               milliseconds(terms.data(),
                            [&] {
                                backend_->fit_binary_codes(
-                                   square(weight), importance, binary,
+                                   square(weight), importance, binary, {},
                                    {terms.matrix(d, group_count(d, 128) * 3),
                                     zeros.matrix(d, group_count(d, 128)), square(codes)});
                            }),

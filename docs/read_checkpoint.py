@@ -42,8 +42,14 @@ def decode_nm(group, rows, cols):
         stored = floats(group["values"])
     else:
         scales = np.repeat(group["scales"][()].astype(np.float32), size // m * n, axis=1)
-        codes = unpack(group["codes"], rows, cols // m * n, bits) - (1 << (bits - 1))
-        stored = scales[:, :codes.shape[1]] * codes.astype(np.float32)
+        codes = unpack(group["codes"], rows, cols // m * n, bits)
+        scales = scales[:, :codes.shape[1]]
+        if group.attrs["binary"]:
+            stored = np.zeros(codes.shape, np.float32)
+            for p in range(bits):
+                stored = stored + np.where(codes >> p & 1 == 1, scales[..., p], -scales[..., p])
+        else:
+            stored = scales * (codes - (1 << (bits - 1))).astype(np.float32)
     values = np.zeros((rows, cols), np.float32)
     values[places] = stored.ravel()
     return values

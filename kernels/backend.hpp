@@ -439,10 +439,12 @@ public:
     /// each element, of two equally near the lower one. At last scales and offset are rounded to
     /// fp16 and the elements once more. Of the starts the better is kept, of equals the greedy one.
     ///   w [rows, cols]; importance [cols] >= 0; codes out
+    ///   keep  empty, or [rows, cols]: where 0 the element's importance is 0
     /// Sources: Guo et al. 2017, arXiv:1706.02393 (greedy, refined); Xu et al. 2018,
     /// arXiv:1802.00150 (alternating). Sums are in fp64; ties may fall the other way.
     void fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
-                          const BinaryCodeSettings& settings, const BinaryCodes& codes) const;
+                          const BinaryCodeSettings& settings, MatrixView<const std::uint8_t> keep,
+                          const BinaryCodes& codes) const;
 
     /// The nearest level for each element, of two equally near the lower one, on given scales and
     /// offsets. w, values [rows, cols]; values may be w; codes.codes out. Exact.
@@ -462,9 +464,11 @@ public:
     /// level for it, then the group its best scales and offset together (least squares with the
     /// group's block of the Gram matrix), rounded to fp16, if that is an improvement.
     ///   w [rows, cols]; gram [cols, cols] symmetric, both triangles; values [rows, cols] out
+    ///   keep  empty, or [rows, cols]: where 0 the value is 0 and the code stays
     void descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
                                  const BinaryCodeSettings& settings, std::size_t n_passes,
-                                 const BinaryCodes& codes, MatrixView<float> values) const;
+                                 MatrixView<const std::uint8_t> keep, const BinaryCodes& codes,
+                                 MatrixView<float> values) const;
 
     /// Error feedback over the columns, left to right, of a matrix with zeros: what is taken away
     /// from a column (all of it where keep is 0, else what rounding on the grid takes) is made up
@@ -593,6 +597,7 @@ private:
                                  MatrixView<float> y) const = 0;
     virtual void do_fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
                                      const BinaryCodeSettings& settings,
+                                     MatrixView<const std::uint8_t> keep,
                                      const BinaryCodes& codes) const = 0;
     virtual void do_round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
                                     const BinaryCodes& codes, MatrixView<float> values) const = 0;
@@ -602,7 +607,9 @@ private:
                                        const BinaryCodes& codes) const = 0;
     virtual void do_descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
                                             const BinaryCodeSettings& settings,
-                                            std::size_t n_passes, const BinaryCodes& codes,
+                                            std::size_t n_passes,
+                                            MatrixView<const std::uint8_t> keep,
+                                            const BinaryCodes& codes,
                                             MatrixView<float> values) const = 0;
     virtual void do_sweep_sparse(MatrixView<float> w, MatrixView<const float> factor,
                                  NmPattern pattern, MatrixView<std::uint8_t> keep,

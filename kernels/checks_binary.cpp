@@ -21,14 +21,24 @@ void require_codes(const char* function, const MatrixView<const float>& w,
     require_equal_shape(function, "codes", codes.codes, "w", w);
 }
 
+void require_keep(const char* function, const MatrixView<const std::uint8_t>& keep,
+                  const MatrixView<const float>& w) {
+    if (keep.rows > 0) {
+        require_equal_shape(function, "keep", keep, "w", w);
+    }
+}
+
 }  // namespace
 
 void Backend::fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
-                               const BinaryCodeSettings& settings, const BinaryCodes& codes) const {
+                               const BinaryCodeSettings& settings,
+                               MatrixView<const std::uint8_t> keep,
+                               const BinaryCodes& codes) const {
     require_codes("fit_binary_codes", w, settings, codes);
+    require_keep("fit_binary_codes", keep, w);
     require_length("fit_binary_codes", "importance", importance.size(), w.cols,
                    "w " + w.shape_text());
-    do_fit_binary_codes(w, importance, settings, codes);
+    do_fit_binary_codes(w, importance, settings, keep, codes);
 }
 
 void Backend::round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
@@ -51,12 +61,14 @@ void Backend::sweep_binary_codes(MatrixView<float> w, MatrixView<const float> fa
 
 void Backend::descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
                                       const BinaryCodeSettings& settings, std::size_t n_passes,
-                                      const BinaryCodes& codes, MatrixView<float> values) const {
+                                      MatrixView<const std::uint8_t> keep, const BinaryCodes& codes,
+                                      MatrixView<float> values) const {
     constexpr const char* function = "descend_on_binary_codes";
     require_codes(function, w, settings, codes);
+    require_keep(function, keep, w);
     require_shape(function, "gram", gram, w.cols, w.cols, "w " + w.shape_text());
     require_equal_shape(function, "values", values, "w", w);
-    do_descend_on_binary_codes(w, gram, settings, n_passes, codes, values);
+    do_descend_on_binary_codes(w, gram, settings, n_passes, keep, codes, values);
 }
 
 std::unique_ptr<const PackedMatrix> Backend::pack(const CodedMatrix& matrix) const {

@@ -5,9 +5,9 @@
 
 #include "lib/core/errors.hpp"
 #include "methods/binary_coded.hpp"
+#include "methods/grid_refinement.hpp"
 #include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
-#include "methods/splitting_search.hpp"
 #include "methods/stacked_unit.hpp"
 
 namespace lathe {
@@ -15,8 +15,6 @@ namespace {
 
 using kernels::Array;
 using kernels::Backend;
-
-constexpr std::size_t n_descent_passes = 4;
 
 /// Solves one unit; holds what its tasks share.
 class UnitSolver {
@@ -58,7 +56,8 @@ public:
             }
         }
         if (!to_refine.empty()) {
-            refine(factors.value().system(), to_refine);
+            refine_on_levels({unit_.weight(), &output_error_, {}}, factors.value().system(),
+                             to_refine, backend_);
         }
         for (std::size_t n = 0; n < own.size(); ++n) {
             store(tasks[own[n]], coded[n], solutions[own[n]]);
@@ -81,7 +80,8 @@ private:
 
     [[nodiscard]] BinaryCoded fit(const BcqTask& task) const {
         BinaryCoded coded = empty(task);
-        backend_.fit_binary_codes(unit_.weight(), unit_.importance(), coded.settings, coded.view());
+        backend_.fit_binary_codes(unit_.weight(), unit_.importance(), coded.settings, {},
+                                  coded.view());
         coded.decode(values(), backend_);
         measure(coded);
         return coded;
@@ -94,19 +94,6 @@ private:
                                     coded.view());
         measure(coded);
         return coded;
-    }
-
-    /// ADMM onto the levels of each, then coordinate descent over codes, scales and offsets.
-    void refine(SplittingSystem& system, std::span<BinaryCoded* const> solutions) const {
-        const GridProblem problem{unit_.weight(), &output_error_, {}};
-        SplittingSearch(problem, system, backend_, solutions).run();
-        for (BinaryCoded* best : solutions) {
-            BinaryCoded trial = copy_of(*best, backend_);
-            backend_.descend_on_binary_codes(unit_.weight(), output_error_.gram(), trial.settings,
-                                             n_descent_passes, trial.view(), values());
-            measure(trial);
-            keep_better_rows(*best, trial, backend_);
-        }
     }
 
     void store(const BcqTask& task, const BinaryCoded& coded, UnitSolution& solution) const {

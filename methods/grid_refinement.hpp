@@ -2,6 +2,7 @@
 
 #include <span>
 
+#include "methods/binary_coded.hpp"
 #include "methods/method.hpp"
 #include "methods/quantised.hpp"
 #include "methods/splitting_search.hpp"
@@ -14,5 +15,10 @@ namespace lathe {
 /// Deterministic, and the same for a solution alone and among others.
 void refine_on_grid(const GridProblem& problem, SplittingSystem& system,
                     std::span<Quantised* const> solutions, const kernels::Backend& backend);
+
+/// The same for binary codings: ADMM onto their levels, then descent over codes, scales and
+/// offsets.
+void refine_on_levels(const GridProblem& problem, SplittingSystem& system,
+                      std::span<BinaryCoded* const> solutions, const kernels::Backend& backend);
 
 }  // namespace lathe

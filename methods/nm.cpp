@@ -37,7 +37,11 @@ std::optional<std::string> read_pattern(const std::string& text) {
     return n ? std::optional(*n + ":" + *m) : std::nullopt;
 }
 std::optional<std::string> read_bits(const std::string& text) {
-    return text == "none" ? std::optional(text) : read_whole_number(text, 2, 8);
+    return text == "none" ? std::optional(text) : read_whole_number(text, 1, 8);
+}
+std::optional<std::string> read_codes(const std::string& text) {
+    static constexpr std::array<std::string_view, 2> words = {"integer", "binary"};
+    return read_word(text, words);
 }
 std::optional<std::string> read_dtype(const std::string& text) {
     static constexpr std::array<std::string_view, 3> words = {"source", "float16", "bfloat16"};
@@ -52,9 +56,10 @@ std::optional<std::string> read_solver(const std::string& text) {
     return known ? std::optional(text) : std::nullopt;
 }
 
-constexpr std::array<SettingKey, 6> keys = {{
+constexpr std::array<SettingKey, 7> keys = {{
     {"pattern", "2:4", read_pattern, "N:M with 1 <= N <= M <= 64, such as 2:4"},
-    {"num_bits", "none", read_bits, "none or a whole number from 2 to 8"},
+    {"num_bits", "none", read_bits, "none or a whole number from 1 to 8"},
+    {"codes", "integer", read_codes, "integer or binary"},
     {"dtype", "source", read_dtype, "source, float16 or bfloat16"},
     {"group_size", "64", read_group_size, "a positive whole number"},
     {"solver", "admm", read_solver, "admm, admm_fixed, sparsegpt, wanda or magnitude"},
@@ -78,11 +83,25 @@ NmTask task_of(const Setting& setting) {
     task.places.damping = std::stod(setting_value(setting, "dampening_frac"));
     if (setting_value(setting, "num_bits") != "none") {
         task.num_bits = static_cast<unsigned>(std::stoul(setting_value(setting, "num_bits")));
+        task.binary = setting_value(setting, "codes") == "binary";
         task.group_size = std::stoull(setting_value(setting, "group_size"));
     } else if (setting_value(setting, "dtype") != "source") {
         task.value_type = dtype_from_name(setting_value(setting, "dtype"));
     }
     return task;
+}
+
+/// @throws UsageError  for bits that codes of its kind do not have
+void require_bits(const CandidateEntry& entry, const Setting& setting) {
+    const NmTask task = task_of(setting);
+    const NmLayout layout = task.layout(DType::f16);
+    if (task.num_bits > 0 &&
+        (task.num_bits < layout.fewest_bits() || task.num_bits > layout.most_bits())) {
+        throw UsageError((entry.place.text.empty() ? "" : entry.place.text + ": ") +
+                         "num_bits of method nm is " + std::to_string(task.num_bits) +
+                         "; expected " + std::to_string(layout.fewest_bits()) + " to " +
+                         std::to_string(layout.most_bits()) + " with codes: " + layout.code_name());
+    }
 }
 
 /// Keys that a setting does not look at get their defaults, so that one result has one setting.
@@ -91,6 +110,10 @@ std::vector<Setting> expand(const CandidateEntry& entry) {
     for (Setting& setting : expand_keys(entry, keys)) {
         const bool has_codes = setting_value(setting, "num_bits") != "none";
         setting.values[has_codes ? "dtype" : "group_size"] = has_codes ? "source" : "64";
+        if (!has_codes) {
+            setting.values["codes"] = "integer";
+        }
+        require_bits(entry, setting);
         const PruningSolver solver = solver_of(setting);
         if (solver == PruningSolver::magnitude || solver == PruningSolver::wanda) {
             setting.values["dampening_frac"] = "0.01";

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "kernels/backend.hpp"
+#include "methods/binary_coded.hpp"
 #include "methods/grid_refinement.hpp"
 #include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
@@ -41,31 +42,57 @@ public:
         const Pruned pruned =
             prune(places.solver, {unit_, places.pattern, gram_, factors_ ? &*factors_ : nullptr},
                   backend_);
-        std::vector<std::size_t> to_refine;
-        std::vector<Quantised> starts;
+        Coded<Quantised> integer;
+        Coded<BinaryCoded> binary;
         for (std::size_t i = 0; i < tasks.size(); ++i) {
             if (tasks[i].places != places) {
                 continue;
             }
             if (tasks[i].num_bits == 0) {
                 store_values(tasks[i], pruned, solutions[i]);
-                continue;
-            }
-            Quantised start = quantise(tasks[i], pruned);
-            if (is_admm(places.solver)) {
-                to_refine.push_back(i);
-                starts.push_back(std::move(start));
+            } else if (tasks[i].binary) {
+                binary.add(i, fit_levels(tasks[i], pruned));
             } else {
-                store_codes(tasks[i], pruned, start, solutions[i]);
+                integer.add(i, quantise(tasks[i], pruned));
             }
         }
-        refine(pruned, starts);
-        for (std::size_t n = 0; n < to_refine.size(); ++n) {
-            store_codes(tasks[to_refine[n]], pruned, starts[n], solutions[to_refine[n]]);
+        if (is_admm(places.solver)) {
+            const GridProblem problem{unit_.weight(), &output_error_, pruned.keep()};
+            refine_on_grid(problem, factors_->system(), integer.pointers(), backend_);
+            refine_on_levels(problem, factors_->system(), binary.pointers(), backend_);
+        }
+        for (std::size_t n = 0; n < integer.tasks.size(); ++n) {
+            const std::size_t i = integer.tasks[n];
+            const Quantised& q = integer.solutions[n];
+            store_codes(tasks[i], pruned, q.codes(), q.scales(), q.errors, solutions[i]);
+        }
+        for (std::size_t n = 0; n < binary.tasks.size(); ++n) {
+            const std::size_t i = binary.tasks[n];
+            const BinaryCoded& b = binary.solutions[n];
+            store_codes(tasks[i], pruned, b.view().codes, b.view().scales, b.errors, solutions[i]);
         }
     }
 
 private:
+    /// Solutions with codes of one kind, and the tasks they are for.
+    template <class Solution>
+    struct Coded {
+        std::vector<std::size_t> tasks;
+        std::vector<Solution> solutions;
+
+        void add(std::size_t task, Solution&& solution) {
+            tasks.push_back(task);
+            solutions.push_back(std::move(solution));
+        }
+        [[nodiscard]] std::vector<Solution*> pointers() {
+            std::vector<Solution*> all;
+            for (Solution& solution : solutions) {
+                all.push_back(&solution);
+            }
+            return all;
+        }
+    };
+
     static bool is_admm(PruningSolver solver) {
         return solver == PruningSolver::admm || solver == PruningSolver::admm_fixed;
     }
@@ -99,29 +126,31 @@ private:
         return best;
     }
 
-    void refine(const Pruned& pruned, std::vector<Quantised>& solutions) {
-        std::vector<Quantised*> pointers;
-        for (Quantised& solution : solutions) {
-            pointers.push_back(&solution);
-        }
-        if (!pointers.empty()) {
-            refine_on_grid({unit_.weight(), &output_error_, pruned.keep()}, factors_->system(),
-                           pointers, backend_);
-        }
+    /// Binary codes fitted to the values that stay, each by itself.
+    [[nodiscard]] BinaryCoded fit_levels(const NmTask& task, const Pruned& pruned) {
+        BinaryCoded coded(unit_.rows(), unit_.cols(), {task.num_bits, task.group_size, false},
+                          backend_);
+        backend_.fit_binary_codes(pruned.values(), unit_.importance(), coded.settings,
+                                  pruned.keep(), coded.view());
+        coded.decode(values(), backend_);
+        backend_.project(values(), coded.limits(pruned.keep()), values());
+        coded.errors = output_error_.of_rows(unit_.weight(), values());
+        return coded;
     }
 
-    void store_codes(const NmTask& task, const Pruned& pruned, const Quantised& q,
-                     UnitSolution& solution) const {
+    void store_codes(const NmTask& task, const Pruned& pruned,
+                     MatrixView<const std::uint8_t> unit_codes, MatrixView<const float> unit_scales,
+                     const std::vector<double>& errors, UnitSolution& solution) const {
         const HostCopy keep(pruned.keep(), backend_);
-        const HostCopy codes(q.codes(), backend_);
-        const HostCopy scales(q.scales(), backend_);
+        const HostCopy codes(unit_codes, backend_);
+        const HostCopy scales(unit_scales, backend_);
         for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
             const UnitTensor& tensor = unit_.tensors()[t];
             solution.tensors.push_back(encode_nm_codes(
                 tensor.shape, task.layout(tensor.source_dtype), unit_.rows_of(t, keep.view()),
                 unit_.rows_of(t, codes.view()), unit_.rows_of(t, scales.view())));
         }
-        solution.error = std::accumulate(q.errors.begin(), q.errors.end(), 0.0);
+        solution.error = std::accumulate(errors.begin(), errors.end(), 0.0);
     }
 
     void store_values(const NmTask& task, const Pruned& pruned, UnitSolution& solution) const {
@@ -160,7 +189,8 @@ NmLayout NmTask::layout(DType source_dtype) const {
             .m = places.pattern.m,
             .num_bits = num_bits,
             .group_size = group_size,
-            .value_type = value_type.value_or(stored)};
+            .value_type = value_type.value_or(stored),
+            .binary = binary};
 }
 
 std::vector<UnitSolution> solve_nm(std::span<const NmTask> tasks,

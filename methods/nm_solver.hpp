@@ -25,6 +25,7 @@ struct PlaceTask {
 struct NmTask {
     PlaceTask places;
     unsigned num_bits = 0;  ///< 0: floating values
+    bool binary = false;    ///< codes are binary ones, else integers
     std::size_t group_size = 0;
     std::optional<DType> value_type;  ///< of floating values; none: the source's
 

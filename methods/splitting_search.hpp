@@ -56,6 +56,8 @@ public:
         for (const Solution* solution : solutions) {
             states_.push_back(backend.allocate<float>(size()));
             solution->decode(matrix(states_.back()), backend);
+            backend.project(matrix(states_.back()), solution->limits(problem.keep),
+                            matrix(states_.back()));
             trials_.push_back(copy_of(*solution, backend));
         }
     }

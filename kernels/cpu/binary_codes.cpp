@@ -109,14 +109,19 @@ BinaryCodes rows_of(const BinaryCodes& codes, std::size_t begin, std::size_t n) 
 
 void CpuBackend::do_fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
                                      const BinaryCodeSettings& settings,
+                                     MatrixView<const std::uint8_t> keep,
                                      const BinaryCodes& codes) const {
     pool_.for_each((w.rows + rows_per_tile - 1) / rows_per_tile, [&](std::size_t tile) {
         BinaryFit fit(settings);
+        std::vector<float> weights(importance.begin(), importance.end());
         const std::size_t end = std::min(w.rows, (tile + 1) * rows_per_tile);
         for (std::size_t r = tile * rows_per_tile; r < end; ++r) {
+            for (std::size_t j = 0; j < keep.cols; ++j) {
+                weights[j] = keep(r, j) != 0 ? importance[j] : 0.0F;
+            }
             for (std::size_t g = 0; g < codes.offsets.cols; ++g) {
                 const std::size_t begin = g * settings.group_size;
-                fit.run(w.row(r) + begin, importance.data() + begin,
+                fit.run(w.row(r) + begin, weights.data() + begin,
                         std::min(settings.group_size, w.cols - begin),
                         codes.scales.row(r) + g * settings.num_bits, &codes.offsets(r, g),
                         codes.codes.row(r) + begin);

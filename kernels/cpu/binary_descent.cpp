@@ -9,15 +9,16 @@
 namespace lathe::kernels {
 namespace {
 
-/// The best level for each of columns [begin, end), which share levels. True if one changed; then
-/// places[j - begin] is the level's place, else -1.
+/// The best level for each of columns [begin, end), which share levels and are kept (keep null: all
+/// are). True if one changed; then places[j - begin] is the level's place, else -1.
 LATHE_VECTOR_CLONES
-bool descend_levels(const BlockRow& row, std::size_t begin, std::size_t end, const float* middles,
-                    const float* level_values, std::int32_t* places) {
+bool descend_levels(const BlockRow& row, std::size_t begin, std::size_t end,
+                    const std::uint8_t* keep, const float* middles, const float* level_values,
+                    std::int32_t* places) {
     bool changed = false;
     for (std::size_t j = begin; j < end; ++j) {
         places[j - begin] = -1;
-        if (row.inverse[j] == 0.0F) {
+        if (row.inverse[j] == 0.0F || (keep != nullptr && keep[j - begin] == 0)) {
             continue;
         }
         const float target = row.values[j] - row.gradient[j] * row.inverse[j];
@@ -83,8 +84,11 @@ void set_values(const BlockRow& row, std::size_t begin, std::size_t n, const flo
 /// The binary codes of a tile. For one thread.
 class TileCodes {
 public:
-    TileCodes(const BinaryCodeSettings& settings, const BinaryCodes& codes)
+    /// keep: of the tile's rows, or empty
+    TileCodes(const BinaryCodeSettings& settings, MatrixView<const std::uint8_t> keep,
+              const BinaryCodes& codes)
         : settings_(settings),
+          keep_(keep),
           codes_(codes),
           places_(std::clamp<std::size_t>(settings.group_size, 128, widest_refitted_binary_group)),
           signs_(most_unknowns * places_.size(), 1.0F),
@@ -97,7 +101,7 @@ public:
             const std::size_t end = std::min(first + settings_.group_size, codes_.codes.cols);
             const auto of_code = values_of(r, g);
             for (std::size_t j = first; j < end; ++j) {
-                values[j] = of_code[codes_.codes(r, j)];
+                values[j] = is_kept(r, j) ? of_code[codes_.codes(r, j)] : 0.0F;
             }
         }
     }
@@ -107,7 +111,8 @@ public:
         std::uint8_t* codes = codes_.codes.row(r) + row.first + begin;
         const std::size_t n = end - begin;
         const Levels levels(scales(r, g), codes_.offsets(r, g), settings_.num_bits);
-        const bool changed = descend_levels(row, begin, end, levels.middle.data(),
+        const std::uint8_t* keep = keep_.rows == 0 ? nullptr : keep_.row(r) + row.first + begin;
+        const bool changed = descend_levels(row, begin, end, keep, levels.middle.data(),
                                             levels.value.data(), places_.data());
         for (std::size_t j = 0; changed && j < n; ++j) {
             if (places_[j] >= 0) {
@@ -119,13 +124,16 @@ public:
         }
         const auto of_code = values_of(r, g);
         for (std::size_t j = 0; j < n; ++j) {
-            fitted_[j] = of_code[codes[j]];
+            fitted_[j] = keep == nullptr || keep[j] != 0 ? of_code[codes[j]] : 0.0F;
         }
         set_values(row, begin, n, fitted_.data());
         return true;
     }
 
 private:
+    [[nodiscard]] bool is_kept(std::size_t r, std::size_t j) const {
+        return keep_.rows == 0 || keep_(r, j) != 0;
+    }
     [[nodiscard]] float* scales(std::size_t r, std::size_t g) const {
         return codes_.scales.row(r) + g * settings_.num_bits;
     }
@@ -139,15 +147,16 @@ private:
     }
 
     /// The normal equations of a change of the group's terms.
-    [[nodiscard]] NormalEquations equations(const BlockRow& row, const std::uint8_t* codes,
-                                            std::size_t begin, std::size_t n) {
+    [[nodiscard]] NormalEquations equations(const BlockRow& row, std::size_t r, std::size_t begin,
+                                            std::size_t n) {
         NormalEquations result(settings_);
-        for (std::size_t i = 0; i < settings_.num_bits; ++i) {
+        const std::uint8_t* codes = codes_.codes.row(r) + row.first + begin;
+        for (std::size_t i = 0; i < result.n; ++i) {
             for (std::size_t j = 0; j < n; ++j) {
-                signs_[i * n + j] = (codes[j] >> i & 1) != 0 ? 1.0F : -1.0F;
+                const auto sign = static_cast<float>(sign_of(codes[j], i, settings_.num_bits));
+                signs_[i * n + j] = is_kept(r, row.first + begin + j) ? sign : 0.0F;
             }
         }
-        std::fill_n(signs_.begin() + static_cast<std::ptrdiff_t>(settings_.num_bits * n), n, 1.0F);
         for (std::size_t i = 0; i < result.n; ++i) {
             const float* sign = &signs_[i * n];
             result.right[i] = -double{dot(sign, row.gradient + begin, n)};
@@ -162,8 +171,7 @@ private:
     /// Better terms for the group, if there are any.
     bool refit(const BlockRow& row, std::size_t r, std::size_t g, std::size_t begin,
                std::size_t n) {
-        const NormalEquations normal =
-            equations(row, codes_.codes.row(r) + row.first + begin, begin, n);
+        const NormalEquations normal = equations(row, r, begin, n);
         const auto step = normal.solve();
         std::array<float, most_unknowns> found{};
         std::array<double, most_unknowns> change{};
@@ -188,6 +196,7 @@ private:
     }
 
     const BinaryCodeSettings& settings_;
+    MatrixView<const std::uint8_t> keep_;
     BinaryCodes codes_;
     std::vector<std::int32_t> places_;
     std::vector<float> signs_;  ///< [unknowns, columns of the group]
@@ -199,7 +208,9 @@ private:
 
 void CpuBackend::do_descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
                                             const BinaryCodeSettings& settings,
-                                            std::size_t n_passes, const BinaryCodes& codes,
+                                            std::size_t n_passes,
+                                            MatrixView<const std::uint8_t> keep,
+                                            const BinaryCodes& codes,
                                             MatrixView<float> values) const {
     const DescentProblem problem{w, gram, n_passes, settings.group_size,
                                  settings.group_size <= widest_refitted_binary_group};
@@ -207,7 +218,7 @@ void CpuBackend::do_descend_on_binary_codes(MatrixView<const float> w, MatrixVie
     pool_.for_each((w.rows + step - 1) / step, [&](std::size_t tile) {
         const std::size_t begin = tile * step;
         const std::size_t size = std::min(step, w.rows - begin);
-        TileCodes own(settings,
+        TileCodes own(settings, keep.rows == 0 ? keep : keep.row_range(begin, size),
                       {codes.scales.row_range(begin, size), codes.offsets.row_range(begin, size),
                        codes.codes.row_range(begin, size)});
         TileDescent(problem, begin, own, values.row_range(begin, size)).run();

@@ -90,6 +90,7 @@ private:
                          MatrixView<float> y) const override;
     void do_fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
                              const BinaryCodeSettings& settings,
+                             MatrixView<const std::uint8_t> keep,
                              const BinaryCodes& codes) const override;
     void do_round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
                             const BinaryCodes& codes, MatrixView<float> values) const override;
@@ -99,7 +100,7 @@ private:
                                const BinaryCodes& codes) const override;
     void do_descend_on_binary_codes(MatrixView<const float> w, MatrixView<const float> gram,
                                     const BinaryCodeSettings& settings, std::size_t n_passes,
-                                    const BinaryCodes& codes,
+                                    MatrixView<const std::uint8_t> keep, const BinaryCodes& codes,
                                     MatrixView<float> values) const override;
     void do_sweep_sparse(MatrixView<float> w, MatrixView<const float> factor, NmPattern pattern,
                          MatrixView<std::uint8_t> keep, const IntegerGridSettings* grid,

@@ -27,10 +27,12 @@ struct Codes {
     }
 };
 
-/// Codes of groups [first, first + n_groups) of all rows. other [rows, cols] is for the work.
+/// Codes of groups [first, first + n_groups) of all rows. keep [rows, cols], or without rows; other
+/// [rows, cols] is for the work.
 void fit_groups(const Call& call, View<const float> w, const float* importance,
-                const BinaryCodeSettings& settings, std::size_t first, std::size_t n_groups,
-                const Codes& codes, View<std::uint8_t> other) {
+                View<const std::uint8_t> keep, const BinaryCodeSettings& settings,
+                std::size_t first, std::size_t n_groups, const Codes& codes,
+                View<std::uint8_t> other) {
     const Codes to = codes;
     cuda::for_each(call, w.rows, n_groups, [=] __device__(std::size_t r, std::size_t i) {
         const std::size_t g = first + i;
@@ -40,7 +42,8 @@ void fit_groups(const Call& call, View<const float> w, const float* importance,
         const float* const row = w.row(r) + begin;
         std::uint8_t* const own = to.codes.row(r) + begin;
         float* const scales = to.scales.row(r) + g * settings.num_bits;
-        cuda::GroupFit best(row, importance + begin, size, settings, own);
+        const std::uint8_t* const kept = keep.rows == 0 ? nullptr : keep.row(r) + begin;
+        cuda::GroupFit best(row, importance + begin, kept, size, settings, own);
         best.start_greedy();
         best.run_rounds();
         const double error = best.finish();
@@ -49,7 +52,7 @@ void fit_groups(const Call& call, View<const float> w, const float* importance,
             return;
         }
         std::uint8_t* const tried = other.row(r) + begin;
-        cuda::GroupFit second(row, importance + begin, size, settings, tried);
+        cuda::GroupFit second(row, importance + begin, kept, size, settings, tried);
         second.start_uniform();
         second.run_rounds();
         if (second.finish() < error) {
@@ -65,12 +68,13 @@ void fit_groups(const Call& call, View<const float> w, const float* importance,
 
 void CudaBackend::do_fit_binary_codes(MatrixView<const float> w, std::span<const float> importance,
                                       const BinaryCodeSettings& settings,
+                                      MatrixView<const std::uint8_t> keep,
                                       const BinaryCodes& codes) const {
     Call call(*context_);
     const View<const float> weight = call.in(w);
     const float* const weights = call.in(importance);
     const Codes to(call, codes);
-    fit_groups(call, weight, weights, settings, 0, codes.offsets.cols, to,
+    fit_groups(call, weight, weights, call.in(keep), settings, 0, codes.offsets.cols, to,
                call.scratch<std::uint8_t>(w.rows, w.cols));
     call.finish();
 }
@@ -134,7 +138,7 @@ void CudaBackend::do_sweep_binary_codes(MatrixView<float> w, MatrixView<const fl
     for (std::size_t begin = 0; begin < w.cols;) {
         const std::size_t g = begin / settings.group_size;
         if (begin % settings.group_size == 0) {
-            fit_groups(call, weight, weights, settings, g, 1, to, other);
+            fit_groups(call, weight, weights, {}, settings, g, 1, to, other);
         }
         const std::size_t end =
             std::min({begin + cuda::longest_piece, (g + 1) * settings.group_size, w.cols});

@@ -9,10 +9,10 @@ namespace lathe::kernels::cuda {
 /// fp64 and in its order.
 class GroupFit {
 public:
-    /// codes [n] is where the codes are worked on.
-    __device__ GroupFit(const float* w, const float* importance, std::size_t n,
-                        const BinaryCodeSettings& settings, std::uint8_t* codes)
-        : w_(w), importance_(importance), n_(n), settings_(settings), codes_(codes) {}
+    /// codes [n] is where the codes are worked on. keep [n] or null: all elements count.
+    __device__ GroupFit(const float* w, const float* importance, const std::uint8_t* keep,
+                        std::size_t n, const BinaryCodeSettings& settings, std::uint8_t* codes)
+        : w_(w), importance_(importance), keep_(keep), n_(n), settings_(settings), codes_(codes) {}
 
     __device__ void start_greedy() {
         clear_terms();
@@ -73,7 +73,7 @@ public:
         double error = 0.0;
         for (std::size_t j = 0; j < n_; ++j) {
             const double difference = double{w_[j]} - double{now.value[now.nearest(w_[j])]};
-            error += double{importance_[j]} * difference * difference;
+            error += importance(j) * difference * difference;
         }
         return error;
     }
@@ -86,6 +86,9 @@ public:
     }
 
 private:
+    __device__ double importance(std::size_t j) const {
+        return keep_ == nullptr || keep_[j] != 0 ? double{importance_[j]} : 0.0;
+    }
     __device__ void clear_terms() {
         for (std::size_t i = 0; i < most_unknowns; ++i) {
             terms_[i] = 0.0;
@@ -109,8 +112,8 @@ private:
         double sum = 0.0;
         double weights = 0.0;
         for (std::size_t j = 0; j < n_; ++j) {
-            sum += double{importance_[j]} * value(j);
-            weights += double{importance_[j]};
+            sum += importance(j) * value(j);
+            weights += importance(j);
         }
         return weights > 0.0 ? sum / weights : 0.0;
     }
@@ -139,8 +142,7 @@ private:
         NormalEquations equations(settings_);
         for (std::size_t j = 0; j < n_; ++j) {
             for (std::size_t i = 0; i < equations.n; ++i) {
-                const double sign =
-                    double{importance_[j]} * sign_of(codes_[j], i, settings_.num_bits);
+                const double sign = importance(j) * sign_of(codes_[j], i, settings_.num_bits);
                 equations.right[i] += sign * double{w_[j]};
                 for (std::size_t k = 0; k < equations.n; ++k) {
                     equations.matrix[i][k] += sign * sign_of(codes_[j], k, settings_.num_bits);
@@ -155,6 +157,7 @@ private:
 
     const float* w_;
     const float* importance_;
+    const std::uint8_t* keep_;
     std::size_t n_;
     BinaryCodeSettings settings_;
     std::uint8_t* codes_;

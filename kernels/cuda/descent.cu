@@ -219,6 +219,7 @@ namespace {
 /// Codes that are levels.
 struct LevelCoder {
     BinaryCodeSettings settings;
+    View<const std::uint8_t> keep;  ///< or without rows
     View<float> scales;
     View<float> offsets;
     View<std::uint8_t> codes;
@@ -239,8 +240,17 @@ struct LevelCoder {
     __device__ Group group(std::size_t r, std::size_t g) const {
         return {*this, {scales.row(r) + g * settings.num_bits, offsets(r, g), settings.num_bits}};
     }
-    __device__ bool may_change(std::size_t, std::size_t) const { return true; }
+    __device__ bool may_change(std::size_t r, std::size_t j) const {
+        return keep.rows == 0 || keep(r, j) != 0;
+    }
+    /// What unknown i of its group multiplies in an element.
+    __device__ double coefficient(std::size_t r, std::size_t j, std::size_t i) const {
+        return may_change(r, j) ? sign_of(codes(r, j), i, settings.num_bits) : 0.0;
+    }
     __device__ float value(std::size_t r, std::size_t j) const {
+        if (!may_change(r, j)) {
+            return 0.0F;
+        }
         const std::size_t g = j / settings.group_size;
         return coded_value(codes(r, j), scales.row(r) + g * settings.num_bits, offsets(r, g),
                            settings.num_bits, false);
@@ -249,24 +259,21 @@ struct LevelCoder {
     /// Scales and offset that minimise the error, rounded to fp16, if it is smaller there.
     __device__ bool refit(const Descent& s, std::size_t r, std::size_t g, std::size_t begin,
                           std::size_t size, unsigned lane) const {
-        const unsigned q = settings.num_bits;
         NormalEquations equations(settings);
         for (std::size_t j = lane; j < size; j += warp_size) {
             double products[most_unknowns] = {};  // of row j of A with the signs
             for (std::size_t k = 0; k < size; ++k) {
                 const double a = s.gram(begin + k, begin + j);  // A is symmetric
-                const unsigned code = codes(r, begin + k);
 #pragma unroll
                 for (unsigned i = 0; i < most_unknowns; ++i) {
-                    products[i] += i < equations.n ? a * sign_of(code, i, q) : 0.0;
+                    products[i] += i < equations.n ? a * coefficient(r, begin + k, i) : 0.0;
                 }
             }
-            const unsigned code = codes(r, begin + j);
             for (std::size_t i = 0; i < equations.n; ++i) {
-                const double sign = sign_of(code, i, q);
-                equations.right[i] -= sign * double{s.gradient(r, begin + j)};
+                const double own = coefficient(r, begin + j, i);
+                equations.right[i] -= own * double{s.gradient(r, begin + j)};
                 for (std::size_t l = 0; l < equations.n; ++l) {
-                    equations.matrix[i][l] += sign * products[l];
+                    equations.matrix[i][l] += own * products[l];
                 }
             }
         }
@@ -316,16 +323,15 @@ private:
 
 }  // namespace
 
-void CudaBackend::do_descend_on_binary_codes(MatrixView<const float> w,
-                                             MatrixView<const float> gram,
-                                             const BinaryCodeSettings& settings,
-                                             std::size_t n_passes, const BinaryCodes& codes,
-                                             MatrixView<float> values) const {
+void CudaBackend::do_descend_on_binary_codes(
+    MatrixView<const float> w, MatrixView<const float> gram, const BinaryCodeSettings& settings,
+    std::size_t n_passes, MatrixView<const std::uint8_t> keep, const BinaryCodes& codes,
+    MatrixView<float> values) const {
     Call call(*context_);
     const View<const float> weight = call.in(w);
     const View<const float> a = call.in(gram);
-    const LevelCoder coder{settings, call.inout(codes.scales), call.inout(codes.offsets),
-                           call.inout(codes.codes)};
+    const LevelCoder coder{settings, call.in(keep), call.inout(codes.scales),
+                           call.inout(codes.offsets), call.inout(codes.codes)};
     descend(call, weight, a, call.inout(values), settings.group_size,
             settings.group_size <= widest_refitted_binary_group, n_passes, coder);
     call.finish();

@@ -160,12 +160,17 @@ void fit_group(const float* w, const float* importance, std::size_t n,
 void ReferenceBackend::do_fit_binary_codes(MatrixView<const float> w,
                                            std::span<const float> importance,
                                            const BinaryCodeSettings& settings,
+                                           MatrixView<const std::uint8_t> keep,
                                            const BinaryCodes& codes) const {
+    std::vector<float> weights(importance.begin(), importance.end());
     for (std::size_t r = 0; r < w.rows; ++r) {
+        for (std::size_t j = 0; j < keep.cols; ++j) {
+            weights[j] = keep(r, j) != 0 ? importance[j] : 0.0F;
+        }
         for (std::size_t g = 0; g < codes.offsets.cols; ++g) {
             const std::size_t begin = g * settings.group_size;
             const std::size_t size = std::min(settings.group_size, w.cols - begin);
-            fit_group(w.row(r) + begin, importance.data() + begin, size, settings,
+            fit_group(w.row(r) + begin, weights.data() + begin, size, settings,
                       codes.scales.row(r) + g * settings.num_bits, &codes.offsets(r, g),
                       codes.codes.row(r) + begin);
         }

@@ -11,9 +11,10 @@ namespace {
 /// One group of one row in a descent: everything about its terms.
 class GroupDescent {
 public:
+    /// keep: of the row, or null
     GroupDescent(MatrixView<const float> gram, std::size_t begin, std::size_t size,
-                 const BinaryCodeSettings& settings)
-        : gram_(gram), begin_(begin), size_(size), settings_(settings) {}
+                 const BinaryCodeSettings& settings, const std::uint8_t* keep)
+        : gram_(gram), begin_(begin), size_(size), settings_(settings), keep_(keep) {}
 
     /// Terms that minimise the error given the codes, rounded to fp16, if they are better than
     /// `terms` (scales, then the offset); else those.
@@ -23,12 +24,12 @@ public:
         NormalEquations equations(settings_);
         for (std::size_t i = 0; i < equations.n; ++i) {
             for (std::size_t j = 0; j < size_; ++j) {
-                const double sign = sign_of(codes[j], i, settings_.num_bits);
+                const double sign = coefficient(codes, j, i);
                 equations.right[i] -= sign * gradient[begin_ + j];
                 for (std::size_t k = 0; k < size_; ++k) {
                     const double a = double{gram_(begin_ + j, begin_ + k)} * sign;
                     for (std::size_t l = 0; l < equations.n; ++l) {
-                        equations.matrix[i][l] += a * sign_of(codes[k], l, settings_.num_bits);
+                        equations.matrix[i][l] += a * coefficient(codes, k, l);
                     }
                 }
             }
@@ -51,10 +52,18 @@ public:
     }
 
 private:
+    /// What unknown i multiplies in element j of the group.
+    [[nodiscard]] double coefficient(const std::uint8_t* codes, std::size_t j,
+                                     std::size_t i) const {
+        const bool counts = keep_ == nullptr || keep_[begin_ + j] != 0;
+        return counts ? sign_of(codes[j], i, settings_.num_bits) : 0.0;
+    }
+
     MatrixView<const float> gram_;
     std::size_t begin_;
     std::size_t size_;
     const BinaryCodeSettings& settings_;
+    const std::uint8_t* keep_;
 };
 
 /// A row on its way down, with its gradient (v - w) A.
@@ -88,11 +97,10 @@ private:
 
 }  // namespace
 
-void ReferenceBackend::do_descend_on_binary_codes(MatrixView<const float> w,
-                                                  MatrixView<const float> gram,
-                                                  const BinaryCodeSettings& settings,
-                                                  std::size_t n_passes, const BinaryCodes& codes,
-                                                  MatrixView<float> values) const {
+void ReferenceBackend::do_descend_on_binary_codes(
+    MatrixView<const float> w, MatrixView<const float> gram, const BinaryCodeSettings& settings,
+    std::size_t n_passes, MatrixView<const std::uint8_t> keep, const BinaryCodes& codes,
+    MatrixView<float> values) const {
     const unsigned q = settings.num_bits;
     const bool refit = settings.group_size <= widest_refitted_binary_group;
     const auto levels_of = [&](std::size_t r, std::size_t g) {
@@ -102,9 +110,14 @@ void ReferenceBackend::do_descend_on_binary_codes(MatrixView<const float> w,
         const auto place = std::find(levels.code.begin(), levels.code.end(), code);
         return levels.value[static_cast<std::size_t>(place - levels.code.begin())];
     };
+    const auto is_kept = [&](std::size_t r, std::size_t j) {
+        return keep.rows == 0 || keep(r, j) != 0;
+    };
     for (std::size_t r = 0; r < w.rows; ++r) {
         for (std::size_t j = 0; j < w.cols; ++j) {
-            values(r, j) = value_of(levels_of(r, j / settings.group_size), codes.codes(r, j));
+            values(r, j) = is_kept(r, j)
+                               ? value_of(levels_of(r, j / settings.group_size), codes.codes(r, j))
+                               : 0.0F;
         }
         RowDescent row(w.row(r), gram, values.row(r));
         bool changed = true;
@@ -115,7 +128,7 @@ void ReferenceBackend::do_descend_on_binary_codes(MatrixView<const float> w,
                 const std::size_t size = std::min(settings.group_size, w.cols - begin);
                 const Levels levels = levels_of(r, g);
                 for (std::size_t j = begin; j < begin + size; ++j) {
-                    if (gram(j, j) == 0.0F) {
+                    if (gram(j, j) == 0.0F || !is_kept(r, j)) {
                         continue;
                     }
                     const std::size_t place = levels.nearest(row.best_value(j));
@@ -132,7 +145,8 @@ void ReferenceBackend::do_descend_on_binary_codes(MatrixView<const float> w,
                 std::array<float, most_unknowns> terms{};
                 std::copy_n(scales, q, terms.begin());
                 terms[q] = codes.offsets(r, g);
-                const GroupDescent group(gram, begin, size, settings);
+                const GroupDescent group(gram, begin, size, settings,
+                                         keep.rows == 0 ? nullptr : keep.row(r));
                 const auto found =
                     group.best_terms(terms, codes.codes.row(r) + begin, row.gradient());
                 if (found == terms) {
@@ -143,7 +157,9 @@ void ReferenceBackend::do_descend_on_binary_codes(MatrixView<const float> w,
                 codes.offsets(r, g) = settings.offset ? found[q] : 0.0F;
                 const Levels fitted = levels_of(r, g);
                 for (std::size_t j = begin; j < begin + size; ++j) {
-                    row.set(j, value_of(fitted, codes.codes(r, j)));
+                    if (is_kept(r, j)) {
+                        row.set(j, value_of(fitted, codes.codes(r, j)));
+                    }
                 }
             }
         }

@@ -8,12 +8,11 @@
 #include "lib/encoding/bit_packing.hpp"
 #include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/nm_meta.hpp"
+#include "lib/encoding/nm_parts.hpp"
 #include "lib/encoding/part_checks.hpp"
 
 namespace lathe {
 namespace {
-
-constexpr std::size_t largest_m = 64;
 
 // Parts are in the order of their names: meta, values or codes, meta, scales.
 
@@ -32,109 +31,19 @@ NmLayout layout_of(const EncodedTensor& tensor) {
     return {.n = setting("n"),
             .m = setting("m"),
             .num_bits = static_cast<unsigned>(setting("num_bits")),
-            .group_size = setting("group_size")};
-}
-
-NmMeta meta_of(const NmLayout& layout) {
-    return {layout.n, layout.m};
-}
-
-bool is_value_type(DType dtype) {
-    return dtype == DType::f32 || dtype == DType::f16 || dtype == DType::bf16;
-}
-
-std::size_t stored_per_row(std::size_t cols, const NmLayout& layout) {
-    return cols / layout.m * layout.n;
+            .group_size = setting("group_size"),
+            .binary = setting("binary") != 0};
 }
 
 std::size_t meta_words(std::size_t cols, const NmLayout& layout) {
-    return words_per_row(meta_of(layout).symbols(cols), meta_of(layout).bits_per_symbol());
-}
-
-void require_layout(const Shape& shape, const NmLayout& layout) {
-    if (const std::string reason = nm_refuses(shape, layout); !reason.empty()) {
-        throw InternalError("a tensor of shape " + to_string(shape) +
-                            " cannot be stored as nm: " + reason);
-    }
-}
-
-template <class T>
-void require_matrix(const char* name, const MatrixView<T>& matrix, std::size_t rows,
-                    std::size_t cols) {
-    if (matrix.rows != rows || matrix.cols != cols) {
-        throw ShapeError(std::string(name) + " are " + matrix.shape_text() + ", expected [" +
-                         std::to_string(rows) + ", " + std::to_string(cols) + "]");
-    }
-}
-
-/// The places of a row with exactly n in each group: those of keep, then the highest free ones.
-void fill_places(const std::uint8_t* keep, std::size_t row, std::size_t cols,
-                 const NmLayout& layout, std::uint8_t* places) {
-    for (std::size_t begin = 0; begin < cols; begin += layout.m) {
-        std::size_t n_kept = 0;
-        for (std::size_t j = begin; j < begin + layout.m; ++j) {
-            places[j] = keep[j] != 0 ? 1 : 0;
-            n_kept += places[j];
-        }
-        if (n_kept > layout.n) {
-            throw InternalError("row " + std::to_string(row) + " keeps " + std::to_string(n_kept) +
-                                " of columns " + std::to_string(begin) + " to " +
-                                std::to_string(begin + layout.m - 1) + ", at most " +
-                                std::to_string(layout.n) + " are allowed");
-        }
-        for (std::size_t j = begin + layout.m; n_kept < layout.n; --j) {
-            n_kept += places[j - 1] == 0 ? 1 : 0;
-            places[j - 1] = 1;
-        }
-    }
-}
-
-/// The tensor but for its values, and the elements at its places, row after row.
-template <class T>
-EncodedTensor encode_places(const Shape& shape, const NmLayout& layout,
-                            MatrixView<const std::uint8_t> keep, MatrixView<const T> dense, T none,
-                            std::vector<T>& stored) {
-    require_layout(shape, layout);
-    const auto [rows, cols] = matrix_extents(shape);
-    require_matrix("places", keep, rows, cols);
-    require_matrix("values", dense, rows, cols);
-    const NmMeta meta = meta_of(layout);
-    const std::size_t n_symbols = meta.symbols(cols);
-    std::vector<std::uint8_t> symbols(rows * n_symbols);
-    std::vector<std::uint8_t> places(cols);
-    stored.clear();
-    stored.reserve(rows * stored_per_row(cols, layout));
-    for (std::size_t r = 0; r < rows; ++r) {
-        fill_places(keep.row(r), r, cols, layout, places.data());
-        meta.write(places.data(), cols, symbols.data() + r * n_symbols);
-        for (std::size_t j = 0; j < cols; ++j) {
-            if (places[j] == 0) {
-                continue;
-            }
-            if (keep(r, j) == 0 && dense(r, j) != none) {
-                throw InternalError("row " + std::to_string(r) + ", column " + std::to_string(j) +
-                                    ": a place that is not kept fills up its group, but is not 0");
-            }
-            stored.push_back(dense(r, j));
-        }
-    }
-    EncodedTensor tensor{.encoding = "nm",
-                         .shape = shape,
-                         .settings = {{"n", static_cast<std::int64_t>(layout.n)},
-                                      {"m", static_cast<std::int64_t>(layout.m)},
-                                      {"num_bits", layout.num_bits},
-                                      {"group_size", static_cast<std::int64_t>(layout.group_size)}},
-                         .parts = {}};
-    tensor.parts.push_back(
-        pack_symbols("meta", {symbols.data(), rows, n_symbols}, meta.bits_per_symbol()));
-    return tensor;
+    return words_per_row(nm_meta(layout).symbols(cols), nm_meta(layout).bits_per_symbol());
 }
 
 /// The places of a row. @throws DataError  if its symbols are illegal
 void read_places(const EncodedTensor& tensor, const TensorPart& part, std::size_t row,
                  std::vector<std::uint8_t>& symbols, std::vector<std::uint8_t>& places,
                  const std::string& where) {
-    const NmMeta meta = meta_of(layout_of(tensor));
+    const NmMeta meta = nm_meta(layout_of(tensor));
     const std::size_t cols = places.size();
     symbols.resize(meta.symbols(cols));
     const std::size_t row_bytes = part.shape[1] * word_bytes;
@@ -150,13 +59,18 @@ void read_places(const EncodedTensor& tensor, const TensorPart& part, std::size_
 
 // ---- the row of the table --------------------------------------------------------------------
 
+Shape scale_shape(std::size_t rows, std::size_t cols, const NmLayout& layout) {
+    const std::size_t groups = groups_per_row(cols, layout.group_size);
+    return layout.binary ? Shape{rows, groups, layout.num_bits} : Shape{rows, groups};
+}
+
 void validate_parts(const EncodedTensor& tensor, const NmLayout& layout, const std::string& where) {
     const auto [rows, cols] = matrix_extents(tensor.shape);
     const std::size_t stored = stored_per_row(cols, layout);
     if (layout.num_bits == 0) {
         check_part_names(tensor, {"meta", "values"}, where);
         const TensorPart& values = stored_part(tensor);
-        if (!is_value_type(values.dtype)) {
+        if (!is_nm_value_type(values.dtype)) {
             throw DataError(where + ": part 'values' has type " + std::string(name(values.dtype)) +
                             ", expected float32, float16 or bfloat16");
         }
@@ -166,22 +80,22 @@ void validate_parts(const EncodedTensor& tensor, const NmLayout& layout, const s
         check_part(tensor.parts[0], DType::u32, {rows, words_per_row(stored, layout.num_bits)},
                    where);
         check_unused_bits(tensor.parts[0], "code", stored, layout.num_bits, where);
-        check_part(tensor.parts[2], DType::f16, {rows, groups_per_row(cols, layout.group_size)},
-                   where);
+        check_part(tensor.parts[2], DType::f16, scale_shape(rows, cols, layout), where);
         check_finite_halves(tensor.parts[2], where);
     }
-    const NmMeta meta = meta_of(layout);
+    const NmMeta meta = nm_meta(layout);
     check_part(meta_part(tensor), DType::u32, {rows, meta_words(cols, layout)}, where);
     check_unused_bits(meta_part(tensor), "place", meta.symbols(cols), meta.bits_per_symbol(),
                       where);
 }
 
 void validate_nm(const EncodedTensor& tensor, const std::string& where) {
-    check_setting_names(tensor, {"n", "m", "num_bits", "group_size"}, where);
+    check_setting_names(tensor, {"n", "m", "num_bits", "group_size", "binary"}, where);
     checked_setting(tensor, "m", 1, largest_m, where);
     checked_setting(tensor, "n", 1, tensor.settings.at("m"), where);
     checked_setting(tensor, "num_bits", 0, 8, where);
     checked_setting(tensor, "group_size", 0, std::numeric_limits<std::int64_t>::max(), where);
+    checked_setting(tensor, "binary", 0, 1, where);
     const NmLayout layout = layout_of(tensor);
     if (const std::string reason = nm_refuses(tensor.shape, layout); !reason.empty()) {
         throw DataError(where + ": " + reason);
@@ -202,7 +116,7 @@ public:
         : tensor_(tensor), layout_(layout), values_(stored_per_row(cols, layout)) {
         if (layout.num_bits > 0) {
             codes_.resize(values_.size());
-            scales_.resize(groups_per_row(cols, layout.group_size));
+            scales_.resize(nm_scales_per_row(cols, layout));
         }
     }
 
@@ -217,15 +131,25 @@ public:
         unpack_row_of(layout_.num_bits)(part.bytes.data() + row * row_bytes, codes_.size(),
                                         codes_.data());
         to_float(tensor_.parts[2].bytes.data() + row * scales_.size() * 2, DType::f16, scales_);
-        const int zero = middle_code(layout_.num_bits);
         const std::size_t per_group = layout_.group_size / layout_.m * layout_.n;
         for (std::size_t i = 0; i < values_.size(); ++i) {
-            values_[i] = scales_[i / per_group] * static_cast<float>(codes_[i] - zero);
+            values_[i] = value(codes_[i], &scales_[i / per_group * layout_.scales_per_group()]);
         }
         return values_;
     }
 
 private:
+    [[nodiscard]] float value(std::uint8_t code, const float* scales) const {
+        if (!layout_.binary) {
+            return scales[0] * static_cast<float>(code - middle_code(layout_.num_bits));
+        }
+        float sum = 0.0F;
+        for (unsigned p = 0; p < layout_.num_bits; ++p) {
+            sum += (code >> p & 1U) != 0 ? scales[p] : -scales[p];
+        }
+        return sum;
+    }
+
     const EncodedTensor& tensor_;
     NmLayout layout_;
     std::vector<float> values_;
@@ -259,10 +183,13 @@ std::string nm_refuses(const Shape& shape, const NmLayout& layout) {
                " columns";
     }
     if (layout.num_bits == 0) {
-        return layout.group_size == 0 ? "" : "floating values have no groups of scales";
+        return layout.group_size == 0 && !layout.binary
+                   ? ""
+                   : "floating values have no groups of scales";
     }
-    if (layout.num_bits < 2 || layout.num_bits > 8) {
-        return "codes have 2 to 8 bits, not " + std::to_string(layout.num_bits);
+    if (layout.num_bits < layout.fewest_bits() || layout.num_bits > layout.most_bits()) {
+        return layout.code_name() + " codes have " + std::to_string(layout.fewest_bits()) + " to " +
+               std::to_string(layout.most_bits()) + " bits, not " + std::to_string(layout.num_bits);
     }
     if (layout.group_size == 0 || layout.group_size % layout.m != 0) {
         return "group_size " + std::to_string(layout.group_size) + " is not a multiple of the " +
@@ -272,7 +199,7 @@ std::string nm_refuses(const Shape& shape, const NmLayout& layout) {
 }
 
 std::uint64_t nm_bytes(const Shape& shape, const NmLayout& layout) {
-    require_layout(shape, layout);
+    require_nm_layout(shape, layout);
     const auto [rows, cols] = matrix_extents(shape);
     const std::size_t stored = stored_per_row(cols, layout);
     const std::size_t meta = meta_words(cols, layout) * word_bytes;
@@ -280,53 +207,13 @@ std::uint64_t nm_bytes(const Shape& shape, const NmLayout& layout) {
         return rows * (meta + stored * size_bytes(layout.value_type));
     }
     return rows * (meta + words_per_row(stored, layout.num_bits) * word_bytes +
-                   groups_per_row(cols, layout.group_size) * 2);
+                   nm_scales_per_row(cols, layout) * 2);
 }
 
 double nm_meta_bits(const NmLayout& layout) {
-    const NmMeta meta = meta_of(layout);
+    const NmMeta meta = nm_meta(layout);
     return static_cast<double>(meta.symbols(layout.m) * meta.bits_per_symbol()) /
            static_cast<double>(layout.m);
-}
-
-EncodedTensor encode_nm_values(const Shape& shape, const NmLayout& layout,
-                               MatrixView<const std::uint8_t> keep,
-                               MatrixView<const float> values) {
-    if (layout.num_bits != 0 || !is_value_type(layout.value_type)) {
-        throw InternalError("values of encoding 'nm' are float32, float16 or bfloat16, not " +
-                            std::string(name(layout.value_type)) + " with codes of " +
-                            std::to_string(layout.num_bits) + " bits");
-    }
-    std::vector<float> stored;
-    EncodedTensor tensor = encode_places(shape, layout, keep, values, 0.0F, stored);
-    const auto [rows, cols] = matrix_extents(shape);
-    TensorPart part{.name = "values",
-                    .dtype = layout.value_type,
-                    .shape = {rows, stored_per_row(cols, layout)},
-                    .bytes = std::vector<std::byte>(stored.size() * size_bytes(layout.value_type))};
-    from_float(stored, layout.value_type, part.bytes.data());
-    tensor.parts.push_back(std::move(part));
-    return tensor;
-}
-
-EncodedTensor encode_nm_codes(const Shape& shape, const NmLayout& layout,
-                              MatrixView<const std::uint8_t> keep,
-                              MatrixView<const std::uint8_t> codes,
-                              MatrixView<const float> scales) {
-    if (layout.num_bits < 2 || layout.num_bits > 8) {
-        throw InternalError("codes of encoding 'nm' have 2 to 8 bits, not " +
-                            std::to_string(layout.num_bits));
-    }
-    std::vector<std::uint8_t> stored;
-    EncodedTensor tensor =
-        encode_places(shape, layout, keep, codes, middle_code(layout.num_bits), stored);
-    const auto [rows, cols] = matrix_extents(shape);
-    require_matrix("scales", scales, rows, groups_per_row(cols, layout.group_size));
-    tensor.parts.insert(tensor.parts.begin(),
-                        pack_symbols("codes", {stored.data(), rows, stored_per_row(cols, layout)},
-                                     layout.num_bits));
-    tensor.parts.push_back(pack_scales(scales));
-    return tensor;
 }
 
 void unpack_places(const EncodedTensor& tensor, std::size_t row, std::uint8_t* keep) {

@@ -20,8 +20,9 @@ def sparse_run(scratch, name, keys):
 with lathe.Scratch() as scratch:
     runs = {name: sparse_run(scratch, name, keys) for name, keys in {
         "plain": "pattern: '2:4', solver: sparsegpt", "codes": "pattern: '2:4', num_bits: 4, solver: sparsegpt",
-        "one": "pattern: '1:4', num_bits: 4, solver: wanda", "mask": "pattern: '4:8', solver: wanda"}.items()}
-    kept = {"plain": (2, 4), "codes": (2, 4), "one": (1, 4), "mask": (4, 8)}
+        "one": "pattern: '1:4', num_bits: 4, solver: wanda",
+        "binary": "pattern: '2:4', num_bits: 2, codes: binary, solver: wanda", "mask": "pattern: '4:8', solver: wanda"}.items()}
+    kept = {"plain": (2, 4), "codes": (2, 4), "one": (1, 4), "binary": (2, 4), "mask": (4, 8)}
     tensor = "model.layers.1.mlp.up_proj.weight"
 
     def every_group_has_at_most_n_weights():

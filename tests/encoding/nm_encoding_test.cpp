@@ -177,6 +177,33 @@ TEST(NmEncoding, ComesBackInAllPatternsAndWidths) {
     }
 }
 
+TEST(NmEncoding, BinaryCodesAreSumsOfSignedScales) {
+    // Two groups of four columns, two scales each: codes 0 .. 3 are -a-b, +a-b, -a+b, +a+b.
+    const NmLayout layout{.n = 2, .m = 4, .num_bits = 2, .group_size = 4, .binary = true};
+    const std::vector<std::uint8_t> keep = {1, 0, 0, 1, 0, 1, 1, 0};
+    const std::vector<std::uint8_t> codes = {0, 9, 9, 1, 9, 2, 3, 9};
+    const std::vector<float> scales = {2, 0.5F, 8, 1};
+    const auto encode = [&](const std::vector<std::uint8_t>& kept) {
+        return encode_nm_codes({1, 8}, layout, {kept.data(), 1, 8}, {codes.data(), 1, 8},
+                               {scales.data(), 1, 4});
+    };
+    const EncodedTensor tensor = encode(keep);
+    EXPECT_NO_THROW(validate(tensor, "test"));
+    EXPECT_EQ(stored_bytes(tensor), nm_bytes({1, 8}, layout));
+    EXPECT_EQ(nm_bytes({1, 8}, layout), 4U + 4 + 4 * 2);
+    EXPECT_EQ(part(tensor, "scales").shape, (Shape{1, 2, 2}));
+    EXPECT_THAT(decoded(tensor), ElementsAre(-2.5F, 0, 0, 1.5F, 0, -7, 9, 0));
+    // No code stands for 0, so that nothing can fill up a group.
+    EXPECT_THAT(
+        [&] {
+            (void)encode({1, 0, 0, 0, 0, 1, 1, 0});
+        },
+        ThrowsMessage<InternalError>(HasSubstr("row 0, column 3")));
+    EXPECT_THAT(
+        nm_refuses({1, 8}, {.n = 2, .m = 4, .num_bits = 5, .group_size = 4, .binary = true}),
+        HasSubstr("binary codes have 1 to 4 bits, not 5"));
+}
+
 TEST(NmEncoding, EmptyTensorsComeBack) {
     for (const auto& [rows, cols] : {std::pair<std::size_t, std::size_t>{0, 8}, {3, 0}}) {
         const EncodedTensor tensor = Example(rows, cols, values_of(2, 4)).encode();
@@ -261,6 +288,9 @@ TEST_F(DamagedNm, Settings) {
     tensor.settings["num_bits"] = 0;
     expect_refused("floating values have no groups");
     tensor.settings["group_size"] = 0;
+    tensor.settings["binary"] = 2;
+    expect_refused("setting 'binary' is 2, expected 0 to 1");
+    tensor.settings["binary"] = 0;
     expect_refused("are codes, meta, scales, expected meta, values");
 }
 
@@ -273,6 +303,9 @@ TEST_F(DamagedNm, Parts) {
     tensor.parts[0].bytes[3] &= std::byte{0x3F};
     tensor.parts[2].shape = {2, 2};
     expect_refused("part 'scales' has shape [2, 2], expected [2, 3]");
+    tensor.parts[2].shape = {2, 3};
+    tensor.settings["binary"] = 1;
+    expect_refused("part 'scales' has shape [2, 3], expected [2, 3, 3]");
     tensor = Example(2, 8, values_of(2, 4)).encode();
     tensor.parts[1].dtype = DType::f64;
     expect_refused("part 'values' has type float64");

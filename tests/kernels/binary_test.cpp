@@ -54,11 +54,18 @@ struct Coded {
     }
 };
 
+/// keep: empty, or of each element.
+MatrixView<const std::uint8_t> mask_of(const std::vector<std::uint8_t>& keep, std::size_t cols) {
+    return keep.empty() ? MatrixView<const std::uint8_t>()
+                        : MatrixView<const std::uint8_t>(keep.data(), keep.size() / cols, cols);
+}
+
 Coded fit(const Quantiser& on, const std::vector<float>& w, const std::vector<float>& importance,
-          const BinaryCodeSettings& settings) {
+          const BinaryCodeSettings& settings, const std::vector<std::uint8_t>& keep = {}) {
     const std::size_t cols = importance.size();
     Coded coded(w.size() / cols, cols, settings);
-    on.backend().fit_binary_codes({w.data(), coded.rows, cols}, importance, settings, coded.view());
+    on.backend().fit_binary_codes({w.data(), coded.rows, cols}, importance, settings,
+                                  mask_of(keep, cols), coded.view());
     return coded;
 }
 
@@ -253,12 +260,13 @@ Result sweep(const Quantiser& on, const Layer& layer, const BinaryCodeSettings& 
     return result;
 }
 
-Result descend(const Quantiser& on, const Layer& layer, Coded start, std::size_t n_passes) {
+Result descend(const Quantiser& on, const Layer& layer, Coded start, std::size_t n_passes,
+               const std::vector<std::uint8_t>& keep = {}) {
     Result result{std::move(start), std::vector<float>(layer.w.size(), -7.0F)};
-    on.backend().descend_on_binary_codes({layer.w.data(), layer.rows, layer.d},
-                                         {layer.narrow_gram.data(), layer.d, layer.d},
-                                         result.coded.settings, n_passes, result.coded.view(),
-                                         {result.values.data(), layer.rows, layer.d});
+    on.backend().descend_on_binary_codes(
+        {layer.w.data(), layer.rows, layer.d}, {layer.narrow_gram.data(), layer.d, layer.d},
+        result.coded.settings, n_passes, mask_of(keep, layer.d), result.coded.view(),
+        {result.values.data(), layer.rows, layer.d});
     return result;
 }
 
@@ -296,6 +304,53 @@ TEST_P(BinaryFitting, DescentNeverGetsWorseAndEnds) {
         coded = next.coded;
     }
     EXPECT_EQ(descend(on, layer, coded, 0).values, coded.values());
+}
+
+/// Two of each four columns, by turns.
+std::vector<std::uint8_t> half_of(const Layer& layer) {
+    std::vector<std::uint8_t> keep(layer.w.size());
+    for (std::size_t i = 0; i < keep.size(); ++i) {
+        keep[i] = (i / 4 % 2 == 0) == (i % 4 < 2) ? 1 : 0;
+    }
+    return keep;
+}
+std::vector<float> kept(std::vector<float> values, const std::vector<std::uint8_t>& keep) {
+    for (std::size_t i = 0; i < values.size(); ++i) {
+        values[i] = keep[i] != 0 ? values[i] : 0.0F;
+    }
+    return values;
+}
+
+TEST_P(BinaryFitting, DroppedElementsDoNotCount) {
+    const Layer layer(24, 96);
+    const Quantiser on(GetParam(), 2);
+    const std::vector<std::uint8_t> keep = half_of(layer);
+    const std::vector<float> importance = diagonal_of(layer.gram, layer.d);
+    // What is dropped may be anything within the range of the others.
+    const std::vector<float> w = kept(layer.w, keep);
+    const BinaryCodeSettings settings{3, 32, false};
+    const Coded coded = fit(on, w, importance, settings, keep);
+    std::vector<float> other = w;
+    for (std::size_t i = 0; i < other.size(); ++i) {
+        other[i] = keep[i] != 0 ? other[i] : 0.5F * w[i / 96 * 96 + (i % 96 / 4 * 4 + 2) % 96];
+    }
+    EXPECT_EQ(coded.scales, fit(on, other, importance, settings, keep).scales);
+
+    const double start = layer.error(kept(coded.values(), keep));
+    EXPECT_LT(start, layer.error(kept(fit(on, w, importance, settings).values(), keep)));
+    Coded now = coded;
+    double error = start;
+    for (int pass = 0; pass < 6; ++pass) {
+        const Result next = descend(on, layer, now, 1, keep);
+        EXPECT_EQ(next.values, kept(next.coded.values(), keep));
+        EXPECT_LE(layer.error(next.values), error * (1 + 1e-5));
+        for (std::size_t i = 0; i < keep.size(); ++i) {
+            EXPECT_TRUE(keep[i] != 0 || next.coded.codes[i] == coded.codes[i]);
+        }
+        error = layer.error(next.values);
+        now = next.coded;
+    }
+    EXPECT_LT(error, 0.9 * start);
 }
 
 INSTANTIATE_TEST_SUITE_P(Backends, BinaryFitting, ::testing::ValuesIn(available_backends()),
@@ -342,6 +397,12 @@ TEST(BinaryParity, SweepsAndDescentsAgreeWithTheReference) {
         EXPECT_NEAR(layer.error(descend(cpu, layer, expected.coded, 4).values), descended,
                     0.05 * descended)
             << group_size;
+        const std::vector<std::uint8_t> keep = half_of(layer);
+        const Coded start =
+            fit(reference, kept(layer.w, keep), diagonal_of(layer.gram, layer.d), settings, keep);
+        const double masked = layer.error(descend(reference, layer, start, 4, keep).values);
+        EXPECT_NEAR(layer.error(descend(cpu, layer, start, 4, keep).values), masked, 0.05 * masked)
+            << group_size;
     }
 }
 
@@ -361,7 +422,7 @@ TEST(BinaryChecks, RefuseWhatDoesNotFit) {
     const std::vector<float> importance(20);
     Coded coded(2, 20, {2, 8, false});
     const auto call = [&](const BinaryCodeSettings& settings) {
-        on.backend().fit_binary_codes({w.data(), 2, 20}, importance, settings, coded.view());
+        on.backend().fit_binary_codes({w.data(), 2, 20}, importance, settings, {}, coded.view());
     };
     EXPECT_THAT(message_of<InternalError>([&] {
                     call({5, 8});
@@ -371,6 +432,12 @@ TEST(BinaryChecks, RefuseWhatDoesNotFit) {
                     call({2, 4});
                 }),
                 HasSubstr("scales [2, 6] must be [2, 10]"));
+    const std::vector<std::uint8_t> keep(20);
+    EXPECT_THAT(message_of<ShapeError>([&] {
+                    on.backend().fit_binary_codes({w.data(), 2, 20}, importance, {2, 8, false},
+                                                  {keep.data(), 1, 20}, coded.view());
+                }),
+                HasSubstr("keep [1, 20]"));
 }
 
 }  // namespace

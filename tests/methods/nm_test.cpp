@@ -47,10 +47,11 @@ TEST(NmMethod, PredictsItsBytesAndStoresValidTensors) {
     const auto settings = nm().expand(
         entry("nm", {{"pattern", {"2:4", "1:4", "4:8", "2:7"}},
                      {"num_bits", {"none", "2", "4"}},
+                     {"codes", {"integer", "binary"}},
                      {"dtype", {"source", "float16"}},
                      {"group_size", {"56", "112"}},
                      {"solver", {"admm", "admm_fixed", "sparsegpt", "wanda", "magnitude"}}}));
-    ASSERT_EQ(settings.size(), 4U * 5 * (2 + 2 * 2));
+    ASSERT_EQ(settings.size(), 4U * 5 * (2 + 2 * 2 * 2));
     const auto solutions = solve(settings, unit);
     for (std::size_t i = 0; i < settings.size(); ++i) {
         SCOPED_TRACE(to_string(settings[i]));
@@ -111,6 +112,32 @@ TEST(NmMethod, CodesOnTheChosenPlacesComeInTheSameOrder) {
             }
             EXPECT_LT(error["admm"], 0.65 * error["sparsegpt"]) << bits << " bits";
             EXPECT_LT(error["sparsegpt"], 0.5 * error["magnitude"]) << bits << " bits";
+        }
+    }
+}
+
+TEST(NmMethod, BinaryCodesOnTheChosenPlaces) {
+    // With as many bits, in groups so wide that their scales take no more bytes, binary codes beat
+    // integers at 2 and 3 bits, as they do on dense layers (bcq_test.cpp).
+    for (const auto family : families) {
+        const LinearUnit unit = measured_layer(family, 0, 128, 256, 2048);
+        for (const auto& [bits, wide, narrow] :
+             {std::array<std::string, 3>{"2", "64", "32"}, {"3", "128", "40"}}) {
+            const Keys binary = {
+                {"num_bits", {bits}}, {"codes", {"binary"}}, {"group_size", {wide}}};
+            Keys fitted = binary;
+            fitted.push_back({"solver", {"sparsegpt"}});
+            const std::vector<Setting> settings = {
+                setting("nm", binary),
+                setting("nm", {{"num_bits", {bits}}, {"group_size", {narrow}}}),
+                setting("nm", fitted)};
+            const auto bytes = [&](std::size_t i) {
+                return nm().bytes(settings[i], {128, 256}, DType::f32);
+            };
+            EXPECT_LE(bytes(0), bytes(1));
+            const auto solutions = solve(settings, unit);
+            EXPECT_LT(solutions[0].error, solutions[1].error) << bits << " bits";
+            EXPECT_LT(solutions[0].error, 0.8 * solutions[2].error) << bits << " bits";
         }
     }
 }
@@ -234,6 +261,7 @@ TEST(NmMethod, IsTheSameAloneAndAmongOthersAndForAnyNumberOfThreads) {
         setting("nm", {}),
         setting("nm", {{"num_bits", {"3"}}, {"group_size", {"76"}}}),
         setting("nm", {{"num_bits", {"4"}}, {"group_size", {"76"}}}),
+        setting("nm", {{"num_bits", {"2"}}, {"codes", {"binary"}}, {"group_size", {"76"}}}),
         setting("nm", {{"solver", {"sparsegpt"}}, {"dampening_frac", {"0.1"}}}),
         setting("nm", {{"solver", {"admm_fixed"}}}),
         setting("nm", {{"pattern", {"4:8"}}, {"solver", {"wanda"}}})};
@@ -294,8 +322,9 @@ TEST(NmMethod, ReadsItsKeys) {
         }
         return result;
     };
-    EXPECT_THAT(texts({}), ElementsAre("nm dampening_frac=0.01 dtype=source group_size=64 "
-                                       "num_bits=none pattern=2:4 solver=admm"));
+    EXPECT_THAT(texts({}),
+                ElementsAre("nm codes=integer dampening_frac=0.01 dtype=source group_size=64 "
+                            "num_bits=none pattern=2:4 solver=admm"));
     // One result has one setting: without codes the group size does not matter, and so on.
     EXPECT_EQ(texts({{"group_size", {"32", "64"}}}).size(), 1U);
     EXPECT_EQ(texts({{"num_bits", {"4"}}, {"dtype", {"source", "float16"}}}).size(), 1U);
@@ -305,6 +334,14 @@ TEST(NmMethod, ReadsItsKeys) {
         EXPECT_THROW((void)texts({{"pattern", {pattern}}}), UsageError) << pattern;
     }
     EXPECT_THROW((void)texts({{"num_bits", {"16"}}}), UsageError);
+    EXPECT_THAT(
+        [&] {
+            (void)texts({{"num_bits", {"4", "8"}}, {"codes", {"binary"}}});
+        },
+        ::testing::ThrowsMessage<UsageError>(
+            HasSubstr("num_bits of method nm is 8; expected 1 to 4 with codes: binary")));
+    EXPECT_THROW((void)texts({{"num_bits", {"1"}}}), UsageError);
+    EXPECT_EQ(texts({{"codes", {"integer", "binary"}}}).size(), 1U);
 }
 
 TEST(NmMethod, PaysByTheHonestCount) {

@@ -58,7 +58,7 @@ private:
                                   scale_view, zero_view);
         }
         std::vector<float> scales(rows * n_groups * 3);
-        backend_->fit_binary_codes({w.data(), rows, cols}, ones, {3, group_size, true, 2},
+        backend_->fit_binary_codes({w.data(), rows, cols}, ones, {3, group_size, true, 2}, {},
                                    {{scales.data(), rows, n_groups * 3},
                                     {offsets.data(), rows, n_groups},
                                     {codes.data(), rows, cols}});
