@@ -45,9 +45,9 @@ SOLVERS = {
     **{f"int{bits} {solver}": f"{{method: integer, num_bits: {bits}, group_size: 64, solver: {solver}}}"
        for bits in (4, 3, 2) for solver in ("rtn", "gptq", "admm")},
     # Groups so wide that a scale for each plane takes no more than the integer grids' one for each 64, in rows of 256
-    # and of 704.
+    # and of 704; 192 in rows of 192 and of 768.
     **{f"bcq{bits} g{size} {solver}": f"{{method: bcq, num_bits: {bits}, group_size: {size}, solver: {solver}}}"
-       for bits, size in ((4, 352), (3, 256), (2, 144)) for solver in ("alternating", "gptq", "admm")},
+       for bits, size in ((4, 352), (3, 256), (2, 144), (3, 192), (2, 192)) for solver in ("alternating", "gptq", "admm")},
     **{f"{pattern} {solver}": f"{{method: nm, pattern: '{pattern}', solver: {solver}}}"
        for pattern in ("2:4", "4:8") for solver in ("magnitude", "wanda", "sparsegpt", "admm_fixed", "admm")},
     **{f"2:4+int4 {solver}": f"{{method: nm, num_bits: 4, group_size: 64, solver: {solver}}}"
@@ -72,6 +72,10 @@ def uniform(options, scratch, name, candidate):
          "--quiet"], capture_output=True, text=True).stdout)
     row = {"candidate": name, "bytes": result["checkpoint_bytes"], "perplexity": evaluated["perplexity"],
            "seconds": {s["name"]: round(s["seconds"], 2) for s in result["stages"]}}
+    units = json.loads(subprocess.run([binary, "inspect", result["checkpoint"], "--json"], capture_output=True,
+                                      text=True).stdout)["units"]
+    errors = [unit["relative_error"] for unit in units if unit["relative_error"] > 0]
+    row["mean_relative_error"] = sum(errors) / max(len(errors), 1)
     row["job_seconds"] = round(sum(row["seconds"].values()), 2)
     if python:
         row["perplexity_of_export_in_transformers"] = float(subprocess.run(

@@ -79,4 +79,12 @@ struct MethodRow {
 /// The settings of all entries, without repetition, in order; "dense" is always among them.
 [[nodiscard]] std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entries);
 
+/// The settings that a unit may have: those of the entries whose key `targets` names it, or if none
+/// does of the entries without that key, and "dense".
+[[nodiscard]] std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
+                                                   const ModelSpec& spec, const UnitSpec& unit);
+
+/// @throws UsageError  naming the place of a `targets` that names no unit of the model
+void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec);
+
 }  // namespace lathe

@@ -2,11 +2,13 @@
 #include <array>
 
 #include "lib/core/errors.hpp"
+#include "lib/model/name_patterns.hpp"
 #include "methods/bcq.hpp"
 #include "methods/dense.hpp"
 #include "methods/integer.hpp"
 #include "methods/method.hpp"
 #include "methods/nm.hpp"
+#include "methods/setting_keys.hpp"
 
 namespace lathe {
 
@@ -27,23 +29,75 @@ const MethodRow& find_method(std::string_view name, const std::string& place) {
                      "\"; methods are " + names);
 }
 
+namespace {
+
+void add_settings(const CandidateEntry& entry, std::vector<Setting>& settings) {
+    for (const Setting& s : find_method(entry.method, entry.place.text).expand(entry)) {
+        if (std::find(settings.begin(), settings.end(), s) == settings.end()) {
+            settings.push_back(s);
+        }
+    }
+}
+
+/// The source as it is: what every unit can have, and ignored ones do.
+const CandidateEntry source_entry{"dense", {}, {}};
+
+const CandidateEntry::Key* targets_of(const CandidateEntry& entry) {
+    const auto found = std::find_if(entry.keys.begin(), entry.keys.end(),
+                                    [](const auto& key) { return key.name == targets_key; });
+    return found == entry.keys.end() ? nullptr : &*found;
+}
+
+std::string place_of(const CandidateEntry::Key& key) {
+    return key.place.text.empty() ? "" : key.place.text + ": ";
+}
+
+}  // namespace
+
 std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entries) {
     std::vector<Setting> settings;
-    const auto add = [&](const Setting& setting) {
-        if (std::find(settings.begin(), settings.end(), setting) == settings.end()) {
-            settings.push_back(setting);
-        }
-    };
     for (const CandidateEntry& entry : entries) {
-        for (const Setting& s : find_method(entry.method, entry.place.text).expand(entry)) {
-            add(s);
+        add_settings(entry, settings);
+    }
+    add_settings(source_entry, settings);
+    return settings;
+}
+
+std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
+                                     const ModelSpec& spec, const UnitSpec& unit) {
+    std::vector<Setting> own;
+    std::vector<Setting> general;
+    for (const CandidateEntry& entry : entries) {
+        const CandidateEntry::Key* targets = targets_of(entry);
+        if (targets == nullptr) {
+            add_settings(entry, general);
+        } else if (NamePatterns(targets->values, place_of(*targets) + "targets").has(spec, unit)) {
+            add_settings(entry, own);
         }
     }
-    // The source as it is: every unit can have it, and ignored ones do.
-    for (const Setting& s : dense_method().expand({"dense", {}, {}})) {
-        add(s);
+    add_settings(source_entry, general);
+    return own.empty() ? general : own;
+}
+
+void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec) {
+    for (const CandidateEntry& entry : entries) {
+        const CandidateEntry::Key* targets = targets_of(entry);
+        if (targets == nullptr) {
+            continue;
+        }
+        for (const std::string& target : targets->values) {
+            const NamePatterns pattern({target}, place_of(*targets) + "targets");
+            const bool known =
+                std::any_of(spec.units.begin(), spec.units.end(),
+                            [&](const UnitSpec& unit) { return pattern.has(spec, unit); });
+            if (!known) {
+                throw UsageError(
+                    place_of(*targets) + "targets names \"" + target +
+                    "\", which is no unit or tensor of the model; its first units are " +
+                    spec.units.front().name + ", " + spec.units.at(1).name);
+            }
+        }
     }
-    return settings;
 }
 
 }  // namespace lathe

@@ -19,13 +19,15 @@ std::string in_quotes(std::string_view text) {
 void require_known_keys(const CandidateEntry& entry, std::span<const SettingKey> keys) {
     for (std::size_t i = 0; i < entry.keys.size(); ++i) {
         const CandidateEntry::Key& key = entry.keys[i];
-        const bool known = std::any_of(keys.begin(), keys.end(),
+        const bool known = key.name == targets_key ||
+                           std::any_of(keys.begin(), keys.end(),
                                        [&](const SettingKey& k) { return k.name == key.name; });
         if (!known) {
             std::string valid;
             for (const SettingKey& k : keys) {
-                valid += (valid.empty() ? "" : ", ") + std::string(k.name);
+                valid += std::string(k.name) + ", ";
             }
+            valid += targets_key;
             refuse(key.place, "unknown key " + in_quotes(key.name) + " of method " + entry.method +
                                   "; keys are " + valid);
         }

@@ -22,6 +22,9 @@ struct SettingKey {
     std::string_view expected;  ///< "a whole number from 2 to 8", for messages
 };
 
+/// The key that an entry of any method may have: names of units or tensors that it is for.
+inline constexpr std::string_view targets_key = "targets";
+
 /// All combinations of an entry's values, the last key of the table changing fastest, with defaults
 /// for the keys it does not name.
 /// @throws UsageError  with the key's place: unknown key (lists the valid ones), key given twice,

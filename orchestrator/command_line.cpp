@@ -17,7 +17,7 @@ namespace {
 
 /// Values of the short options that stand for keys of the job file.
 struct ShortOptions {
-    std::string model, output, budget, backend;
+    std::string model, output, budget, backend, strategy;
     std::vector<std::string> calibration, evaluate;
     std::size_t threads = 0;
     bool quiet = false;
@@ -150,6 +150,8 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
         ->required()
         ->delimiter(',');
     search->add_flag("--assemble", line.assemble, "Write the checkpoints too");
+    search->add_option("--strategy", shorts.strategy,
+                       "homogeneous, greedy, knapsack or evolution: each tries more");
     add_runtime_options(*search, shorts);
 
     CLI::App* inspect = command("inspect", "What a model, checkpoint or run directory holds");
@@ -181,6 +183,7 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
     set("output", quoted(shorts.output));
     set("calibration.data", quoted_list(shorts.calibration));
     set("evaluate.perplexity", quoted_list(shorts.evaluate));
+    set("search.strategy", quoted(shorts.strategy));
     set("budget", shorts.budget.empty() ? "" : quoted(shorts.budget));
     if (line.command != "eval" && line.command != "generate") {
         set("runtime.backend", shorts.backend);

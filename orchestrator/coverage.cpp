@@ -4,6 +4,7 @@
 #include <array>
 
 #include "lib/core/json.hpp"
+#include "lib/model/name_patterns.hpp"
 #include "workers/compression.hpp"
 
 namespace lathe {
@@ -41,8 +42,9 @@ std::vector<TensorCoverage> coverage(const JobContext& context) {
     }
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];
-        const bool has_choice = usable_settings(context, u).size() > 1;
-        const bool ignored = is_ignored(spec, unit, context.job.ignore);
+        const bool has_choice =
+            usable_settings(context, u) != std::vector<Setting>{source_setting()};
+        const bool ignored = NamePatterns(context.job.ignore, "ignore").has(spec, unit);
         for (std::size_t t : unit.tensors) {
             TensorCoverage& tensor = result[t];
             if (has_choice) {

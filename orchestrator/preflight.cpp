@@ -190,6 +190,7 @@ ModelOutline compressed_model(const JobContext& context) {
 Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     const ModelOutline model = compressed_model(context);
     const ModelSpec& spec = model.spec;
+    require_known_targets(context, spec);
     Preflight result;
     result.parameters = context.spec().parameters();
     result.source_bytes = context.source->weights.tensor_bytes();

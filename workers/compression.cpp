@@ -6,6 +6,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "lib/encoding/dense.hpp"
+#include "lib/model/name_patterns.hpp"
 #include "methods/method.hpp"
 #include "workers/calibration.hpp"
 #include "workers/rotation.hpp"
@@ -165,6 +166,10 @@ std::vector<Candidate> read_candidates(const std::filesystem::path& file, std::s
     return candidates;
 }
 
+void require_known_targets(const JobContext& context, const ModelSpec& spec) {
+    require_known_targets(context.job.candidates, spec);
+}
+
 std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit) {
     return usable_settings(context, *context.source, unit);
 }
@@ -173,18 +178,28 @@ std::vector<Setting> usable_settings(const JobContext& context, const ModelOutli
                                      std::size_t unit_index) {
     const ModelSpec& spec = model.spec;
     const UnitSpec& unit = spec.units.at(unit_index);
-    if (is_ignored(spec, unit, context.job.ignore)) {
+    if (NamePatterns(context.job.ignore, "ignore").has(spec, unit)) {
         return {source_setting()};
     }
     std::vector<Setting> usable;
-    for (const Setting& setting : context.settings) {
+    std::string refusal;
+    for (const Setting& setting : expand_for_unit(context.job.candidates, spec, unit)) {
         const MethodRow& method = find_method(setting.method, "candidates");
-        const bool fits = std::ranges::all_of(unit.tensors, [&](std::size_t t) {
-            return method.refuses(setting, unit, spec.tensors[t].shape, model.dtype(t)).empty();
-        });
-        if (fits) {
-            usable.push_back(setting);
+        std::string reason;
+        for (std::size_t t : unit.tensors) {
+            if (reason.empty()) {
+                reason = method.refuses(setting, unit, spec.tensors[t].shape, model.dtype(t));
+            }
         }
+        if (reason.empty()) {
+            usable.push_back(setting);
+        } else {
+            refusal = to_string(setting) + ": " + reason;
+        }
+    }
+    if (usable.empty()) {
+        throw UsageError("candidates: none of those whose targets name " + unit.name +
+                         " suits it; " + refusal);
     }
     return usable;
 }

@@ -1,7 +1,6 @@
 #include "workers/job_context.hpp"
 
 #include <algorithm>
-#include <regex>
 
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
@@ -179,19 +178,6 @@ void JobContext::enter_sliced_model() {
     auto sliced = SourceModel::open(run.sliced(), {});
     original = std::move(source);
     source = std::move(sliced);
-}
-
-bool is_ignored(const ModelSpec& spec, const UnitSpec& unit,
-                const std::vector<std::string>& ignore) {
-    const auto matches = [](const std::string& pattern, const std::string& name) {
-        return pattern.starts_with("re:") ? std::regex_match(name, std::regex(pattern.substr(3)))
-                                          : pattern == name;
-    };
-    return std::ranges::any_of(ignore, [&](const std::string& pattern) {
-        return matches(pattern, unit.name) || std::ranges::any_of(unit.tensors, [&](std::size_t t) {
-                   return matches(pattern, spec.tensors[t].name);
-               });
-    });
 }
 
 }  // namespace lathe

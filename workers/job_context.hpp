@@ -96,8 +96,4 @@ struct JobContext {
     [[nodiscard]] const kernels::Backend& backend() const { return *device.backend; }
 };
 
-/// Whether `ignore` names the unit or one of its tensors (exact, or "re:" and a pattern).
-[[nodiscard]] bool is_ignored(const ModelSpec& spec, const UnitSpec& unit,
-                              const std::vector<std::string>& ignore);
-
 }  // namespace lathe

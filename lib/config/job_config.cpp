@@ -279,9 +279,9 @@ SearchConfig read_search(const YamlValue* value) {
     map.read_whole("num_evaluation_samples", search.num_evaluation_samples, 1, max_samples);
     if (const YamlValue* strategy = map.find("strategy")) {
         search.strategy = text_of(*strategy, "search.strategy");
-        if (search.strategy != "evolution" && search.strategy != "knapsack") {
+        if (std::ranges::find(search_strategies, search.strategy) == search_strategies.end()) {
             refuse_at(strategy->place, "search.strategy is " + describe(*strategy) +
-                                           "; expected evolution or knapsack");
+                                           "; expected homogeneous, greedy, knapsack or evolution");
         }
     }
     map.read_whole("generations", search.generations, 0, max_generations);

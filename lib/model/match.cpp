@@ -1,57 +1,21 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <regex>
 #include <string_view>
 
 #include "lib/core/errors.hpp"
 #include "lib/model/family.hpp"
 #include "lib/model/model_spec.hpp"
+#include "lib/model/name_patterns.hpp"
 
 namespace lathe {
 namespace {
-
-/// std::regex recurses for each character: a name beyond this length could exhaust the stack, and
-/// no real tensor has one.
-constexpr std::size_t longest_name = 1000;
 
 std::string quoted(std::string_view name) {
     constexpr std::size_t longest_shown = 200;
     const bool cut = name.size() > longest_shown;
     return "\"" + std::string(name.substr(0, longest_shown)) + (cut ? "...\"" : "\"");
 }
-
-/// The names that `ignore` lists: as they are, or "re:" and a pattern that matches from the
-/// start of the name, like Python's re.match.
-class IgnoreList {
-public:
-    explicit IgnoreList(const std::vector<std::string>& entries) {
-        for (const std::string& entry : entries) {
-            if (!entry.starts_with("re:")) {
-                names_.push_back(entry);
-                continue;
-            }
-            try {
-                patterns_.emplace_back(entry.substr(3));
-            } catch (const std::regex_error& error) {
-                throw UsageError("ignore: " + quoted(entry) +
-                                 " is not a regular expression: " + error.what());
-            }
-        }
-    }
-
-    [[nodiscard]] bool has(const std::string& name) const {
-        if (std::ranges::find(names_, name) != names_.end()) return true;
-        if (name.size() > longest_name) return false;
-        return std::ranges::any_of(patterns_, [&](const std::regex& pattern) {
-            return std::regex_search(name, pattern, std::regex_constants::match_continuous);
-        });
-    }
-
-private:
-    std::vector<std::string> names_;
-    std::vector<std::regex> patterns_;
-};
 
 using FoundByName = std::map<std::string_view, const FoundTensor*>;
 
@@ -104,7 +68,7 @@ constexpr std::array<std::string_view, 9> quantised_endings{
     ".qweight",          ".qzeros", ".scales", ".weight_packed", ".weight_scale",
     ".weight_scale_inv", ".SCB",    ".absmax", ".quant_map"};
 
-void refuse_quantised(const std::vector<FoundTensor>& found, const IgnoreList& ignored,
+void refuse_quantised(const std::vector<FoundTensor>& found, const NamePatterns& ignored,
                       const std::string& where) {
     for (const FoundTensor& tensor : found) {
         const bool is_part = std::ranges::any_of(
@@ -141,7 +105,7 @@ void check_tensor(const TensorSpec& wanted, const FoundTensor& found, const std:
 
 /// "" if nothing says that the tensor may be left out.
 std::string reason_to_pass_over(const FoundTensor& tensor, const ModelSpec& spec,
-                                const FamilyRow& family, const IgnoreList& ignored) {
+                                const FamilyRow& family, const NamePatterns& ignored) {
     if (std::ranges::any_of(family.buffers,
                             [&](std::string_view end) { return tensor.name.ends_with(end); }))
         return "a buffer";
@@ -157,7 +121,7 @@ std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTe
                                       const std::string& where) {
     const FamilyRow* family = find_family(spec.family);
     if (!family) throw InternalError("match_tensors: no family \"" + spec.family + "\"");
-    const IgnoreList ignored(ignore);
+    const NamePatterns ignored(ignore, "ignore");
     FoundByName unclaimed = by_name(found, where);
     refuse_quantised(found, ignored, where);
 

@@ -340,4 +340,16 @@ std::optional<std::vector<std::size_t>> solve_knapsack(
     return options_of(*problem, best);
 }
 
+std::optional<std::vector<std::size_t>> solve_greedy(const std::vector<std::vector<Option>>& units,
+                                                     std::uint64_t limit_bytes) {
+    require_valid(units);
+    const std::optional<Problem> problem = make_problem(units, limit_bytes);
+    if (!problem) {
+        return std::nullopt;
+    }
+    Positions positions(problem->fronts.size(), 0);
+    fill_up(*problem, positions);
+    return options_of(*problem, positions);
+}
+
 }  // namespace lathe

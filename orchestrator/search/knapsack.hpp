@@ -36,4 +36,9 @@ struct Option {
     const std::vector<std::vector<Option>>& units, std::uint64_t limit_bytes,
     std::size_t max_buckets = 200000);
 
+/// The same problem by the greedy algorithm: from the fewest bytes of each unit, the single better
+/// choice with the best gain per byte, until none fits. What the knapsack is compared with.
+[[nodiscard]] std::optional<std::vector<std::size_t>> solve_greedy(
+    const std::vector<std::vector<Option>>& units, std::uint64_t limit_bytes);
+
 }  // namespace lathe

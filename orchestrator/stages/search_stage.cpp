@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <optional>
 
+#include "lib/config/job_keys.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/container_size.hpp"
@@ -13,6 +14,14 @@
 namespace lathe {
 
 namespace {
+
+/// Each tries what those before it try, and more.
+enum class SearchStrategy { homogeneous, greedy, knapsack, evolution };
+
+SearchStrategy strategy_of(const JobRun& run) {
+    const auto found = std::ranges::find(search_strategies, run.context().job.search.strategy);
+    return static_cast<SearchStrategy>(found - search_strategies.begin());
+}
 
 /// A way to score candidates, and its name in plan.json.
 struct NamedScores {
@@ -36,12 +45,14 @@ std::vector<Gene> genes_of(const JobRun& run, const CandidateTable& table,
                       run.context().job.search.tied_blocks);
 }
 
-std::vector<Setting> knapsack_choice(const JobRun& run, const std::vector<Gene>& genes,
-                                     std::uint64_t limit) {
+/// What `solve` (of knapsack.hpp) chooses within the limit.
+template <class Solve>
+std::vector<Setting> choice_by(const Solve& solve, const JobRun& run,
+                               const std::vector<Gene>& genes, std::uint64_t limit) {
     const std::uint64_t fixed = ContainerSize::of(run.source()).fixed_bytes;
     std::vector<std::vector<Option>> options;
     std::ranges::transform(genes, std::back_inserter(options), &Gene::options);
-    const auto chosen = limit < fixed ? std::nullopt : solve_knapsack(options, limit - fixed);
+    const auto chosen = limit < fixed ? std::nullopt : solve(options, limit - fixed);
     if (!chosen) {
         std::uint64_t smallest = fixed;
         for (const auto& gene : options) {
@@ -54,7 +65,14 @@ std::vector<Setting> knapsack_choice(const JobRun& run, const std::vector<Gene>&
     return choice_of(genes, *chosen);
 }
 
-/// The searched plans first, then every homogeneous one that fits, without repetition.
+std::vector<Setting> knapsack_choice(const JobRun& run, const std::vector<Gene>& genes,
+                                     std::uint64_t limit) {
+    return choice_by(
+        [](const auto& units, std::uint64_t left) { return solve_knapsack(units, left); }, run,
+        genes, limit);
+}
+
+/// The plans of the job's strategy first, then every homogeneous one that fits, without repetition.
 std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table,
                                     const std::vector<NamedScores>& all_scores,
                                     std::uint64_t limit) {
@@ -67,9 +85,15 @@ std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table,
             plans.push_back({std::move(choice), bytes, std::move(origin), {}});
         }
     };
+    const SearchStrategy strategy = strategy_of(run);
     for (const NamedScores& scores : all_scores) {
-        add(knapsack_choice(run, genes_of(run, table, scores.scores), limit),
-            "search by " + scores.name);
+        const std::vector<Gene> genes = genes_of(run, table, scores.scores);
+        if (strategy >= SearchStrategy::knapsack) {
+            add(knapsack_choice(run, genes, limit), "search by " + scores.name);
+        }
+        if (strategy >= SearchStrategy::greedy) {
+            add(choice_by(solve_greedy, run, genes, limit), "greedy by " + scores.name);
+        }
     }
     for (const Setting& setting : distinct_settings(table)) {
         if (auto choice = homogeneous_choice(table, setting)) {
@@ -223,9 +247,13 @@ SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_n
     result.considered =
         evaluate_plans(run, plans_to_consider(run, table, scores, result.limit_bytes));
     nlohmann::json generations = nlohmann::json::array();
-    if (run.context().job.search.strategy == "evolution") {
+    if (strategy_of(run) == SearchStrategy::evolution) {
         generations = improve(run, genes_of(run, table, scores.front().scores), result.limit_bytes,
                               result.considered);
+    }
+    if (result.considered.empty()) {
+        throw InfeasibleError("no homogeneous plan fits " + std::to_string(result.limit_bytes) +
+                              " bytes; search.strategy: knapsack mixes candidates");
     }
     // Of equal divergence the earlier wins: the searched plan comes first.
     result.best = *std::ranges::min_element(result.considered, {}, &EvaluatedPlan::kl);

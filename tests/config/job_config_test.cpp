@@ -174,7 +174,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "job.yaml:3:10: unknown key \"population\" in search; valid keys: evaluation, "
                 "num_evaluation_samples, strategy, generations, offspring, tied_blocks"},
         Refusal{"search: {strategy: annealing}",
-                "search.strategy is \"annealing\"; expected evolution or knapsack"},
+                "search.strategy is \"annealing\"; expected homogeneous, greedy, knapsack or evolution"},
         Refusal{"search: {tied_blocks: 0}", "search.tied_blocks is \"0\""},
         Refusal{"calibration:\n  max_seq_len: 5",
                 "job.yaml:4:3: unknown key \"max_seq_len\" in calibration; valid keys: data, "},

@@ -35,6 +35,21 @@ with lathe.Scratch() as scratch:
                 full += present == n
             assert full > 0.4 * len(bits) / m, (name, full)  # codes may round to zero
 
+    def reductions_are_those_of_the_paper():
+        # 2:4 with 4 bits against 32: NxMiFormer counts 2 bits a weight; with places and scales 3.25.
+        found = lathe.run_json(["inspect", runs["codes"] / "checkpoint"])["block_matrices"]
+        assert found["reduction_of_values"] == 0.9375, found
+        assert found["reduction"] == 1 - 3.25 / 32, found
+
+    def targets_name_the_units_a_candidate_is_for():
+        run = sparse_run(scratch, "targets", "pattern: '2:4', num_bits: 4, solver: wanda}, "
+                         "{method: integer, num_bits: 8, solver: rtn, targets: ['re:.*down', block_0001.qkv]")
+        units = lathe.run_json(["inspect", run / "checkpoint"])["units"]
+        for unit in units:
+            named = unit["name"].endswith("down") or unit["name"] == "block_0001.qkv"
+            expected = "dense" if unit["name"] in ("embedding", "head") else "integer" if named else "nm"
+            assert unit["encoding"] == expected, unit
+
     def checkpoints_verify():
         for run in runs.values():
             assert lathe.run_json(["verify", run / "checkpoint"])["ok"]
@@ -55,4 +70,6 @@ with lathe.Scratch() as scratch:
             assert abs(mean - expected) < 1e-6, (name, mean, expected)
             assert f"first bits {bits[0]:04x}" in done.stdout, (name, done.stdout)
 
-    lathe.main([every_group_has_at_most_n_weights, checkpoints_verify, h5py_reads_them_with_the_documented_example])
+    lathe.main([every_group_has_at_most_n_weights, reductions_are_those_of_the_paper,
+                targets_name_the_units_a_candidate_is_for, checkpoints_verify,
+                h5py_reads_them_with_the_documented_example])

@@ -56,6 +56,38 @@ TEST(MethodTable, ExpandsToAllCombinationsInOrderAndDropsRepetitions) {
             "dense dtype=source"));
 }
 
+TEST(MethodTable, TargetsReplaceTheOtherCandidatesOfAUnit) {
+    ModelSpec spec;
+    spec.tensors.resize(2);
+    spec.tensors[0].name = "model.layers.0.mlp.down_proj.weight";
+    spec.tensors[1].name = "lm_head.weight";
+    spec.units = {{"block_0000.down", 0, {0}}, {"head", {}, {1}}};
+    const std::vector<CandidateEntry> entries = {
+        entry("nm", {}), entry("bcq", {{"targets", {"head"}}}),
+        entry("dense", {{"targets", {"re:.*down_proj", "head"}}})};
+    const auto methods = [&](std::size_t unit) {
+        std::vector<std::string> names;
+        for (const Setting& s : expand_for_unit(entries, spec, spec.units[unit])) {
+            names.push_back(s.method);
+        }
+        return names;
+    };
+    EXPECT_THAT(methods(0), ::testing::ElementsAre("dense"));
+    EXPECT_THAT(methods(1), ::testing::ElementsAre("bcq", "dense"));
+    spec.tensors[0].name = "other";
+    EXPECT_THAT(methods(0), ::testing::ElementsAre("nm", "dense"));
+
+    EXPECT_THAT([&] { require_known_targets(entries, spec); },
+                ::testing::ThrowsMessage<UsageError>(AllOf(HasSubstr("job.yaml:8:9: "),
+                                                           HasSubstr("re:.*down_proj"),
+                                                           HasSubstr("block_0000.down, head"))));
+    EXPECT_THAT(
+        [&] {
+            require_known_targets({entry("nm", {{"targets", {"re:("}}})}, spec);
+        },
+        ::testing::ThrowsMessage<UsageError>(HasSubstr("is not a regular expression")));
+}
+
 TEST(MethodTable, NamesAnUnknownKeyWithItsPlaceAndTheValidOnes) {
     EXPECT_THAT(refusal(entry("integer", {{"grp_size", {"64"}}})),
                 AllOf(HasSubstr("job.yaml:8:9: "), HasSubstr("unknown key \"grp_size\""),

@@ -147,6 +147,9 @@ TEST(Knapsack, ByHand) {
     // The greedy choice (unit 0: 9 for 6 bytes) leaves no room; both others win 10 together.
     const Units units = {{{0, 9.0}, {6, 0.0}}, {{0, 5.0}, {5, 0.0}}, {{0, 5.0}, {5, 0.0}}};
     EXPECT_THAT(solve_knapsack(units, 10), Optional(ElementsAre(0, 1, 1)));
+    EXPECT_THAT(solve_greedy(units, 10), Optional(ElementsAre(1, 0, 0)));
+    EXPECT_THAT(solve_greedy(units, 15), Optional(ElementsAre(1, 1, 0)));
+    EXPECT_EQ(solve_greedy({{{3, 1.0}}}, 2), std::nullopt);
     EXPECT_THAT(solve_knapsack(units, 9), Optional(ElementsAre(1, 0, 0)));
     EXPECT_THAT(solve_knapsack(units, 16), Optional(ElementsAre(1, 1, 1)));
     EXPECT_THAT(solve_knapsack(units, 15), Optional(ElementsAre(1, 0, 1)));  // not {1, 1, 0}
