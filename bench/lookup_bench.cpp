@@ -1,6 +1,6 @@
 // Products of one token with packed weights, against dense ones, all from memory:
 //
-//     lookup_bench [THREADS [ROUNDS]]
+//     lookup_bench [THREADS [ROUNDS [ROWS COLS]]]
 //
 // For each shape, bits, group size and kind of tables a row: milliseconds, GB/s of packed weights,
 // share of the read bandwidth measured in the same run, and how many times as long OpenBLAS's fp32
@@ -41,17 +41,24 @@ struct Shape {
     std::size_t rows, cols;
 };
 
-CodedMatrix random_codes(const Shape& shape, unsigned bits, std::size_t group_size,
-                         LookupTables tables) {
-    const std::size_t n_scales = group_count(shape.cols, group_size) * bits;
+/// Codes to multiply with: binary ones are looked up, uniform ones of 4 and 8 bits multiplied.
+struct Coding {
+    unsigned bits;
+    std::size_t group_size;
+    bool uniform = false;
+};
+
+CodedMatrix random_codes(const Shape& shape, const Coding& coding, LookupTables tables) {
+    const auto [bits, group_size, uniform] = coding;
+    const std::size_t n_scales = group_count(shape.cols, group_size) * (uniform ? 1 : bits);
     return {shape.rows,
             shape.cols,
             bits,
             group_size,
-            false,
+            uniform,
             false,
             tables,
-            [=](std::size_t row, std::uint8_t* codes, float* scales, float*) {
+            [=, bits = bits](std::size_t row, std::uint8_t* codes, float* scales, float*) {
                 std::uint64_t state = row * 2 + 1;
                 for (std::size_t j = 0; j < shape.cols; ++j) {
                     codes[j] = static_cast<std::uint8_t>(next_random(state) >> (64 - bits));
@@ -134,14 +141,14 @@ public:
         });
     }
 
-    void run(const Shape& shape, const std::vector<std::pair<unsigned, std::size_t>>& codings) {
+    void run(const Shape& shape, const std::vector<Coding>& codings) {
         std::vector<Contender> all;
         all.push_back(bandwidth());
         all.push_back(fp32(shape));
         all.push_back(bf16(shape));
-        for (const auto& [bits, group_size] : codings) {
+        for (const Coding& coding : codings) {
             for (const LookupTables tables : {LookupTables::fp32, LookupTables::int8}) {
-                all.push_back(lookup(shape, bits, group_size, tables));
+                all.push_back(packed(shape, coding, tables));
             }
         }
         for (std::size_t round = 0; round < n_rounds_ + 1; ++round) {
@@ -213,17 +220,17 @@ private:
                 }};
     }
 
-    Contender lookup(const Shape& shape, unsigned bits, std::size_t group_size,
-                     LookupTables tables) {
+    Contender packed(const Shape& shape, const Coding& coding, LookupTables tables) {
         std::vector<std::shared_ptr<const PackedMatrix>> copies;
-        copies.push_back(backend_->pack(random_codes(shape, bits, group_size, tables)));
+        copies.push_back(backend_->pack(random_codes(shape, coding, tables)));
         const auto bytes = static_cast<double>(copies.front()->size_bytes());
         while (copies.size() < copies_of(bytes)) {
-            copies.push_back(backend_->pack(random_codes(shape, bits, group_size, tables)));
+            copies.push_back(backend_->pack(random_codes(shape, coding, tables)));
         }
-        const std::string name = "q" + std::to_string(bits) + " g" +
-                                 (group_size >= shape.cols ? "row" : std::to_string(group_size)) +
-                                 (tables == LookupTables::int8 ? " int8" : " fp32");
+        const std::string name =
+            (coding.uniform ? "int" : "q") + std::to_string(coding.bits) + " g" +
+            (coding.group_size >= shape.cols ? "row" : std::to_string(coding.group_size)) +
+            (tables == LookupTables::int8 ? " int8" : " fp32");
         const std::size_t n_copies = copies.size();
         return {name, bytes, n_copies, [this, shape, copies = std::move(copies)](std::size_t copy) {
                     x_.assign(shape.cols, 0.5F);
@@ -246,17 +253,29 @@ private:
 }  // namespace lathe::kernels
 
 int main(int count, char** arguments) {
-    const std::size_t threads =
-        count > 1 ? std::strtoul(arguments[1], nullptr, 10) : lathe::available_processors();
-    const std::size_t rounds = count > 2 ? std::strtoul(arguments[2], nullptr, 10) : 11;
-    lathe::kernels::Bench bench(threads, rounds);
-    const std::vector<std::pair<unsigned, std::size_t>> usual = {
-        {1, 128}, {2, 128}, {3, 128}, {4, 128}};
-    bench.run(
-        {8192, 8192},
-        {{1, 128}, {2, 32}, {2, 64}, {2, 128}, {3, 128}, {4, 32}, {4, 64}, {4, 128}, {4, 8192}});
+    const auto number = [&](int i, std::size_t otherwise) {
+        return count > i ? std::strtoul(arguments[i], nullptr, 10) : otherwise;
+    };
+    using lathe::kernels::Coding;
+    lathe::kernels::Bench bench(number(1, lathe::available_processors()), number(2, 11));
+    const std::vector<Coding> usual = {{1, 128},       {2, 128},       {2, 128, true},
+                                       {3, 128},       {3, 128, true}, {4, 128},
+                                       {4, 128, true}, {8, 128},       {8, 128, true}};
+    if (count > 4) {
+        bench.run({number(3, 0), number(4, 0)}, usual);
+        return 0;
+    }
+    bench.run({8192, 8192}, usual);
+    bench.run({8192, 8192}, {{2, 32},
+                             {2, 64},
+                             {4, 32},
+                             {4, 32, true},
+                             {4, 64},
+                             {4, 64, true},
+                             {4, 8192},
+                             {4, 8192, true}});
     bench.run({4096, 14336}, usual);
-    bench.run({12288, 12288}, {{2, 128}, {3, 128}, {4, 128}});
-    bench.run({8192, 28672}, {{2, 128}, {4, 128}});
+    bench.run({12288, 12288}, {{2, 128}, {3, 128}, {4, 128}, {4, 128, true}});
+    bench.run({8192, 28672}, {{2, 128}, {4, 128}, {4, 128, true}});
     return 0;
 }

@@ -1,6 +1,5 @@
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -36,8 +35,14 @@ struct ColumnCut {
     bool operator==(const ColumnCut&) const = default;
 };
 
-/// Planes of codes in tiles of 64 rows; a tile is one stream of memory, in the order in which a
-/// product reads it: for each piece of columns the words of LookupGroup::planes, then the terms.
+/// How a packed matrix is multiplied with a few tokens, which settles the order of its bytes.
+enum class CodedProduct { lookup, coarse_lookup, multiply, coarse_multiply };
+
+/// The fastest for a matrix among those that are exact, or that are not if its `tables` allow it.
+[[nodiscard]] CodedProduct fastest_product(const CodedMatrix& matrix, const ColumnCut& cut);
+
+/// Codes in tiles of 64 rows; a tile is one stream of memory, in the order in which a
+/// product reads it: for each piece of columns LookupGroup::planes, then the terms.
 /// Rows behind the last have scales of 0.
 class CpuPacked final : public PackedMatrix {
 public:
@@ -48,7 +53,7 @@ public:
     [[nodiscard]] std::size_t size_bytes() const noexcept override { return size_; }
 
     [[nodiscard]] const ColumnCut& cut() const { return cut_; }
-    [[nodiscard]] LookupTables tables() const { return tables_; }
+    [[nodiscard]] CodedProduct product() const { return product_; }
     [[nodiscard]] const std::vector<ColumnCut::Piece>& pieces() const { return pieces_; }
     [[nodiscard]] std::size_t n_tiles() const {
         return (rows_ + lookup_tile_rows - 1) / lookup_tile_rows;
@@ -64,8 +69,11 @@ private:
     }
     [[nodiscard]] std::size_t n_scales() const { return uniform_ ? 1 : num_bits_; }
     [[nodiscard]] std::size_t n_terms() const { return n_scales() + (has_offsets_ ? 1 : 0); }
-    /// The four bytes of a word in the block of a chunk and plane.
-    [[nodiscard]] std::array<std::size_t, 4> word_bytes(std::size_t row_in_strip) const;
+    /// The blocks of a chunk hold n <= 32 codes of a row of their strip. Of decode_codes() the
+    /// codes behind n mean nothing.
+    void encode_codes(const std::uint8_t* codes, std::size_t n, std::size_t row_in_strip,
+                      std::byte* blocks) const;
+    void decode_codes(const std::byte* blocks, std::size_t row_in_strip, std::uint8_t* codes) const;
     void store_row(std::size_t row, const std::uint8_t* codes, const float* scales,
                    const float* offsets);
 
@@ -74,7 +82,7 @@ private:
     unsigned num_bits_;
     bool uniform_;
     bool has_offsets_;
-    LookupTables tables_;
+    CodedProduct product_;
     float usual_offset_;  ///< as LookupGroup has it
     std::vector<ColumnCut::Piece> pieces_;
     std::vector<std::size_t> offsets_;  ///< of the pieces in a tile, in bytes
