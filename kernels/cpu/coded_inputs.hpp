@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstddef>
-#include <cstdint>
 #include <vector>
 
 #include "kernels/cpu/packed_matrix.hpp"
@@ -54,9 +53,9 @@ private:
     const std::vector<ColumnCut::Piece>& pieces_;
     std::size_t n_chunks_;
     MatrixView<const float> x_;
-    std::vector<float> sums_;               ///< of x
-    std::vector<std::int32_t> digit_sums_;  ///< n_digits for each token
-    std::vector<float> scales_;             ///< of digits, and of tables of int8
+    std::vector<float> sums_;        ///< of x
+    std::vector<float> digit_sums_;  ///< n_digits for each token
+    std::vector<float> scales_;      ///< of digits, and of tables of int8
     std::byte* memory_ = nullptr;
 };
 

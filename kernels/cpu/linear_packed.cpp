@@ -3,8 +3,10 @@
 
 #include "kernels/cpu/coded_inputs.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/nm_packed.hpp"
 #include "kernels/cpu/packed_matrix.hpp"
 #include "kernels/cpu/scratch.hpp"
+#include "kernels/cpu/vector_kernels.hpp"
 #include "kernels/host_checks.hpp"
 #include "lib/core/errors.hpp"
 
@@ -22,12 +24,25 @@ constexpr std::size_t few_tokens = 8;
 constexpr std::size_t band_floats = std::size_t{1} << 22;
 constexpr std::size_t least_band_rows = 256;
 
-const CpuPacked& cpu_packed(const PackedMatrix& matrix) {
-    const auto* packed = dynamic_cast<const CpuPacked*>(&matrix);
+const CpuPackedMatrix& cpu_packed(const PackedMatrix& matrix) {
+    const auto* packed = dynamic_cast<const CpuPackedMatrix*>(&matrix);
     if (packed == nullptr) {
         throw InternalError("a packed matrix of another backend came to backend cpu");
     }
     return *packed;
+}
+
+/// The rows of a tile of y, from their sums [tokens, 64].
+void write_tile(const PackedProduct& product, std::size_t tile, const float* sums) {
+    const std::size_t first = tile * lookup_tile_rows;
+    const std::size_t n = std::min(lookup_tile_rows, product.y.cols - first);
+    for (std::size_t t = 0; t < product.y.rows; ++t) {
+        const float* own = sums + t * lookup_tile_rows;
+        for (std::size_t r = 0; r < n; ++r) {
+            product.y(t, first + r) =
+                product.bias.empty() ? own[r] : own[r] + product.bias[first + r];
+        }
+    }
 }
 
 /// One of the products of a call and which inputs it reads.
@@ -40,29 +55,44 @@ struct Product {
 
 void multiply_tile(const Product& product, const CodedInputs& inputs, std::size_t tile) {
     const CpuPacked& weight = *product.weight;
-    const MatrixView<float>& y = product.product->y;
-    float sums[few_tokens * lookup_tile_rows] = {};
+    alignas(64) float sums[few_tokens * lookup_tile_rows] = {};
     for (std::size_t i = 0; i < weight.pieces().size(); ++i) {
         inputs.multiply(weight.group(tile, i), i, sums);
     }
-    const std::size_t first = tile * lookup_tile_rows;
-    const std::size_t n = std::min(lookup_tile_rows, weight.rows() - first);
-    const std::span<const float> bias = product.product->bias;
-    for (std::size_t t = 0; t < y.rows; ++t) {
-        const float* own = sums + t * lookup_tile_rows;
-        for (std::size_t r = 0; r < n; ++r) {
-            y(t, first + r) = bias.empty() ? own[r] : own[r] + bias[first + r];
-        }
+    write_tile(*product.product, tile, sums);
+}
+
+/// Products with N:M sparse weights.
+void multiply_kept(ThreadPool& pool, MatrixView<const float> x,
+                   std::span<const PackedProduct> products) {
+    const std::size_t stride = x.cols + kept_overhang;
+    thread_local Scratch scratch;
+    float* padded = scratch.floats(x.rows * stride);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+        float* end = std::copy_n(x.row(t), x.cols, padded + t * stride);
+        std::fill_n(end, kept_overhang, 0.0F);
+    }
+    for (const PackedProduct& product : products) {
+        const auto& weight = dynamic_cast<const CpuNm&>(*product.weight);
+        pool.for_each(weight.n_tiles(), [&](std::size_t tile) {
+            alignas(64) float sums[few_tokens * lookup_tile_rows] = {};
+            for (std::size_t i = 0; i < weight.n_pieces(); ++i) {
+                vector_kernels().multiply_kept(weight.group(tile, i), padded + weight.begin(i),
+                                               stride, x.rows, sums, lookup_tile_rows);
+            }
+            write_tile(product, tile, sums);
+        });
     }
 }
 
-void multiply_few(ThreadPool& pool, MatrixView<const float> x,
-                  std::span<const PackedProduct> products) {
+/// Products with codes.
+void multiply_codes(ThreadPool& pool, MatrixView<const float> x,
+                    std::span<const PackedProduct> products) {
     std::vector<CodedInputs> inputs;
     std::vector<Product> parts;
     std::size_t n_tiles = 0;
     for (const PackedProduct& product : products) {
-        const CpuPacked& weight = cpu_packed(*product.weight);
+        const auto& weight = dynamic_cast<const CpuPacked&>(*product.weight);
         std::size_t own = 0;
         while (own < inputs.size() && !inputs[own].fit(weight)) {
             ++own;
@@ -106,13 +136,27 @@ std::unique_ptr<const PackedMatrix> CpuBackend::do_pack(const CodedMatrix& matri
     return std::make_unique<CpuPacked>(matrix, pool_);
 }
 
+std::unique_ptr<const PackedMatrix> CpuBackend::do_pack_nm(const NmMatrix& matrix) const {
+    return std::make_unique<CpuNm>(matrix, pool_);
+}
+
 void CpuBackend::do_linear_packed(MatrixView<const float> x,
                                   std::span<const PackedProduct> products) const {
     if (x.rows <= few_tokens) {
-        return multiply_few(pool_, x, products);
+        std::vector<PackedProduct> coded;
+        std::vector<PackedProduct> kept;
+        for (const PackedProduct& product : products) {
+            const bool sparse = cpu_packed(*product.weight).is_sparse();
+            (sparse ? kept : coded).push_back(product);
+        }
+        multiply_codes(pool_, x, coded);
+        if (!kept.empty()) {
+            multiply_kept(pool_, x, kept);
+        }
+        return;
     }
     for (const PackedProduct& product : products) {
-        const CpuPacked& weight = cpu_packed(*product.weight);
+        const CpuPackedMatrix& weight = cpu_packed(*product.weight);
         const std::size_t step =
             std::max(least_band_rows, band_floats / std::max<std::size_t>(1, weight.cols()));
         const std::size_t most = std::min(step, weight.rows());
@@ -130,7 +174,7 @@ void CpuBackend::do_linear_packed(MatrixView<const float> x,
 void CpuBackend::do_embed_packed(std::span<const std::uint32_t> ids, const PackedMatrix& table,
                                  MatrixView<float> y) const {
     require_below(ids, table.rows(), "id");
-    const CpuPacked& packed = cpu_packed(table);
+    const CpuPackedMatrix& packed = cpu_packed(table);
     for (std::size_t t = 0; t < ids.size(); ++t) {
         packed.decode_row(ids[t], y.row(t));
     }

@@ -41,10 +41,19 @@ enum class CodedProduct { lookup, coarse_lookup, multiply, coarse_multiply };
 /// The fastest for a matrix among those that are exact, or that are not if its `tables` allow it.
 [[nodiscard]] CodedProduct fastest_product(const CodedMatrix& matrix, const ColumnCut& cut);
 
+/// What all packed matrices of this backend can do.
+class CpuPackedMatrix : public PackedMatrix {
+public:
+    /// The values of a row. values [cols]
+    virtual void decode_row(std::size_t row, float* values) const = 0;
+    /// Whether it is a CpuNm (kernels/cpu/nm_packed.hpp), else a CpuPacked.
+    [[nodiscard]] virtual bool is_sparse() const noexcept = 0;
+};
+
 /// Codes in tiles of 64 rows; a tile is one stream of memory, in the order in which a
 /// product reads it: for each piece of columns LookupGroup::planes, then the terms.
 /// Rows behind the last have scales of 0.
-class CpuPacked final : public PackedMatrix {
+class CpuPacked final : public CpuPackedMatrix {
 public:
     CpuPacked(const CodedMatrix& matrix, ThreadPool& pool);
 
@@ -60,8 +69,9 @@ public:
     }
     /// The piece with this number of a tile.
     [[nodiscard]] LookupGroup group(std::size_t tile, std::size_t piece) const;
-    /// The values of a row, those of coded_value(). values [cols]
-    void decode_row(std::size_t row, float* values) const;
+    /// The values are those of coded_value().
+    void decode_row(std::size_t row, float* values) const override;
+    [[nodiscard]] bool is_sparse() const noexcept override { return false; }
 
 private:
     [[nodiscard]] std::byte* at(std::size_t tile, std::size_t piece) const {

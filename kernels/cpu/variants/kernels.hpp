@@ -34,9 +34,12 @@ void lookup_coarse(const LookupGroup& group, const std::uint8_t* entries, float 
                    float* y);
 
 float build_digits(const float* x, std::size_t n_chunks, std::size_t n_digits, std::size_t step,
-                   std::int8_t* digits, std::int32_t* sums);
+                   std::int8_t* digits, float* sums);
 void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
                     std::size_t y_stride);
+
+void multiply_kept(const KeptGroup& group, const float* x, std::size_t x_stride,
+                   std::size_t n_tokens, float* y, std::size_t y_stride);
 
 void scale(const float* x, float factor, std::size_t n, float* y);
 void add_ramp(float* scores, float slope, float first, std::size_t n);

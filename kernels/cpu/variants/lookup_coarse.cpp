@@ -137,7 +137,8 @@ static inline void look_up_strip(const std::byte* planes, std::size_t n_chunks,
 template <std::size_t n_planes>
 void look_up_tile(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,
                   float* y) {
-    float sums[n_planes][strip];
+    // A register that crosses cache lines would wait for both before it is read again.
+    alignas(64) float sums[n_planes][strip];
     const std::byte* planes = group.planes;
     for (std::size_t first = 0; first < lookup_tile_rows; first += strip) {
         look_up_strip<n_planes>(planes, group.n_chunks, entries, scale, sums);

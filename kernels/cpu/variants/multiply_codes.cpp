@@ -25,15 +25,10 @@ constexpr std::int32_t infinity_bits = 255 << 23;
 // 16 bits hold. A total is of 32 bits.
 
 #if LATHE_LANES == 16
-/// As many sums as registers have room for.
-constexpr std::size_t vectors_at_once = 8;
 static inline Bytes four_digits(const std::int8_t* digits) {
     std::int32_t four = 0;
     __builtin_memcpy(&four, digits, sizeof four);
     return _mm512_set1_epi32(four);
-}
-static inline void store_bytes(std::int32_t* to, Bytes v) {
-    _mm512_storeu_si512(to, v);
 }
 #if defined(__AVX512VNNI__)
 /// Sums of 32 bits at once: the same whole numbers.
@@ -54,14 +49,10 @@ static inline Bytes add_partial(Bytes total, Bytes partial) {
 }
 #endif
 #else
-constexpr std::size_t vectors_at_once = 4;
 static inline Bytes four_digits(const std::int8_t* digits) {
     std::int32_t four = 0;
     __builtin_memcpy(&four, digits, sizeof four);
     return _mm256_set1_epi32(four);
-}
-static inline void store_bytes(std::int32_t* to, Bytes v) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(to), v);
 }
 static inline Bytes add_products(Bytes partial, Bytes codes, Bytes digits) {
     return _mm256_add_epi16(partial, _mm256_maddubs_epi16(codes, digits));
@@ -106,51 +97,46 @@ static inline void multiply_plane(const std::byte* codes, const std::int8_t* dig
     }
 }
 
-/// sums[i] [16 rows]: of the codes of a strip times vector i.
+/// Of `lanes` rows of a strip, beginning with row `first` of it.
 template <std::size_t n_planes, std::size_t n>
-static inline void multiply_strip(const std::byte* codes, std::size_t n_chunks,
-                                  const std::int8_t* digits, std::size_t digit_step,
-                                  std::int32_t (*sums)[strip]) {
-    for (std::size_t part = 0; part < block; part += sizeof(Bytes)) {
-        Bytes totals[n];
-        for (std::size_t i = 0; i < n; ++i) {
-            totals[i] = no_bytes();
+static inline void multiply_rows(const std::byte* codes, std::size_t first, std::size_t n_chunks,
+                                 const std::int8_t* digits, std::size_t digit_step,
+                                 Ints (&sums)[n]) {
+    Bytes totals[n];
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < n; ++i) {
+        totals[i] = no_bytes();
+    }
+    codes += 4 * first;
+    for (std::size_t c = 0; c < n_chunks; ++c) {
+        multiply_plane<n, 0>(codes, digits, totals);
+        if constexpr (n_planes == 8) {
+            multiply_plane<n, 4>(codes + blocks_per_plane * block, digits, totals);
         }
-        for (std::size_t c = 0; c < n_chunks; ++c) {
-            const std::byte* own = codes + c * n_planes * blocks_per_plane * block + part;
-            multiply_plane<n, 0>(own, digits + c * digit_step, totals);
-            if constexpr (n_planes == 2) {
-                multiply_plane<n, 4>(own + blocks_per_plane * block, digits + c * digit_step,
-                                     totals);
-            }
-        }
-        for (std::size_t i = 0; i < n; ++i) {
-            store_bytes(sums[i] + part / 4, totals[i]);
-        }
+        codes += n_planes * block;
+        digits += digit_step;
+    }
+#pragma GCC unroll 8
+    for (std::size_t i = 0; i < n; ++i) {
+        sums[i] = reinterpret_cast<Ints>(totals[i]);
     }
 }
 
 #else
 
-constexpr std::size_t vectors_at_once = 8;
-
 template <std::size_t n_planes, std::size_t n>
-static inline void multiply_strip(const std::byte* codes, std::size_t n_chunks,
-                                  const std::int8_t* digits, std::size_t digit_step,
-                                  std::int32_t (*sums)[strip]) {
-    for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t r = 0; r < strip; ++r) {
-            sums[i][r] = 0;
-        }
+static inline void multiply_rows(const std::byte* codes, std::size_t first, std::size_t n_chunks,
+                                 const std::int8_t* digits, std::size_t digit_step,
+                                 Ints (&sums)[n]) {
+    for (Ints& sum : sums) {
+        sum = Ints{};
     }
-    for (std::size_t at = 0; at < n_chunks * n_planes * blocks_per_plane; ++at) {
-        const auto* own = reinterpret_cast<const std::uint8_t*>(codes + at * block);
-        const std::size_t chunk = at / (n_planes * blocks_per_plane);
-        const std::int32_t weight = at / blocks_per_plane % n_planes == 0 ? 1 : 16;
-        for (std::size_t i = 0; i < n; ++i) {
-            const std::int8_t* eight =
-                digits + chunk * digit_step + i * lookup_chunk + at % blocks_per_plane * 8;
-            for (std::size_t r = 0; r < strip; ++r) {
+    for (std::size_t at = 0; at < n_chunks * n_planes; ++at) {
+        const auto* own = reinterpret_cast<const std::uint8_t*>(codes + at * block) + 4 * first;
+        const std::int32_t weight = at / blocks_per_plane % (n_planes / 4) == 0 ? 1 : 16;
+        const std::int8_t* eight = digits + at / n_planes * digit_step + at % blocks_per_plane * 8;
+        for (std::size_t i = 0; i < n; ++i, eight += lookup_chunk) {
+            for (std::size_t r = 0; r < lanes; ++r) {
                 std::int32_t sum = 0;
                 for (std::size_t b = 0; b < 4; ++b) {
                     sum += (own[4 * r + b] & 15) * eight[b] + (own[4 * r + b] >> 4) * eight[4 + b];
@@ -163,56 +149,82 @@ static inline void multiply_strip(const std::byte* codes, std::size_t n_chunks,
 
 #endif
 
-using MultiplyStrip = void (*)(const std::byte*, std::size_t, const std::int8_t*, std::size_t,
-                               std::int32_t (*)[strip]);
-
-template <std::size_t n_planes>
-MultiplyStrip strip_function(std::size_t n) {
-    constexpr MultiplyStrip table[most_digit_vectors] = {
-        multiply_strip<n_planes, 1>,
-        multiply_strip<n_planes, 2>,
-        multiply_strip<n_planes, 3>,
-        multiply_strip<n_planes, 4>,
-#if LATHE_LANES == 8
-    };
-#else
-        multiply_strip<n_planes, 5>,
-        multiply_strip<n_planes, 6>,
-        multiply_strip<n_planes, 7>,
-        multiply_strip<n_planes, 8>
-    };
-#endif
-    return table[n - 1];
-}
-
 /// y[r] += scale * (sum of (code - middle) * x + offset * sum of x). Only codes about their middle
 /// are multiplied with x as it is rounded: a large offset does not make the error larger.
-static inline void add_strip(const LookupGroup& group, const DigitVectors& x, std::size_t first,
-                             const std::int32_t (*sums)[strip], float* y, std::size_t y_stride) {
-    const std::uint16_t* scales = group.terms + first;
-    const float middle = 0.5F * static_cast<float>((1U << group.n_planes) - 1U);
-    for (std::size_t r = 0; r < strip; r += lanes) {
-        const Floats scale = load_halves(scales + r);
-        const Floats offset = group.has_offset ? load_halves(scales + lookup_tile_rows + r)
+template <std::size_t n_planes, std::size_t n_tokens, std::size_t n_digits>
+void multiply_tile(const LookupGroup& group, const DigitVectors& x, std::size_t token, float* y,
+                   std::size_t y_stride) {
+    constexpr float middle = 0.5F * static_cast<float>((1U << n_planes) - 1U);
+    const std::size_t strip_bytes = group.n_chunks * n_planes * block;
+    const std::int8_t* digits = x.digits + token * n_digits * lookup_chunk;
+    const std::size_t digit_step = x.n_tokens * n_digits * lookup_chunk;
+    for (std::size_t row = 0; row < lookup_tile_rows; row += lanes) {
+        Ints sums[n_tokens * n_digits];
+        multiply_rows<n_planes>(group.planes + row / strip * strip_bytes, row % strip,
+                                group.n_chunks, digits, digit_step, sums);
+        const std::uint16_t* terms = group.terms + row;
+        const Floats scale = load_halves(terms);
+        const Floats offset = group.has_offset ? load_halves(terms + lookup_tile_rows)
                                                : broadcast(group.usual_offset);
-        for (std::size_t t = 0; t < x.n_tokens; ++t) {
+#pragma GCC unroll 8
+        for (std::size_t t = 0; t < n_tokens; ++t) {
             Floats total{};
-            for (std::size_t d = x.n_digits; d-- > 0;) {
-                const std::size_t i = t * x.n_digits + d;
-                Ints sum;
-                __builtin_memcpy(&sum, sums[i] + r, sizeof sum);
-                total = total * 256.0F + (__builtin_convertvector(sum, Floats) -
-                                          middle * static_cast<float>(x.digit_sums[i]));
+            for (std::size_t d = n_digits; d-- > 0;) {
+                const std::size_t i = t * n_digits + d;
+                total = total * 256.0F + (__builtin_convertvector(sums[i], Floats) -
+                                          broadcast(middle) * x.digit_sums[token * n_digits + i]);
             }
-            float* to = y + t * y_stride + first + r;
-            store(to, load(to) + scale * (total * x.scales[t] + offset * x.sums[t]));
+            float* to = y + (token + t) * y_stride + row;
+            store(to,
+                  load(to) + scale * (total * x.scales[token + t] + offset * x.sums[token + t]));
         }
+    }
+}
+
+using MultiplyTile = void (*)(const LookupGroup&, const DigitVectors&, std::size_t, float*,
+                              std::size_t);
+
+#if LATHE_LANES == 8
+// As many sums as registers have room for.
+template <std::size_t n_planes>
+constexpr MultiplyTile coarse_tiles[] = {
+    multiply_tile<n_planes, 1, 1>, multiply_tile<n_planes, 2, 1>, multiply_tile<n_planes, 3, 1>,
+    multiply_tile<n_planes, 4, 1>};
+template <std::size_t n_planes>
+constexpr MultiplyTile exact_tiles[] = {multiply_tile<n_planes, 1, 3>};
+#else
+template <std::size_t n_planes>
+constexpr MultiplyTile coarse_tiles[] = {
+    multiply_tile<n_planes, 1, 1>, multiply_tile<n_planes, 2, 1>, multiply_tile<n_planes, 3, 1>,
+    multiply_tile<n_planes, 4, 1>, multiply_tile<n_planes, 5, 1>, multiply_tile<n_planes, 6, 1>,
+    multiply_tile<n_planes, 7, 1>, multiply_tile<n_planes, 8, 1>};
+template <std::size_t n_planes>
+constexpr MultiplyTile exact_tiles[] = {multiply_tile<n_planes, 1, 3>,
+                                        multiply_tile<n_planes, 2, 3>};
+#endif
+
+template <std::size_t most>
+void multiply_in_parts(const MultiplyTile (&tiles)[most], const LookupGroup& group,
+                       const DigitVectors& x, float* y, std::size_t y_stride) {
+    for (std::size_t t = 0; t < x.n_tokens; t += most) {
+        const std::size_t n = x.n_tokens - t < most ? x.n_tokens - t : most;
+        tiles[n - 1](group, x, t, y, y_stride);
+    }
+}
+
+template <std::size_t n_planes>
+void multiply_group(const LookupGroup& group, const DigitVectors& x, float* y,
+                    std::size_t y_stride) {
+    if (x.n_digits == 1) {
+        multiply_in_parts(coarse_tiles<n_planes>, group, x, y, y_stride);
+    } else {
+        multiply_in_parts(exact_tiles<n_planes>, group, x, y, y_stride);
     }
 }
 
 template <std::size_t n_digits>
 void write_digits(const float* x, float inverse, std::size_t n_chunks, std::size_t step,
-                  std::int8_t* digits, std::int32_t* sums) {
+                  std::int8_t* digits, float* sums) {
     for (std::size_t c = 0; c < n_chunks; ++c) {
         std::int32_t rest[lookup_chunk];
         for (std::size_t j = 0; j < lookup_chunk; ++j) {
@@ -228,7 +240,7 @@ void write_digits(const float* x, float inverse, std::size_t n_chunks, std::size
                 sum += digit;
                 rest[j] = (rest[j] - digit) >> 8;
             }
-            sums[d] += sum;
+            sums[d] += static_cast<float>(sum);
         }
     }
 }
@@ -236,7 +248,7 @@ void write_digits(const float* x, float inverse, std::size_t n_chunks, std::size
 }  // namespace
 
 float build_digits(const float* x, std::size_t n_chunks, std::size_t n_digits, std::size_t step,
-                   std::int8_t* digits, std::int32_t* sums) {
+                   std::int8_t* digits, float* sums) {
     // As bits, so that the largest is also found among what is no number.
     std::int32_t largest_bits = 0;
     for (std::size_t j = 0; j < n_chunks * lookup_chunk; ++j) {
@@ -248,7 +260,7 @@ float build_digits(const float* x, std::size_t n_chunks, std::size_t n_digits, s
     float largest = 0.0F;
     __builtin_memcpy(&largest, &largest_bits, sizeof largest);
     for (std::size_t d = 0; d < n_digits; ++d) {
-        sums[d] = 0;
+        sums[d] = 0.0F;
     }
     if (largest_bits < least_bits || largest_bits >= infinity_bits) {
         for (std::size_t c = 0; c < n_chunks; ++c) {
@@ -270,19 +282,10 @@ float build_digits(const float* x, std::size_t n_chunks, std::size_t n_digits, s
 
 void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
                     std::size_t y_stride) {
-    std::int32_t sums[most_digit_vectors][strip];
-    const std::size_t n = x.n_tokens * x.n_digits;
-    const std::size_t strip_bytes = group.n_chunks * group.n_planes * block;
-    for (std::size_t first = 0; first < lookup_tile_rows; first += strip) {
-        const std::byte* codes = group.planes + first / strip * strip_bytes;
-        for (std::size_t i = 0; i < n; i += vectors_at_once) {
-            const std::size_t count = n - i < vectors_at_once ? n - i : vectors_at_once;
-            const MultiplyStrip multiply =
-                group.n_planes == 8 ? strip_function<2>(count) : strip_function<1>(count);
-            multiply(codes, group.n_chunks, x.digits + i * lookup_chunk, n * lookup_chunk,
-                     sums + i);
-        }
-        add_strip(group, x, first, sums, y, y_stride);
+    if (group.n_planes == 8) {
+        multiply_group<8>(group, x, y, y_stride);
+    } else {
+        multiply_group<4>(group, x, y, y_stride);
     }
 }
 

@@ -22,6 +22,7 @@ const VectorKernels table = {
     .lookup_coarse = lookup_coarse,
     .build_digits = build_digits,
     .multiply_codes = multiply_codes,
+    .multiply_kept = multiply_kept,
     .scale = scale,
     .add_ramp = add_ramp,
     .softmax_step = softmax_step,

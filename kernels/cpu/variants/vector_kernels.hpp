@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/variants/kept_group.hpp"
+
 namespace lathe::kernels {
 
 /// Depth (number of products summed) that one call of a multiplication kernel takes at most, and
@@ -46,10 +48,10 @@ inline constexpr std::size_t coarse_table_bytes = 128;
 /// One piece of columns of a few tokens in whole numbers, for multiply_codes():
 /// x = scale * sum over d of digit d * 256^d.
 struct DigitVectors {
-    const std::int8_t* digits = nullptr;       ///< [n_chunks][n_tokens * n_digits][32]
-    const std::int32_t* digit_sums = nullptr;  ///< [n_tokens * n_digits] over the columns
-    const float* scales = nullptr;             ///< [n_tokens]
-    const float* sums = nullptr;               ///< [n_tokens] of x over the columns
+    const std::int8_t* digits = nullptr;  ///< [n_chunks][n_tokens * n_digits][32]
+    const float* digit_sums = nullptr;    ///< [n_tokens * n_digits] over the columns
+    const float* scales = nullptr;        ///< [n_tokens]
+    const float* sums = nullptr;          ///< [n_tokens] of x over the columns
     std::size_t n_tokens = 0;
     std::size_t n_digits = 1;  ///< 1 or 3; n_tokens * n_digits is at most 8
 };
@@ -115,11 +117,17 @@ struct VectorKernels {
     /// not all of x is finite it is not either and the digits are 0. A piece with nothing above
     /// 2^-100 counts as 0.
     float (*build_digits)(const float* x, std::size_t n_chunks, std::size_t n_digits,
-                          std::size_t step, std::int8_t* digits, std::int32_t* sums);
+                          std::size_t step, std::int8_t* digits, float* sums);
     /// y[t * y_stride + r] += what a group of uniform codes of 4 or 8 bits adds to the product of
     /// row r < lookup_tile_rows with token t. At most 16 chunks.
     void (*multiply_codes)(const LookupGroup& group, const DigitVectors& x, float* y,
                            std::size_t y_stride);
+
+    /// y[t * y_stride + r] += what a group of N:M sparse weights adds to the product of row r <
+    /// lookup_tile_rows with token t, whose columns begin at x + t * x_stride. kept_overhang
+    /// elements behind them are read too.
+    void (*multiply_kept)(const KeptGroup& group, const float* x, std::size_t x_stride,
+                          std::size_t n_tokens, float* y, std::size_t y_stride);
 
     // ---- attention --------------------------------------------------------------------------
 
