@@ -1,10 +1,12 @@
 // Speed of generation with random weights made on the fly:
 //
-//     generation_bench CONFIG.json fp32|bf16|bcq BITS GROUP_SIZE TOKENS [THREADS]
+//     generation_bench CONFIG.json fp32|bf16|bcq|integer|nm BITS GROUP_SIZE TOKENS
+//                      [THREADS [fp32|int8]]
 //
-// Builds the model that CONFIG.json describes, all linear weights and the embedding in fp32 or as
-// binary codings, generates TOKENS tokens and prints one line of JSON: seconds for each (the
-// median), bytes of weights a token reads, and the largest memory the process had.
+// Builds the model that CONFIG.json describes, all linear weights and the embedding in fp32, as
+// binary codings, as integer codes or as 2:4 sparse codes, generates TOKENS tokens and prints one
+// line of JSON: seconds for each (the median), bytes of weights a token reads, and the largest
+// memory the process had. The last argument: what tables and digits are kept in.
 
 #include <algorithm>
 #include <chrono>
@@ -23,6 +25,8 @@
 #include "lib/core/file.hpp"
 #include "lib/core/parallel.hpp"
 #include "lib/encoding/bcq.hpp"
+#include "lib/encoding/integer.hpp"
+#include "lib/encoding/nm.hpp"
 #include "workers/generation.hpp"
 
 namespace lathe {
@@ -35,11 +39,30 @@ std::uint64_t next_random(std::uint64_t& state) {
     return state;
 }
 
+/// How weights are stored.
+struct Coding {
+    std::string name;  ///< "fp32", "bf16", or an encoding
+    unsigned num_bits = 3;
+    std::size_t group_size = 128;
+
+    [[nodiscard]] bool is_coded() const { return name != "fp32" && name != "bf16"; }
+    [[nodiscard]] BcqLayout bcq() const { return {.num_bits = num_bits, .group_size = group_size}; }
+    [[nodiscard]] IntegerLayout integer() const { return {num_bits, group_size, true}; }
+    [[nodiscard]] NmLayout nm() const {
+        return {.n = 2, .m = 4, .num_bits = num_bits, .group_size = group_size};
+    }
+    [[nodiscard]] std::uint64_t bytes(const Shape& shape) const {
+        return name == "bcq"       ? bcq_bytes(shape, bcq())
+               : name == "integer" ? integer_bytes(shape, integer())
+                                   : nm_bytes(shape, nm());
+    }
+};
+
 /// Weights of about the spread 1 / sqrt(in); norms of 1, biases of 0.
 class RandomWeights final : public WeightSource {
 public:
-    RandomWeights(const ModelSpec& spec, bool coded, const BcqLayout& layout)
-        : spec_(spec), coded_(coded), layout_(layout) {}
+    RandomWeights(const ModelSpec& spec, const Coding& coding, kernels::LookupTables tables)
+        : spec_(spec), coding_(coding), tables_(tables) {}
 
     void load(std::size_t index, const kernels::Backend& backend,
               MatrixView<float> values) const override {
@@ -55,30 +78,47 @@ public:
 
     [[nodiscard]] std::optional<EncodedTensor> stored(std::size_t index) const override {
         const Shape& shape = spec_.tensors.at(index).shape;
-        if (!coded_ || shape.size() != 2) {
+        if (!coding_.is_coded() || shape.size() != 2) {
             return std::nullopt;
         }
         const auto [rows, cols] = matrix_extents(shape);
         std::uint64_t state = index * 2 + 1;
         std::vector<std::uint8_t> codes(rows * cols);
         for (std::uint8_t& code : codes) {
-            code = static_cast<std::uint8_t>(next_random(state) >> (64 - layout_.num_bits));
+            code = static_cast<std::uint8_t>(next_random(state) >> (64 - coding_.num_bits));
         }
-        const std::size_t n_groups = kernels::group_count(cols, layout_.group_size);
+        const MatrixView<std::uint8_t> code_view(codes.data(), rows, cols);
+        const std::size_t n_groups = kernels::group_count(cols, coding_.group_size);
+        const std::size_t n_scales = coding_.name == "bcq" ? coding_.num_bits : 1;
         // Powers of two are fp16 numbers.
         const float spread = std::exp2(std::round(std::log2(1.0F / static_cast<float>(cols)) / 2));
-        std::vector<float> scales(rows * n_groups * layout_.num_bits);
+        std::vector<float> scales(rows * n_groups * n_scales);
         for (std::size_t i = 0; i < scales.size(); ++i) {
-            scales[i] = spread / static_cast<float>(2U << (i % layout_.num_bits));
+            scales[i] = n_scales > 1 ? spread / static_cast<float>(2U << (i % n_scales))
+                                     : spread / static_cast<float>(1U << (coding_.num_bits - 1));
         }
-        return encode_bcq(shape, layout_, {codes.data(), rows, cols},
-                          {scales.data(), rows, n_groups * layout_.num_bits}, {});
+        const MatrixView<float> scale_view(scales.data(), rows, n_groups * n_scales);
+        if (coding_.name == "bcq") {
+            return encode_bcq(shape, coding_.bcq(), code_view, scale_view, {});
+        }
+        if (coding_.name == "integer") {
+            return encode_integer(shape, coding_.integer(), code_view, scale_view, {});
+        }
+        std::vector<std::uint8_t> keep(codes.size());
+        for (std::size_t i = 0; i < keep.size(); i += 4) {
+            const std::uint64_t first = next_random(state) >> 62;
+            keep[i + first] = 1;
+            keep[i + (first + 1 + next_random(state) % 3) % 4] = 1;
+        }
+        return encode_nm_codes(shape, coding_.nm(), {keep.data(), rows, cols}, code_view,
+                               scale_view);
     }
+    [[nodiscard]] kernels::LookupTables tables() const override { return tables_; }
 
 private:
     const ModelSpec& spec_;
-    bool coded_;
-    BcqLayout layout_;
+    Coding coding_;
+    kernels::LookupTables tables_;
 };
 
 /// In 64 partial sums.
@@ -149,10 +189,12 @@ private:
 };
 
 int run(int count, char** arguments) {
-    const bool bf16 = std::string(arguments[2]) == "bf16";
-    const bool coded = std::string(arguments[2]) == "bcq";
-    const BcqLayout layout{.num_bits = static_cast<unsigned>(std::atoi(arguments[3])),
-                           .group_size = std::strtoul(arguments[4], nullptr, 10)};
+    const Coding coding{arguments[2], static_cast<unsigned>(std::atoi(arguments[3])),
+                        std::strtoul(arguments[4], nullptr, 10)};
+    const bool bf16 = coding.name == "bf16";
+    const auto tables = count > 7 && std::string(arguments[7]) == "int8"
+                            ? kernels::LookupTables::int8
+                            : kernels::LookupTables::fp32;
     const std::size_t n_tokens = std::strtoul(arguments[5], nullptr, 10);
     ThreadPool pool(count > 6 ? std::strtoul(arguments[6], nullptr, 10) : available_processors());
     const auto backend = kernels::make_backend(kernels::BackendKind::cpu, pool);
@@ -162,7 +204,7 @@ int run(int count, char** arguments) {
     if (bf16) {
         products.emplace(spec, pool);
     } else {
-        runner.emplace(spec, RandomWeights(spec, coded, layout), *backend, n_tokens + 2);
+        runner.emplace(spec, RandomWeights(spec, coding, tables), *backend, n_tokens + 2);
     }
 
     std::uint32_t token = 1;
@@ -187,8 +229,8 @@ int run(int count, char** arguments) {
         if (tensor.role == Role::token_embedding && !spec.tied_head) {
             continue;  // one row a token
         }
-        bytes += coded && tensor.shape.size() == 2
-                     ? static_cast<double>(bcq_bytes(tensor.shape, layout))
+        bytes += coding.is_coded() && tensor.shape.size() == 2
+                     ? static_cast<double>(coding.bytes(tensor.shape))
                      : (bf16 ? 2.0 : 4.0) * elements;
     }
     std::nth_element(seconds.begin(),
@@ -212,8 +254,8 @@ int run(int count, char** arguments) {
 int main(int count, char** arguments) {
     if (count < 6) {
         std::fprintf(stderr,
-                     "usage: generation_bench CONFIG.json fp32|bf16|bcq BITS GROUP_SIZE TOKENS "
-                     "[THREADS]\n");
+                     "usage: generation_bench CONFIG.json fp32|bf16|bcq|integer|nm BITS GROUP_SIZE "
+                     "TOKENS [THREADS [fp32|int8]]\n");
         return 64;
     }
     try {

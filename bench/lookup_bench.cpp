@@ -1,6 +1,6 @@
 // Products of one token with packed weights, against dense ones, all from memory:
 //
-//     lookup_bench [THREADS [ROUNDS]]
+//     lookup_bench [THREADS [ROUNDS [ROWS COLS]]]
 //
 // For each shape, bits, group size and kind of tables a row: milliseconds, GB/s of packed weights,
 // share of the read bandwidth measured in the same run, and how many times as long OpenBLAS's fp32
@@ -19,6 +19,7 @@
 #include "kernels/cpu/blas.hpp"
 #include "kernels/cpu/scratch.hpp"
 #include "kernels/cpu/vector_clones.hpp"
+#include "kernels/nm_matrix.hpp"
 #include "lib/core/half.hpp"
 #include "lib/core/parallel.hpp"
 
@@ -27,8 +28,8 @@ namespace {
 
 /// More than any last-level cache of the machines at hand.
 constexpr std::size_t least_bytes = std::size_t{192} << 20;
-/// Where dense weights lie; the largest matrix below takes 896 MiB in fp32.
-constexpr std::size_t arena_bytes = std::size_t{1} << 30;
+/// Where dense weights lie, at least; the largest matrix below takes 896 MiB in fp32.
+constexpr std::size_t least_arena_bytes = std::size_t{1} << 30;
 
 std::uint64_t next_random(std::uint64_t& state) {
     state ^= state << 13;
@@ -41,23 +42,60 @@ struct Shape {
     std::size_t rows, cols;
 };
 
-CodedMatrix random_codes(const Shape& shape, unsigned bits, std::size_t group_size,
-                         LookupTables tables) {
-    const std::size_t n_scales = group_count(shape.cols, group_size) * bits;
+/// Codes to multiply with: binary ones are looked up, uniform ones of 4 and 8 bits multiplied.
+struct Coding {
+    unsigned bits;
+    std::size_t group_size;
+    bool uniform = false;
+};
+
+CodedMatrix random_codes(const Shape& shape, const Coding& coding, LookupTables tables) {
+    const auto [bits, group_size, uniform] = coding;
+    const std::size_t n_scales = group_count(shape.cols, group_size) * (uniform ? 1 : bits);
     return {shape.rows,
             shape.cols,
             bits,
             group_size,
-            false,
+            uniform,
             false,
             tables,
-            [=](std::size_t row, std::uint8_t* codes, float* scales, float*) {
+            [=, bits = bits](std::size_t row, std::uint8_t* codes, float* scales, float*) {
                 std::uint64_t state = row * 2 + 1;
                 for (std::size_t j = 0; j < shape.cols; ++j) {
                     codes[j] = static_cast<std::uint8_t>(next_random(state) >> (64 - bits));
                 }
                 std::fill_n(scales, n_scales, 0.0078125F);
             }};
+}
+
+NmMatrix random_sparse(const Shape& shape, unsigned bits, std::size_t group_size) {
+    NmMatrix matrix{.rows = shape.rows,
+                    .cols = shape.cols,
+                    .pattern = {2, 4},
+                    .num_bits = bits,
+                    .value_type = DType::f16,
+                    .group_size = group_size,
+                    .read = {}};
+    matrix.read = [=](std::size_t row, const NmRow& to) {
+        std::uint64_t state = row * 2 + 1;
+        std::fill_n(to.keep, shape.cols, std::uint8_t{0});
+        for (std::size_t i = 0; i < shape.cols; i += 4) {
+            const std::uint64_t first = next_random(state) >> 62;
+            to.keep[i + first] = 1;
+            to.keep[i + (first + 1 + next_random(state) % 3) % 4] = 1;
+        }
+        for (std::size_t i = 0; i < shape.cols / 2; ++i) {
+            if (bits == 0) {
+                to.values[i] = static_cast<float>(next_random(state) >> 54) * 0x1p-10F;
+            } else {
+                to.codes[i] = static_cast<std::uint8_t>(next_random(state) >> (64 - bits));
+            }
+        }
+        if (bits > 0) {
+            std::fill_n(to.scales, group_count(shape.cols, group_size), 0.0078125F);
+        }
+    };
+    return matrix;
 }
 
 LATHE_VECTOR_CLONES
@@ -116,15 +154,16 @@ std::size_t copies_of(double bytes) {
 
 class Bench {
 public:
-    Bench(std::size_t n_threads, std::size_t n_rounds)
-        : pool_(n_threads),
+    Bench(std::size_t n_threads, std::size_t n_rounds, const Shape& largest)
+        : arena_bytes_(std::max(least_arena_bytes, 4 * largest.rows * largest.cols)),
+          pool_(n_threads),
           backend_(make_backend(BackendKind::cpu, pool_)),
           n_threads_(n_threads),
           n_rounds_(n_rounds),
-          memory_(allocate_zeroed(arena_bytes)) {
+          memory_(allocate_zeroed(arena_bytes_)) {
         auto* words = static_cast<std::uint32_t*>(memory_.get());
         pool_.for_each(n_threads, [&](std::size_t t) {
-            const std::size_t n = arena_bytes / 4 / n_threads;
+            const std::size_t n = arena_bytes_ / 4 / n_threads;
             std::uint64_t state = t + 1;
             for (std::size_t i = t * n; i < (t + 1) * n; ++i) {
                 // Two bf16 numbers, or one fp32 number, near 1.
@@ -134,15 +173,19 @@ public:
         });
     }
 
-    void run(const Shape& shape, const std::vector<std::pair<unsigned, std::size_t>>& codings) {
+    void run(const Shape& shape, const std::vector<Coding>& codings, bool with_sparse = false) {
         std::vector<Contender> all;
         all.push_back(bandwidth());
         all.push_back(fp32(shape));
         all.push_back(bf16(shape));
-        for (const auto& [bits, group_size] : codings) {
+        for (const Coding& coding : codings) {
             for (const LookupTables tables : {LookupTables::fp32, LookupTables::int8}) {
-                all.push_back(lookup(shape, bits, group_size, tables));
+                all.push_back(packed(shape, coding, tables));
             }
+        }
+        if (with_sparse) {
+            all.push_back(sparse(shape, 0, 0));
+            all.push_back(sparse(shape, 4, 128));
         }
         for (std::size_t round = 0; round < n_rounds_ + 1; ++round) {
             for (Contender& contender : all) {
@@ -182,7 +225,7 @@ private:
     Contender fp32(const Shape& shape) {
         const double bytes = 4.0 * static_cast<double>(shape.rows * shape.cols);
         const std::size_t n_copies =
-            std::max<std::size_t>(1, arena_bytes / (4 * shape.rows * shape.cols));
+            std::max<std::size_t>(1, arena_bytes_ / (4 * shape.rows * shape.cols));
         return {"fp32 sgemv", bytes, n_copies, [this, shape](std::size_t copy) {
                     x_.assign(shape.cols, 0.5F);
                     y_.resize(shape.rows);
@@ -197,7 +240,7 @@ private:
     Contender bf16(const Shape& shape) {
         const double bytes = 2.0 * static_cast<double>(shape.rows * shape.cols);
         const std::size_t n_copies =
-            std::max<std::size_t>(1, arena_bytes / (2 * shape.rows * shape.cols));
+            std::max<std::size_t>(1, arena_bytes_ / (2 * shape.rows * shape.cols));
         return {"bf16 loop", bytes, n_copies, [this, shape](std::size_t copy) {
                     x_.assign(shape.cols, 0.5F);
                     y_.resize(shape.rows);
@@ -213,17 +256,36 @@ private:
                 }};
     }
 
-    Contender lookup(const Shape& shape, unsigned bits, std::size_t group_size,
-                     LookupTables tables) {
+    /// 2:4 sparse, as fp16 numbers or as codes of 4 bits.
+    Contender sparse(const Shape& shape, unsigned bits, std::size_t group_size) {
         std::vector<std::shared_ptr<const PackedMatrix>> copies;
-        copies.push_back(backend_->pack(random_codes(shape, bits, group_size, tables)));
+        const NmMatrix matrix = random_sparse(shape, bits, group_size);
+        do {
+            copies.push_back(backend_->pack(matrix));
+        } while (copies.size() < copies_of(static_cast<double>(copies.front()->size_bytes())));
+        const std::string name =
+            "2:4 " + (bits == 0 ? std::string("fp16")
+                                : "int" + std::to_string(bits) + " g" + std::to_string(group_size));
+        return product(name, shape, std::move(copies));
+    }
+
+    Contender packed(const Shape& shape, const Coding& coding, LookupTables tables) {
+        std::vector<std::shared_ptr<const PackedMatrix>> copies;
+        copies.push_back(backend_->pack(random_codes(shape, coding, tables)));
         const auto bytes = static_cast<double>(copies.front()->size_bytes());
         while (copies.size() < copies_of(bytes)) {
-            copies.push_back(backend_->pack(random_codes(shape, bits, group_size, tables)));
+            copies.push_back(backend_->pack(random_codes(shape, coding, tables)));
         }
-        const std::string name = "q" + std::to_string(bits) + " g" +
-                                 (group_size >= shape.cols ? "row" : std::to_string(group_size)) +
-                                 (tables == LookupTables::int8 ? " int8" : " fp32");
+        const std::string name =
+            (coding.uniform ? "int" : "q") + std::to_string(coding.bits) + " g" +
+            (coding.group_size >= shape.cols ? "row" : std::to_string(coding.group_size)) +
+            (tables == LookupTables::int8 ? " int8" : " fp32");
+        return product(name, shape, std::move(copies));
+    }
+
+    Contender product(const std::string& name, const Shape& shape,
+                      std::vector<std::shared_ptr<const PackedMatrix>> copies) {
+        const auto bytes = static_cast<double>(copies.front()->size_bytes());
         const std::size_t n_copies = copies.size();
         return {name, bytes, n_copies, [this, shape, copies = std::move(copies)](std::size_t copy) {
                     x_.assign(shape.cols, 0.5F);
@@ -233,6 +295,7 @@ private:
                 }};
     }
 
+    std::size_t arena_bytes_;
     ThreadPool pool_;
     std::unique_ptr<Backend> backend_;
     std::size_t n_threads_;
@@ -246,17 +309,32 @@ private:
 }  // namespace lathe::kernels
 
 int main(int count, char** arguments) {
-    const std::size_t threads =
-        count > 1 ? std::strtoul(arguments[1], nullptr, 10) : lathe::available_processors();
-    const std::size_t rounds = count > 2 ? std::strtoul(arguments[2], nullptr, 10) : 11;
-    lathe::kernels::Bench bench(threads, rounds);
-    const std::vector<std::pair<unsigned, std::size_t>> usual = {
-        {1, 128}, {2, 128}, {3, 128}, {4, 128}};
-    bench.run(
-        {8192, 8192},
-        {{1, 128}, {2, 32}, {2, 64}, {2, 128}, {3, 128}, {4, 32}, {4, 64}, {4, 128}, {4, 8192}});
-    bench.run({4096, 14336}, usual);
-    bench.run({12288, 12288}, {{2, 128}, {3, 128}, {4, 128}});
-    bench.run({8192, 28672}, {{2, 128}, {4, 128}});
+    const auto number = [&](int i, std::size_t otherwise) {
+        return count > i ? std::strtoul(arguments[i], nullptr, 10) : otherwise;
+    };
+    using lathe::kernels::Coding;
+    const lathe::kernels::Shape shape{number(3, 0), number(4, 0)};
+    lathe::kernels::Bench bench(number(1, lathe::available_processors()), number(2, 11), shape);
+    const std::vector<Coding> usual = {{1, 128},       {2, 128},       {2, 128, true},
+                                       {3, 128},       {3, 128, true}, {4, 128},
+                                       {4, 128, true}, {8, 128},       {8, 128, true}};
+    const std::vector<Coding> few = {{2, 128}, {3, 128}, {4, 128}, {4, 128, true}};
+    if (shape.rows > 0) {
+        const bool large = shape.rows * shape.cols > std::size_t{1} << 27;
+        bench.run(shape, large ? few : usual, !large);
+        return 0;
+    }
+    bench.run({8192, 8192}, usual, true);
+    bench.run({8192, 8192}, {{2, 32},
+                             {2, 64},
+                             {4, 32},
+                             {4, 32, true},
+                             {4, 64},
+                             {4, 64, true},
+                             {4, 8192},
+                             {4, 8192, true}});
+    bench.run({4096, 14336}, usual, true);
+    bench.run({12288, 12288}, few);
+    bench.run({8192, 28672}, {{2, 128}, {4, 128}, {4, 128, true}});
     return 0;
 }

@@ -143,6 +143,8 @@ struct CodedMatrix {
     std::function<void(std::size_t row, std::uint8_t* codes, float* scales, float* offsets)> read;
 };
 
+struct NmMatrix;  // kernels/nm_matrix.hpp
+
 /// A weight matrix [rows, cols] of codes in the order that a backend's kernels read. Made by
 /// Backend::pack(), and of use to that backend only.
 class PackedMatrix {
@@ -238,8 +240,12 @@ public:
     void linear(MatrixView<const float> x, MatrixView<const float> w, std::span<const float> bias,
                 MatrixView<float> y) const;
 
-    /// Takes over a coded weight matrix for the three functions below.
+    /// Takes over a coded weight matrix for linear() and embed() below.
     [[nodiscard]] std::unique_ptr<const PackedMatrix> pack(const CodedMatrix& matrix) const;
+    /// The same for N:M sparse weights. @throws UsageError  unless multiplies_nm()
+    [[nodiscard]] std::unique_ptr<const PackedMatrix> pack(const NmMatrix& matrix) const;
+    /// Whether this backend has products with N:M sparse weights.
+    [[nodiscard]] virtual bool multiplies_nm() const noexcept { return true; }
 
     /// y = x @ w^T + bias for each of several packed weights that read the same x [T, in]; what can
     /// be computed from x alone is computed once. No y may be x.
@@ -591,6 +597,7 @@ private:
                                     MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                                     MatrixView<float> values) const = 0;
     virtual std::unique_ptr<const PackedMatrix> do_pack(const CodedMatrix& matrix) const = 0;
+    virtual std::unique_ptr<const PackedMatrix> do_pack_nm(const NmMatrix& matrix) const = 0;
     virtual void do_linear_packed(MatrixView<const float> x,
                                   std::span<const PackedProduct> products) const = 0;
     virtual void do_embed_packed(std::span<const std::uint32_t> ids, const PackedMatrix& table,

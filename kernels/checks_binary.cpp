@@ -2,6 +2,7 @@
 
 #include "kernels/backend.hpp"
 #include "kernels/grid_checks.hpp"
+#include "kernels/nm_matrix.hpp"
 #include "lib/core/errors.hpp"
 
 // The public functions on binary codings and packed weights: they check what their comments in
@@ -80,6 +81,24 @@ std::unique_ptr<const PackedMatrix> Backend::pack(const CodedMatrix& matrix) con
         throw InternalError("pack: group_size is 0, expected at least 1");
     }
     return do_pack(matrix);
+}
+
+std::unique_ptr<const PackedMatrix> Backend::pack(const NmMatrix& matrix) const {
+    const auto [n, m] = matrix.pattern;
+    const std::string pattern = std::to_string(n) + ":" + std::to_string(m);
+    if (n == 0 || n > m || m > 64 || matrix.cols % m != 0) {
+        throw InternalError("pack: pattern " + pattern + " of " + std::to_string(matrix.cols) +
+                            " columns, expected N:M with 1 <= N <= M <= 64 and M a divisor");
+    }
+    if (matrix.num_bits == 1 || matrix.num_bits > 8) {
+        throw InternalError("pack: num_bits is " + std::to_string(matrix.num_bits) +
+                            ", expected 2 to 8, or 0 for floating numbers");
+    }
+    if (matrix.num_bits > 0 && (matrix.group_size == 0 || matrix.group_size % m != 0)) {
+        throw InternalError("pack: group_size is " + std::to_string(matrix.group_size) +
+                            ", expected a multiple of " + std::to_string(m));
+    }
+    return do_pack_nm(matrix);
 }
 
 void Backend::linear(MatrixView<const float> x, std::span<const PackedProduct> products) const {

@@ -1,9 +1,18 @@
 #include "workers/coded_matrix.hpp"
 
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <string_view>
+
+#include "kernels/nm_matrix.hpp"
+#include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 #include "lib/encoding/bcq.hpp"
+#include "lib/encoding/bit_packing.hpp"
 #include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer.hpp"
+#include "lib/encoding/nm.hpp"
 
 namespace lathe {
 namespace {
@@ -49,25 +58,87 @@ kernels::CodedMatrix from_bcq(const EncodedTensor& tensor) {
             }};
 }
 
-}  // namespace
-
-bool has_codes(const EncodedTensor& tensor) {
-    return tensor.encoding == "integer" || tensor.encoding == "bcq";
-}
-
-kernels::CodedMatrix coded_matrix(const EncodedTensor& tensor) {
-    return tensor.encoding == "bcq" ? from_bcq(tensor) : from_integer(tensor);
-}
-
-kernels::CodedMatrix selected_rows(const kernels::CodedMatrix& matrix,
-                                   std::span<const std::uint32_t> rows) {
-    kernels::CodedMatrix selected = matrix;
+/// Rows of a matrix for the kernels; `Matrix` is one of their structs.
+template <class Matrix>
+Matrix selected_rows(const Matrix& matrix, std::span<const std::uint32_t> rows) {
+    Matrix selected = matrix;
     selected.rows = rows.size();
-    selected.read = [read = matrix.read, rows](std::size_t row, std::uint8_t* codes, float* scales,
-                                               float* offsets) {
-        read(rows[row], codes, scales, offsets);
+    selected.read = [read = matrix.read, rows](std::size_t row, auto&&... to) {
+        read(rows[row], to...);
     };
     return selected;
+}
+
+/// What this file knows of an "nm" tensor: values or integer codes.
+bool is_plain_nm(const EncodedTensor& tensor) {
+    return tensor.encoding == "nm" && std::ranges::all_of(tensor.settings, [](const auto& setting) {
+               constexpr std::string_view known[] = {"n", "m", "num_bits", "group_size"};
+               return std::ranges::count(known, setting.first) > 0;
+           });
+}
+
+kernels::NmMatrix from_nm(const EncodedTensor& tensor) {
+    const auto [rows, cols] = matrix_extents(tensor.shape);
+    const auto setting = [&](const char* key) {
+        return static_cast<std::size_t>(tensor.settings.at(key));
+    };
+    kernels::NmMatrix matrix{.rows = rows,
+                             .cols = cols,
+                             .pattern = {setting("n"), setting("m")},
+                             .num_bits = static_cast<unsigned>(setting("num_bits")),
+                             .group_size = setting("group_size"),
+                             .read = {}};
+    const std::size_t stored = matrix.stored();
+    if (matrix.num_bits == 0) {
+        const TensorPart& values = part(tensor, "values");
+        matrix.value_type = values.dtype;
+        matrix.read = [&tensor, &values, stored](std::size_t row, const kernels::NmRow& to) {
+            unpack_places(tensor, row, to.keep);
+            to_float(values.bytes.data() + row * stored * size_bytes(values.dtype), values.dtype,
+                     {to.values, stored});
+            if (!std::ranges::all_of(std::span(to.values, stored),
+                                     [](float value) { return std::isfinite(value); })) {
+                throw DataError("row " + std::to_string(row) + " has NaN or infinite weights");
+            }
+        };
+        return matrix;
+    }
+    const TensorPart& codes = part(tensor, "codes");
+    const TensorPart& scales = part(tensor, "scales");
+    const UnpackRow unpack = unpack_row_of(matrix.num_bits);
+    matrix.read = [&, unpack, stored](std::size_t row, const kernels::NmRow& to) {
+        unpack_places(tensor, row, to.keep);
+        unpack(codes.bytes.data() + row * codes.shape[1] * word_bytes, stored, to.codes);
+        to_float(scales.bytes.data() + row * scales.shape[1] * 2, DType::f16,
+                 {to.scales, scales.shape[1]});
+    };
+    return matrix;
+}
+
+template <class Matrix>
+std::unique_ptr<const kernels::PackedMatrix> pack_rows(
+    const Matrix& matrix, const kernels::Backend& backend,
+    const std::optional<std::span<const std::uint32_t>>& rows) {
+    return backend.pack(rows ? selected_rows(matrix, *rows) : matrix);
+}
+
+}  // namespace
+
+bool can_be_packed(const EncodedTensor& tensor, const kernels::Backend& backend) {
+    return tensor.encoding == "integer" || tensor.encoding == "bcq" ||
+           (is_plain_nm(tensor) && backend.multiplies_nm());
+}
+
+std::unique_ptr<const kernels::PackedMatrix> pack(
+    const EncodedTensor& tensor, kernels::LookupTables tables, const kernels::Backend& backend,
+    std::optional<std::span<const std::uint32_t>> rows) {
+    if (tensor.encoding == "nm") {
+        return pack_rows(from_nm(tensor), backend, rows);
+    }
+    kernels::CodedMatrix matrix =
+        tensor.encoding == "bcq" ? from_bcq(tensor) : from_integer(tensor);
+    matrix.tables = tables;
+    return pack_rows(matrix, backend, rows);
 }
 
 }  // namespace lathe

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <optional>
 #include <span>
 
 #include "kernels/backend.hpp"
@@ -8,15 +10,15 @@
 
 namespace lathe {
 
-/// Whether an encoded tensor is a matrix of codes that Backend::pack() takes: encodings "integer"
-/// and "bcq".
-[[nodiscard]] bool has_codes(const EncodedTensor& tensor);
+/// Whether products with an encoded tensor can be computed from what is stored of it: encodings
+/// "integer" and "bcq", and "nm" on a backend that multiplies_nm().
+[[nodiscard]] bool can_be_packed(const EncodedTensor& tensor, const kernels::Backend& backend);
 
-/// The tensor as Backend::pack() wants to see it. @pre  has_codes(), and the tensor outlives it
-[[nodiscard]] kernels::CodedMatrix coded_matrix(const EncodedTensor& tensor);
-
-/// Some rows of a matrix. @pre  `rows` outlives it
-[[nodiscard]] kernels::CodedMatrix selected_rows(const kernels::CodedMatrix& matrix,
-                                                 std::span<const std::uint32_t> rows);
+/// The tensor in the order of the backend's kernels; with `rows` those rows of it.
+/// @pre  can_be_packed()
+/// @throws DataError  if a stored value is NaN or infinite
+[[nodiscard]] std::unique_ptr<const kernels::PackedMatrix> pack(
+    const EncodedTensor& tensor, kernels::LookupTables tables, const kernels::Backend& backend,
+    std::optional<std::span<const std::uint32_t>> rows = std::nullopt);
 
 }  // namespace lathe

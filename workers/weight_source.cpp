@@ -90,10 +90,8 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
             continue;
         }
         const auto stored = may_be_packed(tensor) ? source.stored(i) : std::nullopt;
-        if (stored && has_codes(*stored)) {
-            kernels::CodedMatrix matrix = coded_matrix(*stored);
-            matrix.tables = source.tables();
-            loaded.add_packed(tensor, matrix, backend);
+        if (stored && can_be_packed(*stored, backend)) {
+            loaded.add_packed(tensor, *stored, source.tables(), backend);
             continue;
         }
         const auto [rows, cols] = matrix_extents(tensor.shape);
@@ -131,18 +129,25 @@ void LoadedWeights::add(const TensorSpec& tensor, Entry entry, const kernels::Ba
     }
 }
 
-void LoadedWeights::add_packed(const TensorSpec& tensor, const kernels::CodedMatrix& matrix,
-                               const kernels::Backend& backend) {
-    const auto emplace = [&](Role role, const kernels::CodedMatrix& own) {
-        entries_.emplace(std::pair(role, false), Entry{{}, own.rows, own.cols, backend.pack(own)});
+void LoadedWeights::add_packed(const TensorSpec& tensor, const EncodedTensor& stored,
+                               kernels::LookupTables tables, const kernels::Backend& backend) {
+    const auto emplace = [&](Role role, std::optional<std::span<const std::uint32_t>> rows) {
+        auto packed = pack(stored, tables, backend, rows);
+        const std::size_t n_rows = packed->rows();
+        const std::size_t n_cols = packed->cols();
+        entries_.emplace(std::pair(role, false), Entry{{}, n_rows, n_cols, std::move(packed)});
     };
-    if (tensor.fused.parts.empty()) {
-        emplace(tensor.role, matrix);
-        return;
-    }
-    const auto parts = rows_of_parts(tensor);
-    for (std::size_t i = 0; i < parts.size(); ++i) {
-        emplace(tensor.fused.parts[i].role, selected_rows(matrix, parts[i]));
+    try {
+        if (tensor.fused.parts.empty()) {
+            emplace(tensor.role, std::nullopt);
+            return;
+        }
+        const auto parts = rows_of_parts(tensor);
+        for (std::size_t i = 0; i < parts.size(); ++i) {
+            emplace(tensor.fused.parts[i].role, parts[i]);
+        }
+    } catch (const DataError& error) {
+        throw DataError("tensor " + tensor.name + ": " + error.what());
     }
 }
 

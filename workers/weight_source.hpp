@@ -64,7 +64,7 @@ public:
               MatrixView<float> values) const final;
 };
 
-/// A weight in backend memory: fp32 values, or codes packed for the backend's kernels.
+/// A weight in backend memory: fp32 values, or what is stored packed for the backend's kernels.
 struct Weight {
     MatrixView<const float> values;  ///< empty if packed
     const kernels::PackedMatrix* packed = nullptr;
@@ -73,9 +73,9 @@ struct Weight {
 };
 
 /// The weights of one block (or of what stands outside the blocks) in backend memory: fp32, or
-/// packed where the source has codes and the weight is one of a linear layer or the token
-/// embedding. A fused tensor is there as its parts: whoever asks for q_proj gets it, however it was
-/// stored.
+/// packed where the source has codes or N:M values and the weight is one of a linear layer or the
+/// token embedding. A fused tensor is there as its parts: whoever asks for q_proj gets it, however
+/// it was stored.
 class LoadedWeights {
 public:
     /// Loads the tensors of `block`; with none, those of `roles` outside the blocks, as far as the
@@ -103,8 +103,8 @@ private:
         std::unique_ptr<const kernels::PackedMatrix> packed = nullptr;
     };
     void add(const TensorSpec& tensor, Entry entry, const kernels::Backend& backend);
-    void add_packed(const TensorSpec& tensor, const kernels::CodedMatrix& matrix,
-                    const kernels::Backend& backend);
+    void add_packed(const TensorSpec& tensor, const EncodedTensor& stored,
+                    kernels::LookupTables tables, const kernels::Backend& backend);
     [[nodiscard]] const Entry& entry(Role role) const;
 
     std::optional<std::size_t> block_;

@@ -26,11 +26,20 @@ float middle_of(unsigned num_bits) {
 /// Where the bytes of a word lie in the block of each plane.
 using WordBytes = std::array<std::size_t, 4>;
 
-/// values[t] = levels[code], the code's bit p being bit t of the word of plane p; n <= 32.
+/// Where the four bytes of a row's word lie.
+WordBytes word_bytes(bool coarse, std::size_t row_in_strip) {
+    WordBytes places{};
+    for (std::size_t b = 0; b < places.size(); ++b) {
+        places[b] = coarse ? strip * b + row_in_strip : 4 * row_in_strip + b;
+    }
+    return places;
+}
+
+/// codes[t]: bit p is bit t of the word of plane p.
 LATHE_VECTOR_CLONES
 void decode_words(const std::byte* blocks, const WordBytes& places, std::size_t n_planes,
-                  std::size_t n, const float* levels, float* values) {
-    std::uint32_t codes[lookup_chunk] = {};
+                  std::uint8_t* codes) {
+    std::uint32_t wide[lookup_chunk] = {};
     for (std::size_t p = 0; p < n_planes; ++p) {
         std::uint32_t word = 0;
         for (std::size_t b = 0; b < places.size(); ++b) {
@@ -38,11 +47,11 @@ void decode_words(const std::byte* blocks, const WordBytes& places, std::size_t 
                     << 8 * b;
         }
         for (std::uint32_t t = 0; t < lookup_chunk; ++t) {
-            codes[t] |= (word >> t & 1U) << p;
+            wide[t] |= (word >> t & 1U) << p;
         }
     }
-    for (std::size_t t = 0; t < n; ++t) {
-        values[t] = levels[codes[t]];
+    for (std::size_t t = 0; t < lookup_chunk; ++t) {
+        codes[t] = static_cast<std::uint8_t>(wide[t]);
     }
 }
 
@@ -61,6 +70,40 @@ void encode_words(const std::uint8_t* codes, std::size_t n, std::size_t n_planes
         }
         for (std::size_t b = 0; b < places.size(); ++b) {
             blocks[p * lookup_block_bytes + places[b]] = static_cast<std::byte>(word >> 8 * b);
+        }
+    }
+}
+
+/// Which half of which byte of the blocks of four planes holds a column's four bits of a row.
+struct Nibble {
+    std::size_t byte;
+    unsigned shift;
+
+    Nibble(std::size_t column, std::size_t row_in_strip)
+        : byte(column / 8 * lookup_block_bytes + 4 * row_in_strip + column % 4),
+          shift(column % 8 < 4 ? 0 : 4) {}
+};
+constexpr std::size_t nibble_plane_bytes = 4 * lookup_block_bytes;
+
+void encode_nibbles(const std::uint8_t* codes, std::size_t n, std::size_t n_planes,
+                    std::size_t row_in_strip, std::byte* blocks) {
+    for (std::size_t p = 0; p < n_planes / 4; ++p) {
+        for (std::size_t t = 0; t < n; ++t) {
+            const Nibble at(t, row_in_strip);
+            const unsigned four = codes[t] >> 4 * p & 15U;
+            blocks[p * nibble_plane_bytes + at.byte] |= static_cast<std::byte>(four << at.shift);
+        }
+    }
+}
+
+void decode_nibbles(const std::byte* blocks, std::size_t n_planes, std::size_t row_in_strip,
+                    std::uint8_t* codes) {
+    std::fill_n(codes, lookup_chunk, std::uint8_t{0});
+    for (std::size_t p = 0; p < n_planes / 4; ++p) {
+        for (std::size_t t = 0; t < lookup_chunk; ++t) {
+            const Nibble at(t, row_in_strip);
+            const auto own = std::to_integer<unsigned>(blocks[p * nibble_plane_bytes + at.byte]);
+            codes[t] = static_cast<std::uint8_t>(codes[t] | (own >> at.shift & 15U) << 4 * p);
         }
     }
 }
@@ -87,13 +130,22 @@ std::vector<ColumnCut::Piece> ColumnCut::pieces() const {
     return result;
 }
 
+CodedProduct fastest_product(const CodedMatrix& matrix, const ColumnCut& cut) {
+    const bool coarse = matrix.tables == LookupTables::int8;
+    if (matrix.uniform && matrix.num_bits % 4 == 0) {
+        return coarse ? CodedProduct::coarse_multiply : CodedProduct::multiply;
+    }
+    return coarse && cut.piece >= least_coarse_piece ? CodedProduct::coarse_lookup
+                                                     : CodedProduct::lookup;
+}
+
 CpuPacked::CpuPacked(const CodedMatrix& matrix, ThreadPool& pool)
     : rows_(matrix.rows),
       cut_(matrix.cols, matrix.group_size),
       num_bits_(matrix.num_bits),
       uniform_(matrix.uniform),
       has_offsets_(matrix.has_offsets),
-      tables_(cut_.piece < least_coarse_piece ? LookupTables::fp32 : matrix.tables),
+      product_(fastest_product(matrix, cut_)),
       usual_offset_(uniform_ ? middle_of(num_bits_) - usual_offset(matrix) : usual_offset(matrix)),
       pieces_(cut_.pieces()) {
     for (const ColumnCut::Piece& piece : pieces_) {
@@ -129,12 +181,24 @@ LookupGroup CpuPacked::group(std::size_t tile, std::size_t piece) const {
             .usual_offset = usual_offset_};
 }
 
-WordBytes CpuPacked::word_bytes(std::size_t row_in_strip) const {
-    WordBytes places{};
-    for (std::size_t b = 0; b < places.size(); ++b) {
-        places[b] = tables_ == LookupTables::int8 ? strip * b + row_in_strip : 4 * row_in_strip + b;
+void CpuPacked::encode_codes(const std::uint8_t* codes, std::size_t n, std::size_t row_in_strip,
+                             std::byte* blocks) const {
+    if (product_ == CodedProduct::multiply || product_ == CodedProduct::coarse_multiply) {
+        encode_nibbles(codes, n, num_bits_, row_in_strip, blocks);
+    } else {
+        encode_words(codes, n, num_bits_,
+                     word_bytes(product_ == CodedProduct::coarse_lookup, row_in_strip), blocks);
     }
-    return places;
+}
+
+void CpuPacked::decode_codes(const std::byte* blocks, std::size_t row_in_strip,
+                             std::uint8_t* codes) const {
+    if (product_ == CodedProduct::multiply || product_ == CodedProduct::coarse_multiply) {
+        decode_nibbles(blocks, num_bits_, row_in_strip, codes);
+    } else {
+        decode_words(blocks, word_bytes(product_ == CodedProduct::coarse_lookup, row_in_strip),
+                     num_bits_, codes);
+    }
 }
 
 void CpuPacked::store_row(std::size_t row, const std::uint8_t* codes, const float* scales,
@@ -147,8 +211,8 @@ void CpuPacked::store_row(std::size_t row, const std::uint8_t* codes, const floa
         auto* terms = reinterpret_cast<std::uint16_t*>(begin + strips_per_tile * strip_bytes);
         std::byte* blocks = begin + in_tile / strip * strip_bytes;
         for (std::size_t j = 0; j < piece.size; j += lookup_chunk) {
-            encode_words(codes + piece.begin + j, std::min(lookup_chunk, piece.size - j), num_bits_,
-                         word_bytes(in_tile % strip),
+            encode_codes(codes + piece.begin + j, std::min(lookup_chunk, piece.size - j),
+                         in_tile % strip,
                          blocks + j / lookup_chunk * num_bits_ * lookup_block_bytes);
         }
         const float* scale = scales + piece.group * n_scales();
@@ -183,10 +247,12 @@ void CpuPacked::decode_row(std::size_t row, float* values) const {
         const std::byte* blocks =
             group.planes + in_tile / strip * piece.n_chunks * num_bits_ * lookup_block_bytes;
         for (std::size_t j = 0; j < piece.size; j += lookup_chunk) {
-            decode_words(blocks + j / lookup_chunk * num_bits_ * lookup_block_bytes,
-                         word_bytes(in_tile % strip), num_bits_,
-                         std::min(lookup_chunk, piece.size - j), levels.data(),
-                         values + piece.begin + j);
+            std::array<std::uint8_t, lookup_chunk> codes;
+            decode_codes(blocks + j / lookup_chunk * num_bits_ * lookup_block_bytes,
+                         in_tile % strip, codes.data());
+            for (std::size_t t = 0; t < std::min(lookup_chunk, piece.size - j); ++t) {
+                values[piece.begin + j + t] = levels[codes[t]];
+            }
         }
     }
 }

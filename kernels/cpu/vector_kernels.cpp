@@ -14,9 +14,25 @@ extern const VectorKernels table;
 namespace avx512 {
 extern const VectorKernels table;
 }
+namespace avx512vnni {
+void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
+                    std::size_t y_stride);
+}
 #endif
 
 namespace {
+
+#ifdef LATHE_X86_VARIANTS
+const VectorKernels& with_vnni() {
+    static const VectorKernels table = [] {
+        VectorKernels own = avx512::table;
+        own.name = "avx512vnni";
+        own.multiply_codes = avx512vnni::multiply_codes;
+        return own;
+    }();
+    return table;
+}
+#endif
 
 std::vector<const VectorKernels*> find_runnable() {
     std::vector<const VectorKernels*> tables{&generic::table};
@@ -29,6 +45,9 @@ std::vector<const VectorKernels*> find_runnable() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
         tables.push_back(&avx512::table);
+        if (__builtin_cpu_supports("avx512vnni")) {
+            tables.push_back(&with_vnni());
+        }
     }
 #endif
     return tables;

@@ -14,6 +14,7 @@ class CudaBackend final : public Backend {
 public:
     explicit CudaBackend(std::size_t device) : context_(std::make_shared<cuda::Context>(device)) {}
     [[nodiscard]] std::string_view name() const noexcept override { return "cuda"; }
+    [[nodiscard]] bool multiplies_nm() const noexcept override { return false; }
 
     std::shared_ptr<void> do_allocate(std::size_t bytes) const override;
     void do_copy(const void* from, std::size_t from_pitch, void* to, std::size_t to_pitch,
@@ -86,6 +87,7 @@ public:
                             MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                             MatrixView<float> values) const override;
     std::unique_ptr<const PackedMatrix> do_pack(const CodedMatrix& matrix) const override;
+    std::unique_ptr<const PackedMatrix> do_pack_nm(const NmMatrix& matrix) const override;
     void do_linear_packed(MatrixView<const float> x,
                           std::span<const PackedProduct> products) const override;
     void do_embed_packed(std::span<const std::uint32_t> ids, const PackedMatrix& table,

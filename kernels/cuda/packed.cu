@@ -8,6 +8,7 @@
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/host_checks.hpp"
+#include "lib/core/errors.hpp"
 
 // Products with weights that stay codes. Few tokens are multiplied by lookup: of every eight inputs
 // a table of the 256 sums that eight signs make, which all rows of a block share; a byte of a bit
@@ -163,6 +164,10 @@ std::unique_ptr<const PackedMatrix> CudaBackend::do_pack(const CodedMatrix& matr
     return std::make_unique<CudaPacked>(layout, on_device(*this, host.planes),
                                         on_device(*this, host.scales),
                                         on_device(*this, host.offsets));
+}
+
+std::unique_ptr<const PackedMatrix> CudaBackend::do_pack_nm(const NmMatrix& /*matrix*/) const {
+    throw UsageError("a product with N:M sparse weights as they are stored is not there for cuda");
 }
 
 namespace {

@@ -2,6 +2,7 @@
 
 #include "kernels/binary_codes.hpp"
 #include "kernels/host_checks.hpp"
+#include "kernels/nm_matrix.hpp"
 #include "kernels/reference/reference_backend.hpp"
 
 namespace lathe::kernels {
@@ -28,6 +29,29 @@ public:
         }
     }
 
+    explicit ReferencePacked(const NmMatrix& matrix)
+        : rows_(matrix.rows), cols_(matrix.cols), values_(matrix.rows * matrix.cols) {
+        const bool coded = matrix.num_bits > 0;
+        std::vector<std::uint8_t> keep(cols_);
+        std::vector<float> stored(matrix.stored());
+        std::vector<std::uint8_t> codes(coded ? stored.size() : 0);
+        std::vector<float> scales(coded ? group_count(cols_, matrix.group_size) : 0);
+        const float zero = coded ? static_cast<float>(1U << (matrix.num_bits - 1)) : 0.0F;
+        for (std::size_t r = 0; r < rows_; ++r) {
+            matrix.read(
+                r, {keep.data(), coded ? nullptr : stored.data(), codes.data(), scales.data()});
+            std::size_t next = 0;
+            for (std::size_t j = 0; j < cols_; ++j) {
+                if (keep[j] != 0) {
+                    values_[r * cols_ + j] = coded ? scales[j / matrix.group_size] *
+                                                         (static_cast<float>(codes[next]) - zero)
+                                                   : stored[next];
+                    ++next;
+                }
+            }
+        }
+    }
+
     [[nodiscard]] std::size_t rows() const noexcept override { return rows_; }
     [[nodiscard]] std::size_t cols() const noexcept override { return cols_; }
     [[nodiscard]] std::size_t size_bytes() const noexcept override {
@@ -48,6 +72,10 @@ MatrixView<const float> values_of(const PackedMatrix& packed) {
 }  // namespace
 
 std::unique_ptr<const PackedMatrix> ReferenceBackend::do_pack(const CodedMatrix& matrix) const {
+    return std::make_unique<ReferencePacked>(matrix);
+}
+
+std::unique_ptr<const PackedMatrix> ReferenceBackend::do_pack_nm(const NmMatrix& matrix) const {
     return std::make_unique<ReferencePacked>(matrix);
 }
 

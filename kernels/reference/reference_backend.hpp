@@ -81,6 +81,7 @@ private:
                             MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
                             MatrixView<float> values) const override;
     std::unique_ptr<const PackedMatrix> do_pack(const CodedMatrix& matrix) const override;
+    std::unique_ptr<const PackedMatrix> do_pack_nm(const NmMatrix& matrix) const override;
     void do_linear_packed(MatrixView<const float> x,
                           std::span<const PackedProduct> products) const override;
     void do_embed_packed(std::span<const std::uint32_t> ids, const PackedMatrix& table,

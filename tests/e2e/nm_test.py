@@ -54,6 +54,18 @@ with lathe.Scratch() as scratch:
         for run in runs.values():
             assert lathe.run_json(["verify", run / "checkpoint"])["ok"]
 
+    def eval_and_generate_read_what_is_stored():
+        text = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128", "--limit", "16"]
+        for name, run in runs.items():
+            stored, exported = (lathe.run_json(["eval", run / folder, *text])["perplexity"]
+                                for folder in ("checkpoint", "export"))
+            assert abs(stored / exported - 1) < 1e-3, (name, stored, exported)  # the export rounds values of codes
+            prompt = ["--prompt", "In the beginning", "--max-new-tokens", "8"]
+            ids = lathe.run_json(["generate", run / "checkpoint", *prompt])["ids"]
+            assert len(ids) == 8, (name, ids)
+            if name in ("plain", "mask"):
+                assert ids == lathe.run_json(["generate", run / "export", *prompt])["ids"], name
+
     def h5py_reads_them_with_the_documented_example():
         python = lathe.python_with_h5py()
         if python is None:
@@ -71,5 +83,5 @@ with lathe.Scratch() as scratch:
             assert f"first bits {bits[0]:04x}" in done.stdout, (name, done.stdout)
 
     lathe.main([every_group_has_at_most_n_weights, reductions_are_those_of_the_paper,
-                targets_name_the_units_a_candidate_is_for, checkpoints_verify,
+                targets_name_the_units_a_candidate_is_for, checkpoints_verify, eval_and_generate_read_what_is_stored,
                 h5py_reads_them_with_the_documented_example])

@@ -102,6 +102,12 @@ def one_budget_covers_slicing_and_quantisation():
         units = {u["name"]: u for u in lathe.run_json(["inspect", scratch / "run/checkpoint"])["units"]}
         assert units["block_0002.mlp_shortcut"]["bytes"] > 0
         assert perplexity(result) < 1.3 * result["evaluation"][0]["source_perplexity"], result["evaluation"]
+        # The job evaluates decoded weights, eval and generate what is stored.
+        evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128", "--limit", "64"]
+        found = lathe.run_json(["eval", scratch / "run/checkpoint", *evaluate])["perplexity"]
+        assert abs(found / perplexity(result) - 1) < 1e-5, (found, perplexity(result))
+        prompt = ["--prompt", "In the beginning", "--max-new-tokens", "4"]
+        assert lathe.run_json(["generate", scratch / "run/checkpoint", *prompt])["ids"]
 
 
 def one_rotation_for_all_is_a_stock_model():

@@ -327,5 +327,107 @@ TEST(PackedProducts, EveryInstructionSetAgrees) {
     }
 }
 
+TEST(PackedProducts, EveryInstructionSetMultipliesAlike) {
+    std::mt19937 random(4);
+    constexpr std::size_t n_chunks = 3;
+    const Matrix<float> x = random_matrix(8, n_chunks * lookup_chunk, 12);
+    for (const std::size_t q : {4, 8}) {
+        std::vector<std::uint8_t> codes(lookup_tile_rows * n_chunks * lookup_chunk * q / 8);
+        std::generate(codes.begin(), codes.end(), std::ref(random));
+        std::vector<std::uint16_t> terms(lookup_tile_rows * 2);
+        for (std::uint16_t& term : terms) {
+            term = float_to_half(static_cast<float>(random() % 100) - 50.0F);
+        }
+        const LookupGroup group{reinterpret_cast<const std::byte*>(codes.data()),
+                                terms.data(),
+                                n_chunks,
+                                q,
+                                true,
+                                true,
+                                0.0F};
+        for (const auto& [tokens, n_digits] :
+             {std::pair(1, 1), {3, 1}, {5, 1}, {8, 1}, {1, 3}, {2, 3}}) {
+            const auto n_tokens = static_cast<std::size_t>(tokens);
+            const std::size_t step = n_tokens * static_cast<std::size_t>(n_digits) * lookup_chunk;
+            std::vector<std::vector<float>> results;
+            for (const VectorKernels* kernels : runnable_vector_kernels()) {
+                DigitVectors input{.n_tokens = n_tokens,
+                                   .n_digits = static_cast<std::size_t>(n_digits)};
+                std::vector<std::int8_t> digits(n_chunks * step);
+                std::vector<float> digit_sums(step / lookup_chunk);
+                std::vector<float> scales;
+                std::vector<float> sums;
+                for (std::size_t t = 0; t < n_tokens; ++t) {
+                    const std::size_t place = t * input.n_digits;
+                    scales.push_back(kernels->build_digits(
+                        x.view().row(t), n_chunks, input.n_digits, step,
+                        digits.data() + place * lookup_chunk, digit_sums.data() + place));
+                    sums.push_back(0.75F);
+                }
+                input.digits = digits.data();
+                input.digit_sums = digit_sums.data();
+                input.scales = scales.data();
+                input.sums = sums.data();
+                std::vector<float>& y = results.emplace_back(n_tokens * lookup_tile_rows, 1.5F);
+                kernels->multiply_codes(group, input, y.data(), lookup_tile_rows);
+            }
+            for (const std::vector<float>& y : results) {
+                for (std::size_t i = 0; i < y.size(); ++i) {
+                    EXPECT_NEAR(y[i], results[0][i], 1e-5 * (1000 + std::abs(results[0][i])));
+                }
+            }
+        }
+    }
+}
+
+TEST(PackedProducts, DigitsStandForTheirInput) {
+    // The largest is 127 * 2^16 or 127; all else is rounded to that scale.
+    Matrix<float> x(1, 64);
+    for (std::size_t j = 0; j < 64; ++j) {
+        x.values[j] = (static_cast<float>(j) - 40.0F) * 0.7F;
+    }
+    for (const VectorKernels* kernels : runnable_vector_kernels()) {
+        for (const std::size_t n_digits : {1, 3}) {
+            const std::size_t step = n_digits * lookup_chunk;
+            std::vector<std::int8_t> digits(2 * step);
+            float sums[3] = {};
+            const float scale =
+                kernels->build_digits(x.values.data(), 2, n_digits, step, digits.data(), sums);
+            double all = 0.0;
+            for (std::size_t j = 0; j < 64; ++j) {
+                double whole = 0.0;
+                for (std::size_t d = n_digits; d-- > 0;) {
+                    whole = 256.0 * whole + digits[j / 32 * step + d * 32 + j % 32];
+                }
+                // Three digits hold more than fp32 does of x over the scale.
+                const double most = (n_digits == 1 ? 0.501 : 2.0) * double{scale};
+                EXPECT_NEAR(whole * double{scale}, x.values[j], most) << kernels->name;
+                all += whole;
+            }
+            EXPECT_EQ(sums[0] + 256.0 * sums[1] + 65536.0 * sums[2], all);
+        }
+    }
+}
+
+TEST(PackedProducts, WhatIsNotFiniteStaysSoAndWhatIsTinyIsZero) {
+    ThreadPool pool(1);
+    const auto backend = make_backend(BackendKind::cpu, pool);
+    for (const LookupTables tables : {LookupTables::fp32, LookupTables::int8}) {
+        Codes codes(4, 64, 4, 32, true, true);
+        codes.matrix.tables = tables;
+        for (const float bad : {INFINITY, -INFINITY, NAN}) {
+            Matrix<float> x = random_matrix(2, 64, 13);
+            x.values[70] = bad;
+            const Matrix<float> y = multiply(*backend, codes, x);
+            for (std::size_t r = 0; r < 4; ++r) {
+                EXPECT_TRUE(std::isfinite(y.values[r]));
+                EXPECT_FALSE(std::isfinite(y.values[4 + r]));
+            }
+        }
+        const Matrix<float> y = multiply(*backend, codes, Matrix<float>(1, 64, 1e-38F));
+        EXPECT_THAT(y.values, ::testing::Each(::testing::FloatNear(0.0F, 1e-30F)));
+    }
+}
+
 }  // namespace
 }  // namespace lathe::kernels

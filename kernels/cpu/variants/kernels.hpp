@@ -33,6 +33,14 @@ float build_coarse_tables(const float* x, std::size_t n_chunks, std::uint8_t* en
 void lookup_coarse(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,
                    float* y);
 
+float build_digits(const float* x, std::size_t n_chunks, std::size_t n_digits, std::size_t step,
+                   std::int8_t* digits, float* sums);
+void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
+                    std::size_t y_stride);
+
+void multiply_kept(const KeptGroup& group, const float* x, std::size_t x_stride,
+                   std::size_t n_tokens, float* y, std::size_t y_stride);
+
 void scale(const float* x, float factor, std::size_t n, float* y);
 void add_ramp(float* scores, float slope, float first, std::size_t n);
 float softmax_step(float* scores, std::size_t n, std::size_t begin, std::size_t end, float* maximum,

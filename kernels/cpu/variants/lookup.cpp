@@ -145,7 +145,8 @@ static inline void look_up_strip(const std::uint32_t* planes, std::size_t n_chun
 
 template <std::size_t n_planes>
 void look_up(const LookupGroup& group, const float* tables, float sum, float* y) {
-    float sums[n_planes][strip];
+    // A register that crosses cache lines would wait for both before it is read again.
+    alignas(64) float sums[n_planes][strip];
     const auto* planes = reinterpret_cast<const std::uint32_t*>(group.planes);
     for (std::size_t first = 0; first < lookup_tile_rows; first += strip) {
         look_up_strip<n_planes>(planes, group.n_chunks, tables, sums);

@@ -1,7 +1,4 @@
-#if defined(__AVX2__)
-#include <immintrin.h>
-#endif
-
+#include "kernels/cpu/variants/byte_lanes.hpp"
 #include "kernels/cpu/variants/kernels.hpp"
 #include "kernels/cpu/variants/lookup_terms.hpp"
 
@@ -29,15 +26,7 @@ constexpr std::int32_t middle = 128;
 // has at most 16 chunks of 2 entries in each of 4 tables, so sums stay below 2^16.
 
 #if LATHE_LANES == 16
-typedef __m512i Bytes;
-static inline Bytes load_bytes(const void* p) {
-    return _mm512_loadu_si512(p);
-}
-static inline Bytes low_nibbles(Bytes v) {
-    return _mm512_and_si512(v, _mm512_set1_epi8(15));
-}
 static inline Bytes look_up(Bytes table, Bytes index) {
-    // With a mask that is all ones, because GCC 12 warns of its own header without.
     return _mm512_maskz_shuffle_epi8(~__mmask64{0}, table, index);
 }
 static inline Bytes add_pairs(Bytes a, Bytes b) {
@@ -46,9 +35,6 @@ static inline Bytes add_pairs(Bytes a, Bytes b) {
 static inline Bytes upper_of_pairs(Bytes v) {
     return _mm512_maskz_srli_epi16(~__mmask32{0}, v, 8);
 }
-static inline Bytes upper_nibbles(Bytes v) {
-    return low_nibbles(_mm512_maskz_srli_epi16(~__mmask32{0}, v, 4));
-}
 static inline __m128i sum_of_lanes(Bytes v) {
     const auto words = reinterpret_cast<long long __attribute__((vector_size(64)))>(v);
     const __m256i half = _mm256_add_epi16(
@@ -56,17 +42,7 @@ static inline __m128i sum_of_lanes(Bytes v) {
         reinterpret_cast<__m256i>(__builtin_shufflevector(words, words, 4, 5, 6, 7)));
     return _mm_add_epi16(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
-static inline Bytes no_bytes() {
-    return _mm512_setzero_si512();
-}
 #else
-typedef __m256i Bytes;
-static inline Bytes load_bytes(const void* p) {
-    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
-}
-static inline Bytes low_nibbles(Bytes v) {
-    return _mm256_and_si256(v, _mm256_set1_epi8(15));
-}
 static inline Bytes look_up(Bytes table, Bytes index) {
     return _mm256_shuffle_epi8(table, index);
 }
@@ -76,14 +52,8 @@ static inline Bytes add_pairs(Bytes a, Bytes b) {
 static inline Bytes upper_of_pairs(Bytes v) {
     return _mm256_srli_epi16(v, 8);
 }
-static inline Bytes upper_nibbles(Bytes v) {
-    return low_nibbles(_mm256_srli_epi16(v, 4));
-}
 static inline __m128i sum_of_lanes(Bytes v) {
     return _mm_add_epi16(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
-}
-static inline Bytes no_bytes() {
-    return _mm256_setzero_si256();
 }
 #endif
 
@@ -167,7 +137,8 @@ static inline void look_up_strip(const std::byte* planes, std::size_t n_chunks,
 template <std::size_t n_planes>
 void look_up_tile(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,
                   float* y) {
-    float sums[n_planes][strip];
+    // A register that crosses cache lines would wait for both before it is read again.
+    alignas(64) float sums[n_planes][strip];
     const std::byte* planes = group.planes;
     for (std::size_t first = 0; first < lookup_tile_rows; first += strip) {
         look_up_strip<n_planes>(planes, group.n_chunks, entries, scale, sums);

@@ -3,6 +3,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/cpu/variants/kept_group.hpp"
+
 namespace lathe::kernels {
 
 /// Depth (number of products summed) that one call of a multiplication kernel takes at most, and
@@ -21,7 +23,10 @@ struct ActivationKernels {
 struct LookupGroup {
     /// [tile_rows / 16][n_chunks][n_planes][64 bytes]: a word of 32 bits for each of 16 rows, whose
     /// bit t belongs to column t of its chunk. For lookup() the words stand one after another; for
-    /// lookup_coarse() first the lowest bytes of all, then the next.
+    /// lookup_coarse() first the lowest bytes of all, then the next. For multiply_codes(), with 4
+    /// or 8 planes, [tile_rows / 16][n_chunks][n_planes / 4][4][16 rows][4 bytes]: four bits of a
+    /// code at a time, the lowest first; byte b of block k has those of column 8 k + b in its low
+    /// half and those of column 8 k + 4 + b in its upper half.
     const std::byte* planes = nullptr;
     /// fp16 [n_scales (+ 1 with an offset)][tile_rows]: the scales, then the offset
     const std::uint16_t* terms = nullptr;
@@ -39,6 +44,18 @@ inline constexpr std::size_t lookup_chunk = 32;
 inline constexpr std::size_t lookup_block_bytes = lookup_strip_rows * lookup_chunk / 8;
 /// Of one chunk: eight tables of 16 entries.
 inline constexpr std::size_t coarse_table_bytes = 128;
+
+/// One piece of columns of a few tokens in whole numbers, for multiply_codes():
+/// x = scale * sum over d of digit d * 256^d.
+struct DigitVectors {
+    const std::int8_t* digits = nullptr;  ///< [n_chunks][n_tokens * n_digits][32]
+    const float* digit_sums = nullptr;    ///< [n_tokens * n_digits] over the columns
+    const float* scales = nullptr;        ///< [n_tokens]
+    const float* sums = nullptr;          ///< [n_tokens] of x over the columns
+    std::size_t n_tokens = 0;
+    std::size_t n_digits = 1;  ///< 1 or 3; n_tokens * n_digits is at most 8
+};
+inline constexpr std::size_t most_digit_vectors = 8;
 
 /// The inner loops of the `cpu` backend, compiled once for each instruction set from the same
 /// sources (kernels/cpu/variants). Pointers and counts only: nothing that could leave code for a
@@ -92,6 +109,25 @@ struct VectorKernels {
     /// lookup() with them. At most 16 chunks.
     void (*lookup_coarse)(const LookupGroup& group, const std::uint8_t* entries, float scale,
                           float sum, float* y);
+
+    // ---- multiplication of codes ------------------------------------------------------------
+
+    /// Writes x [32 n_chunks] as whole numbers of n_digits 1 or 3, whose largest is 127 * 256^d:
+    /// digits[c * step + d * 32 + j] of column 32 c + j, and their sums[d]. Returns the scale; if
+    /// not all of x is finite it is not either and the digits are 0. A piece with nothing above
+    /// 2^-100 counts as 0.
+    float (*build_digits)(const float* x, std::size_t n_chunks, std::size_t n_digits,
+                          std::size_t step, std::int8_t* digits, float* sums);
+    /// y[t * y_stride + r] += what a group of uniform codes of 4 or 8 bits adds to the product of
+    /// row r < lookup_tile_rows with token t. At most 16 chunks.
+    void (*multiply_codes)(const LookupGroup& group, const DigitVectors& x, float* y,
+                           std::size_t y_stride);
+
+    /// y[t * y_stride + r] += what a group of N:M sparse weights adds to the product of row r <
+    /// lookup_tile_rows with token t, whose columns begin at x + t * x_stride. kept_overhang
+    /// elements behind them are read too.
+    void (*multiply_kept)(const KeptGroup& group, const float* x, std::size_t x_stride,
+                          std::size_t n_tokens, float* y, std::size_t y_stride);
 
     // ---- attention --------------------------------------------------------------------------
 
