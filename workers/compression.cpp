@@ -6,6 +6,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "lib/encoding/dense.hpp"
+#include "lib/encoding/encoded_tensor.hpp"
 #include "methods/method.hpp"
 #include "workers/calibration.hpp"
 #include "workers/rotation.hpp"
@@ -19,6 +20,7 @@ struct UnitData {
     std::vector<std::vector<float>> weights;
     std::vector<UnitTensor> tensors;
     std::vector<double> gram;
+    std::vector<float> rounded_gram;
     std::vector<float> row_weights;
     UnitStatistics statistics;
 };
@@ -48,43 +50,82 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
         source.load(index, context.backend(), weight);
         data.tensors.push_back({weight, spec.tensors[index].shape, context.source->dtype(index)});
     }
-    if (unit.input == Signal::token_ids) {
+    if (spec.tensors[unit.tensors.front()].role == Role::token_embedding) {
         data.row_weights =
             token_frequencies(read_samples(context.run.samples()).calibration, spec.vocab_size);
+    }
+    if (unit.input == Signal::token_ids) {
         data.statistics.row_weights = data.row_weights;
     } else {
         data.gram = read_input_gram(context, unit);
+        data.rounded_gram.assign(data.gram.begin(), data.gram.end());
         const std::size_t width = data.tensors.front().weight.cols;
         data.statistics.gram = {data.gram.data(), width, width};
     }
     return data;
 }
 
+/// Mean squares of what a change of a tensor does to its outputs: where it is a linear layer of
+/// each row, where its rows are looked up of each column.
+std::vector<double> squares_of_rows(const UnitData& data, MatrixView<const float> change,
+                                    const kernels::Backend& backend) {
+    std::vector<double> rows(change.rows);
+    backend.row_errors(change, {data.rounded_gram.data(), change.cols, change.cols}, rows);
+    return rows;
+}
+std::vector<double> squares_of_columns(const UnitData& data, MatrixView<const float> change) {
+    std::vector<double> columns(change.cols, 0.0);
+    for (std::size_t r = 0; r < change.rows; ++r) {
+        for (std::size_t j = 0; j < change.cols; ++j) {
+            columns[j] += double{data.row_weights[r]} * change(r, j) * change(r, j);
+        }
+    }
+    return columns;
+}
+
 /// The squared norm of the unit's output: the error of a candidate that is all zeros.
 double output_energy(const UnitData& data, const kernels::Backend& backend) {
     double energy = 0.0;
-    std::vector<float> gram(data.gram.begin(), data.gram.end());
     for (const UnitTensor& tensor : data.tensors) {
-        const MatrixView<const float> w = tensor.weight;
-        std::vector<double> rows(w.rows);
-        if (data.gram.empty()) {
-            for (std::size_t r = 0; r < w.rows; ++r) {
-                for (std::size_t j = 0; j < w.cols; ++j) {
-                    rows[r] += double{data.row_weights[r]} * w(r, j) * w(r, j);
-                }
-            }
-        } else {
-            backend.row_errors(w, {gram.data(), w.cols, w.cols}, rows);
-        }
-        for (double row : rows) {
-            energy += row;
+        for (const double square : data.gram.empty()
+                                       ? squares_of_columns(data, tensor.weight)
+                                       : squares_of_rows(data, tensor.weight, backend)) {
+            energy += square;
         }
     }
     return energy;
 }
 
+std::vector<double> output_errors(const UnitData& data, const UnitSolution& solution,
+                                  const kernels::Backend& backend) {
+    std::vector<double> errors;
+    const auto append = [&](const std::vector<double>& own) {
+        errors.insert(errors.end(), own.begin(), own.end());
+    };
+    for (std::size_t t = 0; t < data.tensors.size(); ++t) {
+        const MatrixView<const float> weight = data.tensors[t].weight;
+        std::vector<float> values(weight.rows * weight.cols);
+        const MatrixView<float> change(values.data(), weight.rows, weight.cols);
+        decode(solution.tensors[t], change);
+        backend.subtract(change, weight, change);
+        if (!data.gram.empty()) {
+            append(squares_of_rows(data, change, backend));
+        }
+        if (!data.row_weights.empty()) {
+            append(squares_of_columns(data, change));
+        }
+    }
+    return errors;
+}
+
+/// What is stored of a candidate beside its tensors.
+struct CandidateErrors {
+    double relative = 0.0;
+    std::vector<double> outputs;
+};
+
 void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& setting,
-                     const UnitSolution& solution, double energy) {
+                     const UnitSolution& solution, const CandidateErrors& errors) {
     std::uint64_t bytes = 0;
     for (const EncodedTensor& tensor : solution.tensors) {
         bytes += stored_bytes(tensor);
@@ -93,10 +134,12 @@ void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& se
     file.group(group, {{"setting", to_string(setting)},
                        {"bytes", static_cast<std::int64_t>(bytes)},
                        {"error", solution.error},
-                       {"relative_error", energy > 0.0 ? solution.error / energy : 0.0}});
+                       {"relative_error", errors.relative}});
     if (setting == source_setting()) {
         return;
     }
+    file.dataset(group + "/output_errors", DType::f64, {errors.outputs.size()},
+                 reinterpret_cast<const std::byte*>(errors.outputs.data()));
     for (std::size_t t = 0; t < solution.tensors.size(); ++t) {
         write_encoded(file, group + "/" + std::to_string(t), solution.tensors[t]);
     }
@@ -145,7 +188,11 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
         }
         const auto solutions = method.solve(mine, data.tensors, data.statistics, context.backend());
         for (std::size_t s = 0; s < mine.size(); ++s) {
-            write_candidate(file, number++, mine[s], solutions[s], energy);
+            CandidateErrors errors{energy > 0.0 ? solutions[s].error / energy : 0.0, {}};
+            if (mine[s] != source_setting()) {
+                errors.outputs = output_errors(data, solutions[s], context.backend());
+            }
+            write_candidate(file, number++, mine[s], solutions[s], errors);
         }
     }
     file.commit();
@@ -163,6 +210,21 @@ std::vector<Candidate> read_candidates(const std::filesystem::path& file, std::s
                               real_attribute(a, "relative_error", where)});
     }
     return candidates;
+}
+
+std::vector<std::vector<double>> read_output_errors(const std::filesystem::path& file) {
+    const ArtifactReader reader(file);
+    std::vector<std::vector<double>> errors;
+    for (const std::string& number : reader.children("/")) {
+        std::vector<double>& own = errors.emplace_back();
+        const std::string name = "/" + number + "/output_errors";
+        if (reader.has(name)) {
+            own.resize(element_count(reader.info(name).shape));
+            reader.read_into(name, reinterpret_cast<std::byte*>(own.data()),
+                             own.size() * sizeof(double));
+        }
+    }
+    return errors;
 }
 
 std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit) {

@@ -41,8 +41,12 @@ public:
             }
             return all;
         }
-        const bool is_head = spec.tied_head && tensor.role == Role::token_embedding;
-        return sums_.at(is_head ? Role::lm_head : tensor.role);
+        std::vector<double> all = sums_.at(tensor.role);
+        if (spec.tied_head && tensor.role == Role::token_embedding) {
+            const std::vector<double>& head = sums_.at(Role::lm_head);
+            all.insert(all.begin(), head.begin(), head.end());
+        }
+        return all;
     }
 
 private:

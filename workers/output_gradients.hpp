@@ -11,8 +11,8 @@ namespace lathe {
 
 /// For each tensor of a model, if it belongs to a unit, what its outputs' derivatives g of a loss
 /// come to: the sum of g_i^2 over tokens, for each output i. Outputs are the tensor's rows as they
-/// are stored; of a token embedding they are its columns, but of one that is tied to the head its
-/// rows, as the head uses it. Empty for other tensors.
+/// are stored; of a token embedding they are its columns, and of one that is tied to the head its
+/// rows, as the head uses it, and then its columns. Empty for other tensors.
 using OutputSquares = std::vector<std::vector<double>>;
 
 /// Adds up the squares in one pass forwards and one backwards over all samples at once; of the

@@ -23,10 +23,11 @@ TEST(IncompatibleChanges, NoneWithoutAChange) {
 }
 
 TEST(IncompatibleChanges, SomeKeysMayChange) {
-    for (const char* change : {"runtime.backend=cpu", "runtime.threads=9", "runtime.max_walltime=1",
-                               "runtime.worker_timeout=1", "evaluate.perplexity=[]",
-                               "evaluate.max_seq_length=5", "evaluate.tasks=[]", "evaluate.limit=5",
-                               "export=[]", "refine=none", "refine=sequential"}) {
+    for (const char* change :
+         {"runtime.backend=cpu", "runtime.threads=9", "runtime.max_walltime=1",
+          "runtime.worker_timeout=1", "evaluate.perplexity=[]", "evaluate.max_seq_length=5",
+          "evaluate.tasks=[]", "evaluate.limit=5", "export=[]", "search.scores=gradient",
+          "refine=none", "refine=sequential"}) {
         EXPECT_THAT(changes(change), IsEmpty()) << change;
     }
 }
