@@ -8,6 +8,7 @@
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
 #include "methods/method.hpp"
+#include "methods/output_error.hpp"
 #include "workers/calibration.hpp"
 #include "workers/rotation.hpp"
 #include "workers/weight_source.hpp"
@@ -20,7 +21,6 @@ struct UnitData {
     std::vector<std::vector<float>> weights;
     std::vector<UnitTensor> tensors;
     std::vector<double> gram;
-    std::vector<float> rounded_gram;
     std::vector<float> row_weights;
     UnitStatistics statistics;
 };
@@ -58,61 +58,65 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
         data.statistics.row_weights = data.row_weights;
     } else {
         data.gram = read_input_gram(context, unit);
-        data.rounded_gram.assign(data.gram.begin(), data.gram.end());
         const std::size_t width = data.tensors.front().weight.cols;
         data.statistics.gram = {data.gram.data(), width, width};
     }
     return data;
 }
 
-/// Mean squares of what a change of a tensor does to its outputs: where it is a linear layer of
-/// each row, where its rows are looked up of each column.
-std::vector<double> squares_of_rows(const UnitData& data, MatrixView<const float> change,
-                                    const kernels::Backend& backend) {
-    std::vector<double> rows(change.rows);
-    backend.row_errors(change, {data.rounded_gram.data(), change.cols, change.cols}, rows);
-    return rows;
-}
-std::vector<double> squares_of_columns(const UnitData& data, MatrixView<const float> change) {
-    std::vector<double> columns(change.cols, 0.0);
-    for (std::size_t r = 0; r < change.rows; ++r) {
-        for (std::size_t j = 0; j < change.cols; ++j) {
-            columns[j] += double{data.row_weights[r]} * change(r, j) * change(r, j);
-        }
-    }
-    return columns;
-}
-
 /// The squared norm of the unit's output: the error of a candidate that is all zeros.
 double output_energy(const UnitData& data, const kernels::Backend& backend) {
     double energy = 0.0;
+    std::vector<float> gram(data.gram.begin(), data.gram.end());
     for (const UnitTensor& tensor : data.tensors) {
-        for (const double square : data.gram.empty()
-                                       ? squares_of_columns(data, tensor.weight)
-                                       : squares_of_rows(data, tensor.weight, backend)) {
-            energy += square;
+        const MatrixView<const float> w = tensor.weight;
+        std::vector<double> rows(w.rows);
+        if (data.gram.empty()) {
+            for (std::size_t r = 0; r < w.rows; ++r) {
+                for (std::size_t j = 0; j < w.cols; ++j) {
+                    rows[r] += double{data.row_weights[r]} * w(r, j) * w(r, j);
+                }
+            }
+        } else {
+            backend.row_errors(w, {gram.data(), w.cols, w.cols}, rows);
+        }
+        for (double row : rows) {
+            energy += row;
         }
     }
     return energy;
 }
 
-std::vector<double> output_errors(const UnitData& data, const UnitSolution& solution,
-                                  const kernels::Backend& backend) {
+/// Mean squares of what looking up `values` in place of `weight` changes, column by column.
+std::vector<double> lookup_errors(MatrixView<const float> weight, MatrixView<const float> values,
+                                  std::span<const float> row_weights) {
+    std::vector<double> columns(weight.cols, 0.0);
+    for (std::size_t r = 0; r < weight.rows; ++r) {
+        for (std::size_t j = 0; j < weight.cols; ++j) {
+            const double change = double{values(r, j)} - double{weight(r, j)};
+            columns[j] += double{row_weights[r]} * change * change;
+        }
+    }
+    return columns;
+}
+
+/// As read_output_errors() has them.
+std::vector<double> output_errors(const UnitData& data, const OutputError& of_layer,
+                                  const UnitSolution& solution) {
     std::vector<double> errors;
     const auto append = [&](const std::vector<double>& own) {
         errors.insert(errors.end(), own.begin(), own.end());
     };
     for (std::size_t t = 0; t < data.tensors.size(); ++t) {
         const MatrixView<const float> weight = data.tensors[t].weight;
-        std::vector<float> values(weight.rows * weight.cols);
-        const MatrixView<float> change(values.data(), weight.rows, weight.cols);
-        decode(solution.tensors[t], change);
-        backend.subtract(change, weight, change);
+        std::vector<float> decoded(weight.rows * weight.cols);
+        const MatrixView<float> values(decoded.data(), weight.rows, weight.cols);
+        decode(solution.tensors[t], values);
         if (!data.gram.empty()) {
-            append(squares_of_rows(data, change, backend));
+            append(of_layer.of_rows(weight, values));
         }
         if (!data.row_weights.empty()) {
-            append(squares_of_columns(data, change));
+            append(lookup_errors(weight, values, data.row_weights));
         }
     }
     return errors;
@@ -178,6 +182,7 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
     }
     const UnitData data = load_unit(context, unit);
     const double energy = output_energy(data, context.backend());
+    const OutputError of_layer(data.statistics, context.backend());
     std::size_t number = 0;
     for (const MethodRow& method : method_table()) {
         std::vector<Setting> mine;
@@ -190,7 +195,7 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
         for (std::size_t s = 0; s < mine.size(); ++s) {
             CandidateErrors errors{energy > 0.0 ? solutions[s].error / energy : 0.0, {}};
             if (mine[s] != source_setting()) {
-                errors.outputs = output_errors(data, solutions[s], context.backend());
+                errors.outputs = output_errors(data, of_layer, solutions[s]);
             }
             write_candidate(file, number++, mine[s], solutions[s], errors);
         }

@@ -9,6 +9,10 @@
 
 namespace lathe {
 
+/// Calibration tokens, the first ones, that second moments come from: more of them change no order
+/// worth speaking of.
+inline constexpr std::size_t gradient_tokens = 8192;
+
 /// For each tensor of a model, if it belongs to a unit, what its outputs' derivatives g of a loss
 /// come to: the sum of g_i^2 over tokens, for each output i. Outputs are the tensor's rows as they
 /// are stored; of a token embedding they are its columns, and of one that is tied to the head its

@@ -9,9 +9,6 @@
 namespace lathe {
 namespace {
 
-/// Tokens that second moments come from: more of them change no order worth speaking of.
-constexpr std::size_t gradient_tokens = 8192;
-
 /// One task a batch. Returns their number.
 std::size_t run_gradient_tasks(JobRun& run) {
     const TokenSequences& all = run.samples().calibration;

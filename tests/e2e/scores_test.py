@@ -21,11 +21,17 @@ with lathe.Scratch() as scratch:
         plan = json.loads((run / "search/plan.json").read_text())
         return result, plan, [proxy["score"] for proxy in plan["proxies"]]
 
+    def the_plan_counts_them():
+        plans = [lathe.run_json(["plan", *lathe.job(scratch / "none", search__scores=scores, **CODED)])
+                 for scores in ("divergence", "gradient")]
+        found = [[s for s in plan["stages"] if s["name"] == "gradients"] for plan in plans]
+        # 24 samples of 128 tokens, at most 2048 a task.
+        assert found[0] == [] and found[1][0]["tasks"] == 2, found
+
     def gradients_alone_need_no_probes():
         result, plan, names = search("gradient")
         first_plan.append((run / "search/plan.json").read_bytes())
         assert WEIGHTED in names and PROBED not in names, names
-        # 24 samples of 128 tokens, at most 2048 a task.
         assert stage(result, "gradients")["tasks"] == 2, result["stages"]
         # Weighted errors foretell the order of plans better than plain ones, and find a better one.
         correlation = {proxy["score"]: proxy["rank_correlation"] for proxy in plan["proxies"]}
@@ -56,5 +62,5 @@ with lathe.Scratch() as scratch:
         assert stage(result, "gradients")["tasks_reused"] == 1, result["stages"]
         assert part.read_bytes() == before, "another part"
 
-    lathe.main([gradients_alone_need_no_probes, a_finished_run_takes_other_scores, two_ranks_do_not_show,
-                a_lost_part_is_made_again])
+    lathe.main([the_plan_counts_them, gradients_alone_need_no_probes, a_finished_run_takes_other_scores,
+                two_ranks_do_not_show, a_lost_part_is_made_again])
