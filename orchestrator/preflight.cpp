@@ -11,6 +11,8 @@
 #include "lib/model/stream.hpp"
 #include "orchestrator/container_size.hpp"
 #include "workers/compression.hpp"
+#include "workers/forward.hpp"
+#include "workers/output_gradients.hpp"
 #include "workers/sliced_model.hpp"
 #include "workers/stream_widths.hpp"
 
@@ -140,6 +142,13 @@ void add_stages(const JobContext& context, const ModelOutline& model, const JobQ
         add("calibrate", spec.n_blocks + 1, forward);
     }
     add("compress", model.spec.units.size(), solve);
+    if (context.job.search.scores != SearchConfig::Scores::divergence) {
+        // Forwards, each block once more, and backwards by inputs alone: four times a pass.
+        const double part = std::min(tokens, static_cast<double>(gradient_tokens));
+        const double batch = std::max(length, static_cast<double>(tokens_per_batch));
+        add("gradients", static_cast<std::size_t>(std::ceil(part / batch)),
+            part * 4.0 * forward_flops(model.spec, length, true));
+    }
     add("search", static_cast<std::size_t>(plans), evaluation);
     if (context.job.refine != RefineMode::none) {
         // Two streams, each three times through a step; Gram matrices of two inputs. On one rank.
@@ -243,7 +252,18 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
                                        : 2 * stream + compressing +
                                              8 * static_cast<std::uint64_t>(block_weights(given)) +
                                              80 * grams;
-    result.peak_memory_bytes_per_rank = std::max({calibrating, compressing, slicing, refining});
+    // Scores from derivatives: a block in fp32 and, of a batch, the inputs of all blocks, some ten
+    // more like them, a few of the MLP's width.
+    const std::uint64_t batch = std::max<std::uint64_t>(
+        tokens_per_batch, std::min(context.job.calibration.max_seq_length, given.max_positions));
+    const std::uint64_t differentiating =
+        context.job.search.scores == SearchConfig::Scores::divergence
+            ? 0
+            : 4 * static_cast<std::uint64_t>(block_weights(given)) +
+                  4 * batch *
+                      ((given.n_blocks + 12) * given.hidden_size + 3 * given.intermediate_size);
+    result.peak_memory_bytes_per_rank =
+        std::max({calibrating, compressing, slicing, refining, differentiating});
     result.run_directory_bytes =
         candidate_bytes + 4 * spec.n_blocks * grams +
         std::min(result.budget_bytes, result.source_bytes) + 2 * stream +

@@ -6,8 +6,10 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "lib/encoding/dense.hpp"
+#include "lib/encoding/encoded_tensor.hpp"
 #include "lib/model/name_patterns.hpp"
 #include "methods/method.hpp"
+#include "methods/output_error.hpp"
 #include "workers/calibration.hpp"
 #include "workers/rotation.hpp"
 #include "workers/weight_source.hpp"
@@ -49,9 +51,11 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
         source.load(index, context.backend(), weight);
         data.tensors.push_back({weight, spec.tensors[index].shape, context.source->dtype(index)});
     }
-    if (unit.input == Signal::token_ids) {
+    if (spec.tensors[unit.tensors.front()].role == Role::token_embedding) {
         data.row_weights =
             token_frequencies(read_samples(context.run.samples()).calibration, spec.vocab_size);
+    }
+    if (unit.input == Signal::token_ids) {
         data.statistics.row_weights = data.row_weights;
     } else {
         data.gram = read_input_gram(context, unit);
@@ -84,8 +88,49 @@ double output_energy(const UnitData& data, const kernels::Backend& backend) {
     return energy;
 }
 
+/// Mean squares of what looking up `values` in place of `weight` changes, column by column.
+std::vector<double> lookup_errors(MatrixView<const float> weight, MatrixView<const float> values,
+                                  std::span<const float> row_weights) {
+    std::vector<double> columns(weight.cols, 0.0);
+    for (std::size_t r = 0; r < weight.rows; ++r) {
+        for (std::size_t j = 0; j < weight.cols; ++j) {
+            const double change = double{values(r, j)} - double{weight(r, j)};
+            columns[j] += double{row_weights[r]} * change * change;
+        }
+    }
+    return columns;
+}
+
+/// As read_output_errors() has them.
+std::vector<double> output_errors(const UnitData& data, const OutputError& of_layer,
+                                  const UnitSolution& solution) {
+    std::vector<double> errors;
+    const auto append = [&](const std::vector<double>& own) {
+        errors.insert(errors.end(), own.begin(), own.end());
+    };
+    for (std::size_t t = 0; t < data.tensors.size(); ++t) {
+        const MatrixView<const float> weight = data.tensors[t].weight;
+        std::vector<float> decoded(weight.rows * weight.cols);
+        const MatrixView<float> values(decoded.data(), weight.rows, weight.cols);
+        decode(solution.tensors[t], values);
+        if (!data.gram.empty()) {
+            append(of_layer.of_rows(weight, values));
+        }
+        if (!data.row_weights.empty()) {
+            append(lookup_errors(weight, values, data.row_weights));
+        }
+    }
+    return errors;
+}
+
+/// What is stored of a candidate beside its tensors.
+struct CandidateErrors {
+    double relative = 0.0;
+    std::vector<double> outputs;
+};
+
 void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& setting,
-                     const UnitSolution& solution, double energy) {
+                     const UnitSolution& solution, const CandidateErrors& errors) {
     std::uint64_t bytes = 0;
     for (const EncodedTensor& tensor : solution.tensors) {
         bytes += stored_bytes(tensor);
@@ -94,10 +139,12 @@ void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& se
     file.group(group, {{"setting", to_string(setting)},
                        {"bytes", static_cast<std::int64_t>(bytes)},
                        {"error", solution.error},
-                       {"relative_error", energy > 0.0 ? solution.error / energy : 0.0}});
+                       {"relative_error", errors.relative}});
     if (setting == source_setting()) {
         return;
     }
+    file.dataset(group + "/output_errors", DType::f64, {errors.outputs.size()},
+                 reinterpret_cast<const std::byte*>(errors.outputs.data()));
     for (std::size_t t = 0; t < solution.tensors.size(); ++t) {
         write_encoded(file, group + "/" + std::to_string(t), solution.tensors[t]);
     }
@@ -136,6 +183,7 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
     }
     const UnitData data = load_unit(context, unit);
     const double energy = output_energy(data, context.backend());
+    const OutputError of_layer(data.statistics, context.backend());
     std::size_t number = 0;
     for (const MethodRow& method : method_table()) {
         std::vector<Setting> mine;
@@ -146,7 +194,11 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
         }
         const auto solutions = method.solve(mine, data.tensors, data.statistics, context.backend());
         for (std::size_t s = 0; s < mine.size(); ++s) {
-            write_candidate(file, number++, mine[s], solutions[s], energy);
+            CandidateErrors errors{energy > 0.0 ? solutions[s].error / energy : 0.0, {}};
+            if (mine[s] != source_setting()) {
+                errors.outputs = output_errors(data, of_layer, solutions[s]);
+            }
+            write_candidate(file, number++, mine[s], solutions[s], errors);
         }
     }
     file.commit();
@@ -168,6 +220,21 @@ std::vector<Candidate> read_candidates(const std::filesystem::path& file, std::s
 
 void require_known_targets(const JobContext& context, const ModelSpec& spec) {
     require_known_targets(context.job.candidates, spec);
+}
+
+std::vector<std::vector<double>> read_output_errors(const std::filesystem::path& file) {
+    const ArtifactReader reader(file);
+    std::vector<std::vector<double>> errors;
+    for (const std::string& number : reader.children("/")) {
+        std::vector<double>& own = errors.emplace_back();
+        const std::string name = "/" + number + "/output_errors";
+        if (reader.has(name)) {
+            own.resize(element_count(reader.info(name).shape));
+            reader.read_into(name, reinterpret_cast<std::byte*>(own.data()),
+                             own.size() * sizeof(double));
+        }
+    }
+    return errors;
 }
 
 std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit) {

@@ -12,8 +12,9 @@ namespace lathe {
 
 /// Makes all candidates of one unit: RunDirectory::candidates() of its name, with a group for each
 /// setting, named 0, 1, ..., that has attributes `setting` (text form), `bytes`, `error`,
-/// `relative_error` and a group for each tensor, named by its place in the unit (0, 1, ...): the
-/// tensor encoded. What equals the source is not stored again: its group has no tensors.
+/// `relative_error`, a dataset `output_errors` (read_output_errors()) and a group for each tensor,
+/// named by its place in the unit (0, 1, ...): the tensor encoded. What equals the source is not
+/// stored again: its group has neither.
 struct CompressionTask {
     std::size_t unit = 0;
     std::vector<Setting> settings;
@@ -29,6 +30,14 @@ void run_compression(const JobContext& context, const CompressionTask& task);
 /// @throws DataError
 [[nodiscard]] std::vector<Candidate> read_candidates(const std::filesystem::path& file,
                                                      std::size_t unit);
+
+/// Of each candidate, in the order of read_candidates(), the mean squared error of each output of
+/// the unit: for each tensor its rows, of a table that is looked up its columns, of an embedding
+/// that is tied to the head its rows and then its columns. They add up to Candidate::error, in
+/// which a tied embedding's columns do not count. Empty for the source's own values.
+/// @throws DataError
+[[nodiscard]] std::vector<std::vector<double>> read_output_errors(
+    const std::filesystem::path& file);
 
 /// The settings that can be used for a unit: all that its method does not refuse; for a unit that
 /// `ignore` names only the source's own.

@@ -156,6 +156,14 @@ void ForwardPass::norm(const LoadedWeights& weights, Role role, MatrixView<const
 void ForwardPass::embed(const LoadedWeights& embedding, const TokenSequences& batch,
                         MatrixView<float> hidden, std::size_t first_position) {
     set_positions(batch, first_position);
+    embed_sum(embedding, batch, hidden);
+    if (embedding.has(Role::embedding_norm)) {
+        norm(embedding, Role::embedding_norm, hidden, hidden);
+    }
+}
+
+void ForwardPass::embed_sum(const LoadedWeights& embedding, const TokenSequences& batch,
+                            MatrixView<float> hidden) {
     const std::size_t tokens = batch.tokens();
     if (embedding.has(Role::embedding_projection)) {
         const MatrixView<float> narrow = narrow_.matrix(tokens, spec_.embedding_size);
@@ -175,9 +183,6 @@ void ForwardPass::embed(const LoadedWeights& embedding, const TokenSequences& ba
         std::ranges::fill(rows, 0U);
         std::ranges::copy(batch.segments, rows.begin());
         backend_.add_embedding(rows, embedding.table(Role::segment_embedding), hidden);
-    }
-    if (embedding.has(Role::embedding_norm)) {
-        norm(embedding, Role::embedding_norm, hidden, hidden);
     }
 }
 

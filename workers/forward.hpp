@@ -102,6 +102,8 @@ public:
     [[nodiscard]] std::vector<Role> head_roles() const;
 
 private:
+    friend class BackwardPass;  // computes the parts of a block again
+
     /// The steps of the three forms of a block.
     MatrixView<float> attend(const LoadedWeights& weights, const TokenSequences& batch,
                              MatrixView<float> hidden, const SignalObserver& observe,
@@ -122,6 +124,11 @@ private:
                    const SignalObserver& observe, const KeyValueCache* cache);
     void mlp(const LoadedWeights& weights, MatrixView<const float> x, MatrixView<float> update,
              const SignalObserver& observe);
+    /// Queries and keys [tokens, heads * head_dim] as linear layers made them: normed, rotated.
+    void place_heads(const LoadedWeights& weights, MatrixView<float> q, MatrixView<float> k);
+    /// Without a cache. @pre `batch` outlives the result
+    [[nodiscard]] kernels::AttentionShape attention_shape(const TokenSequences& batch,
+                                                          std::size_t block) const;
     /// A linear layer, and where its output goes.
     struct Output {
         Role role;
@@ -130,6 +137,9 @@ private:
     /// Several linear layers of one input: packed weights share what they make of it.
     void linear(const LoadedWeights& weights, MatrixView<const float> x,
                 std::initializer_list<Output> outputs) const;
+    /// embed() but for the norm.
+    void embed_sum(const LoadedWeights& embedding, const TokenSequences& batch,
+                   MatrixView<float> hidden);
     /// y [tokens] = rows of the token embedding.
     void embed_tokens(const LoadedWeights& embedding, const TokenSequences& batch,
                       MatrixView<float> y) const;

@@ -127,6 +127,34 @@ void ForwardPass::rotate(MatrixView<float> x) {
     }
 }
 
+void ForwardPass::place_heads(const LoadedWeights& weights, MatrixView<float> q,
+                              MatrixView<float> k) {
+    for (const auto& [role, heads] : {std::pair(Role::q_norm, q), std::pair(Role::k_norm, k)}) {
+        if (weights.has(role)) {
+            const MatrixView<float> by_head(heads.data, heads.rows * heads.cols / spec_.head_dim,
+                                            spec_.head_dim);
+            norm(weights, role, by_head, by_head);
+        }
+    }
+    rotate(q);
+    rotate(k);
+}
+
+kernels::AttentionShape ForwardPass::attention_shape(const TokenSequences& batch,
+                                                     std::size_t block) const {
+    kernels::AttentionShape shape;
+    shape.n_sequences = batch.count();
+    shape.n_heads = spec_.n_heads;
+    shape.n_kv_heads = spec_.n_kv_heads;
+    shape.head_dim = spec_.head_dim;
+    shape.scale = 1.0F / std::sqrt(static_cast<float>(spec_.head_dim));
+    shape.causal = spec_.causal;
+    shape.window = spec_.window(block);
+    shape.alibi_slopes = spec_.alibi_slopes;
+    shape.lengths = batch.lengths;
+    return shape;
+}
+
 void ForwardPass::attention(const LoadedWeights& weights, const TokenSequences& batch,
                             MatrixView<const float> x, MatrixView<float> update,
                             const SignalObserver& observe, const KeyValueCache* cache) {
@@ -142,33 +170,16 @@ void ForwardPass::attention(const LoadedWeights& weights, const TokenSequences& 
         v = cache->values(block).row_range(past, tokens);
     }
     linear(weights, x, {{Role::q_proj, q}, {Role::k_proj, k}, {Role::v_proj, v}});
-    for (const auto& [role, heads] : {std::pair(Role::q_norm, q), std::pair(Role::k_norm, k)}) {
-        if (weights.has(role)) {
-            const MatrixView<float> by_head(heads.data, heads.rows * heads.cols / spec_.head_dim,
-                                            spec_.head_dim);
-            norm(weights, role, by_head, by_head);
-        }
-    }
-    rotate(q);
-    rotate(k);
+    place_heads(weights, q, k);
 
     const MatrixView<float> mixed = mixed_.matrix(tokens, spec_.n_heads * spec_.head_dim);
-    kernels::AttentionShape shape;
-    shape.n_sequences = batch.count();
-    shape.n_heads = spec_.n_heads;
-    shape.n_kv_heads = spec_.n_kv_heads;
-    shape.head_dim = spec_.head_dim;
-    shape.scale = 1.0F / std::sqrt(static_cast<float>(spec_.head_dim));
-    shape.causal = spec_.causal;
-    shape.window = spec_.window(block);
-    shape.alibi_slopes = spec_.alibi_slopes;
+    kernels::AttentionShape shape = attention_shape(batch, block);
     if (cache != nullptr) {
+        shape.lengths = {};
         shape.query_length = tokens;
         shape.key_length = past + tokens;
         k = cache->keys(block).row_range(0, past + tokens);
         v = cache->values(block).row_range(0, past + tokens);
-    } else {
-        shape.lengths = batch.lengths;
     }
     backend_.attention(q, k, v, shape, mixed);
     if (observe) {

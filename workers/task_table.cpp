@@ -10,6 +10,7 @@
 #include "workers/cut_effect.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/hf_export.hpp"
+#include "workers/output_gradients.hpp"
 #include "workers/refinement.hpp"
 #include "workers/rotation.hpp"
 #include "workers/scoring.hpp"
@@ -86,6 +87,10 @@ std::string TaskTable::run(const Task& task) {
     }
     if (task.stage == stage::compress) {
         run_compression(s.job_after_slicing(), compression_task_from_json(task.arguments));
+        return "";
+    }
+    if (task.stage == stage::gradients) {
+        run_gradients(s.job_after_slicing(), gradient_task_from_json(task.arguments));
         return "";
     }
     if (task.stage == stage::variants) {

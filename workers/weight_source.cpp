@@ -16,7 +16,15 @@ bool may_be_packed(const TensorSpec& tensor) {
            tensor.role != Role::segment_embedding;
 }
 
-/// The rows of a fused tensor that belong to each of its parts, in the order of the parts.
+void upload_decoded(const EncodedTensor& tensor, const kernels::Backend& backend,
+                    MatrixView<float> values) {
+    std::vector<float> decoded(values.rows * values.cols);
+    decode(tensor, {decoded.data(), values.rows, values.cols});
+    backend.upload(reinterpret_cast<const std::byte*>(decoded.data()), DType::f32, values);
+}
+
+}  // namespace
+
 std::vector<std::vector<std::uint32_t>> rows_of_parts(const TensorSpec& tensor) {
     const std::size_t group_rows = tensor.shape.at(0) / tensor.fused.n_groups;
     std::vector<std::vector<std::uint32_t>> parts;
@@ -31,15 +39,6 @@ std::vector<std::vector<std::uint32_t>> rows_of_parts(const TensorSpec& tensor) 
     }
     return parts;
 }
-
-void upload_decoded(const EncodedTensor& tensor, const kernels::Backend& backend,
-                    MatrixView<float> values) {
-    std::vector<float> decoded(values.rows * values.cols);
-    decode(tensor, {decoded.data(), values.rows, values.cols});
-    backend.upload(reinterpret_cast<const std::byte*>(decoded.data()), DType::f32, values);
-}
-
-}  // namespace
 
 void SourceWeights::load(std::size_t index, const kernels::Backend& backend,
                          MatrixView<float> values) const {

@@ -47,6 +47,9 @@ private:
     const SafetensorsCheckpoint& checkpoint_;
 };
 
+/// The rows of a fused tensor that belong to each of its parts, in the part's own order.
+[[nodiscard]] std::vector<std::vector<std::uint32_t>> rows_of_parts(const TensorSpec& tensor);
+
 /// A matrix [rows, cols] of elements of `element_bytes` each, turned: [cols, rows].
 [[nodiscard]] std::vector<std::byte> turned(std::span<const std::byte> matrix,
                                             std::size_t element_bytes, std::size_t rows,

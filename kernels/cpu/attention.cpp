@@ -17,21 +17,6 @@ constexpr std::size_t heads_per_pass = 8;
 /// Floats that packed keys and values may take (128 MiB); sequences beyond it wait for their turn.
 constexpr std::size_t packed_limit = std::size_t{1} << 25;
 
-std::vector<AttentionSequence> sequences_of(const AttentionShape& shape) {
-    std::vector<AttentionSequence> sequences;
-    std::size_t query = 0;
-    std::size_t key = 0;
-    for (std::size_t s = 0; s < shape.n_sequences; ++s) {
-        const bool own_length = !shape.lengths.empty();
-        const std::size_t n_queries = own_length ? shape.lengths[s] : shape.query_length;
-        const std::size_t n_keys = own_length ? shape.lengths[s] : shape.key_length;
-        sequences.push_back({query, n_queries, key, n_keys});
-        query += n_queries;
-        key += n_keys;
-    }
-    return sequences;
-}
-
 /// Few queries, as in generation: heads [first_head, first_head + n_heads) of one query, which
 /// share a key-value head, in one pass over the keys where they lie.
 void attend_query(const AttentionProblem& problem, const AttentionSequence& sequence,
@@ -88,6 +73,21 @@ void attend_few(ThreadPool& pool, const AttentionProblem& problem,
 }
 
 }  // namespace
+
+std::vector<AttentionSequence> sequences_of(const AttentionShape& shape) {
+    std::vector<AttentionSequence> sequences;
+    std::size_t query = 0;
+    std::size_t key = 0;
+    for (std::size_t s = 0; s < shape.n_sequences; ++s) {
+        const bool own_length = !shape.lengths.empty();
+        const std::size_t n_queries = own_length ? shape.lengths[s] : shape.query_length;
+        const std::size_t n_keys = own_length ? shape.lengths[s] : shape.key_length;
+        sequences.push_back({query, n_queries, key, n_keys});
+        query += n_queries;
+        key += n_keys;
+    }
+    return sequences;
+}
 
 KeyRange AttentionProblem::visible_keys(const AttentionSequence& sequence,
                                         std::size_t query) const {

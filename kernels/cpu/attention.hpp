@@ -2,12 +2,13 @@
 
 #include <cstddef>
 #include <span>
+#include <vector>
 
 #include "kernels/backend.hpp"
 #include "kernels/cpu/vector_kernels.hpp"
 
-// What the two ways to compute attention share: attention_packed.cpp for many queries of a
-// sequence, attention.cpp for few.
+// What the ways to compute attention share: attention_packed.cpp for many queries of a sequence,
+// attention.cpp for few, attention_gradient.cpp for its derivatives.
 
 namespace lathe::kernels {
 
@@ -24,6 +25,8 @@ struct KeyRange {
     std::size_t begin;
     std::size_t end;
 };
+
+[[nodiscard]] std::vector<AttentionSequence> sequences_of(const AttentionShape& shape);
 
 /// Everything a call works with.
 struct AttentionProblem {

@@ -277,6 +277,7 @@ SearchConfig read_search(const YamlValue* value) {
     MapReader map(value, "search");
     map.read_paths("evaluation", search.evaluation);
     map.read_whole("num_evaluation_samples", search.num_evaluation_samples, 1, max_samples);
+    read_choice(map, "scores", score_names, search.scores);
     if (const YamlValue* strategy = map.find("strategy")) {
         search.strategy = text_of(*strategy, "search.strategy");
         if (std::ranges::find(search_strategies, search.strategy) == search_strategies.end()) {

@@ -61,8 +61,13 @@ struct SliceConfig {
 };
 
 struct SearchConfig {
+    /// What foretells a candidate's divergence: that of its unit changed alone, measured; its
+    /// output errors weighted by second moments of the loss's derivatives; or both, side by side.
+    enum class Scores { divergence, gradient, both };
+
     std::vector<std::filesystem::path> evaluation;  ///< empty: the end of the calibration text
     std::size_t num_evaluation_samples = 16;
+    Scores scores = Scores::divergence;
     std::string strategy = "evolution";  ///< or "knapsack": without evolution
     std::size_t generations = 20;
     std::size_t offspring = 16;
@@ -128,7 +133,7 @@ struct JobConfig {
 
 /// The keys in which two jobs differ and that a resumed run may not change, as
 /// "budget: 4x, was 3x". Empty: `now` may continue `before`. Keys that may change: runtime.*,
-/// evaluate.*, exports.
+/// evaluate.*, exports, refine, search.scores.
 [[nodiscard]] std::vector<std::string> incompatible_changes(const JobConfig& before,
                                                             const JobConfig& now);
 

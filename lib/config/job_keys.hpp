@@ -29,6 +29,9 @@ inline constexpr std::array<std::string_view, 3> widths{"constant", "energy", "s
 inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
 }  // namespace slice_names
 
+/// The same of SearchConfig.
+inline constexpr std::array<std::string_view, 3> score_names{"divergence", "gradient", "both"};
+
 /// The same of RefineMode.
 inline constexpr std::array<std::string_view, 2> refine_names{"none", "sequential"};
 inline constexpr std::array<std::string_view, 4> search_strategies{"homogeneous", "greedy",

@@ -44,6 +44,10 @@ public:
     [[nodiscard]] std::filesystem::path stream(std::size_t block) const {
         return root_ / "calibration" / ("stream_" + std::to_string(block) + ".h5");
     }
+    /// Second moments of the loss's derivatives by the units' outputs, over a part of the samples.
+    [[nodiscard]] std::filesystem::path gradients(std::size_t part) const {
+        return root_ / "gradients" / ("part_" + std::to_string(part) + ".h5");
+    }
     [[nodiscard]] std::filesystem::path candidates(const std::string& unit) const {
         return root_ / "candidates" / (unit + ".h5");
     }

@@ -10,7 +10,8 @@ void compress(JobRun& run) {
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];
         CompressionTask compression{u, usable_settings(run.context(), u), ""};
-        std::vector<std::string> parts{"compress/" + unit.name};
+        // The second part stands for what an artifact holds.
+        std::vector<std::string> parts{"compress/" + unit.name, "with output_errors"};
         double cost = 0.0;
         for (const Setting& setting : compression.settings) {
             parts.push_back(to_string(setting));

@@ -29,11 +29,18 @@ struct NamedScores {
     CandidateScores scores;
 };
 
-/// Measured divergence first, unless there is nothing to choose.
+/// Those the job asks for first, unless there is nothing to choose.
 std::vector<NamedScores> scores_to_use(JobRun& run, const CandidateTable& table) {
+    using Scores = SearchConfig::Scores;
+    const Scores wanted = run.context().job.search.scores;
     std::vector<NamedScores> all;
     if (std::ranges::any_of(table, [](const auto& unit) { return unit.size() > 2; })) {
-        all.push_back({"measured divergence", measured_divergences(run, table)});
+        if (wanted != Scores::gradient) {
+            all.push_back({"measured divergence", measured_divergences(run, table)});
+        }
+        if (wanted != Scores::divergence) {
+            all.push_back({"gradient-weighted error", gradient_weighted_errors(run, table)});
+        }
     }
     all.push_back({"relative error", relative_errors(table)});
     return all;

@@ -27,8 +27,8 @@ TEST(IncompatibleChanges, SomeKeysMayChange) {
          {"runtime.backend=cpu", "runtime.threads=9", "runtime.max_walltime=1",
           "runtime.worker_timeout=1", "evaluate.perplexity=[]", "evaluate.max_seq_length=5",
           "evaluate.tasks=[]", "evaluate.limit=5", "export=[]", "refine=none", "refine=sequential",
-          "search.strategy=greedy", "search.generations=3", "search.offspring=3",
-          "search.tied_blocks=3"}) {
+          "search.scores=gradient", "search.strategy=greedy", "search.generations=3",
+          "search.offspring=3", "search.tied_blocks=3"}) {
         EXPECT_THAT(changes(change), IsEmpty()) << change;
     }
 }

@@ -172,7 +172,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"refine: often", "refine is \"often\"; expected none or sequential"},
         Refusal{"search: {population: 2}",
                 "job.yaml:3:10: unknown key \"population\" in search; valid keys: evaluation, "
-                "num_evaluation_samples, strategy, generations, offspring, tied_blocks"},
+                "num_evaluation_samples, scores, strategy, generations, offspring, tied_blocks"},
+        Refusal{"search: {scores: fisher}",
+                "search.scores is \"fisher\"; expected divergence, gradient or both"},
         Refusal{"search: {strategy: annealing}",
                 "search.strategy is \"annealing\"; expected homogeneous, greedy, knapsack or evolution"},
         Refusal{"search: {tied_blocks: 0}", "search.tied_blocks is \"0\""},

@@ -46,6 +46,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(ignore, b.ignore);
     EXPECT_EQ(search.evaluation, b.search.evaluation);
     EXPECT_EQ(search.num_evaluation_samples, b.search.num_evaluation_samples);
+    EXPECT_EQ(search.scores, b.search.scores);
     EXPECT_EQ(search.strategy, b.search.strategy);
     EXPECT_EQ(search.generations, b.search.generations);
     EXPECT_EQ(search.offspring, b.search.offspring);
@@ -85,6 +86,7 @@ ignore: []
 search:
   evaluation: []
   num_evaluation_samples: 16
+  scores: divergence
   strategy: evolution
   generations: 20
   offspring: 16

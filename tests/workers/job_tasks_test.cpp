@@ -74,7 +74,21 @@ TEST_P(JobTasks, CandidatesSayWhatTheyCost) {
         const auto candidates =
             read_candidates(context.run.candidates(context.spec().units[u].name), u);
         ASSERT_EQ(candidates.size(), 2U);
-        for (const Candidate& c : candidates) {
+        const auto output_errors =
+            read_output_errors(context.run.candidates(context.spec().units[u].name));
+        ASSERT_EQ(output_errors.size(), 2U);
+        for (std::size_t i = 0; i < candidates.size(); ++i) {
+            const Candidate& c = candidates[i];
+            // What the method says in all is what was stored output by output.
+            // A tied embedding's columns, as it is looked up, come on top.
+            std::vector<double> outputs = output_errors[i];
+            const UnitSpec& unit = context.spec().units[u];
+            if (context.spec().tied_head && !unit.block && !outputs.empty()) {
+                EXPECT_EQ(outputs.size(),
+                          context.spec().vocab_size + context.spec().embedding_size);
+                outputs.resize(context.spec().vocab_size);
+            }
+            EXPECT_NEAR(sum(outputs), c.error, 1e-4 * c.error);
             std::uint64_t bytes = 0;
             for (std::size_t p = 0; p < context.spec().units[u].tensors.size(); ++p) {
                 bytes += stored_bytes(read_candidate_tensor(context, u, p, c.setting));

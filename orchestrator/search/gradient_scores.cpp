@@ -1,0 +1,74 @@
+#include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
+#include "orchestrator/search/scores.hpp"
+#include "workers/compression.hpp"
+#include "workers/forward.hpp"
+#include "workers/output_gradients.hpp"
+#include "workers/task_table.hpp"
+
+namespace lathe {
+namespace {
+
+/// One task a batch. Returns their number.
+std::size_t run_gradient_tasks(JobRun& run) {
+    const TokenSequences& all = run.samples().calibration;
+    const TokenSequences samples = all.part(all.ranges(gradient_tokens).front());
+    const std::uint64_t seed = run.context().job.seed;
+    std::vector<StageTask> tasks;
+    std::uint64_t first_row = 0;
+    for (const SequenceRange& range : samples.ranges(tokens_per_batch)) {
+        GradientTask gradient{tasks.size(), seed, first_row, samples.part(range), ""};
+        first_row += ForwardPass::head_rows(run.spec(), gradient.samples);
+        StageTask task;
+        task.task.stage = stage::gradients;
+        task.task.id = "gradients/" + std::to_string(gradient.part);
+        task.task.cost = static_cast<double>(range.tokens);
+        task.artifact = run.run().gradients(gradient.part);
+        task.fingerprint =
+            run.fingerprint({task.task.id, std::to_string(seed), hash_of(gradient.samples)});
+        gradient.fingerprint = task.fingerprint;
+        task.task.arguments = to_json(gradient);
+        make_directories(task.artifact.parent_path());
+        tasks.push_back(std::move(task));
+    }
+    const std::size_t n_parts = tasks.size();
+    run.run_stage(stage::gradients, std::move(tasks));
+    return n_parts;
+}
+
+double weighted_error(std::span<const double> errors, std::span<const double> sensitivities,
+                      const std::string& where) {
+    if (!errors.empty() && errors.size() != sensitivities.size()) {
+        throw DataError(where + ": " + std::to_string(errors.size()) +
+                        " output errors for a unit of " + std::to_string(sensitivities.size()) +
+                        " outputs");
+    }
+    double sum = 0.0;
+    for (std::size_t i = 0; i < errors.size(); ++i) {
+        sum += errors[i] * sensitivities[i];
+    }
+    return sum / 2.0;
+}
+
+}  // namespace
+
+CandidateScores gradient_weighted_errors(JobRun& run, const CandidateTable& table) {
+    const OutputSquares sensitivities =
+        read_output_sensitivities(run.run(), run.spec(), run_gradient_tasks(run));
+    CandidateScores scores;
+    for (std::size_t u = 0; u < table.size(); ++u) {
+        const UnitSpec& unit = run.spec().units[u];
+        std::vector<double> of_unit;
+        for (const std::size_t t : unit.tensors) {
+            of_unit.insert(of_unit.end(), sensitivities[t].begin(), sensitivities[t].end());
+        }
+        const auto file = run.run().candidates(unit.name);
+        std::vector<double>& own = scores.emplace_back();
+        for (const std::vector<double>& errors : read_output_errors(file)) {
+            own.push_back(weighted_error(errors, of_unit, file.string()));
+        }
+    }
+    return scores;
+}
+
+}  // namespace lathe
