@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 #include <string>
-#include <string_view>
 
 #include "kernels/nm_matrix.hpp"
 #include "lib/core/errors.hpp"
@@ -69,14 +68,6 @@ Matrix selected_rows(const Matrix& matrix, std::span<const std::uint32_t> rows) 
     return selected;
 }
 
-/// What this file knows of an "nm" tensor: values or integer codes.
-bool is_plain_nm(const EncodedTensor& tensor) {
-    return tensor.encoding == "nm" && std::ranges::all_of(tensor.settings, [](const auto& setting) {
-               constexpr std::string_view known[] = {"n", "m", "num_bits", "group_size"};
-               return std::ranges::count(known, setting.first) > 0;
-           });
-}
-
 kernels::NmMatrix from_nm(const EncodedTensor& tensor) {
     const auto [rows, cols] = matrix_extents(tensor.shape);
     const auto setting = [&](const char* key) {
@@ -89,6 +80,16 @@ kernels::NmMatrix from_nm(const EncodedTensor& tensor) {
                              .group_size = setting("group_size"),
                              .read = {}};
     const std::size_t stored = matrix.stored();
+    if (setting("binary") != 0) {
+        // The kernels know no such codes: they get what these stand for.
+        matrix.num_bits = 0;
+        matrix.group_size = 0;
+        matrix.read = [&tensor](std::size_t row, const kernels::NmRow& to) {
+            unpack_places(tensor, row, to.keep);
+            read_nm_values(tensor, row, to.values);
+        };
+        return matrix;
+    }
     if (matrix.num_bits == 0) {
         const TensorPart& values = part(tensor, "values");
         matrix.value_type = values.dtype;
@@ -126,7 +127,7 @@ std::unique_ptr<const kernels::PackedMatrix> pack_rows(
 
 bool can_be_packed(const EncodedTensor& tensor, const kernels::Backend& backend) {
     return tensor.encoding == "integer" || tensor.encoding == "bcq" ||
-           (is_plain_nm(tensor) && backend.multiplies_nm());
+           (tensor.encoding == "nm" && backend.multiplies_nm());
 }
 
 std::unique_ptr<const kernels::PackedMatrix> pack(
