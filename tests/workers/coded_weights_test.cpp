@@ -21,9 +21,9 @@ const std::filesystem::path source_dir = LATHE_SOURCE_DIR;
 constexpr std::size_t group_size = 24;  // does not divide the models' widths
 
 /// Every way of storing weights that products are computed from.
-enum class Stored { integer, binary, sparse_values, sparse_codes };
+enum class Stored { integer, binary, sparse_values, sparse_codes, sparse_binary };
 constexpr Stored all_stored[] = {Stored::integer, Stored::binary, Stored::sparse_values,
-                                 Stored::sparse_codes};
+                                 Stored::sparse_codes, Stored::sparse_binary};
 
 /// A model's weights, every matrix encoded; products from what is stored or from its values.
 class Rounded final : public WeightSource {
@@ -55,7 +55,7 @@ private:
         const std::vector<float> ones(cols, 1.0F);
         std::vector<std::uint8_t> codes(rows * cols);
         std::vector<float> offsets(rows * n_groups);
-        if (kind_ == Stored::sparse_values || kind_ == Stored::sparse_codes) {
+        if (kind_ != Stored::integer && kind_ != Stored::binary) {
             return sparse(shape, {w.data(), rows, cols}, ones);
         }
         if (kind_ == Stored::integer) {
@@ -78,13 +78,16 @@ private:
                           {scales.data(), rows, n_groups * 3}, {offsets.data(), rows, n_groups});
     }
 
-    /// 2:4, the larger two of four, as fp16 or as codes of 4 bits.
+    /// 2:4, the larger two of four, as fp16 or as codes of 4 bits, or binary ones of 2.
     [[nodiscard]] EncodedTensor sparse(const Shape& shape, MatrixView<float> w,
                                        const std::vector<float>& ones) const {
         const NmLayout layout{.n = 2,
                               .m = 4,
-                              .num_bits = kind_ == Stored::sparse_codes ? 4U : 0U,
-                              .group_size = kind_ == Stored::sparse_codes ? group_size : 0};
+                              .num_bits = kind_ == Stored::sparse_codes    ? 4U
+                                          : kind_ == Stored::sparse_binary ? 2U
+                                                                           : 0U,
+                              .group_size = kind_ == Stored::sparse_values ? 0 : group_size,
+                              .binary = kind_ == Stored::sparse_binary};
         std::vector<std::uint8_t> keep(w.rows * w.cols);
         const MatrixView<std::uint8_t> keep_view(keep.data(), w.rows, w.cols);
         backend_->choose_pattern(w, ones, {2, 4}, keep_view);
@@ -96,12 +99,18 @@ private:
         }
         const kernels::IntegerGridSettings grid{4, group_size, true};
         const std::size_t n_groups = kernels::group_count(w.cols, group_size);
-        std::vector<float> scales(w.rows * n_groups);
-        std::vector<float> zeros(scales.size());
+        std::vector<float> scales(w.rows * n_groups * layout.scales_per_group());
+        std::vector<float> zeros(w.rows * n_groups);
         std::vector<std::uint8_t> codes(keep.size());
-        const MatrixView<float> scale_view(scales.data(), w.rows, n_groups);
+        const MatrixView<float> scale_view(scales.data(), w.rows,
+                                           n_groups * layout.scales_per_group());
         const MatrixView<float> zero_view(zeros.data(), w.rows, n_groups);
         const MatrixView<std::uint8_t> code_view(codes.data(), w.rows, w.cols);
+        if (layout.binary) {
+            backend_->fit_binary_codes(w, ones, {2, group_size, false}, keep_view,
+                                       {scale_view, zero_view, code_view});
+            return encode_nm_codes(shape, layout, keep_view, code_view, scale_view);
+        }
         backend_->fit_integer_grid(w, ones, grid, scale_view, zero_view);
         backend_->round_to_grid(w, grid, scale_view, zero_view, code_view, w);
         return encode_nm_codes(shape, layout, keep_view, code_view, scale_view);
