@@ -121,8 +121,8 @@ struct MatrixLimits {
     std::span<const float> importance;
 };
 
-/// What products with packed weights may look up: exact sums of x, or sums rounded to 8 bits on a
-/// scale for each group of columns, which is less work. A backend may always be exact.
+/// How products with packed weights may read x: exactly, or with x or sums of it rounded to 8 bits
+/// on a scale for each group of columns, which is less work. A backend may always be exact.
 enum class LookupTables { fp32, int8 };
 
 /// A weight matrix of small codes as it is stored, for pack(): of each row the codes [cols], and
