@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <optional>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
@@ -43,12 +42,12 @@ void fill_places(const std::uint8_t* keep, std::size_t row, std::size_t cols,
     }
 }
 
-/// The tensor but for its values, and the elements at its places, row after row. `zero` is the
-/// element that stands for 0, if there is one.
+/// The tensor but for its values, and the elements at its places, row after row. `zero` points to
+/// the element that stands for 0, or is null if there is none.
 template <class T>
 EncodedTensor encode_places(const Shape& shape, const NmLayout& layout,
                             MatrixView<const std::uint8_t> keep, MatrixView<const T> dense,
-                            std::optional<T> zero, std::vector<T>& stored) {
+                            const T* zero, std::vector<T>& stored) {
     require_nm_layout(shape, layout);
     const auto [rows, cols] = matrix_extents(shape);
     require_matrix("places", keep, rows, cols);
@@ -66,7 +65,7 @@ EncodedTensor encode_places(const Shape& shape, const NmLayout& layout,
             if (places[j] == 0) {
                 continue;
             }
-            if (keep(r, j) == 0 && dense(r, j) != zero) {
+            if (keep(r, j) == 0 && (zero == nullptr || dense(r, j) != *zero)) {
                 throw InternalError("row " + std::to_string(r) + ", column " + std::to_string(j) +
                                     ": a place that is not kept fills up its group, but is not 0");
             }
@@ -97,7 +96,8 @@ EncodedTensor encode_nm_values(const Shape& shape, const NmLayout& layout,
                             std::to_string(layout.num_bits) + " bits");
     }
     std::vector<float> stored;
-    EncodedTensor tensor = encode_places<float>(shape, layout, keep, values, 0.0F, stored);
+    const float zero = 0.0F;
+    EncodedTensor tensor = encode_places(shape, layout, keep, values, &zero, stored);
     const auto [rows, cols] = matrix_extents(shape);
     TensorPart part{.name = "values",
                     .dtype = layout.value_type,
@@ -115,10 +115,10 @@ EncodedTensor encode_nm_codes(const Shape& shape, const NmLayout& layout,
     if (layout.num_bits == 0) {
         throw InternalError("a layout of floating values has no codes");
     }
-    using Code = std::optional<std::uint8_t>;
-    const Code zero = layout.binary ? Code() : Code(middle_code(layout.num_bits));
+    const std::uint8_t zero = middle_code(layout.num_bits);
     std::vector<std::uint8_t> stored;
-    EncodedTensor tensor = encode_places(shape, layout, keep, codes, zero, stored);
+    EncodedTensor tensor =
+        encode_places(shape, layout, keep, codes, layout.binary ? nullptr : &zero, stored);
     const auto [rows, cols] = matrix_extents(shape);
     require_matrix("scales", scales, rows, nm_scales_per_row(cols, layout));
     tensor.parts.insert(tensor.parts.begin(),
