@@ -6,7 +6,8 @@
 // Builds the model that CONFIG.json describes, all linear weights and the embedding in fp32, as
 // binary codings, as integer codes or as 2:4 sparse codes, generates TOKENS tokens and prints one
 // line of JSON: seconds for each (the median), bytes of weights a token reads, and the largest
-// memory the process had. The last argument: what tables and digits are kept in.
+// memory the process had; and the energy of a token where the processor counts it. The last
+// argument: what tables and digits are kept in.
 
 #include <algorithm>
 #include <chrono>
@@ -20,8 +21,9 @@
 
 #include <sys/resource.h>
 
+#include "bench/dot_bf16.hpp"
+#include "bench/energy.hpp"
 #include "kernels/backend.hpp"
-#include "kernels/cpu/vector_clones.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/parallel.hpp"
 #include "lib/encoding/bcq.hpp"
@@ -121,26 +123,6 @@ private:
     kernels::LookupTables tables_;
 };
 
-/// In 64 partial sums.
-LATHE_VECTOR_CLONES
-float dot_bf16(const std::uint16_t* w, const float* x, std::size_t n) {
-    constexpr std::size_t n_parts = 64;
-    float parts[n_parts] = {};
-    for (std::size_t j = 0; j + n_parts <= n; j += n_parts) {
-        for (std::size_t i = 0; i < n_parts; ++i) {
-            const std::uint32_t bits = std::uint32_t{w[j + i]} << 16;
-            float value = 0.0F;
-            __builtin_memcpy(&value, &bits, sizeof value);
-            parts[i] += value * x[j + i];
-        }
-    }
-    float sum = 0.0F;
-    for (const float part : parts) {
-        sum += part;
-    }
-    return sum;
-}
-
 /// Every linear weight of a model in bf16, one after another.
 class Bf16Products {
 public:
@@ -209,7 +191,11 @@ int run(int count, char** arguments) {
 
     std::uint32_t token = 1;
     std::vector<double> seconds;
+    std::optional<EnergyMeter> energy;
     for (std::size_t i = 0; i < n_tokens + 1; ++i) {
+        if (i == 1) {
+            energy.emplace();
+        }
         const auto start = std::chrono::steady_clock::now();
         if (bf16) {
             products->run();
@@ -221,6 +207,7 @@ int run(int count, char** arguments) {
                 std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count());
         }
     }
+    const std::optional<double> joules = energy ? energy->joules() : std::nullopt;
     double bytes = 0.0;
     double parameters = 0.0;
     for (const TensorSpec& tensor : spec.tensors) {
@@ -242,9 +229,10 @@ int run(int count, char** arguments) {
     std::printf(
         "{\"parameters\": %.0f, \"seconds_per_token\": %.6f, \"tokens_per_second\": %.3f, "
         "\"weight_bytes_per_token\": %.0f, \"gigabytes_per_second\": %.2f, "
-        "\"peak_memory_bytes\": %.0f}\n",
+        "\"peak_memory_bytes\": %.0f, \"joules_per_token\": %s}\n",
         parameters, typical, 1.0 / typical, bytes, bytes / typical * 1e-9,
-        static_cast<double>(usage.ru_maxrss) * 1024.0);
+        static_cast<double>(usage.ru_maxrss) * 1024.0,
+        joules ? std::to_string(*joules / static_cast<double>(n_tokens)).c_str() : "null");
     return 0;
 }
 

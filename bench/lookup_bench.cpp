@@ -15,6 +15,7 @@
 #include <functional>
 #include <vector>
 
+#include "bench/dot_bf16.hpp"
 #include "kernels/backend.hpp"
 #include "kernels/cpu/blas.hpp"
 #include "kernels/cpu/scratch.hpp"
@@ -103,26 +104,6 @@ std::uint64_t sum_words(const std::uint64_t* words, std::size_t n) {
     std::uint64_t sum = 0;
     for (std::size_t i = 0; i < n; ++i) {
         sum += words[i];
-    }
-    return sum;
-}
-
-/// In 64 partial sums: enough to wait for memory only.
-LATHE_VECTOR_CLONES
-float dot_bf16(const std::uint16_t* w, const float* x, std::size_t n) {
-    constexpr std::size_t n_parts = 64;
-    float parts[n_parts] = {};
-    for (std::size_t j = 0; j + n_parts <= n; j += n_parts) {
-        for (std::size_t i = 0; i < n_parts; ++i) {
-            const std::uint32_t bits = std::uint32_t{w[j + i]} << 16;
-            float value = 0.0F;
-            __builtin_memcpy(&value, &bits, sizeof value);
-            parts[i] += value * x[j + i];
-        }
-    }
-    float sum = 0.0F;
-    for (const float part : parts) {
-        sum += part;
     }
     return sum;
 }
