@@ -9,8 +9,8 @@
 
 namespace lathe {
 
-/// Calibration tokens, the first ones, that second moments come from. A mean of squares over so many
-/// has a standard error of a few per cent, far below the steps from candidate to candidate.
+/// Calibration tokens, the first ones, that second moments come from. A mean of squares over so
+/// many has a standard error of a few per cent, far below the steps from candidate to candidate.
 inline constexpr std::size_t gradient_tokens = 8192;
 
 /// For each tensor of a model, if it belongs to a unit, what its outputs' derivatives g of a loss

@@ -176,7 +176,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"search: {scores: fisher}",
                 "search.scores is \"fisher\"; expected divergence, gradient or both"},
         Refusal{"search: {strategy: annealing}",
-                "search.strategy is \"annealing\"; expected homogeneous, greedy, knapsack or evolution"},
+                "search.strategy is \"annealing\"; expected homogeneous, greedy, knapsack or "
+                "evolution"},
         Refusal{"search: {tied_blocks: 0}", "search.tied_blocks is \"0\""},
         Refusal{"calibration:\n  max_seq_len: 5",
                 "job.yaml:4:3: unknown key \"max_seq_len\" in calibration; valid keys: data, "},
