@@ -25,7 +25,7 @@ void attend_query(const AttentionProblem& problem, const AttentionSequence& sequ
     const std::size_t d = shape.head_dim;
     const std::size_t row = sequence.first_query + query;
     const std::size_t column = problem.kv_head(first_head) * d;
-    const KeyRange seen = problem.visible_keys(sequence, query);
+    const KeyRange seen = visible_keys(problem.shape, sequence, query);
     const std::size_t first_key = sequence.first_key + seen.begin;
     const std::size_t n_keys = seen.end - seen.begin;
     const std::size_t width = kernels.panel_width;
@@ -73,28 +73,6 @@ void attend_few(ThreadPool& pool, const AttentionProblem& problem,
 }
 
 }  // namespace
-
-std::vector<AttentionSequence> sequences_of(const AttentionShape& shape) {
-    std::vector<AttentionSequence> sequences;
-    std::size_t query = 0;
-    std::size_t key = 0;
-    for (std::size_t s = 0; s < shape.n_sequences; ++s) {
-        const bool own_length = !shape.lengths.empty();
-        const std::size_t n_queries = own_length ? shape.lengths[s] : shape.query_length;
-        const std::size_t n_keys = own_length ? shape.lengths[s] : shape.key_length;
-        sequences.push_back({query, n_queries, key, n_keys});
-        query += n_queries;
-        key += n_keys;
-    }
-    return sequences;
-}
-
-KeyRange AttentionProblem::visible_keys(const AttentionSequence& sequence,
-                                        std::size_t query) const {
-    const std::size_t position = sequence.n_keys - sequence.n_queries + query;
-    const std::size_t end = shape.causal ? position + 1 : sequence.n_keys;
-    return {shape.window > 0 && end > shape.window ? end - shape.window : 0, end};
-}
 
 void AttentionProblem::add_slope(std::size_t head, const KeyRange& seen, std::size_t first,
                                  std::size_t n_scores, float* scores) const {

@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/attention_sequences.hpp"
 #include "kernels/backend.hpp"
 #include "kernels/cpu/vector_kernels.hpp"
 
@@ -11,22 +12,6 @@
 // attention.cpp for few, attention_gradient.cpp for its derivatives.
 
 namespace lathe::kernels {
-
-/// Where the rows of a sequence lie; its queries are the last of its positions.
-struct AttentionSequence {
-    std::size_t first_query;
-    std::size_t n_queries;
-    std::size_t first_key;
-    std::size_t n_keys;
-};
-
-/// The keys [begin, end) that a query sees.
-struct KeyRange {
-    std::size_t begin;
-    std::size_t end;
-};
-
-[[nodiscard]] std::vector<AttentionSequence> sequences_of(const AttentionShape& shape);
 
 /// Everything a call works with.
 struct AttentionProblem {
@@ -36,8 +21,6 @@ struct AttentionProblem {
     MatrixView<float> y;
     AttentionShape shape;
     const VectorKernels& kernels = vector_kernels();
-
-    [[nodiscard]] KeyRange visible_keys(const AttentionSequence& sequence, std::size_t query) const;
 
     [[nodiscard]] std::size_t kv_head(std::size_t head) const {
         return head / (shape.n_heads / shape.n_kv_heads);

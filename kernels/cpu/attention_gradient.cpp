@@ -55,8 +55,8 @@ struct QueryBlock {
         const VectorKernels& kernels = problem.kernels;
         const float scale = problem.shape.scale;
         // Of a block of queries the last sees furthest, the first furthest back.
-        const KeyRange seen{problem.visible_keys(sequence, first).begin,
-                            problem.visible_keys(sequence, first + q.rows - 1).end};
+        const KeyRange seen{visible_keys(problem.shape, sequence, first).begin,
+                            visible_keys(problem.shape, sequence, first + q.rows - 1).end};
         const std::size_t n = seen.end - seen.begin;
         const std::size_t width = kernels.panel_width;
         const std::size_t stride = (n + width - 1) / width * width;
@@ -70,7 +70,7 @@ struct QueryBlock {
         blas::gemm(Transpose::no, Transpose::yes, scale, q, k, 0.0F, p);
         blas::gemm(Transpose::no, Transpose::yes, 1.0F, dy, v, 0.0F, ds);
         for (std::size_t i = 0; i < q.rows; ++i) {
-            const KeyRange own = problem.visible_keys(sequence, first + i);
+            const KeyRange own = visible_keys(problem.shape, sequence, first + i);
             float maximum = -std::numeric_limits<float>::infinity();
             float total = 0.0F;
             problem.add_slope(head, own, seen.begin, n, p.row(i));

@@ -144,7 +144,7 @@ public:
 
 private:
     [[nodiscard]] KeyRange visible_keys(std::size_t i) const {
-        return problem_.visible_keys(sequence_, first_ + i);
+        return kernels::visible_keys(problem_.shape, sequence_, first_ + i);
     }
 
     /// Adds the keys of the block that starts at `key` to queries i .. i + n.

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "kernels/attention_sequences.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
@@ -222,18 +223,11 @@ __global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
 
 std::vector<QueryTile> tiles_of(const AttentionShape& shape, std::size_t height) {
     std::vector<QueryTile> tiles;
-    std::size_t first_query = 0;
-    std::size_t first_key = 0;
-    for (std::size_t s = 0; s < shape.n_sequences; ++s) {
-        const bool packed = !shape.lengths.empty();
-        const std::size_t n_queries = packed ? shape.lengths[s] : shape.query_length;
-        const std::size_t n_keys = packed ? shape.lengths[s] : shape.key_length;
-        for (std::size_t i = 0; i < n_queries; i += height) {
-            tiles.push_back({first_query + i, std::min(height, n_queries - i),
-                             n_keys - n_queries + i, first_key, n_keys});
+    for (const AttentionSequence& s : sequences_of(shape)) {
+        for (std::size_t i = 0; i < s.n_queries; i += height) {
+            tiles.push_back({s.first_query + i, std::min(height, s.n_queries - i), s.position(i),
+                             s.first_key, s.n_keys});
         }
-        first_query += n_queries;
-        first_key += n_keys;
     }
     return tiles;
 }

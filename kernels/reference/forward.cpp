@@ -8,8 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "kernels/attention_sequences.hpp"
 #include "kernels/host_checks.hpp"
 #include "kernels/reference/reference_backend.hpp"
+#include "kernels/reference/rotate.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 
@@ -116,19 +118,7 @@ void ReferenceBackend::do_rope(MatrixView<float> x, std::size_t head_dim,
                                MatrixView<const float> cos, MatrixView<const float> sin,
                                std::span<const std::uint32_t> positions) const {
     require_below(positions, cos.rows, "rope: position");
-    const std::size_t half = cos.cols;
-    for (std::size_t t = 0; t < x.rows; ++t) {
-        for (std::size_t first = 0; first < x.cols; first += head_dim) {
-            for (std::size_t i = 0; i < half; ++i) {
-                const double c = cos(positions[t], i);
-                const double s = sin(positions[t], i);
-                const double a = x(t, first + i);
-                const double b = x(t, first + half + i);
-                x(t, first + i) = static_cast<float>(a * c - b * s);
-                x(t, first + half + i) = static_cast<float>(b * c + a * s);
-            }
-        }
-    }
+    rotate(x, head_dim, cos, sin, positions, 1.0);
 }
 
 namespace {
@@ -175,28 +165,19 @@ void ReferenceBackend::do_attention(MatrixView<const float> q, MatrixView<const 
                                     MatrixView<const float> v, const AttentionShape& shape,
                                     MatrixView<float> y) const {
     const std::size_t d = shape.head_dim;
-    std::size_t first_query = 0;
-    std::size_t first_key = 0;
-    for (std::size_t s = 0; s < shape.n_sequences; ++s) {
-        const bool packed = !shape.lengths.empty();
-        const std::size_t n_queries = packed ? shape.lengths[s] : shape.query_length;
-        const std::size_t n_keys = packed ? shape.lengths[s] : shape.key_length;
-        for (std::size_t i = 0; i < n_queries; ++i) {
-            const std::size_t position = n_keys - n_queries + i;
-            const std::size_t end = shape.causal ? position + 1 : n_keys;
-            const std::size_t begin =
-                shape.window > 0 && end > shape.window ? end - shape.window : 0;
+    for (const AttentionSequence& s : sequences_of(shape)) {
+        for (std::size_t i = 0; i < s.n_queries; ++i) {
+            const auto [begin, end] = visible_keys(shape, s, i);
             for (std::size_t head = 0; head < shape.n_heads; ++head) {
                 const std::size_t kv = head / (shape.n_heads / shape.n_kv_heads) * d;
                 const float slope = shape.alibi_slopes.empty() ? 0.0F : shape.alibi_slopes[head];
-                attend({q.row(first_query + i) + head * d,
-                        k.row_range(first_key, n_keys).col_range(kv, d),
-                        v.row_range(first_key, n_keys).col_range(kv, d), position, begin, end},
-                       shape.scale, slope, y.row(first_query + i) + head * d);
+                attend({q.row(s.first_query + i) + head * d,
+                        k.row_range(s.first_key, s.n_keys).col_range(kv, d),
+                        v.row_range(s.first_key, s.n_keys).col_range(kv, d), s.position(i), begin,
+                        end},
+                       shape.scale, slope, y.row(s.first_query + i) + head * d);
             }
         }
-        first_query += n_queries;
-        first_key += n_keys;
     }
 }
 

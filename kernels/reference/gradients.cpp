@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "kernels/activation_slope.hpp"
+#include "kernels/attention_sequences.hpp"
 #include "kernels/host_checks.hpp"
 #include "kernels/reference/reference_gradients.hpp"
+#include "kernels/reference/rotate.hpp"
 
 namespace lathe::kernels {
 
@@ -74,19 +76,7 @@ void ReferenceGradients::do_rope(MatrixView<float> dx, std::size_t head_dim,
                                  MatrixView<const float> cos, MatrixView<const float> sin,
                                  std::span<const std::uint32_t> positions) const {
     require_below(positions, cos.rows, "gradient of rope: position");
-    const std::size_t half = cos.cols;
-    for (std::size_t t = 0; t < dx.rows; ++t) {
-        for (std::size_t first = 0; first < dx.cols; first += head_dim) {
-            for (std::size_t i = 0; i < half; ++i) {
-                const double c = cos(positions[t], i);
-                const double s = sin(positions[t], i);
-                const double a = dx(t, first + i);
-                const double b = dx(t, first + half + i);
-                dx(t, first + i) = static_cast<float>(a * c + b * s);
-                dx(t, first + half + i) = static_cast<float>(b * c - a * s);
-            }
-        }
-    }
+    rotate(dx, head_dim, cos, sin, positions, -1.0);
 }
 
 namespace {
@@ -159,35 +149,26 @@ void ReferenceGradients::do_attention(MatrixView<const float> q, MatrixView<cons
                                       MatrixView<float> dk, MatrixView<float> dv) const {
     const std::size_t d = shape.head_dim;
     const std::size_t group = shape.n_heads / shape.n_kv_heads;
-    std::size_t first_query = 0;
-    std::size_t first_key = 0;
-    for (std::size_t s = 0; s < shape.n_sequences; ++s) {
-        const bool packed = !shape.lengths.empty();
-        const std::size_t n_queries = packed ? shape.lengths[s] : shape.query_length;
-        const std::size_t n_keys = packed ? shape.lengths[s] : shape.key_length;
+    for (const AttentionSequence& s : sequences_of(shape)) {
         for (std::size_t kv = 0; kv < shape.n_kv_heads; ++kv) {
-            std::vector<double> dk_sum(n_keys * d, 0.0);
-            std::vector<double> dv_sum(n_keys * d, 0.0);
+            std::vector<double> dk_sum(s.n_keys * d, 0.0);
+            std::vector<double> dv_sum(s.n_keys * d, 0.0);
             for (std::size_t head = kv * group; head < (kv + 1) * group; ++head) {
                 const float slope = shape.alibi_slopes.empty() ? 0.0F : shape.alibi_slopes[head];
-                for (std::size_t i = 0; i < n_queries; ++i) {
-                    const std::size_t position = n_keys - n_queries + i;
-                    const std::size_t end = shape.causal ? position + 1 : n_keys;
-                    const std::size_t begin =
-                        shape.window > 0 && end > shape.window ? end - shape.window : 0;
+                for (std::size_t i = 0; i < s.n_queries; ++i) {
+                    const auto [begin, end] = visible_keys(shape, s, i);
+                    const std::size_t row = s.first_query + i;
                     attend_backwards(
-                        {q.row(first_query + i) + head * d, dy.row(first_query + i) + head * d,
-                         dq.row(first_query + i) + head * d,
-                         k.row_range(first_key, n_keys).col_range(kv * d, d),
-                         v.row_range(first_key, n_keys).col_range(kv * d, d), position, begin, end},
+                        {q.row(row) + head * d, dy.row(row) + head * d, dq.row(row) + head * d,
+                         k.row_range(s.first_key, s.n_keys).col_range(kv * d, d),
+                         v.row_range(s.first_key, s.n_keys).col_range(kv * d, d), s.position(i),
+                         begin, end},
                         shape.scale, slope, dk_sum.data(), dv_sum.data());
                 }
             }
-            write(dk_sum, dk.row_range(first_key, n_keys).col_range(kv * d, d));
-            write(dv_sum, dv.row_range(first_key, n_keys).col_range(kv * d, d));
+            write(dk_sum, dk.row_range(s.first_key, s.n_keys).col_range(kv * d, d));
+            write(dv_sum, dv.row_range(s.first_key, s.n_keys).col_range(kv * d, d));
         }
-        first_query += n_queries;
-        first_key += n_keys;
     }
 }
 

@@ -5,6 +5,7 @@
 
 #include "lib/core/errors.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
+#include "tests/support/activated.hpp"
 
 // Every derivative against central differences of the operation's definition, written here once
 // more in fp64; the backends against one another at sizes that do not divide.
@@ -242,22 +243,6 @@ TEST_P(GradientsOf, Attention) {
     }
 }
 
-double activated(Activation kind, double x) {
-    switch (kind) {
-        case Activation::silu:
-            return x / (1.0 + std::exp(-x));
-        case Activation::gelu:
-            return x * (1.0 + std::erf(x / std::sqrt(2.0))) / 2.0;
-        case Activation::gelu_tanh:
-            return x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x))) / 2.0;
-        case Activation::relu:
-            return std::max(x, 0.0);
-        case Activation::tanh:
-            return std::tanh(x);
-    }
-    return 0.0;
-}
-
 TEST_P(GradientsOf, Activations) {
     const Matrix<float> x = random_matrix(4, 9, 1, 2.0F);
     const Matrix<float> up = random_matrix(4, 9, 2);
@@ -267,7 +252,7 @@ TEST_P(GradientsOf, Activations) {
         const auto f = [&](const Values& from) {
             Values y;
             for (const double value : from) {
-                y.push_back(activated(kind, value));
+                y.push_back(test_data::activated(kind, value));
             }
             return y;
         };

@@ -2,28 +2,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <stdexcept>
+
+#include "tests/support/activated.hpp"
 
 namespace lathe {
 namespace {
 
 /// A row for each token of one sequence.
 using Rows = std::vector<std::vector<double>>;
-
-double activated(Activation activation, double x) {
-    switch (activation) {
-        case Activation::silu:
-            return x / (1.0 + std::exp(-x));
-        case Activation::gelu:
-            return x * (1.0 + std::erf(x / std::sqrt(2.0))) / 2.0;
-        case Activation::gelu_tanh:
-            return x * (1.0 + std::tanh(std::sqrt(2.0 / M_PI) * (x + 0.044715 * x * x * x))) / 2.0;
-        case Activation::relu:
-            return std::max(x, 0.0);
-        default:
-            throw std::invalid_argument("not an activation of an MLP");
-    }
-}
 
 class Model {
 public:
@@ -184,8 +170,8 @@ private:
         const Rows gate = is_gated ? linear(x, Role::gate_proj) : Rows();
         for (std::size_t t = 0; t < up.size(); ++t) {
             for (std::size_t j = 0; j < up[t].size(); ++j) {
-                up[t][j] = is_gated ? activated(spec_.activation, gate[t][j]) * up[t][j]
-                                    : activated(spec_.activation, up[t][j]);
+                up[t][j] = is_gated ? test_data::activated(spec_.activation, gate[t][j]) * up[t][j]
+                                    : test_data::activated(spec_.activation, up[t][j]);
             }
         }
         return linear(up, Role::down_proj);
