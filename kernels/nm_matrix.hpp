@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <functional>
 
-#include "kernels/backend.hpp"
+#include "kernels/sparsity_kernels.hpp"
 #include "lib/core/dtype.hpp"
 
 namespace lathe::kernels {
