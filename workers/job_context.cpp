@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/checkpoint/artifact.hpp"
+#include "lib/config/default_candidates.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/model/stream.hpp"
@@ -152,14 +153,19 @@ JobSamples read_samples(const fs::path& file) {
 }
 
 std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communicator& world) {
-    auto context = std::make_unique<JobContext>(JobContext{job,
-                                                           RunDirectory(job.output),
-                                                           SourceModel::open(job.model, job.ignore),
-                                                           expand_candidates(job.candidates),
-                                                           {},
-                                                           &world,
-                                                           nullptr,
-                                                           nullptr});
+    auto context = std::make_unique<JobContext>();
+    context->job = job;
+    context->run = RunDirectory(job.output);
+    context->source = SourceModel::open(job.model, job.ignore);
+    if (job.candidates.empty()) {
+        const std::uint64_t parameters = context->source->spec.parameters();
+        const std::uint64_t limit =
+            job.budget.limit_bytes(context->source->weights.tensor_bytes(), parameters);
+        context->job.candidates =
+            default_candidates(8.0 * static_cast<double>(limit) / static_cast<double>(parameters));
+    }
+    context->settings = expand_candidates(context->job.candidates);
+    context->world = &world;
     if (job.slice) {
         context->fused = std::make_shared<FusedModel>(*context->source);
     }

@@ -240,26 +240,9 @@ CandidateEntry read_candidate(const YamlValue& value, std::size_t index) {
     return entry;
 }
 
-std::vector<CandidateEntry> default_candidates() {
-    const SourcePlace place{"default candidates"};
-    const auto integer = [&](std::vector<std::string> num_bits, const char* solver) {
-        return CandidateEntry{"integer",
-                              {{"num_bits", std::move(num_bits), place},
-                               {"group_size", {"64"}, place},
-                               {"solver", {solver}, place}},
-                              place};
-    };
-    // At 8 bits nothing is left to gain for ADMM. Embeddings are look-ups without a Gram matrix:
-    // only rounding to nearest can do them.
-    return {{"dense", {}, place},
-            integer({"2", "3", "4"}, "admm"),
-            integer({"8"}, "gptq"),
-            integer({"2", "3", "4", "8"}, "rtn")};
-}
-
 std::vector<CandidateEntry> read_candidates(const YamlValue* value) {
     if (value == nullptr) {
-        return default_candidates();
+        return {};
     }
     if (value->kind != YamlValue::Kind::list || value->items.empty()) {
         refuse_at(value->place, "candidates is " +

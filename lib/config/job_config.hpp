@@ -107,7 +107,8 @@ struct RuntimeConfig {
     double worker_timeout = 600.0;  ///< seconds without a sign of life
 };
 
-/// A job, as read from a job file or the command line, every default filled in.
+/// A job, as read from a job file or the command line. What it leaves open is filled in, but for
+/// `candidates`, which depend on the model too.
 struct JobConfig {
     std::filesystem::path model;
     std::filesystem::path output;
@@ -115,7 +116,7 @@ struct JobConfig {
     CalibrationConfig calibration;
     std::optional<SliceConfig> slice;  ///< none: the hidden size stays
     Budget budget;
-    std::vector<CandidateEntry> candidates;
+    std::vector<CandidateEntry> candidates;  ///< none: those of default_candidates.hpp
     std::vector<std::string> ignore;  ///< tensor or unit names, or "re:..."; these stay dense
     SearchConfig search;
     RefineMode refine = RefineMode::none;

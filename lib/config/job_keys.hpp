@@ -37,7 +37,7 @@ inline constexpr std::array<std::string_view, 4> strategy_names{"homogeneous", "
 /// The same of RefineMode.
 inline constexpr std::array<std::string_view, 2> refine_names{"none", "sequential"};
 
-/// Every key, in the order of the file; keys of a section stand together.
+/// Every key that has a value, in the order of the file; keys of a section stand together.
 [[nodiscard]] std::vector<JobKey> job_keys(const JobConfig& job);
 
 }  // namespace lathe

@@ -138,7 +138,6 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         {"calibration", "num_calibration_samples", whole(calibration.num_calibration_samples), {}},
         {"calibration", "max_seq_length", whole(calibration.max_seq_length), {}},
         {"", "budget", to_string(job.budget), {}},
-        entries_key("", "candidates", job.candidates, false),
         {"", "ignore", yaml_list(job.ignore), {}},
         {"search", "evaluation", yaml_list(search.evaluation), {}},
         {"search", "num_evaluation_samples", whole(search.num_evaluation_samples), {}},
@@ -172,6 +171,10 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         {"runtime", "max_walltime", yaml_number(runtime.max_walltime), {}, may_change},
         {"runtime", "worker_timeout", yaml_number(runtime.worker_timeout), {}, may_change},
     };
+    if (!job.candidates.empty()) {
+        keys.insert(std::ranges::find(keys, std::string_view("ignore"), &JobKey::name),
+                    entries_key("", "candidates", job.candidates, false));
+    }
     if (!search.kernel_times.empty()) {
         keys.insert(std::ranges::find(keys, std::string_view("kernel_tokens"), &JobKey::name),
                     {"search", "kernel_times", yaml_text(search.kernel_times), {}, may_change});

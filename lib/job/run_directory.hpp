@@ -9,6 +9,7 @@ namespace lathe {
 /// Where everything lies in a run directory. Only names: nothing is opened or created here.
 class RunDirectory {
 public:
+    RunDirectory() = default;
     explicit RunDirectory(std::filesystem::path root) : root_(std::move(root)) {}
 
     [[nodiscard]] const std::filesystem::path& root() const { return root_; }

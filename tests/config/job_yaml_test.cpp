@@ -80,11 +80,6 @@ calibration:
   num_calibration_samples: 128
   max_seq_length: 2048
 budget: 4x
-candidates:
-  - {method: dense}
-  - {method: integer, num_bits: [2, 3, 4], group_size: 64, solver: admm}
-  - {method: integer, num_bits: 8, group_size: 64, solver: gptq}
-  - {method: integer, num_bits: [2, 3, 4, 8], group_size: 64, solver: rtn}
 ignore: []
 search:
   evaluation: []
