@@ -21,7 +21,8 @@ CANDIDATES = ("[{method: integer, num_bits: [2, 3, 4], solver: gptq}, {method: i
 
 
 def arguments_of(run):
-    return ["run", *lathe.job(run, candidates=CANDIDATES, search__generations=6, runtime__threads=1, refine="sequential")]
+    return ["run", *lathe.job(run, candidates=CANDIDATES, search__generations=6, runtime__threads=1, refine="sequential",
+                             search__scores="both")]
 
 
 def repeated_tasks(run):
