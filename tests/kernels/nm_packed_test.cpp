@@ -8,11 +8,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/vector_kernels.hpp"
 #include "kernels/nm_matrix.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
+#include "tests/kernels/tested_variants.hpp"
 
 namespace lathe::kernels {
 namespace {
@@ -356,7 +356,7 @@ TEST(NmPackedProducts, EveryInstructionSetAgrees) {
             const Matrix<float> x = random_matrix(8, stride, 11);
             for (std::size_t tokens = 1; tokens <= 8; ++tokens) {
                 std::vector<std::vector<float>> results;
-                for (const VectorKernels* kernels : runnable_vector_kernels()) {
+                for (const VectorKernels* kernels : tested_variants()) {
                     std::vector<float>& y = results.emplace_back(tokens * lookup_tile_rows, 1.5F);
                     for (std::size_t i = 0; i < packed.n_pieces(); ++i) {
                         kernels->multiply_kept(packed.group(0, i),
