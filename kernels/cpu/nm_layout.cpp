@@ -52,30 +52,23 @@ KeptLayout kept_layout(const NmMatrix& matrix, std::size_t piece_cols) {
         constexpr KeptValues kinds[] = {KeptValues::planes1, KeptValues::planes2,
                                         KeptValues::planes3, KeptValues::planes4};
         layout.values = kinds[matrix.num_bits - 1];
-        layout.value_bytes = matrix.num_bits * plane_bytes;
     } else if (matrix.num_bits > 0) {
         layout.values = matrix.num_bits <= 4 ? KeptValues::bits4 : KeptValues::bits8;
-        layout.value_bytes = matrix.num_bits <= 4 ? 64 : 128;
     } else if (matrix.value_type == DType::f16 || matrix.value_type == DType::bf16) {
         layout.values = matrix.value_type == DType::f16 ? KeptValues::f16 : KeptValues::bf16;
-        layout.value_bytes = 256;
     } else {
         layout.values = KeptValues::f32;
-        layout.value_bytes = 512;
     }
     if (fit_windows(matrix.pattern, 4, layout)) {
         layout.places = KeptPlaces::bits2;
-        layout.place_bytes = 32;
     } else if (fit_windows(matrix.pattern, 16, layout)) {
         layout.places = KeptPlaces::bits4;
-        layout.place_bytes = 64;
     } else {
         // Groups of m whose values fill whole octets, if there are as many.
         std::size_t n_groups = widest_section / matrix.pattern.m;
         n_groups = n_groups >= octet ? n_groups / octet * octet : n_groups;
         n_groups = std::clamp<std::size_t>(piece_cols / matrix.pattern.m, 1, n_groups);
         layout.places = KeptPlaces::bits8;
-        layout.place_bytes = 128;
         layout.section_cols = n_groups * matrix.pattern.m;
         layout.section_values = n_groups * matrix.pattern.n;
         layout.section_octets = (layout.section_values + octet - 1) / octet;

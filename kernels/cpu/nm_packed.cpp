@@ -103,7 +103,7 @@ void CpuNm::store_row(const NmMatrix& matrix, std::size_t row, const NmRow& from
                 const std::size_t i = stored % octet;
                 write_kept_place(layout_, own, i, r, j - first - layout_.windows[i]);
                 write_kept_value(
-                    layout_, own + layout_.place_bytes, i, r,
+                    layout_, own + bytes_of(layout_.places), i, r,
                     coded() ? static_cast<float>(from.codes[next]) - zero : from.values[next]);
                 ++stored;
                 ++next;
@@ -145,7 +145,7 @@ void CpuNm::decode_row(std::size_t row, float* values) const {
             for (std::size_t k = 0; k < n; ++k) {
                 const std::byte* own = section + k / octet * octet_bytes();
                 const std::size_t i = k % octet;
-                const float value = read_kept_value(layout_, own + layout_.place_bytes, i, r);
+                const float value = read_kept_value(layout_, own + bytes_of(layout_.places), i, r);
                 to[layout_.windows[i] + read_kept_place(layout_, own, i, r)] =
                     binary ? levels[static_cast<std::size_t>(value)] : factor * value;
             }

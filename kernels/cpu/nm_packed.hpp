@@ -50,7 +50,7 @@ private:
         return static_cast<std::byte*>(memory_.get()) + tile * tile_bytes_ + offsets_[piece];
     }
     [[nodiscard]] std::size_t octet_bytes() const {
-        return layout_.place_bytes + layout_.value_bytes;
+        return bytes_of(layout_.places) + bytes_of(layout_.values);
     }
     /// The octets of a piece in the strip of a row.
     [[nodiscard]] std::byte* octets(std::size_t row, std::size_t piece) const;

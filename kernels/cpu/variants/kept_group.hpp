@@ -21,6 +21,26 @@ enum class KeptValues { f32, f16, bf16, bits4, bits8, planes1, planes2, planes3,
 /// first on.
 enum class KeptPlaces { bits2, bits4, bits8 };
 
+/// Bytes of the places and of the values of an octet of 16 rows.
+[[nodiscard]] constexpr std::size_t bytes_of(KeptPlaces places) {
+    return places == KeptPlaces::bits2 ? 32 : places == KeptPlaces::bits4 ? 64 : 128;
+}
+[[nodiscard]] constexpr std::size_t bytes_of(KeptValues values) {
+    switch (values) {
+        case KeptValues::f32:
+            return 512;
+        case KeptValues::f16:
+        case KeptValues::bf16:
+            return 256;
+        case KeptValues::bits4:
+            return 64;
+        case KeptValues::bits8:
+            return 128;
+        default:
+            return 16 * planes_of(values);
+    }
+}
+
 /// How the stored values of N:M sparse weights lie, eight to an *octet*. Sections of columns that
 /// are alike follow one another.
 struct KeptLayout {
@@ -31,10 +51,6 @@ struct KeptLayout {
     std::size_t section_values = 0;  ///< stored in a section that is not cut off
     std::uint16_t windows[8] = {};   ///< first column of the window of each of an octet's values
 
-    /// Of an octet of 16 rows: 32, 64 or 128 for its places; 512, 256, 64 or 128 for its values,
-    /// 16 for each plane of binary codes.
-    std::size_t place_bytes = 0;
-    std::size_t value_bytes = 0;
     bool has_offset = false;  ///< of binary codes, else it is 0
 };
 

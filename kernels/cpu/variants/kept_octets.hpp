@@ -22,7 +22,13 @@ static inline Ints load_words(const std::byte* p) {
     return *reinterpret_cast<const StoredInts*>(p);
 }
 static inline Ints load_pairs(const std::byte* p) {
+#if LATHE_LANES == 16 && defined(__AVX512F__)
+    // GCC 12 would widen two halves and put them together.
+    return reinterpret_cast<Ints>(_mm512_maskz_cvtepu16_epi32(
+        __mmask16{0xFFFF}, _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p))));
+#else
     return __builtin_convertvector(*reinterpret_cast<const StoredHalves*>(p), Ints);
+#endif
 }
 
 /// window[index[r]] of four columns; higher bits of an index do not count.
@@ -142,9 +148,8 @@ struct Terms<kind, 0> {
 static inline Floats add_where(const std::byte* bits, std::size_t row, Floats sum, Floats step) {
 #if LATHE_LANES == 16 && defined(__AVX512F__)
     (void)row;
-    __mmask16 mask = 0;
-    __builtin_memcpy(&mask, bits, sizeof mask);
-    return _mm512_mask_add_ps(sum, mask, sum, step);
+    typedef __mmask16 StoredMask __attribute__((aligned(1), may_alias));
+    return _mm512_mask_add_ps(sum, *reinterpret_cast<const StoredMask*>(bits), sum, step);
 #else
     std::int32_t word = 0;
     __builtin_memcpy(&word, bits, sizeof word);  // half of it is of no use, but terms follow

@@ -35,7 +35,7 @@ template <KeptValues value_kind, KeptPlaces place_kind, std::size_t n_tokens>
 void multiply_tile(const KeptGroup& group, const float* x, std::size_t x_stride, float* y,
                    std::size_t y_stride) {
     const KeptLayout& layout = *group.layout;
-    const std::size_t octet_bytes = layout.place_bytes + layout.value_bytes;
+    constexpr std::size_t octet_bytes = bytes_of(place_kind) + bytes_of(value_kind);
     const std::size_t strip_bytes = group.n_sections * layout.section_octets * octet_bytes;
     for (std::size_t row = 0; row < lookup_tile_rows; row += lanes) {
         const std::byte* at = group.octets + row / strip * strip_bytes;
@@ -46,11 +46,12 @@ void multiply_tile(const KeptGroup& group, const float* x, std::size_t x_stride,
             const std::size_t left = group.n_stored - s * layout.section_values;
             const std::size_t stored = left < layout.section_values ? left : layout.section_values;
             for (std::size_t o = 0; o < layout.section_octets; ++o, at += octet_bytes) {
+#pragma GCC unroll 8
                 for (std::size_t line = 0; line < octet_bytes; line += 64) {
                     __builtin_prefetch(at + prefetch_bytes + line);
                 }
                 const Places<place_kind> places(at, row % strip);
-                const Values<value_kind> values(at + layout.place_bytes, row % strip, terms);
+                const Values<value_kind> values(at + bytes_of(place_kind), row % strip, terms);
                 // Values that are missing are 0, but for binary codes, which have no 0.
                 constexpr bool has_zero = planes_of(value_kind) == 0;
                 if (has_zero || stored >= (o + 1) * octet) {

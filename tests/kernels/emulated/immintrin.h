@@ -41,6 +41,12 @@ static inline __m512i _mm512_maskz_srli_epi16(__mmask32 keep, __m512i v, unsigne
 }
 #endif
 
+#ifndef _mm512_maskz_cvtepu16_epi32
+static inline __m512i _mm512_maskz_cvtepu16_epi32(__mmask16 keep, __m256i v) {
+    return simde_mm512_maskz_mov_epi32(keep, simde_mm512_cvtepu16_epi32(v));
+}
+#endif
+
 #ifndef _mm512_maskz_cvtph_ps
 static inline __m512 _mm512_maskz_cvtph_ps(__mmask16 keep, __m256i halves) {
     typedef unsigned short Halves __attribute__((vector_size(32)));
