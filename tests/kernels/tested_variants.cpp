@@ -7,7 +7,7 @@
 namespace lathe::kernels {
 
 #ifdef LATHE_EMULATED_VARIANT
-namespace avx512vnni_emulated {
+namespace avx512vbmi_emulated {
 extern const VectorKernels table;
 }
 #endif
@@ -16,7 +16,7 @@ std::vector<const VectorKernels*> tested_variants() {
     std::vector<const VectorKernels*> variants(runnable_vector_kernels().begin(),
                                                runnable_vector_kernels().end());
 #ifdef LATHE_EMULATED_VARIANT
-    variants.push_back(&avx512vnni_emulated::table);
+    variants.push_back(&avx512vbmi_emulated::table);
 #endif
     return variants;
 }
@@ -25,7 +25,7 @@ namespace {
 
 TEST(EmulatedVariant, IsAmongThoseTested) {
 #ifdef LATHE_EMULATED_VARIANT
-    EXPECT_STREQ(tested_variants().back()->name, "avx512vnni_emulated");
+    EXPECT_STREQ(tested_variants().back()->name, "avx512vbmi_emulated");
 #else
     GTEST_SKIP() << "SIMDe's headers were not found (Debian: libsimde-dev): instruction sets that "
                     "this processor lacks are not tested";

@@ -7,7 +7,7 @@
 namespace lathe::kernels {
 
 /// The variants that this processor can run, "generic" first, and if the build has it the best one
-/// in plain C, "avx512vnni_emulated".
+/// in plain C, "avx512vbmi_emulated".
 std::vector<const VectorKernels*> tested_variants();
 
 }  // namespace lathe::kernels

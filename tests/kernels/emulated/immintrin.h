@@ -22,6 +22,7 @@
 #include <simde/x86/avx512/slli.h>
 #include <simde/x86/avx512/srli.h>
 #include <simde/x86/avx512/storeu.h>
+#include <simde/x86/avx512/ternarylogic.h>
 
 // What SIMDe 0.7.4 does not have.
 
@@ -43,7 +44,9 @@ static inline __m512i _mm512_maskz_srli_epi16(__mmask32 keep, __m512i v, unsigne
 
 #ifndef _mm512_maskz_cvtepu16_epi32
 static inline __m512i _mm512_maskz_cvtepu16_epi32(__mmask16 keep, __m256i v) {
-    return simde_mm512_maskz_mov_epi32(keep, simde_mm512_cvtepu16_epi32(v));
+    typedef unsigned short Words __attribute__((vector_size(32)));
+    typedef int Ints __attribute__((vector_size(64)));
+    return simde_mm512_maskz_mov_epi32(keep, (__m512i) __builtin_convertvector((Words)v, Ints));
 }
 #endif
 
