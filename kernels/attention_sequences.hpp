@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <vector>
 
-#include "kernels/backend.hpp"
+#include "kernels/forward_kernels.hpp"
 
 // Where an AttentionShape says that sequences lie, and which keys their queries see.
 

@@ -2,7 +2,7 @@
 
 #include <string>
 
-#include "kernels/backend.hpp"
+#include "kernels/rounding_kernels.hpp"
 #include "lib/core/errors.hpp"
 
 /// What the public functions of Backend check their arguments with. Each throws ShapeError, or

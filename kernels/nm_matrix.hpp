@@ -4,7 +4,8 @@
 #include <cstdint>
 #include <functional>
 
-#include "kernels/backend.hpp"
+#include "kernels/rounding_kernels.hpp"
+#include "kernels/sparsity_kernels.hpp"
 #include "lib/core/dtype.hpp"
 
 namespace lathe::kernels {

@@ -17,7 +17,7 @@ namespace {
 
 /// Values of the short options that stand for keys of the job file.
 struct ShortOptions {
-    std::string model, output, budget, backend, strategy;
+    std::string model, output, budget, backend, strategy, speedup, kernel_times;
     std::vector<std::string> calibration, evaluate;
     std::size_t threads = 0;
     bool quiet = false;
@@ -152,6 +152,10 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     search->add_flag("--assemble", line.assemble, "Write the checkpoints too");
     search->add_option("--strategy", shorts.strategy,
                        "homogeneous, greedy, knapsack or evolution: each tries more");
+    search->add_option("--speedup", shorts.speedup,
+                       "Products with the plan's weights at least so often as fast");
+    search->add_option("--kernel-times", shorts.kernel_times,
+                       "What products take on the device to be used; else measured here");
     add_runtime_options(*search, shorts);
 
     CLI::App* inspect = command("inspect", "What a model, checkpoint or run directory holds");
@@ -184,6 +188,8 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
     set("calibration.data", quoted_list(shorts.calibration));
     set("evaluate.perplexity", quoted_list(shorts.evaluate));
     set("search.strategy", quoted(shorts.strategy));
+    set("search.speedup", shorts.speedup);
+    set("search.kernel_times", quoted(shorts.kernel_times));
     set("budget", shorts.budget.empty() ? "" : quoted(shorts.budget));
     if (line.command != "eval" && line.command != "generate") {
         set("runtime.backend", shorts.backend);

@@ -28,6 +28,7 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     report.parameters = run.given_model().spec.parameters();
     report.source_bytes = run.given_model().weights.tensor_bytes();
     report.plan = found.best;
+    report.speedup = found.speedup;
     report.checkpoint_hash = assemble(run, found, job.budget, report.checkpoint);
     verify(run, report.checkpoint);
     report.checkpoint_bytes = directory_bytes(report.checkpoint);
@@ -62,6 +63,9 @@ std::string to_json(const JobReport& report) {
                 {"stages", stages},
                 {"tensors", parse_json(to_json(report.tensors))},
                 {"checkpoint_hash", report.checkpoint_hash}};
+    if (report.speedup > 0.0) {
+        result["speedup"] = report.speedup;
+    }
     if (report.refine) {
         result["refine"] = {{"plan_kl", report.refine->plan_kl},
                             {"kl", report.refine->kl},

@@ -19,6 +19,7 @@ struct JobReport {
     std::uint64_t checkpoint_bytes = 0;
     std::string checkpoint_hash;
     EvaluatedPlan plan;
+    double speedup = 0.0;  ///< of the products of its weights over the source's; 0: not known
     std::optional<SliceReport> slice;
     std::optional<RefineReport> refine;
     EvaluationReport evaluation;

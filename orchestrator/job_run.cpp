@@ -79,7 +79,7 @@ bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
     }  // damaged: made again
 }
 
-JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator)
+JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Record record)
     : context_(std::move(context)), coordinator_(coordinator) {
     const fs::path root = run().root();
     std::error_code error;
@@ -97,7 +97,9 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator)
     }
     remove_temporary_files(root);
     // Before anything else, so that a run killed right after its start is known for one.
-    write_file(run().job(), to_yaml(context_->job));
+    if (!is_run || record == Record::replace) {
+        write_file(run().job(), to_yaml(context_->job));
+    }
     const nlohmann::json manifest{{"format_version", 1},
                                   {"program_version", program_version},
                                   {"model_fingerprint", to_hex(source().weights.fingerprint())},
@@ -151,6 +153,11 @@ void JobRun::remove_outdated(const JobConfig& before) const {
         job.runtime = {};
         job.evaluate = {};
         job.exports.clear();
+        job.refine = {};
+        SearchConfig samples;
+        samples.evaluation = job.search.evaluation;
+        samples.num_evaluation_samples = job.search.num_evaluation_samples;
+        job.search = samples;
         return to_yaml(job);
     };
     if (slice_of(before) != slice_of(context_->job)) {

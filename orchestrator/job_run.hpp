@@ -35,12 +35,17 @@ struct StageTask {
 /// stages (stages.hpp) work on it.
 class JobRun {
 public:
+    /// Whether the job in the run directory becomes `context`'s, or stays: a question asked of a
+    /// run in other words than its job's must not change what it resumes as.
+    enum class Record { replace, keep };
+
     /// Opens or creates the run directory of `context`'s job.
     /// @throws UsageError  another process works on it; it is another job's (naming the keys that
     ///   differ and both values); the directory is not a run directory and not empty
     /// @throws DataError   the model or the texts are not those the run began with
     /// @throws IoError
-    JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator);
+    JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator,
+           Record record = Record::replace);
 
     [[nodiscard]] const JobContext& context() const { return *context_; }
     [[nodiscard]] const RunDirectory& run() const { return context_->run; }

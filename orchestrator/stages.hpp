@@ -51,6 +51,8 @@ struct SearchResult {
     EvaluatedPlan best;
     std::vector<Candidate> chosen;  ///< of the best plan, for each unit
     std::uint64_t limit_bytes = 0;
+    /// How often as fast as the source's the products of the best plan are; 0: not known.
+    double speedup = 0.0;
     std::vector<EvaluatedPlan> considered;  ///< all that were run on all evaluation samples
 };
 
@@ -59,7 +61,8 @@ struct SearchResult {
 /// by unit), once on plain relative errors, and every homogeneous plan that fits. All are run on
 /// the evaluation samples; evolution goes on from the best of them. The plan with the least
 /// divergence from the source wins. Writes RunDirectory::plan(plan_name).
-/// @throws InfeasibleError  naming the smallest feasible budget
+/// With search.speedup all of them are as fast as that besides (search/product_times.hpp).
+/// @throws InfeasibleError  naming the smallest feasible budget, or the largest feasible speedup
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name = "");
 
 /// What refinement did to a plan: mean divergences from the source on the evaluation samples.

@@ -19,6 +19,8 @@ constexpr std::uint64_t max_samples = 10000000;
 constexpr std::uint64_t max_tokens = 10000000;
 constexpr std::uint64_t max_generations = 100000;
 constexpr double max_seconds = 1e9;
+constexpr double max_speedup = 1000.0;
+constexpr std::uint64_t max_kernel_tokens = 65536;
 
 /// Short forms that users of similar tools type.
 struct Alias {
@@ -278,16 +280,13 @@ SearchConfig read_search(const YamlValue* value) {
     map.read_paths("evaluation", search.evaluation);
     map.read_whole("num_evaluation_samples", search.num_evaluation_samples, 1, max_samples);
     read_choice(map, "scores", score_names, search.scores);
-    if (const YamlValue* strategy = map.find("strategy")) {
-        search.strategy = text_of(*strategy, "search.strategy");
-        if (std::ranges::find(search_strategies, search.strategy) == search_strategies.end()) {
-            refuse_at(strategy->place, "search.strategy is " + describe(*strategy) +
-                                           "; expected homogeneous, greedy, knapsack or evolution");
-        }
-    }
+    read_choice(map, "strategy", strategy_names, search.strategy);
     map.read_whole("generations", search.generations, 0, max_generations);
     map.read_whole("offspring", search.offspring, 1, max_generations);
     map.read_whole("tied_blocks", search.tied_blocks, 1, max_generations);
+    map.read_share("speedup", search.speedup, 0.0, max_speedup);
+    map.read_path("kernel_times", search.kernel_times);
+    map.read_whole("kernel_tokens", search.kernel_tokens, 1, max_kernel_tokens);
     map.finish();
     return search;
 }

@@ -68,10 +68,16 @@ struct SearchConfig {
     std::vector<std::filesystem::path> evaluation;  ///< empty: the end of the calibration text
     std::size_t num_evaluation_samples = 16;
     Scores scores = Scores::divergence;
-    std::string strategy = "evolution";  ///< or "knapsack": without evolution
+    /// Each tries what those before it try, and more.
+    enum class Strategy { homogeneous, greedy, knapsack, evolution };
+    Strategy strategy = Strategy::evolution;
     std::size_t generations = 20;
     std::size_t offspring = 16;
     std::size_t tied_blocks = 1;  ///< so many neighbouring blocks share their settings
+    /// If > 0: products with the plan's weights are at least so often as fast as with the source's.
+    double speedup = 0.0;
+    std::filesystem::path kernel_times;  ///< a table (lib/job/kernel_times.hpp); empty: measured
+    std::size_t kernel_tokens = 1;       ///< in the products that are measured
 };
 
 /// Whether the plan that wins is compressed again, block after block, each on what the compressed

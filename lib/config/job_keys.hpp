@@ -31,11 +31,11 @@ inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
 
 /// The same of SearchConfig.
 inline constexpr std::array<std::string_view, 3> score_names{"divergence", "gradient", "both"};
+inline constexpr std::array<std::string_view, 4> strategy_names{"homogeneous", "greedy", "knapsack",
+                                                                "evolution"};
 
 /// The same of RefineMode.
 inline constexpr std::array<std::string_view, 2> refine_names{"none", "sequential"};
-inline constexpr std::array<std::string_view, 4> search_strategies{"homogeneous", "greedy",
-                                                                   "knapsack", "evolution"};
 
 /// Every key, in the order of the file; keys of a section stand together.
 [[nodiscard]] std::vector<JobKey> job_keys(const JobConfig& job);

@@ -147,10 +147,16 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
          std::string(score_names[static_cast<std::size_t>(search.scores)]),
          {},
          may_change},
-        {"search", "strategy", yaml_text(search.strategy), {}, may_change},
+        {"search",
+         "strategy",
+         std::string(strategy_names[static_cast<std::size_t>(search.strategy)]),
+         {},
+         may_change},
         {"search", "generations", whole(search.generations), {}, may_change},
         {"search", "offspring", whole(search.offspring), {}, may_change},
         {"search", "tied_blocks", whole(search.tied_blocks), {}, may_change},
+        {"search", "speedup", yaml_number(search.speedup), {}, may_change},
+        {"search", "kernel_tokens", whole(search.kernel_tokens), {}, may_change},
         {"",
          "refine",
          std::string(refine_names[static_cast<std::size_t>(job.refine)]),
@@ -166,6 +172,10 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         {"runtime", "max_walltime", yaml_number(runtime.max_walltime), {}, may_change},
         {"runtime", "worker_timeout", yaml_number(runtime.worker_timeout), {}, may_change},
     };
+    if (!search.kernel_times.empty()) {
+        keys.insert(std::ranges::find(keys, std::string_view("kernel_tokens"), &JobKey::name),
+                    {"search", "kernel_times", yaml_text(search.kernel_times), {}, may_change});
+    }
     const std::vector<JobKey> slice = slice_keys(job.slice);
     keys.insert(std::ranges::find(keys, std::string_view("budget"), &JobKey::name), slice.begin(),
                 slice.end());

@@ -41,7 +41,9 @@ struct Candidate {
 struct Plan {
     std::vector<Setting> choice;
     std::uint64_t predicted_bytes = 0;  ///< of the whole output, container included
-    std::string origin;                 ///< "search", "homogeneous integer ..."
+    /// Of the products with its weights, as a table of kernel times has it; 0: not known.
+    double predicted_seconds = 0.0;
+    std::string origin;  ///< "search", "homogeneous integer ..."
     /// Where what refinement made of it lies, RunDirectory::refined(); empty: not refined.
     std::string refined;
 };

@@ -61,6 +61,10 @@ public:
     [[nodiscard]] std::filesystem::path reference(const std::string& samples) const {
         return root_ / "search" / ("reference_" + samples + ".h5");
     }
+    /// Kernel times that a search measured.
+    [[nodiscard]] std::filesystem::path kernel_times() const {
+        return root_ / "search" / "kernel_times.json";
+    }
     [[nodiscard]] std::filesystem::path search() const { return root_ / "search"; }
     /// The plan of the job's own budget, or of another one (`budget` as text, "3x").
     [[nodiscard]] std::filesystem::path plan(const std::string& budget = "") const {

@@ -7,12 +7,21 @@
 
 namespace lathe {
 
+namespace {
+
+std::string plan_name(const Budget& budget, double speedup) {
+    return to_string(budget) + (speedup > 0.0 ? fmt::format("_speedup_{:g}", speedup) : "");
+}
+
+}  // namespace
+
 CommandOutput run_search(const CommandContext& context) {
     std::vector<Budget> budgets;
     for (const std::string& text : context.line.budgets) {
         budgets.push_back(parse_budget(text));
     }
-    JobRun run(JobContext::open(load_job(context.line), context.world), context.coordinator);
+    JobRun run(JobContext::open(load_job(context.line), context.world), context.coordinator,
+               JobRun::Record::keep);
     if (run.context().job.slice) {
         slice(run);  // all of it done: nothing but the sliced model is opened
     }
@@ -24,9 +33,9 @@ CommandOutput run_search(const CommandContext& context) {
         }
     }
     nlohmann::json plans = nlohmann::json::array();
-    std::string text = "budget        bytes     ratio   KL        perplexity  plan\n";
+    std::string text = "budget                bytes     ratio   KL        perplexity  plan\n";
     for (const Budget& budget : budgets) {
-        const std::string name = to_string(budget);
+        const std::string name = plan_name(budget, run.context().job.search.speedup);
         SearchResult found = search(run, budget, name);
         const std::optional<RefineReport> refined = refine(run, found, name);
         nlohmann::json plan{{"budget", name},
@@ -36,6 +45,9 @@ CommandOutput run_search(const CommandContext& context) {
                             {"kl", found.best.kl},
                             {"perplexity", found.best.perplexity},
                             {"plan", run.run().plan(name).string()}};
+        if (found.speedup > 0.0) {
+            plan["speedup"] = found.speedup;
+        }
         if (refined) {
             plan["refine"] = {{"plan_kl", refined->plan_kl},
                               {"kl", refined->kl},
@@ -47,7 +59,7 @@ CommandOutput run_search(const CommandContext& context) {
             plan["checkpoint"] = directory.string();
             plan["checkpoint_bytes"] = directory_bytes(directory);
         }
-        text += fmt::format("{:<10} {:>10} {:>7.3f}x  {:<9.5f} {:<11.4f} {}\n", name,
+        text += fmt::format("{:<16} {:>10} {:>7.3f}x  {:<9.5f} {:<11.4f} {}\n", name,
                             found.best.plan.predicted_bytes,
                             static_cast<double>(run.given_model().weights.tensor_bytes()) /
                                 static_cast<double>(found.best.plan.predicted_bytes),

@@ -82,7 +82,8 @@ std::vector<Setting> distinct_settings(const CandidateTable& table) {
 }
 
 std::vector<std::vector<Option>> options_of(const JobRun& run, const CandidateTable& table,
-                                            const CandidateScores& scores) {
+                                            const CandidateScores& scores,
+                                            const std::vector<std::vector<double>>& seconds) {
     std::vector<std::vector<Option>> options;
     for (std::size_t u = 0; u < table.size(); ++u) {
         std::vector<Option>& unit = options.emplace_back();
@@ -90,7 +91,7 @@ std::vector<std::vector<Option>> options_of(const JobRun& run, const CandidateTa
             const Candidate& candidate = table[u][c];
             unit.push_back({candidate.bytes +
                                 ContainerSize::unit_bytes(run.spec().units[u], candidate.setting),
-                            scores[u][c]});
+                            scores[u][c], seconds.empty() ? 0.0 : seconds[u][c]});
         }
     }
     return options;

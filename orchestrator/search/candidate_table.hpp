@@ -31,9 +31,10 @@ using CandidateScores = std::vector<std::vector<double>>;
 /// All settings of the table, each once, in the order of their first candidate.
 [[nodiscard]] std::vector<Setting> distinct_settings(const CandidateTable& table);
 
-/// Units with their candidates as options of the knapsack: bytes with the container's share.
-[[nodiscard]] std::vector<std::vector<Option>> options_of(const JobRun& run,
-                                                          const CandidateTable& table,
-                                                          const CandidateScores& scores);
+/// Units with their candidates as options of the knapsack: bytes with the container's share;
+/// `seconds` of each, or empty.
+[[nodiscard]] std::vector<std::vector<Option>> options_of(
+    const JobRun& run, const CandidateTable& table, const CandidateScores& scores,
+    const std::vector<std::vector<double>>& seconds);
 
 }  // namespace lathe

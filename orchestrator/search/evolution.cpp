@@ -39,7 +39,8 @@ public:
           draws_(draws),
           genome_(parent),
           is_raised_(parent.size(), false),
-          bytes_(pool.bytes(parent)) {}
+          bytes_(pool.bytes(parent)),
+          seconds_(pool.seconds(parent)) {}
 
     /// None if the draw leads nowhere.
     std::optional<Genome> run() {
@@ -51,7 +52,7 @@ public:
                 raise();
             }
         }
-        if (!lower_to_limit()) {
+        if (!lower_to_bytes() || !lower_to_seconds()) {
             return std::nullopt;
         }
         spend_the_rest();
@@ -59,11 +60,18 @@ public:
     }
 
 private:
-    [[nodiscard]] std::uint64_t bytes_at(std::size_t gene, std::size_t level) const {
-        return pool_.genes[gene][level].bytes;
+    [[nodiscard]] const Option& option(std::size_t gene, std::size_t level) const {
+        return pool_.genes[gene][level];
+    }
+    [[nodiscard]] std::uint64_t bytes_with(std::size_t gene, std::size_t level) const {
+        return bytes_ - option(gene, genome_[gene]).bytes + option(gene, level).bytes;
+    }
+    [[nodiscard]] double seconds_with(std::size_t gene, std::size_t level) const {
+        return seconds_ - option(gene, genome_[gene]).seconds + option(gene, level).seconds;
     }
     void set(std::size_t gene, std::size_t level) {
-        bytes_ = bytes_ - bytes_at(gene, genome_[gene]) + bytes_at(gene, level);
+        bytes_ = bytes_with(gene, level);
+        seconds_ = seconds_with(gene, level);
         genome_[gene] = level;
     }
     template <class Predicate>
@@ -101,9 +109,8 @@ private:
     }
 
     /// Gives up after as many steps as mutate a plan beyond recognition.
-    bool lower_to_limit() {
-        constexpr int most_steps = 10;
-        for (int step = 0; bytes_ > pool_.limit_bytes; ++step) {
+    bool lower_to_bytes() {
+        for (int step = 0; bytes_ > pool_.limits.bytes; ++step) {
             const auto gene =
                 any_gene([&](std::size_t g) { return genome_[g] > 0 && !is_raised_[g]; });
             if (!gene || step == most_steps) {
@@ -114,15 +121,51 @@ private:
         return true;
     }
 
+    bool lower_to_seconds() {
+        for (int step = 0; seconds_ > pool_.limits.seconds; ++step) {
+            const auto gene =
+                any_gene([&](std::size_t g) { return !is_raised_[g] && faster_level(g); });
+            if (!gene || step == most_steps) {
+                return false;
+            }
+            set(*gene, *faster_level(*gene));
+        }
+        return true;
+    }
+
+    /// The best of the levels that take less time than the gene's and leave the bytes in limit.
+    [[nodiscard]] std::optional<std::size_t> faster_level(std::size_t g) const {
+        std::optional<std::size_t> best;
+        for (std::size_t level = 0; level < pool_.genes[g].size(); ++level) {
+            if (option(g, level).seconds < option(g, genome_[g]).seconds &&
+                bytes_with(g, level) <= pool_.limits.bytes &&
+                (!best || option(g, level).score < option(g, *best).score)) {
+                best = level;
+            }
+        }
+        return best;
+    }
+
     void spend_the_rest() {
-        while (const auto gene = any_gene([&](std::size_t g) {
-                   return genome_[g] + 1 < pool_.genes[g].size() &&
-                          bytes_ - bytes_at(g, genome_[g]) + bytes_at(g, genome_[g] + 1) <=
-                              pool_.limit_bytes;
-               })) {
-            set(*gene, genome_[*gene] + 1);
+        while (const auto gene =
+                   any_gene([&](std::size_t g) { return better_level(g).has_value(); })) {
+            set(*gene, *better_level(*gene));
         }
     }
+
+    /// The next level up that is better and leaves both limits kept.
+    [[nodiscard]] std::optional<std::size_t> better_level(std::size_t g) const {
+        for (std::size_t level = genome_[g] + 1; level < pool_.genes[g].size(); ++level) {
+            if (option(g, level).score < option(g, genome_[g]).score &&
+                bytes_with(g, level) <= pool_.limits.bytes &&
+                seconds_with(g, level) <= pool_.limits.seconds) {
+                return level;
+            }
+        }
+        return std::nullopt;
+    }
+
+    static constexpr int most_steps = 10;
 
     const GenePool& pool_;
     const Genome& parent_;
@@ -130,6 +173,7 @@ private:
     Genome genome_;
     std::vector<bool> is_raised_;  ///< by this mutation: not to be lowered again
     std::uint64_t bytes_;
+    double seconds_;
 };
 
 /// The parent, then offspring that were never tried before: of several times as many those whose
@@ -185,6 +229,14 @@ std::uint64_t GenePool::bytes(const Genome& genome) const {
     return sum;
 }
 
+double GenePool::seconds(const Genome& genome) const {
+    double sum = 0.0;
+    for (std::size_t g = 0; g < genome.size(); ++g) {
+        sum += genes[g].at(genome[g]).seconds;
+    }
+    return sum;
+}
+
 double GenePool::score(const Genome& genome) const {
     double sum = 0.0;
     for (std::size_t g = 0; g < genome.size(); ++g) {
@@ -196,8 +248,9 @@ double GenePool::score(const Genome& genome) const {
 Genome evolve(const GenePool& pool, const EvolutionSettings& settings, Genome start,
               double start_fitness, Fitness& fitness,
               const std::function<void(const Generation&)>& on_generation) {
-    if (start.size() != pool.genes.size() || pool.bytes(start) > pool.limit_bytes) {
-        throw InternalError("evolution starts from a plan outside its limit");
+    if (start.size() != pool.genes.size() || pool.bytes(start) > pool.limits.bytes ||
+        pool.seconds(start) > pool.limits.seconds * (1.0 + 1e-9)) {
+        throw InternalError("evolution starts from a plan outside its limits");
     }
     Genome parent = std::move(start);
     double best = start_fitness;

@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "orchestrator/search/knapsack.hpp"
+#include "orchestrator/search/time_limit.hpp"
 
 namespace lathe {
 
@@ -16,9 +16,10 @@ using Genome = std::vector<std::size_t>;
 /// What a plan consists of. The options of a gene are its levels, by increasing bytes.
 struct GenePool {
     std::vector<std::vector<Option>> genes;
-    std::uint64_t limit_bytes = 0;
+    SearchLimits limits;
 
     [[nodiscard]] std::uint64_t bytes(const Genome& genome) const;
+    [[nodiscard]] double seconds(const Genome& genome) const;
     [[nodiscard]] double score(const Genome& genome) const;
 };
 
@@ -51,14 +52,14 @@ struct Generation {
 
 /// Evolution with one parent, elitist: offspring are the parent with one to three mutations (a gene
 /// some levels up, or two genes of the same kind exchanging levels), other genes brought down until
-/// the limit holds, then up where bytes are left. Of several times as many those with the lowest
-/// scores are screened; those that do better there than the parent are measured, and the best
-/// replaces the parent if it measures lower. The moves are EvoPress's (Sieberling et al. 2024,
+/// the limits hold, then up where something is left of them. Of several times as many those with
+/// the lowest scores are screened; those that do better there than the parent are measured, and the
+/// best replaces the parent if it measures lower. The moves are EvoPress's (Sieberling et al. 2024,
 /// arXiv:2410.14649), the start and the choice by score are not.
 ///
 /// Every random number is a function of seed, generation, offspring and place, and ties go to the
 /// earlier genome: the result depends on the arguments and the fitness alone.
-/// @pre  `start` is within the limit and measures `start_fitness`
+/// @pre  `start` is within the limits and measures `start_fitness`
 /// @returns  the last parent, never worse than `start`
 [[nodiscard]] Genome evolve(const GenePool& pool, const EvolutionSettings& settings, Genome start,
                             double start_fitness, Fitness& fitness,

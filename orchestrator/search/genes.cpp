@@ -38,6 +38,7 @@ void add_settings(const CandidateTable& table, const std::vector<std::vector<Opt
                 options[u][static_cast<std::size_t>(candidate - table[u].data())];
             sum.bytes += option.bytes;
             sum.score += option.score;
+            sum.seconds += option.seconds;
         }
         if (all_have_it) {
             gene.settings.push_back(first.setting);
@@ -83,11 +84,11 @@ std::vector<Setting> choice_of(const std::vector<Gene>& genes,
 }
 
 GeneLevels::GeneLevels(const std::vector<Gene>& genes, const std::vector<Setting>& start,
-                       std::uint64_t limit_bytes)
+                       const SearchLimits& limits)
     : genes_(genes) {
-    pool_.limit_bytes = limit_bytes;
+    pool_.limits = limits;
     for (const Gene& gene : genes) {
-        std::vector<std::size_t> levels = pareto_front(gene.options);
+        std::vector<std::size_t> levels = undominated(gene.options);
         const auto own = std::ranges::find(gene.settings, start.at(gene.units.front()));
         if (own == gene.settings.end()) {
             throw InternalError("a plan has a setting its units do not have");

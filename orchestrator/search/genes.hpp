@@ -27,13 +27,13 @@ struct Gene {
 [[nodiscard]] std::vector<Setting> choice_of(const std::vector<Gene>& genes,
                                              const std::vector<std::size_t>& settings);
 
-/// Genes with the levels an evolution may choose from, by increasing bytes: the Pareto front of
-/// each, and what `start` has.
+/// Genes with the levels an evolution may choose from, by increasing bytes: what is undominated()
+/// of each, and what `start` has.
 class GeneLevels {
 public:
     /// @pre every unit of a gene has the same setting in `start`
     GeneLevels(const std::vector<Gene>& genes, const std::vector<Setting>& start,
-               std::uint64_t limit_bytes);
+               const SearchLimits& limits);
 
     [[nodiscard]] const GenePool& pool() const { return pool_; }
     [[nodiscard]] const Genome& start() const { return start_; }

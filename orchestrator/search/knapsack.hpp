@@ -10,7 +10,8 @@ namespace lathe {
 /// One choice for one unit: what it costs and how bad it is.
 struct Option {
     std::uint64_t bytes = 0;
-    double score = 0.0;  ///< >= 0, finite; the lower the better; scores of units add up
+    double score = 0.0;    ///< >= 0, finite; the lower the better; scores of units add up
+    double seconds = 0.0;  ///< of the unit's products; nothing here looks at it (time_limit.hpp)
 };
 
 /// Indices of the options that no other beats (another with no more bytes and no higher score, one

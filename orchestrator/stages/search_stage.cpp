@@ -1,13 +1,15 @@
 #include <algorithm>
 #include <optional>
 
-#include "lib/config/job_keys.hpp"
+#include <fmt/format.h>
+
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/container_size.hpp"
 #include "orchestrator/search/candidate_table.hpp"
 #include "orchestrator/search/evolution.hpp"
 #include "orchestrator/search/genes.hpp"
+#include "orchestrator/search/product_times.hpp"
 #include "orchestrator/search/scores.hpp"
 #include "orchestrator/stages.hpp"
 
@@ -15,12 +17,36 @@ namespace lathe {
 
 namespace {
 
-/// Each tries what those before it try, and more.
-enum class SearchStrategy { homogeneous, greedy, knapsack, evolution };
+using Strategy = SearchConfig::Strategy;
 
-SearchStrategy strategy_of(const JobRun& run) {
-    const auto found = std::ranges::find(search_strategies, run.context().job.search.strategy);
-    return static_cast<SearchStrategy>(found - search_strategies.begin());
+/// What a search may choose from.
+struct SearchSpace {
+    CandidateTable table;
+    std::optional<ProductTimes> times;  ///< if the job asks for them
+    SearchLimits limits;                ///< of the whole output, and of its products
+
+    /// 0 where times are not known.
+    [[nodiscard]] double seconds(const std::vector<Setting>& choice) const {
+        double sum = 0.0;
+        for (std::size_t u = 0; times && u < table.size(); ++u) {
+            const auto found = std::ranges::find(table[u], choice[u], &Candidate::setting);
+            sum += times->candidates[u][static_cast<std::size_t>(found - table[u].begin())];
+        }
+        return sum;
+    }
+};
+
+SearchSpace space_of(JobRun& run, const Budget& budget) {
+    SearchSpace space{read_candidate_table(run), {}, {}};
+    space.limits.bytes = budget.limit_bytes(run.given_model().weights.tensor_bytes(),
+                                            run.given_model().spec.parameters());
+    space.times = product_times(run, space.table);
+    const double speedup = run.context().job.search.speedup;
+    if (speedup > 0.0) {
+        // Sums in another order differ in their last digits.
+        space.limits.seconds = space.times->source / speedup * (1.0 + 1e-9);
+    }
+    return space;
 }
 
 /// A way to score candidates, and its name in plan.json.
@@ -46,64 +72,79 @@ std::vector<NamedScores> scores_to_use(JobRun& run, const CandidateTable& table)
     return all;
 }
 
-std::vector<Gene> genes_of(const JobRun& run, const CandidateTable& table,
+std::vector<Gene> genes_of(const JobRun& run, const SearchSpace& space,
                            const CandidateScores& scores) {
-    return make_genes(run.spec(), table, options_of(run, table, scores),
+    const auto seconds = space.times ? space.times->candidates : std::vector<std::vector<double>>{};
+    return make_genes(run.spec(), space.table, options_of(run, space.table, scores, seconds),
                       run.context().job.search.tied_blocks);
 }
 
-/// What `solve` (of knapsack.hpp) chooses within the limit.
-template <class Solve>
-std::vector<Setting> choice_by(const Solve& solve, const JobRun& run,
-                               const std::vector<Gene>& genes, std::uint64_t limit) {
+/// What genes may take beside what every output has.
+SearchLimits limits_of_genes(const JobRun& run, const SearchLimits& limits) {
     const std::uint64_t fixed = ContainerSize::of(run.source()).fixed_bytes;
+    return {limits.bytes - std::min(limits.bytes, fixed), limits.seconds};
+}
+
+[[noreturn]] void refuse(const JobRun& run, const SearchSpace& space,
+                         const std::vector<std::vector<Option>>& genes) {
+    const std::uint64_t limit = space.limits.bytes;
+    if (const auto fastest = solve_fastest(genes, limits_of_genes(run, space.limits).bytes)) {
+        throw InfeasibleError(fmt::format(
+            "no plan within {} bytes is {:g} times as fast as the source; the fastest of these "
+            "candidates is {:.3g} times as fast",
+            limit, run.context().job.search.speedup,
+            space.times->speedup(seconds_of(genes, *fastest))));
+    }
+    std::uint64_t smallest = ContainerSize::of(run.source()).fixed_bytes;
+    for (const auto& gene : genes) {
+        smallest += std::ranges::min(gene, {}, &Option::bytes).bytes;
+    }
+    throw InfeasibleError(
+        fmt::format("no plan fits {} bytes; the smallest possible output of these candidates is "
+                    "{} bytes",
+                    limit, smallest));
+}
+
+/// What `solve` (of knapsack.hpp) chooses within the limits.
+std::vector<Setting> choice_by(const SolveWithinBytes& solve, const JobRun& run,
+                               const SearchSpace& space, const std::vector<Gene>& genes) {
     std::vector<std::vector<Option>> options;
     std::ranges::transform(genes, std::back_inserter(options), &Gene::options);
-    const auto chosen = limit < fixed ? std::nullopt : solve(options, limit - fixed);
+    const auto chosen = solve_within(options, limits_of_genes(run, space.limits), solve);
     if (!chosen) {
-        std::uint64_t smallest = fixed;
-        for (const auto& gene : options) {
-            smallest += std::ranges::min(gene, {}, &Option::bytes).bytes;
-        }
-        throw InfeasibleError("no plan fits " + std::to_string(limit) +
-                              " bytes; the smallest possible output of these candidates is " +
-                              std::to_string(smallest) + " bytes");
+        refuse(run, space, options);
     }
     return choice_of(genes, *chosen);
 }
 
-std::vector<Setting> knapsack_choice(const JobRun& run, const std::vector<Gene>& genes,
-                                     std::uint64_t limit) {
-    return choice_by(
-        [](const auto& units, std::uint64_t left) { return solve_knapsack(units, left); }, run,
-        genes, limit);
-}
-
 /// The plans of the job's strategy first, then every homogeneous one that fits, without repetition.
-std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table,
-                                    const std::vector<NamedScores>& all_scores,
-                                    std::uint64_t limit) {
+std::vector<Plan> plans_to_consider(JobRun& run, const SearchSpace& space,
+                                    const std::vector<NamedScores>& all_scores) {
     std::vector<Plan> plans;
     const auto add = [&](std::vector<Setting> choice, std::string origin) {
         const std::uint64_t bytes = predicted_output_bytes(run.source(), choice);
+        const double seconds = space.seconds(choice);
         const bool seen =
             std::ranges::any_of(plans, [&](const Plan& plan) { return plan.choice == choice; });
-        if (bytes <= limit && !seen) {
-            plans.push_back({std::move(choice), bytes, std::move(origin), {}});
+        if (bytes <= space.limits.bytes && seconds <= space.limits.seconds && !seen) {
+            plans.push_back({std::move(choice), bytes, seconds, std::move(origin), {}});
         }
     };
-    const SearchStrategy strategy = strategy_of(run);
+    const Strategy strategy = run.context().job.search.strategy;
+    const auto exact = [](const auto& units, std::uint64_t limit) {
+        return solve_knapsack(units, limit);
+    };
     for (const NamedScores& scores : all_scores) {
-        const std::vector<Gene> genes = genes_of(run, table, scores.scores);
-        if (strategy >= SearchStrategy::knapsack) {
-            add(knapsack_choice(run, genes, limit), "search by " + scores.name);
+        const std::vector<Gene> genes = genes_of(run, space, scores.scores);
+        if (strategy >= Strategy::knapsack) {
+            add(choice_by(exact, run, space, genes), "search by " + scores.name);
         }
-        if (strategy >= SearchStrategy::greedy) {
-            add(choice_by(solve_greedy, run, genes, limit), "greedy by " + scores.name);
+        if (strategy >= Strategy::greedy) {
+            add(choice_by(solve_greedy, run, space, genes), "greedy by " + scores.name);
         }
     }
-    for (const Setting& setting : distinct_settings(table)) {
-        if (auto choice = homogeneous_choice(table, setting)) {
+    for (const Setting& setting : distinct_settings(space.table)) {
+        if (auto choice = homogeneous_choice(space.table, setting)) {
             add(std::move(*choice), "homogeneous " + to_string(setting));
         }
     }
@@ -113,8 +154,10 @@ std::vector<Plan> plans_to_consider(JobRun& run, const CandidateTable& table,
 /// Genomes as plans of a job: screened on a part of the evaluation samples, measured on all.
 class PlanFitness final : public Fitness {
 public:
-    PlanFitness(JobRun& run, const GeneLevels& levels, std::vector<EvaluatedPlan>& considered)
+    PlanFitness(JobRun& run, const SearchSpace& space, const GeneLevels& levels,
+                std::vector<EvaluatedPlan>& considered)
         : run_(run),
+          space_(space),
           levels_(levels),
           considered_(considered),
           parts_(run.samples().evaluation.ranges(screening_tokens)) {}
@@ -142,8 +185,10 @@ public:
         for (const Genome& genome : genomes) {
             std::vector<Setting> choice = levels_.choice(genome);
             const std::uint64_t bytes = predicted_output_bytes(run_.source(), choice);
+            const double seconds = space_.seconds(choice);
             plans.push_back({std::move(choice),
                              bytes,
+                             seconds,
                              "evolution, generation " + std::to_string(generation_),
                              {}});
         }
@@ -159,6 +204,7 @@ private:
     static constexpr std::size_t screening_tokens = 512;
 
     JobRun& run_;
+    const SearchSpace& space_;
     const GeneLevels& levels_;
     std::vector<EvaluatedPlan>& considered_;
     std::vector<SequenceRange> parts_;
@@ -167,7 +213,7 @@ private:
 
 /// Adds what evolution measures to `considered`. It starts from the best plan there that ties
 /// allow.
-nlohmann::json improve(JobRun& run, const std::vector<Gene>& genes, std::uint64_t limit,
+nlohmann::json improve(JobRun& run, const SearchSpace& space, const std::vector<Gene>& genes,
                        std::vector<EvaluatedPlan>& considered) {
     const EvaluatedPlan* start = nullptr;
     for (const EvaluatedPlan& plan : considered) {
@@ -180,10 +226,9 @@ nlohmann::json improve(JobRun& run, const std::vector<Gene>& genes, std::uint64_
         return generations;
     }
     const SearchConfig& search = run.context().job.search;
-    const GeneLevels levels(genes, start->plan.choice,
-                            limit - ContainerSize::of(run.source()).fixed_bytes);
+    const GeneLevels levels(genes, start->plan.choice, limits_of_genes(run, space.limits));
     const double start_kl = start->kl;  // considered grows
-    PlanFitness fitness(run, levels, considered);
+    PlanFitness fitness(run, space, levels, considered);
     EvolutionSettings settings;
     settings.seed = run.context().job.seed;
     settings.generations = search.generations;
@@ -223,22 +268,31 @@ nlohmann::json proxies_json(const CandidateTable& table, std::vector<NamedScores
     return proxies;
 }
 
-nlohmann::json summary(const EvaluatedPlan& plan) {
-    return {{"origin", plan.plan.origin},
-            {"predicted_bytes", plan.plan.predicted_bytes},
-            {"kl", plan.kl},
-            {"perplexity", plan.perplexity}};
+nlohmann::json summary(const SearchSpace& space, const EvaluatedPlan& plan) {
+    nlohmann::json json{{"origin", plan.plan.origin},
+                        {"predicted_bytes", plan.plan.predicted_bytes},
+                        {"kl", plan.kl},
+                        {"perplexity", plan.perplexity}};
+    if (space.times) {
+        json["seconds"] = plan.plan.predicted_seconds;
+        json["speedup"] = space.times->speedup(plan.plan.predicted_seconds);
+    }
+    return json;
 }
 
-/// Everything needed to draw bytes against divergence.
-nlohmann::json plan_json(const JobRun& run, const SearchResult& result, const Budget& budget) {
-    nlohmann::json json = summary(result.best);
+/// Everything needed to draw bytes, and seconds if they are known, against divergence.
+nlohmann::json plan_json(const JobRun& run, const SearchSpace& space, const SearchResult& result,
+                         const Budget& budget) {
+    nlohmann::json json = summary(space, result.best);
     json["budget"] = to_string(budget);
     json["budget_bytes"] = result.limit_bytes;
+    if (space.times) {
+        json["source_seconds"] = space.times->source;
+    }
     json["units"] = parse_json(units_json(run.spec(), result.chosen));
     json["considered"] = nlohmann::json::array();
     for (const EvaluatedPlan& plan : result.considered) {
-        json["considered"].push_back(summary(plan));
+        json["considered"].push_back(summary(space, plan));
     }
     return json;
 }
@@ -246,28 +300,31 @@ nlohmann::json plan_json(const JobRun& run, const SearchResult& result, const Bu
 }  // namespace
 
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name) {
-    const CandidateTable table = read_candidate_table(run);
+    const SearchSpace space = space_of(run, budget);
+    const Strategy strategy = run.context().job.search.strategy;
     SearchResult result;
-    result.limit_bytes = budget.limit_bytes(run.given_model().weights.tensor_bytes(),
-                                            run.given_model().spec.parameters());
-    const std::vector<NamedScores> scores = scores_to_use(run, table);
-    result.considered =
-        evaluate_plans(run, plans_to_consider(run, table, scores, result.limit_bytes));
+    result.limit_bytes = space.limits.bytes;
+    const std::vector<NamedScores> scores = scores_to_use(run, space.table);
+    result.considered = evaluate_plans(run, plans_to_consider(run, space, scores));
     nlohmann::json generations = nlohmann::json::array();
-    if (strategy_of(run) == SearchStrategy::evolution) {
-        generations = improve(run, genes_of(run, table, scores.front().scores), result.limit_bytes,
-                              result.considered);
+    if (strategy == Strategy::evolution) {
+        generations =
+            improve(run, space, genes_of(run, space, scores.front().scores), result.considered);
     }
     if (result.considered.empty()) {
-        throw InfeasibleError("no homogeneous plan fits " + std::to_string(result.limit_bytes) +
-                              " bytes; search.strategy: knapsack mixes candidates");
+        throw InfeasibleError("no homogeneous plan is within the limits (" +
+                              std::to_string(result.limit_bytes) +
+                              " bytes); search.strategy: knapsack mixes candidates");
     }
     // Of equal divergence the earlier wins: the searched plan comes first.
     result.best = *std::ranges::min_element(result.considered, {}, &EvaluatedPlan::kl);
-    result.chosen = chosen_candidates(table, result.best.plan.choice);
-    nlohmann::json json = plan_json(run, result, budget);
+    result.chosen = chosen_candidates(space.table, result.best.plan.choice);
+    if (space.times) {
+        result.speedup = space.times->speedup(result.best.plan.predicted_seconds);
+    }
+    nlohmann::json json = plan_json(run, space, result, budget);
     json["generations"] = std::move(generations);
-    json["proxies"] = proxies_json(table, scores, result.considered);
+    json["proxies"] = proxies_json(space.table, scores, result.considered);
     write_file(run.run().plan(plan_name), json.dump(1) + "\n");
     return result;
 }

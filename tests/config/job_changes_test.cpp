@@ -28,7 +28,8 @@ TEST(IncompatibleChanges, SomeKeysMayChange) {
           "runtime.worker_timeout=1", "evaluate.perplexity=[]", "evaluate.max_seq_length=5",
           "evaluate.tasks=[]", "evaluate.limit=5", "export=[]", "refine=none", "refine=sequential",
           "search.scores=gradient", "search.strategy=greedy", "search.generations=3",
-          "search.offspring=3", "search.tied_blocks=3"}) {
+          "search.offspring=3", "search.tied_blocks=3", "search.speedup=1.5",
+          "search.kernel_times=times.json", "search.kernel_tokens=8"}) {
         EXPECT_THAT(changes(change), IsEmpty()) << change;
     }
 }

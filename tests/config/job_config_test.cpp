@@ -178,6 +178,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"search: {strategy: annealing}",
                 "search.strategy is \"annealing\"; expected homogeneous, greedy, knapsack or "
                 "evolution"},
+        Refusal{"search: {speedup: fast}",
+                "search.speedup is \"fast\"; expected a number from 0 to below 1000"},
+        Refusal{"search: {kernel_tokens: 0}", "search.kernel_tokens is \"0\""},
         Refusal{"search: {tied_blocks: 0}", "search.tied_blocks is \"0\""},
         Refusal{"calibration:\n  max_seq_len: 5",
                 "job.yaml:4:3: unknown key \"max_seq_len\" in calibration; valid keys: data, "},

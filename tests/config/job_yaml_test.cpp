@@ -51,6 +51,9 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(search.generations, b.search.generations);
     EXPECT_EQ(search.offspring, b.search.offspring);
     EXPECT_EQ(search.tied_blocks, b.search.tied_blocks);
+    EXPECT_EQ(search.speedup, b.search.speedup);
+    EXPECT_EQ(search.kernel_times, b.search.kernel_times);
+    EXPECT_EQ(search.kernel_tokens, b.search.kernel_tokens);
     EXPECT_EQ(refine, b.refine);
     EXPECT_EQ(evaluate.perplexity, b.evaluate.perplexity);
     ASSERT_EQ(evaluate.tasks.size(), b.evaluate.tasks.size());
@@ -91,6 +94,8 @@ search:
   generations: 20
   offspring: 16
   tied_blocks: 1
+  speedup: 0
+  kernel_tokens: 1
 refine: none
 evaluate:
   perplexity: []

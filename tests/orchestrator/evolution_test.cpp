@@ -68,12 +68,12 @@ GenePool small_pool() {
         }
         pool.genes.push_back(options);
     }
-    pool.limit_bytes = 280;
+    pool.limits.bytes = 280;
     return pool;
 }
 
 Genome additive_optimum(const GenePool& pool) {
-    return solve_knapsack(pool.genes, pool.limit_bytes).value();
+    return solve_knapsack(pool.genes, pool.limits.bytes).value();
 }
 
 /// The best of all 4^8 genomes.
@@ -84,7 +84,7 @@ double brute_force(const GenePool& pool, const PairedScores& fitness) {
         for (std::size_t g = 0; g < 8; ++g) {
             genome[g] = code >> (2 * g) & 3;
         }
-        if (pool.bytes(genome) <= pool.limit_bytes) {
+        if (pool.bytes(genome) <= pool.limits.bytes) {
             best = std::min(best, fitness.of(genome));
         }
     }
@@ -101,7 +101,7 @@ TEST(Evolution, FindsWhatTheAdditiveScoreMisses) {
                                 fitness.of(start), fitness);
     // Not the optimum for every seed, but most of the way to it.
     EXPECT_LT(fitness.of(found) - optimum, 0.2 * (fitness.of(start) - optimum));
-    EXPECT_LE(pool.bytes(found), pool.limit_bytes);
+    EXPECT_LE(pool.bytes(found), pool.limits.bytes);
 }
 
 TEST(Evolution, TriesNothingTwiceAndNothingBeyondTheLimit) {
@@ -115,7 +115,7 @@ TEST(Evolution, TriesNothingTwiceAndNothingBeyondTheLimit) {
     EXPECT_EQ(distinct.size(), fitness.screened.size());
     EXPECT_FALSE(distinct.contains(start));
     for (const Genome& genome : fitness.screened) {
-        EXPECT_LE(pool.bytes(genome), pool.limit_bytes);
+        EXPECT_LE(pool.bytes(genome), pool.limits.bytes);
     }
     ASSERT_THAT(generations, SizeIs(10));
     double before = fitness.of(start);
@@ -124,6 +124,36 @@ TEST(Evolution, TriesNothingTwiceAndNothingBeyondTheLimit) {
         EXPECT_EQ(generation.improved, generation.best < before);
         before = generation.best;
     }
+}
+
+TEST(Evolution, KeepsALimitOfSecondsToo) {
+    GenePool pool = small_pool();
+    for (std::vector<Option>& levels : pool.genes) {
+        // A larger level is better and slower; beside each of them one that is faster and worse.
+        for (std::size_t l = 0; l < 4; ++l) {
+            levels[l].seconds = 1.0 + static_cast<double>(l);
+            levels.push_back({levels[l].bytes, 1.5 * levels[l].score, 0.5 * levels[l].seconds});
+        }
+        std::ranges::sort(levels, {}, [](const Option& option) {
+            return std::pair(option.bytes, -option.score);
+        });
+    }
+    const auto knapsack = [](const auto& units, std::uint64_t bytes) {
+        return solve_knapsack(units, bytes);
+    };
+    pool.limits.seconds = 12.0;
+    const auto start = solve_within(pool.genes, pool.limits, knapsack);
+    ASSERT_TRUE(start);
+    ASSERT_GT(seconds_of(pool.genes, *solve_knapsack(pool.genes, pool.limits.bytes)), 12.0);
+    PairedScores fitness(pool);
+    const Genome found = evolve(pool, {.seed = 5, .generations = 30, .patience = 30}, *start,
+                                fitness.of(*start), fitness);
+    ASSERT_GT(fitness.screened.size(), 100U);
+    for (const Genome& genome : fitness.screened) {
+        EXPECT_LE(pool.bytes(genome), pool.limits.bytes);
+        EXPECT_LE(pool.seconds(genome), 12.0 + 1e-9);
+    }
+    EXPECT_LT(fitness.of(found), fitness.of(*start));
 }
 
 TEST(Evolution, SpendsTheBudget) {
@@ -136,7 +166,7 @@ TEST(Evolution, SpendsTheBudget) {
             if (genome[g] + 1 < pool.genes[g].size()) {
                 Genome more = genome;
                 ++more[g];
-                EXPECT_GT(pool.bytes(more), pool.limit_bytes);
+                EXPECT_GT(pool.bytes(more), pool.limits.bytes);
             }
         }
     }

@@ -88,10 +88,10 @@ TEST(GeneLevels, AreTheFrontAndTheStartsOwn) {
     example.table[0].push_back({0, rounded, 0, 0.0, 0.0});
     example.options[0].push_back({4, 0.3});
     const std::vector<Gene> genes = example.genes(1);
-    const GeneLevels plain(genes, choice_of(genes, {2, 1, 1, 1, 1, 1, 0}), 1000);
+    const GeneLevels plain(genes, choice_of(genes, {2, 1, 1, 1, 1, 1, 0}), {1000});
     EXPECT_EQ(plain.pool().genes[0].size(), 3U);  // 2, 4, 16 bits
     EXPECT_THAT(plain.start(), ElementsAre(1, 0, 0, 0, 0, 0, 1));
-    const GeneLevels with_own(genes, choice_of(genes, {3, 1, 1, 1, 1, 1, 0}), 1000);
+    const GeneLevels with_own(genes, choice_of(genes, {3, 1, 1, 1, 1, 1, 0}), {1000});
     ASSERT_EQ(with_own.pool().genes[0].size(), 4U);
     EXPECT_EQ(with_own.choice(with_own.start())[0], rounded);
     EXPECT_THAT(with_own.choice({3, 0, 0, 0, 0, 0, 0}),
@@ -103,10 +103,24 @@ TEST(GeneLevels, AreTheFrontAndTheStartsOwn) {
     }
 }
 
+TEST(GeneLevels, KeepWhatIsFasterThoughLargerAndWorse) {
+    Example example;
+    for (Option& option : example.options[0]) {
+        option.seconds = 2.0;
+    }
+    const Setting sparse{"nm", {{"pattern", "2:4"}}};
+    example.table[0].push_back({0, sparse, 0, 0.0, 0.0});
+    example.options[0].push_back({9, 0.35, 1.0});
+    const std::vector<Gene> genes = example.genes(1);
+    const GeneLevels levels(genes, choice_of(genes, {2, 1, 1, 1, 1, 1, 0}), {1000, 50.0});
+    EXPECT_EQ(levels.pool().genes[0].size(), 4U);
+    EXPECT_EQ(levels.pool().limits.seconds, 50.0);
+}
+
 TEST(GeneLevels, RefuseASettingNoUnitHas) {
     const Example example;
     const std::vector<Gene> genes = example.genes(1);
-    EXPECT_THROW(GeneLevels(genes, std::vector<Setting>(7, {"nm", {}}), 1000), InternalError);
+    EXPECT_THROW(GeneLevels(genes, std::vector<Setting>(7, {"nm", {}}), {1000}), InternalError);
 }
 
 }  // namespace

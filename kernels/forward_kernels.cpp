@@ -1,11 +1,12 @@
+#include "kernels/forward_kernels.hpp"
+
 #include <numeric>
 #include <string>
 
-#include "kernels/backend.hpp"
 #include "lib/core/errors.hpp"
 
-// What every backend may take for granted: the public functions check extents and call the
-// backend's own.
+// What every backend may take for granted: the public functions check what their comments in the
+// header ask for and hand over to the backend. A refusal is a bug in the caller.
 
 namespace lathe::kernels {
 namespace {
@@ -72,46 +73,22 @@ void require_attention_rows(const AttentionShape& shape, std::size_t q_rows, std
 
 }  // namespace
 
-void Backend::upload(const std::byte* host, DType dtype, MatrixView<float> y) const {
-    if (!is_floating(dtype)) {
-        throw DataError("upload: cannot convert " + std::string(lathe::name(dtype)) +
-                        " to float32; expected a floating type");
-    }
-    if (y.rows == 0 || y.cols == 0) {
-        return;
-    }
-    do_upload(host, dtype, y);
-}
-
-void Backend::require_same_extents(std::size_t x_rows, std::size_t x_cols, std::size_t y_rows,
-                                   std::size_t y_cols) {
-    require_equal("copy", "rows of x", x_rows, "rows of y", y_rows);
-    require_equal("copy", "columns of x", x_cols, "columns of y", y_cols);
-}
-
-void Backend::download(MatrixView<const float> x, float* host) const {
-    if (x.rows == 0 || x.cols == 0) {
-        return;
-    }
-    do_download(x, host);
-}
-
-void Backend::embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
-                    MatrixView<float> y) const {
+void ForwardKernels::embed(std::span<const std::uint32_t> ids, MatrixView<const float> table,
+                           MatrixView<float> y) const {
     require_equal("embed", "the number of ids", ids.size(), "rows of y", y.rows);
     require_equal("embed", "columns of table", table.cols, "columns of y", y.cols);
     do_embed(ids, table, y);
 }
 
-void Backend::add_embedding(std::span<const std::uint32_t> ids, MatrixView<const float> table,
-                            MatrixView<float> y) const {
+void ForwardKernels::add_embedding(std::span<const std::uint32_t> ids,
+                                   MatrixView<const float> table, MatrixView<float> y) const {
     require_equal("add_embedding", "the number of ids", ids.size(), "rows of y", y.rows);
     require_equal("add_embedding", "columns of table", table.cols, "columns of y", y.cols);
     do_add_embedding(ids, table, y);
 }
 
-void Backend::linear(MatrixView<const float> x, MatrixView<const float> w,
-                     std::span<const float> bias, MatrixView<float> y) const {
+void ForwardKernels::linear(MatrixView<const float> x, MatrixView<const float> w,
+                            std::span<const float> bias, MatrixView<float> y) const {
     if (x.cols != w.cols || y.rows != x.rows || y.cols != w.rows) {
         refuse("linear", "x " + x.shape_text() + " @ w " + w.shape_text() + "^T does not give y " +
                              y.shape_text());
@@ -128,8 +105,8 @@ void Backend::linear(MatrixView<const float> x, MatrixView<const float> w,
     do_linear(x, w, bias, y);
 }
 
-void Backend::rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
-                       MatrixView<float> y) const {
+void ForwardKernels::rms_norm(MatrixView<const float> x, std::span<const float> weight,
+                              float epsilon, MatrixView<float> y) const {
     require_same_shape("rms_norm", "x", x, "y", y);
     require_equal("rms_norm", "weight", weight.size(), "columns of x", x.cols);
     if (x.rows == 0 || x.cols == 0) {
@@ -138,8 +115,9 @@ void Backend::rms_norm(MatrixView<const float> x, std::span<const float> weight,
     do_rms_norm(x, weight, epsilon, y);
 }
 
-void Backend::layer_norm(MatrixView<const float> x, std::span<const float> weight,
-                         std::span<const float> bias, float epsilon, MatrixView<float> y) const {
+void ForwardKernels::layer_norm(MatrixView<const float> x, std::span<const float> weight,
+                                std::span<const float> bias, float epsilon,
+                                MatrixView<float> y) const {
     require_same_shape("layer_norm", "x", x, "y", y);
     require_equal("layer_norm", "weight", weight.size(), "columns of x", x.cols);
     if (!bias.empty()) {
@@ -151,8 +129,9 @@ void Backend::layer_norm(MatrixView<const float> x, std::span<const float> weigh
     do_layer_norm(x, weight, bias, epsilon, y);
 }
 
-void Backend::rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const float> cos,
-                   MatrixView<const float> sin, std::span<const std::uint32_t> positions) const {
+void ForwardKernels::rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const float> cos,
+                          MatrixView<const float> sin,
+                          std::span<const std::uint32_t> positions) const {
     if (head_dim == 0 || x.cols % head_dim != 0) {
         refuse("rope", "head_dim " + std::to_string(head_dim) + " does not divide columns of x " +
                            std::to_string(x.cols));
@@ -166,9 +145,9 @@ void Backend::rope(MatrixView<float> x, std::size_t head_dim, MatrixView<const f
     do_rope(x, head_dim, cos, sin, positions);
 }
 
-void Backend::attention(MatrixView<const float> q, MatrixView<const float> k,
-                        MatrixView<const float> v, const AttentionShape& shape,
-                        MatrixView<float> y) const {
+void ForwardKernels::attention(MatrixView<const float> q, MatrixView<const float> k,
+                               MatrixView<const float> v, const AttentionShape& shape,
+                               MatrixView<float> y) const {
     require_attention_shape(shape);
     const char* function = "attention";
     require_same_shape(function, "q", q, "y", y);
@@ -184,7 +163,8 @@ void Backend::attention(MatrixView<const float> q, MatrixView<const float> k,
     do_attention(q, k, v, shape, y);
 }
 
-void Backend::activate(Activation kind, MatrixView<const float> x, MatrixView<float> y) const {
+void ForwardKernels::activate(Activation kind, MatrixView<const float> x,
+                              MatrixView<float> y) const {
     require_same_shape("activate", "x", x, "y", y);
     if (y.rows == 0 || y.cols == 0) {
         return;
@@ -192,8 +172,8 @@ void Backend::activate(Activation kind, MatrixView<const float> x, MatrixView<fl
     do_activate(kind, x, y);
 }
 
-void Backend::activate_multiply(Activation kind, MatrixView<const float> gate,
-                                MatrixView<const float> up, MatrixView<float> y) const {
+void ForwardKernels::activate_multiply(Activation kind, MatrixView<const float> gate,
+                                       MatrixView<const float> up, MatrixView<float> y) const {
     require_same_shape("activate_multiply", "gate", gate, "up", up);
     require_same_shape("activate_multiply", "gate", gate, "y", y);
     if (y.rows == 0 || y.cols == 0) {
@@ -202,7 +182,7 @@ void Backend::activate_multiply(Activation kind, MatrixView<const float> gate,
     do_activate_multiply(kind, gate, up, y);
 }
 
-void Backend::add(MatrixView<const float> x, MatrixView<float> y) const {
+void ForwardKernels::add(MatrixView<const float> x, MatrixView<float> y) const {
     require_same_shape("add", "x", x, "y", y);
     if (y.rows == 0 || y.cols == 0) {
         return;
@@ -210,8 +190,8 @@ void Backend::add(MatrixView<const float> x, MatrixView<float> y) const {
     do_add(x, y);
 }
 
-void Backend::subtract(MatrixView<const float> x, MatrixView<const float> y,
-                       MatrixView<float> z) const {
+void ForwardKernels::subtract(MatrixView<const float> x, MatrixView<const float> y,
+                              MatrixView<float> z) const {
     require_same_shape("subtract", "x", x, "y", y);
     require_same_shape("subtract", "x", x, "z", z);
     if (z.rows > 0 && z.cols > 0) {
@@ -219,12 +199,13 @@ void Backend::subtract(MatrixView<const float> x, MatrixView<const float> y,
     }
 }
 
-bool Backend::all_finite(MatrixView<const float> x) const {
+bool ForwardKernels::all_finite(MatrixView<const float> x) const {
     return x.rows == 0 || x.cols == 0 || do_all_finite(x);
 }
 
-void Backend::cross_entropy(MatrixView<const float> logits, std::span<const std::uint32_t> targets,
-                            std::span<double> losses) const {
+void ForwardKernels::cross_entropy(MatrixView<const float> logits,
+                                   std::span<const std::uint32_t> targets,
+                                   std::span<double> losses) const {
     require_equal("cross_entropy", "the number of targets", targets.size(), "rows of logits",
                   logits.rows);
     require_equal("cross_entropy", "the number of losses", losses.size(), "rows of logits",
@@ -232,8 +213,9 @@ void Backend::cross_entropy(MatrixView<const float> logits, std::span<const std:
     do_cross_entropy(logits, targets, losses);
 }
 
-void Backend::kl_divergence(MatrixView<const float> p_logits, MatrixView<const float> q_logits,
-                            std::span<double> kl, std::span<std::uint8_t> agree) const {
+void ForwardKernels::kl_divergence(MatrixView<const float> p_logits,
+                                   MatrixView<const float> q_logits, std::span<double> kl,
+                                   std::span<std::uint8_t> agree) const {
     require_same_shape("kl_divergence", "p_logits", p_logits, "q_logits", q_logits);
     require_equal("kl_divergence", "the number of kl", kl.size(), "rows of p_logits",
                   p_logits.rows);

@@ -1,11 +1,12 @@
+#include "kernels/sparsity_kernels.hpp"
+
 #include <string>
 
-#include "kernels/backend.hpp"
 #include "kernels/grid_checks.hpp"
 #include "lib/core/errors.hpp"
 
-// The public functions on sparse and quantised matrices: they check what their comments in
-// backend.hpp ask for and hand over to the backend. A refusal is a bug in the caller.
+// What every backend may take for granted: the public functions check what their comments in the
+// header ask for and hand over to the backend. A refusal is a bug in the caller.
 
 namespace lathe::kernels {
 namespace {
@@ -49,8 +50,8 @@ void require_limits(const char* function, const MatrixView<const float>& w,
 
 }  // namespace
 
-void Backend::choose_pattern(MatrixView<const float> w, std::span<const float> importance,
-                             NmPattern pattern, MatrixView<std::uint8_t> keep) const {
+void SparsityKernels::choose_pattern(MatrixView<const float> w, std::span<const float> importance,
+                                     NmPattern pattern, MatrixView<std::uint8_t> keep) const {
     require_pattern("choose_pattern", pattern);
     require_length("choose_pattern", "importance", importance.size(), w.cols,
                    "w " + w.shape_text());
@@ -58,16 +59,16 @@ void Backend::choose_pattern(MatrixView<const float> w, std::span<const float> i
     do_choose_pattern(w, importance, pattern, keep);
 }
 
-void Backend::project(MatrixView<const float> w, const MatrixLimits& limits,
-                      MatrixView<float> values) const {
+void SparsityKernels::project(MatrixView<const float> w, const MatrixLimits& limits,
+                              MatrixView<float> values) const {
     require_limits("project", w, limits);
     require_equal_shape("project", "values", values, "w", w);
     do_project(w, limits, values);
 }
 
-void Backend::splitting_step(MatrixView<float> x, MatrixView<float> state,
-                             MatrixView<const float> target, std::span<const float> penalty,
-                             float shrink, const MatrixLimits& limits) const {
+void SparsityKernels::splitting_step(MatrixView<float> x, MatrixView<float> state,
+                                     MatrixView<const float> target, std::span<const float> penalty,
+                                     float shrink, const MatrixLimits& limits) const {
     require_limits("splitting_step", x, limits);
     require_equal_shape("splitting_step", "state", state, "x", x);
     require_equal_shape("splitting_step", "target", target, "x", x);
@@ -75,25 +76,10 @@ void Backend::splitting_step(MatrixView<float> x, MatrixView<float> state,
     do_splitting_step(x, state, target, penalty, shrink, limits);
 }
 
-void Backend::descend_on_grid(MatrixView<const float> w, MatrixView<const float> gram,
-                              const IntegerGridSettings& settings, std::size_t n_passes,
-                              MatrixView<const std::uint8_t> keep, MatrixView<float> scales,
-                              MatrixView<const float> zeros, MatrixView<std::uint8_t> codes,
-                              MatrixView<float> values) const {
-    constexpr const char* function = "descend_on_grid";
-    require_grid_arrays(function, w, settings, scales, zeros);
-    require_shape(function, "gram", gram, w.cols, w.cols, "w " + w.shape_text());
-    if (keep.rows > 0) {
-        require_equal_shape(function, "keep", keep, "w", w);
-    }
-    require_equal_shape(function, "codes", codes, "w", w);
-    require_equal_shape(function, "values", values, "w", w);
-    do_descend_on_grid(w, gram, settings, n_passes, keep, scales, zeros, codes, values);
-}
-
-void Backend::sweep_sparse(MatrixView<float> w, MatrixView<const float> factor, NmPattern pattern,
-                           MatrixView<std::uint8_t> keep, const IntegerGridSettings* grid,
-                           MatrixView<const float> scales, MatrixView<const float> zeros) const {
+void SparsityKernels::sweep_sparse(MatrixView<float> w, MatrixView<const float> factor,
+                                   NmPattern pattern, MatrixView<std::uint8_t> keep,
+                                   const IntegerGridSettings* grid, MatrixView<const float> scales,
+                                   MatrixView<const float> zeros) const {
     constexpr const char* function = "sweep_sparse";
     require_shape(function, "factor", factor, w.cols, w.cols, "w " + w.shape_text());
     require_equal_shape(function, "keep", keep, "w", w);
@@ -106,10 +92,11 @@ void Backend::sweep_sparse(MatrixView<float> w, MatrixView<const float> factor, 
     do_sweep_sparse(w, factor, pattern, keep, grid, scales, zeros);
 }
 
-void Backend::conjugate_step(MatrixView<const std::uint8_t> keep,
-                             std::span<const float> inverse_diagonal,
-                             MatrixView<const float> product, MatrixView<float> values,
-                             MatrixView<float> residual, MatrixView<float> direction) const {
+void SparsityKernels::conjugate_step(MatrixView<const std::uint8_t> keep,
+                                     std::span<const float> inverse_diagonal,
+                                     MatrixView<const float> product, MatrixView<float> values,
+                                     MatrixView<float> residual,
+                                     MatrixView<float> direction) const {
     constexpr const char* function = "conjugate_step";
     require_length(function, "inverse_diagonal", inverse_diagonal.size(), values.cols,
                    "values " + values.shape_text());
@@ -120,9 +107,9 @@ void Backend::conjugate_step(MatrixView<const std::uint8_t> keep,
     do_conjugate_step(keep, inverse_diagonal, product, values, residual, direction);
 }
 
-void Backend::exchange_places(MatrixView<const float> gram, NmPattern pattern, std::size_t n_passes,
-                              MatrixView<std::uint8_t> keep, MatrixView<float> values,
-                              MatrixView<float> gradient) const {
+void SparsityKernels::exchange_places(MatrixView<const float> gram, NmPattern pattern,
+                                      std::size_t n_passes, MatrixView<std::uint8_t> keep,
+                                      MatrixView<float> values, MatrixView<float> gradient) const {
     constexpr const char* function = "exchange_places";
     require_pattern(function, pattern);
     require_shape(function, "gram", gram, values.cols, values.cols,

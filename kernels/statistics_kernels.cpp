@@ -1,15 +1,17 @@
+#include "kernels/statistics_kernels.hpp"
+
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <string>
 #include <vector>
 
-#include "kernels/backend.hpp"
 #include "kernels/grid_checks.hpp"
 #include "lib/core/errors.hpp"
 
-// The public functions for rotations: they check, hand over to the backend and, for eigenvectors,
-// settle what the backends may choose freely.
+// What every backend may take for granted: the public functions check what their comments in the
+// header ask for and hand over to the backend. A refusal is a bug in the caller.
 
 namespace lathe::kernels {
 namespace {
@@ -54,13 +56,55 @@ void settle(const SymmetricEigenproblem& problem) {
 
 }  // namespace
 
-void Backend::accumulate_exact_gram(MatrixView<const float> x, MatrixView<double> gram) const {
+void StatisticsKernels::accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const {
+    require_shape("accumulate_gram", "gram", gram, x.cols, x.cols, "x " + x.shape_text());
+    do_accumulate_gram(x, gram);
+}
+
+void StatisticsKernels::accumulate_column_statistics(MatrixView<const float> x,
+                                                     const ColumnStatistics& statistics) const {
+    constexpr const char* function = "accumulate_column_statistics";
+    const std::string because = "x " + x.shape_text();
+    require_length(function, "sum_abs", statistics.sum_abs.size(), x.cols, because);
+    require_length(function, "minimum", statistics.minimum.size(), x.cols, because);
+    require_length(function, "maximum", statistics.maximum.size(), x.cols, because);
+    do_accumulate_column_statistics(x, statistics);
+}
+
+void StatisticsKernels::inverse_factor(MatrixView<const double> gram, double damping,
+                                       MatrixView<float> factor) const {
+    require_shape("inverse_factor", "gram", gram, gram.cols, gram.cols, "a square matrix");
+    require_equal_shape("inverse_factor", "factor", factor, "gram", gram);
+    do_inverse_factor(gram, damping, factor);
+}
+
+void StatisticsKernels::symmetric_from_upper(MatrixView<const double> upper,
+                                             std::span<const double> scale,
+                                             MatrixView<float> y) const {
+    constexpr const char* function = "symmetric_from_upper";
+    require_shape(function, "upper", upper, upper.cols, upper.cols, "a square matrix");
+    require_equal_shape(function, "y", y, "upper", upper);
+    require_length(function, "scale", scale.size(), upper.cols, "upper " + upper.shape_text());
+    do_symmetric_from_upper(upper, scale, y);
+}
+
+void StatisticsKernels::row_errors(MatrixView<const float> delta, MatrixView<const float> gram,
+                                   std::span<double> errors) const {
+    const std::string because = "delta " + delta.shape_text();
+    require_shape("row_errors", "gram", gram, delta.cols, delta.cols, because);
+    require_length("row_errors", "errors", errors.size(), delta.rows, because);
+    do_row_errors(delta, gram, errors);
+}
+
+void StatisticsKernels::accumulate_exact_gram(MatrixView<const float> x,
+                                              MatrixView<double> gram) const {
     require_shape("accumulate_exact_gram", "gram", gram, x.cols, x.cols, "x " + x.shape_text());
     do_accumulate_exact_gram(x, gram);
 }
 
-void Backend::multiply(MatrixView<const double> a, bool transpose_a, MatrixView<const double> b,
-                       bool transpose_b, MatrixView<double> y) const {
+void StatisticsKernels::multiply(MatrixView<const double> a, bool transpose_a,
+                                 MatrixView<const double> b, bool transpose_b,
+                                 MatrixView<double> y) const {
     const std::size_t m = transpose_a ? a.cols : a.rows;
     const std::size_t k = transpose_a ? a.rows : a.cols;
     const std::size_t n = transpose_b ? b.rows : b.cols;
@@ -73,7 +117,7 @@ void Backend::multiply(MatrixView<const double> a, bool transpose_a, MatrixView<
     do_multiply(a, transpose_a, b, transpose_b, y);
 }
 
-void Backend::symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const {
+void StatisticsKernels::symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const {
     for (const SymmetricEigenproblem& problem : problems) {
         constexpr const char* function = "symmetric_eigen";
         const std::size_t d = problem.matrix.cols;
