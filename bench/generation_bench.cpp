@@ -1,6 +1,6 @@
 // Speed of generation with random weights made on the fly:
 //
-//     generation_bench CONFIG.json fp32|bf16|bcq|integer|nm BITS GROUP_SIZE TOKENS
+//     generation_bench CONFIG.json fp32|bf16|bcq|integer|nm|nm_bcq BITS GROUP_SIZE TOKENS
 //                      [THREADS [fp32|int8]]
 //
 // Builds the model that CONFIG.json describes, all linear weights and the embedding in fp32, as
@@ -51,7 +51,11 @@ struct Coding {
     [[nodiscard]] BcqLayout bcq() const { return {.num_bits = num_bits, .group_size = group_size}; }
     [[nodiscard]] IntegerLayout integer() const { return {num_bits, group_size, true}; }
     [[nodiscard]] NmLayout nm() const {
-        return {.n = 2, .m = 4, .num_bits = num_bits, .group_size = group_size};
+        return {.n = 2,
+                .m = 4,
+                .num_bits = num_bits,
+                .group_size = group_size,
+                .binary = name == "nm_bcq"};
     }
     [[nodiscard]] std::uint64_t bytes(const Shape& shape) const {
         return name == "bcq"       ? bcq_bytes(shape, bcq())
@@ -91,7 +95,8 @@ public:
         }
         const MatrixView<std::uint8_t> code_view(codes.data(), rows, cols);
         const std::size_t n_groups = kernels::group_count(cols, coding_.group_size);
-        const std::size_t n_scales = coding_.name == "bcq" ? coding_.num_bits : 1;
+        const bool binary = coding_.name == "bcq" || coding_.name == "nm_bcq";
+        const std::size_t n_scales = binary ? coding_.num_bits : 1;
         // Powers of two are fp16 numbers.
         const float spread = std::exp2(std::round(std::log2(1.0F / static_cast<float>(cols)) / 2));
         std::vector<float> scales(rows * n_groups * n_scales);
@@ -241,9 +246,10 @@ int run(int count, char** arguments) {
 
 int main(int count, char** arguments) {
     if (count < 6) {
-        std::fprintf(stderr,
-                     "usage: generation_bench CONFIG.json fp32|bf16|bcq|integer|nm BITS GROUP_SIZE "
-                     "TOKENS [THREADS [fp32|int8]]\n");
+        std::fprintf(
+            stderr,
+            "usage: generation_bench CONFIG.json fp32|bf16|bcq|integer|nm|nm_bcq BITS GROUP_SIZE "
+            "TOKENS [THREADS [fp32|int8]]\n");
         return 64;
     }
     try {

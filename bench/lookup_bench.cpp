@@ -1,12 +1,12 @@
-// Products of one token with packed weights, against dense ones, all from memory:
+// Products of a few tokens with packed weights, against dense ones, all from memory:
 //
-//     lookup_bench [THREADS [ROUNDS [ROWS COLS]]]
+//     lookup_bench [THREADS [ROUNDS [ROWS COLS [TOKENS]]]]
 //
 // For each shape, bits, group size and kind of tables a row: milliseconds, GB/s of packed weights,
 // share of the read bandwidth measured in the same run, and how many times as long OpenBLAS's fp32
-// sgemv and a plain bf16 loop take for the same shape. Everything takes turns within a round;
-// medians. Of each operand there are as many copies, used in turn, as do not fit the last-level
-// cache together.
+// sgemv and a plain bf16 loop take for one token of the same shape. Everything takes turns within a
+// round; medians. Of each operand there are as many copies, used in turn, as do not fit the
+// last-level cache together.
 
 #include <algorithm>
 #include <chrono>
@@ -69,14 +69,18 @@ CodedMatrix random_codes(const Shape& shape, const Coding& coding, LookupTables 
             }};
 }
 
-NmMatrix random_sparse(const Shape& shape, unsigned bits, std::size_t group_size) {
+/// 2:4, with codes or, of 0 bits, fp16 numbers.
+NmMatrix random_sparse(const Shape& shape, const Coding& coding) {
+    const unsigned bits = coding.bits;
     NmMatrix matrix{.rows = shape.rows,
                     .cols = shape.cols,
                     .pattern = {2, 4},
                     .num_bits = bits,
+                    .binary = bits > 0 && !coding.uniform,
                     .value_type = DType::f16,
-                    .group_size = group_size,
+                    .group_size = coding.group_size,
                     .read = {}};
+    const std::size_t n_scales = matrix.groups() * matrix.scales_per_group();
     matrix.read = [=](std::size_t row, const NmRow& to) {
         std::uint64_t state = row * 2 + 1;
         std::fill_n(to.keep, shape.cols, std::uint8_t{0});
@@ -93,7 +97,7 @@ NmMatrix random_sparse(const Shape& shape, unsigned bits, std::size_t group_size
             }
         }
         if (bits > 0) {
-            std::fill_n(to.scales, group_count(shape.cols, group_size), 0.0078125F);
+            std::fill_n(to.scales, n_scales, 0.0078125F);
         }
     };
     return matrix;
@@ -135,12 +139,13 @@ std::size_t copies_of(double bytes) {
 
 class Bench {
 public:
-    Bench(std::size_t n_threads, std::size_t n_rounds, const Shape& largest)
+    Bench(std::size_t n_threads, std::size_t n_rounds, const Shape& largest, std::size_t n_tokens)
         : arena_bytes_(std::max(least_arena_bytes, 4 * largest.rows * largest.cols)),
           pool_(n_threads),
           backend_(make_backend(BackendKind::cpu, pool_)),
           n_threads_(n_threads),
           n_rounds_(n_rounds),
+          n_tokens_(n_tokens),
           memory_(allocate_zeroed(arena_bytes_)) {
         auto* words = static_cast<std::uint32_t*>(memory_.get());
         pool_.for_each(n_threads, [&](std::size_t t) {
@@ -165,8 +170,10 @@ public:
             }
         }
         if (with_sparse) {
-            all.push_back(sparse(shape, 0, 0));
-            all.push_back(sparse(shape, 4, 128));
+            for (const Coding& coding :
+                 {Coding{0, 0}, {4, 128, true}, {1, 128}, {2, 128}, {3, 128}, {4, 128}}) {
+                all.push_back(sparse(shape, coding));
+            }
         }
         for (std::size_t round = 0; round < n_rounds_ + 1; ++round) {
             for (Contender& contender : all) {
@@ -237,17 +244,17 @@ private:
                 }};
     }
 
-    /// 2:4 sparse, as fp16 numbers or as codes of 4 bits.
-    Contender sparse(const Shape& shape, unsigned bits, std::size_t group_size) {
+    Contender sparse(const Shape& shape, const Coding& coding) {
         std::vector<std::shared_ptr<const PackedMatrix>> copies;
-        const NmMatrix matrix = random_sparse(shape, bits, group_size);
+        const NmMatrix matrix = random_sparse(shape, coding);
         do {
             copies.push_back(backend_->pack(matrix));
         } while (copies.size() < copies_of(static_cast<double>(copies.front()->size_bytes())));
-        const std::string name =
-            "2:4 " + (bits == 0 ? std::string("fp16")
-                                : "int" + std::to_string(bits) + " g" + std::to_string(group_size));
-        return product(name, shape, std::move(copies));
+        const std::string name = coding.bits == 0 ? "fp16"
+                                                  : (coding.uniform ? "int" : "q") +
+                                                        std::to_string(coding.bits) + " g" +
+                                                        std::to_string(coding.group_size);
+        return product("2:4 " + name, shape, std::move(copies));
     }
 
     Contender packed(const Shape& shape, const Coding& coding, LookupTables tables) {
@@ -269,10 +276,11 @@ private:
         const auto bytes = static_cast<double>(copies.front()->size_bytes());
         const std::size_t n_copies = copies.size();
         return {name, bytes, n_copies, [this, shape, copies = std::move(copies)](std::size_t copy) {
-                    x_.assign(shape.cols, 0.5F);
-                    y_.resize(shape.rows);
-                    const PackedProduct product{copies[copy].get(), {}, {y_.data(), 1, shape.rows}};
-                    backend_->linear({x_.data(), 1, shape.cols}, std::span(&product, 1));
+                    x_.assign(n_tokens_ * shape.cols, 0.5F);
+                    y_.resize(n_tokens_ * shape.rows);
+                    const PackedProduct product{
+                        copies[copy].get(), {}, {y_.data(), n_tokens_, shape.rows}};
+                    backend_->linear({x_.data(), n_tokens_, shape.cols}, std::span(&product, 1));
                 }};
     }
 
@@ -281,6 +289,7 @@ private:
     std::unique_ptr<Backend> backend_;
     std::size_t n_threads_;
     std::size_t n_rounds_;
+    std::size_t n_tokens_;  ///< of packed products; dense ones are of one
     std::shared_ptr<void> memory_;
     std::vector<float> x_;
     std::vector<float> y_;
@@ -295,7 +304,8 @@ int main(int count, char** arguments) {
     };
     using lathe::kernels::Coding;
     const lathe::kernels::Shape shape{number(3, 0), number(4, 0)};
-    lathe::kernels::Bench bench(number(1, lathe::available_processors()), number(2, 11), shape);
+    lathe::kernels::Bench bench(number(1, lathe::available_processors()), number(2, 11), shape,
+                                number(5, 1));
     const std::vector<Coding> usual = {{1, 128},       {2, 128},       {2, 128, true},
                                        {3, 128},       {3, 128, true}, {4, 128},
                                        {4, 128, true}, {8, 128},       {8, 128, true}};

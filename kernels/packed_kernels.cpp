@@ -32,9 +32,14 @@ std::unique_ptr<const PackedMatrix> PackedKernels::pack(const NmMatrix& matrix) 
         throw InternalError("pack: pattern " + pattern + " of " + std::to_string(matrix.cols) +
                             " columns, expected N:M with 1 <= N <= M <= 64 and M a divisor");
     }
-    if (matrix.num_bits == 1 || matrix.num_bits > 8) {
+    if (matrix.binary ? matrix.num_bits == 0 || matrix.num_bits > 4
+                      : matrix.num_bits == 1 || matrix.num_bits > 8) {
         throw InternalError("pack: num_bits is " + std::to_string(matrix.num_bits) +
-                            ", expected 2 to 8, or 0 for floating numbers");
+                            (matrix.binary ? " of binary codes, expected 1 to 4"
+                                           : ", expected 2 to 8, or 0 for floating numbers"));
+    }
+    if (matrix.has_offsets && !matrix.binary) {
+        throw InternalError("pack: offsets of an N:M matrix whose codes are not binary");
     }
     if (matrix.num_bits > 0 && (matrix.group_size == 0 || matrix.group_size % m != 0)) {
         throw InternalError("pack: group_size is " + std::to_string(matrix.group_size) +

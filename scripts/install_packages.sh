@@ -8,7 +8,7 @@ packages=(
   openmpi-bin libopenmpi-dev libhdf5-dev libopenblas-pthread-dev liblapacke-dev
   libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
   libpcre2-dev libutf8proc-dev libsentencepiece-dev libxxhash-dev
-  libgtest-dev libgmock-dev libbenchmark-dev python3 python3-h5py
+  libgtest-dev libgmock-dev libbenchmark-dev libsimde-dev python3 python3-h5py
 )
 
 missing=()

@@ -77,19 +77,10 @@ kernels::NmMatrix from_nm(const EncodedTensor& tensor) {
                              .cols = cols,
                              .pattern = {setting("n"), setting("m")},
                              .num_bits = static_cast<unsigned>(setting("num_bits")),
+                             .binary = setting("binary") != 0,
                              .group_size = setting("group_size"),
                              .read = {}};
     const std::size_t stored = matrix.stored();
-    if (setting("binary") != 0) {
-        // The kernels know no such codes: they get what these stand for.
-        matrix.num_bits = 0;
-        matrix.group_size = 0;
-        matrix.read = [&tensor](std::size_t row, const kernels::NmRow& to) {
-            unpack_places(tensor, row, to.keep);
-            read_nm_values(tensor, row, to.values);
-        };
-        return matrix;
-    }
     if (matrix.num_bits == 0) {
         const TensorPart& values = part(tensor, "values");
         matrix.value_type = values.dtype;
@@ -107,11 +98,11 @@ kernels::NmMatrix from_nm(const EncodedTensor& tensor) {
     const TensorPart& codes = part(tensor, "codes");
     const TensorPart& scales = part(tensor, "scales");
     const UnpackRow unpack = unpack_row_of(matrix.num_bits);
-    matrix.read = [&, unpack, stored](std::size_t row, const kernels::NmRow& to) {
+    const std::size_t n_scales = matrix.groups() * matrix.scales_per_group();
+    matrix.read = [&, unpack, stored, n_scales](std::size_t row, const kernels::NmRow& to) {
         unpack_places(tensor, row, to.keep);
         unpack(codes.bytes.data() + row * codes.shape[1] * word_bytes, stored, to.codes);
-        to_float(scales.bytes.data() + row * scales.shape[1] * 2, DType::f16,
-                 {to.scales, scales.shape[1]});
+        to_float(scales.bytes.data() + row * n_scales * 2, DType::f16, {to.scales, n_scales});
     };
     return matrix;
 }

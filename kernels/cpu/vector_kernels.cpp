@@ -18,6 +18,10 @@ namespace avx512vnni {
 void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
                     std::size_t y_stride);
 }
+namespace avx512vbmi {
+void lookup_coarse(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,
+                   float* y);
+}
 #endif
 
 namespace {
@@ -28,6 +32,16 @@ const VectorKernels& with_vnni() {
         VectorKernels own = avx512::table;
         own.name = "avx512vnni";
         own.multiply_codes = avx512vnni::multiply_codes;
+        return own;
+    }();
+    return table;
+}
+
+const VectorKernels& with_vbmi() {
+    static const VectorKernels table = [] {
+        VectorKernels own = with_vnni();
+        own.name = "avx512vbmi";
+        own.lookup_coarse = avx512vbmi::lookup_coarse;
         return own;
     }();
     return table;
@@ -47,6 +61,9 @@ std::vector<const VectorKernels*> find_runnable() {
         tables.push_back(&avx512::table);
         if (__builtin_cpu_supports("avx512vnni")) {
             tables.push_back(&with_vnni());
+            if (__builtin_cpu_supports("avx512vbmi")) {
+                tables.push_back(&with_vbmi());
+            }
         }
     }
 #endif

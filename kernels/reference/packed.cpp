@@ -33,19 +33,28 @@ public:
         : rows_(matrix.rows), cols_(matrix.cols), values_(matrix.rows * matrix.cols) {
         const bool coded = matrix.num_bits > 0;
         std::vector<std::uint8_t> keep(cols_);
-        std::vector<float> stored(matrix.stored());
-        std::vector<std::uint8_t> codes(coded ? stored.size() : 0);
-        std::vector<float> scales(coded ? group_count(cols_, matrix.group_size) : 0);
-        const float zero = coded ? static_cast<float>(1U << (matrix.num_bits - 1)) : 0.0F;
+        std::vector<float> stored(coded ? 0 : matrix.stored());
+        std::vector<std::uint8_t> codes(coded ? matrix.stored() : 0);
+        std::vector<float> scales(matrix.groups() * matrix.scales_per_group());
+        // Stays as it is if there are none.
+        const float zero =
+            coded && !matrix.binary ? static_cast<float>(1U << (matrix.num_bits - 1)) : 0.0F;
+        std::vector<float> offsets(matrix.groups(), zero);
+        const auto value = [&](std::size_t col, std::size_t next) {
+            const std::size_t g = col / matrix.group_size;
+            return coded_value(codes[next], &scales[g * matrix.scales_per_group()], offsets[g],
+                               matrix.num_bits, !matrix.binary);
+        };
         for (std::size_t r = 0; r < rows_; ++r) {
-            matrix.read(
-                r, {keep.data(), coded ? nullptr : stored.data(), codes.data(), scales.data()});
+            matrix.read(r, {.keep = keep.data(),
+                            .values = stored.data(),
+                            .codes = codes.data(),
+                            .scales = scales.data(),
+                            .offsets = matrix.has_offsets ? offsets.data() : nullptr});
             std::size_t next = 0;
             for (std::size_t j = 0; j < cols_; ++j) {
                 if (keep[j] != 0) {
-                    values_[r * cols_ + j] = coded ? scales[j / matrix.group_size] *
-                                                         (static_cast<float>(codes[next]) - zero)
-                                                   : stored[next];
+                    values_[r * cols_ + j] = coded ? value(j, next) : stored[next];
                     ++next;
                 }
             }

@@ -227,15 +227,6 @@ void unpack_places(const EncodedTensor& tensor, std::size_t row, std::uint8_t* k
     std::copy(places.begin(), places.end(), keep);
 }
 
-void read_nm_values(const EncodedTensor& tensor, std::size_t row, float* values) {
-    const auto [rows, cols] = matrix_extents(tensor.shape);
-    if (row >= rows) {
-        throw ShapeError("row " + std::to_string(row) + " of a tensor of " + std::to_string(rows));
-    }
-    StoredRow stored(tensor, layout_of(tensor), cols);
-    std::ranges::copy(stored.load(row), values);
-}
-
 EncodingRow nm_encoding() {
     return {"nm", validate_nm, decode_nm};
 }

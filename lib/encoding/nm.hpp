@@ -66,9 +66,6 @@ struct NmLayout {
 /// The places that are stored in a row: keep = 1 at n columns of each m. keep [cols]
 void unpack_places(const EncodedTensor& tensor, std::size_t row, std::uint8_t* keep);
 
-/// What is stored in a row, in fp32. values [cols / m * n]
-void read_nm_values(const EncodedTensor& tensor, std::size_t row, float* values);
-
 [[nodiscard]] EncodingRow nm_encoding();
 
 }  // namespace lathe

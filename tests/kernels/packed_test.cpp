@@ -8,10 +8,10 @@
 #include <gtest/gtest.h>
 
 #include "kernels/binary_codes.hpp"
-#include "kernels/cpu/vector_kernels.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
+#include "tests/kernels/tested_variants.hpp"
 
 namespace lathe::kernels {
 namespace {
@@ -300,7 +300,7 @@ TEST(PackedProducts, EveryInstructionSetAgrees) {
                                     0.0F};
             std::vector<std::vector<float>> results;
             std::vector<std::vector<float>> coarse;
-            for (const VectorKernels* kernels : runnable_vector_kernels()) {
+            for (const VectorKernels* kernels : tested_variants()) {
                 std::vector<float> tables(n_chunks * lookup_chunk * 4);
                 kernels->build_tables(x.values.data(), n_chunks * lookup_chunk / 4, tables.data());
                 std::vector<float> y(lookup_tile_rows, 1.5F);
@@ -350,7 +350,7 @@ TEST(PackedProducts, EveryInstructionSetMultipliesAlike) {
             const auto n_tokens = static_cast<std::size_t>(tokens);
             const std::size_t step = n_tokens * static_cast<std::size_t>(n_digits) * lookup_chunk;
             std::vector<std::vector<float>> results;
-            for (const VectorKernels* kernels : runnable_vector_kernels()) {
+            for (const VectorKernels* kernels : tested_variants()) {
                 DigitVectors input{.n_tokens = n_tokens,
                                    .n_digits = static_cast<std::size_t>(n_digits)};
                 std::vector<std::int8_t> digits(n_chunks * step);
@@ -386,7 +386,7 @@ TEST(PackedProducts, DigitsStandForTheirInput) {
     for (std::size_t j = 0; j < 64; ++j) {
         x.values[j] = (static_cast<float>(j) - 40.0F) * 0.7F;
     }
-    for (const VectorKernels* kernels : runnable_vector_kernels()) {
+    for (const VectorKernels* kernels : tested_variants()) {
         for (const std::size_t n_digits : {1, 3}) {
             const std::size_t step = n_digits * lookup_chunk;
             std::vector<std::int8_t> digits(2 * step);

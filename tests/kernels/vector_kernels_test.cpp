@@ -1,8 +1,9 @@
-#include "kernels/cpu/vector_kernels.hpp"
+#include "kernels/cpu/variants/vector_kernels.hpp"
 
 #include <algorithm>
 
 #include "tests/kernels/kernel_fixture.hpp"
+#include "tests/kernels/tested_variants.hpp"
 
 // The backends of a build use the best instruction set only; these run every variant that the
 // processor has.
@@ -14,9 +15,7 @@ class VectorVariant : public ::testing::TestWithParam<const VectorKernels*> {
 protected:
     const VectorKernels& kernels = *GetParam();
 };
-INSTANTIATE_TEST_SUITE_P(Variants, VectorVariant,
-                         ::testing::ValuesIn(runnable_vector_kernels().begin(),
-                                             runnable_vector_kernels().end()),
+INSTANTIATE_TEST_SUITE_P(Variants, VectorVariant, ::testing::ValuesIn(tested_variants()),
                          [](const auto& variant) { return std::string(variant.param->name); });
 
 TEST_P(VectorVariant, PacksAndMultiplies) {

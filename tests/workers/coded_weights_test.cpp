@@ -11,6 +11,7 @@
 #include "lib/encoding/integer.hpp"
 #include "lib/encoding/nm.hpp"
 #include "lib/model/stream.hpp"
+#include "workers/coded_matrix.hpp"
 #include "workers/evaluation.hpp"
 #include "workers/generation.hpp"
 
@@ -230,6 +231,25 @@ TEST(CodedSlicedModel, RunsOnWhatIsStored) {
             }
         }
     }
+}
+
+TEST(SparseBinaryWeights, TakeTheMemoryOfTheirCodes) {
+    ThreadPool pool(1);
+    const auto backend = kernels::make_backend(kernels::BackendKind::cpu, pool);
+    // Rows that fill tiles and groups that fill octets: nothing is added to what is stored.
+    const Shape shape{128, 512};
+    const NmLayout layout{.n = 2, .m = 4, .num_bits = 3, .group_size = 128, .binary = true};
+    std::vector<std::uint8_t> keep(128 * 512);
+    std::vector<std::uint8_t> codes(keep.size());
+    for (std::size_t i = 0; i < keep.size(); ++i) {
+        keep[i] = i % 4 < 2 ? 1 : 0;
+        codes[i] = static_cast<std::uint8_t>(i % 8);
+    }
+    std::vector<float> scales(128 * 4 * 3, 0.5F);
+    const EncodedTensor tensor = encode_nm_codes(
+        shape, layout, {keep.data(), 128, 512}, {codes.data(), 128, 512}, {scales.data(), 128, 12});
+    const auto packed = pack(tensor, kernels::LookupTables::fp32, *backend);
+    EXPECT_EQ(packed->size_bytes(), nm_bytes(shape, layout));
 }
 
 TEST(CodedWeightsThatAreNotFinite, AreRefused) {

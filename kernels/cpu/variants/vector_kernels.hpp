@@ -63,7 +63,7 @@ inline constexpr std::size_t most_digit_vectors = 8;
 ///
 /// Names: a *panel* is `panel_width` columns of a right operand, laid out [depth][panel_width].
 struct VectorKernels {
-    const char* name;          ///< "avx512", "avx2", "generic"
+    const char* name;          ///< "avx512vbmi", "avx512vnni", "avx512", "avx2", "generic"
     std::size_t panel_height;  ///< rows of the left operand a multiplication takes at most
     std::size_t panel_width;   ///< columns of a panel
     std::size_t strip_width;   ///< columns of a panel that multiply_panels takes from the left

@@ -1,0 +1,36 @@
+#include "tests/kernels/tested_variants.hpp"
+
+#include <gtest/gtest.h>
+
+#include "kernels/cpu/vector_kernels.hpp"
+
+namespace lathe::kernels {
+
+#ifdef LATHE_EMULATED_VARIANT
+namespace avx512vbmi_emulated {
+extern const VectorKernels table;
+}
+#endif
+
+std::vector<const VectorKernels*> tested_variants() {
+    std::vector<const VectorKernels*> variants(runnable_vector_kernels().begin(),
+                                               runnable_vector_kernels().end());
+#ifdef LATHE_EMULATED_VARIANT
+    variants.push_back(&avx512vbmi_emulated::table);
+#endif
+    return variants;
+}
+
+namespace {
+
+TEST(EmulatedVariant, IsAmongThoseTested) {
+#ifdef LATHE_EMULATED_VARIANT
+    EXPECT_STREQ(tested_variants().back()->name, "avx512vbmi_emulated");
+#else
+    GTEST_SKIP() << "SIMDe's headers were not found (Debian: libsimde-dev): instruction sets that "
+                    "this processor lacks are not tested";
+#endif
+}
+
+}  // namespace
+}  // namespace lathe::kernels
