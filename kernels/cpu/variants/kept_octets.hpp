@@ -31,6 +31,20 @@ static inline Ints load_pairs(const std::byte* p) {
 #endif
 }
 
+/// Signed bytes.
+static inline Ints load_bytes(const std::byte* p) {
+#if LATHE_LANES == 16 && defined(__AVX512F__)
+    // GCC 12 would take them one by one.
+    return reinterpret_cast<Ints>(_mm512_maskz_cvtepi8_epi32(
+        __mmask16{0xFFFF}, _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))));
+#elif LATHE_LANES == 8 && defined(__AVX2__)
+    return reinterpret_cast<Ints>(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
+    return __builtin_convertvector(*reinterpret_cast<const StoredSigned*>(p), Ints);
+#endif
+}
+
 /// window[index[r]] of four columns; higher bits of an index do not count.
 static inline Floats pick_of_4(const float* window, Ints index) {
 #if LATHE_LANES == 16 && defined(__AVX512F__)
@@ -204,8 +218,7 @@ struct Values {
             at += 2 * strip;
             return value;
         } else if constexpr (kind == KeptValues::bits8) {
-            const Ints value =
-                __builtin_convertvector(*reinterpret_cast<const StoredSigned*>(at), Ints);
+            const Ints value = load_bytes(at);
             at += strip;
             return __builtin_convertvector(value, Floats);
         } else {

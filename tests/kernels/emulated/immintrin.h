@@ -50,6 +50,14 @@ static inline __m512i _mm512_maskz_cvtepu16_epi32(__mmask16 keep, __m256i v) {
 }
 #endif
 
+#ifndef _mm512_maskz_cvtepi8_epi32
+static inline __m512i _mm512_maskz_cvtepi8_epi32(__mmask16 keep, __m128i v) {
+    typedef signed char Bytes __attribute__((vector_size(16)));
+    typedef int Ints __attribute__((vector_size(64)));
+    return simde_mm512_maskz_mov_epi32(keep, (__m512i) __builtin_convertvector((Bytes)v, Ints));
+}
+#endif
+
 #ifndef _mm512_maskz_cvtph_ps
 static inline __m512 _mm512_maskz_cvtph_ps(__mmask16 keep, __m256i halves) {
     typedef unsigned short Halves __attribute__((vector_size(32)));
