@@ -16,7 +16,8 @@ function(lathe_add_test name)
   endif()
 
   add_executable(${name} ${arg_SOURCES})
-  target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock lathe::warnings)
+  target_link_libraries(${name} PRIVATE ${arg_LINK} GTest::gmock lathe::warnings lathe::test_options)
+  target_precompile_headers(${name} REUSE_FROM lathe_test_headers)
   target_compile_definitions(${name} PRIVATE
     LATHE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LATHE_SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
 

@@ -14,6 +14,9 @@ std::string report_text(const JobReport& report) {
         "bytes             {} -> {}\nratio             {:.3f}x\nbits per weight   {:.3f}\n",
         report.checkpoint.string(), report.checkpoint_hash, report.plan.plan.origin,
         report.source_bytes, report.checkpoint_bytes, report.ratio(), report.bits_per_weight());
+    if (report.speedup > 0.0) {
+        text += fmt::format("speedup           {:.2f}x, products of the weights\n", report.speedup);
+    }
     text += to_text(report.evaluation);
     text += "stage             seconds  tasks  reused\n";
     for (const StageReport& stage : report.stages) {

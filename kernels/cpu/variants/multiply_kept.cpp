@@ -70,14 +70,22 @@ void multiply_tile(const KeptGroup& group, const float* x, std::size_t x_stride,
 }
 
 using MultiplyTile = void (*)(const KeptGroup&, const float*, std::size_t, float*, std::size_t);
-constexpr std::size_t most_tokens = 4;
+
+/// How many of `left` tokens are taken together. Picking single columns takes so long that nothing
+/// is won by doing so for several.
+std::size_t tokens_at_once(KeptPlaces places, std::size_t left) {
+    return places == KeptPlaces::bits8 || left < 2 ? 1 : left < 4 ? 2 : 4;
+}
 
 template <KeptValues value_kind, KeptPlaces place_kind>
 MultiplyTile tile_for(std::size_t n_tokens) {
-    constexpr MultiplyTile table[most_tokens] = {
-        multiply_tile<value_kind, place_kind, 1>, multiply_tile<value_kind, place_kind, 2>,
-        multiply_tile<value_kind, place_kind, 3>, multiply_tile<value_kind, place_kind, 4>};
-    return table[n_tokens - 1];
+    if constexpr (place_kind == KeptPlaces::bits8) {
+        return multiply_tile<value_kind, place_kind, 1>;
+    } else {
+        return n_tokens == 1   ? multiply_tile<value_kind, place_kind, 1>
+               : n_tokens == 2 ? multiply_tile<value_kind, place_kind, 2>
+                               : multiply_tile<value_kind, place_kind, 4>;
+    }
 }
 
 template <KeptValues value_kind>
@@ -121,8 +129,9 @@ MultiplyTile tile_for(const KeptLayout& layout, std::size_t n_tokens) {
 
 void multiply_kept(const KeptGroup& group, const float* x, std::size_t x_stride,
                    std::size_t n_tokens, float* y, std::size_t y_stride) {
-    for (std::size_t t = 0; t < n_tokens; t += most_tokens) {
-        const std::size_t n = n_tokens - t < most_tokens ? n_tokens - t : most_tokens;
+    std::size_t n = 0;
+    for (std::size_t t = 0; t < n_tokens; t += n) {
+        n = tokens_at_once(group.layout->places, n_tokens - t);
         tile_for(*group.layout, n)(group, x + t * x_stride, x_stride, y + t * y_stride, y_stride);
     }
 }

@@ -1,0 +1,1 @@
+// Nothing: the precompiled headers of all tests need a target that they belong to.
