@@ -9,4 +9,4 @@ options=()
 [ "${CI:-}" = true ] && options+=(-DCMAKE_CUDA_ARCHITECTURES=90-real)
 cmake --preset release -DLATHE_BUILD_TESTS=ON -DLATHE_BUILD_BENCHMARKS=ON "${options[@]}" >/dev/null
 cmake --build --preset release
-ctest --preset release "$@"
+ctest --preset release -j "$(nproc)" "$@"
