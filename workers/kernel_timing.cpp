@@ -52,7 +52,9 @@ double least_time(std::size_t copies, const Run& run, const Settle& settle) {
 
 double time_product(const EncodedTensor& weight, std::size_t tokens, std::size_t copies,
                     const kernels::Backend& backend) {
-    const auto [rows, cols] = matrix_extents(weight.shape);
+    const auto extents = matrix_extents(weight.shape);
+    const std::size_t rows = extents.first;
+    const std::size_t cols = extents.second;
     std::vector<float> numbers(tokens * cols);
     for (std::size_t i = 0; i < numbers.size(); ++i) {
         numbers[i] = static_cast<float>(random_unit(0, i) - 0.5);

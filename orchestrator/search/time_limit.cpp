@@ -105,7 +105,7 @@ std::optional<Choice> solve_fastest(const Units& units, std::uint64_t limit_byte
 
 std::optional<Choice> solve_within(const Units& units, const SearchLimits& limits,
                                    const SolveWithinBytes& solve) {
-    const std::optional<Choice> unpriced = solve(units, limits.bytes);
+    std::optional<Choice> unpriced = solve(units, limits.bytes);
     if (!unpriced || seconds_of(units, *unpriced) <= limits.seconds) {
         return unpriced;
     }
