@@ -3,6 +3,7 @@
 #include <numeric>
 #include <string>
 
+#include "kernels/grid_checks.hpp"
 #include "lib/core/errors.hpp"
 
 // What every backend may take for granted: the public functions check what their comments in the
@@ -10,6 +11,8 @@
 
 namespace lathe::kernels {
 namespace {
+
+using checks::require_equal;
 
 [[noreturn]] void refuse(const char* function, const std::string& found) {
     throw ShapeError(std::string(function) + ": " + found);
@@ -21,15 +24,6 @@ void require_same_shape(const char* function, const char* name_a, const MatrixVi
     if (a.rows != b.rows || a.cols != b.cols) {
         refuse(function, std::string(name_a) + " is " + a.shape_text() + " but " + name_b + " is " +
                              b.shape_text());
-    }
-}
-
-/// One length against another, with the words for both.
-void require_equal(const char* function, const char* name_a, std::size_t a, const char* name_b,
-                   std::size_t b) {
-    if (a != b) {
-        refuse(function, std::string(name_a) + " is " + std::to_string(a) + " but " + name_b +
-                             " is " + std::to_string(b));
     }
 }
 

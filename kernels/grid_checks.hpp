@@ -9,6 +9,15 @@
 /// InternalError for a value out of range, with a message that begins with the function's name.
 namespace lathe::kernels::checks {
 
+/// One length against another, with the words for both.
+inline void require_equal(const char* function, const char* name_a, std::size_t a,
+                          const char* name_b, std::size_t b) {
+    if (a != b) {
+        throw ShapeError(std::string(function) + ": " + name_a + " is " + std::to_string(a) +
+                         " but " + name_b + " is " + std::to_string(b));
+    }
+}
+
 template <class A, class B>
 void require_equal_shape(const char* function, const char* name, const MatrixView<A>& matrix,
                          const char* expected_name, const MatrixView<B>& expected) {

@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "kernels/grid_checks.hpp"
 #include "lib/core/errors.hpp"
 
 namespace lathe::kernels {
@@ -19,14 +20,8 @@ void Memory::upload(const std::byte* host, DType dtype, MatrixView<float> y) con
 
 void Memory::require_same_extents(std::size_t x_rows, std::size_t x_cols, std::size_t y_rows,
                                   std::size_t y_cols) {
-    const auto require = [](const char* what, std::size_t x, std::size_t y) {
-        if (x != y) {
-            throw ShapeError("copy: " + std::string(what) + " of x is " + std::to_string(x) +
-                             " but " + what + " of y is " + std::to_string(y));
-        }
-    };
-    require("rows", x_rows, y_rows);
-    require("columns", x_cols, y_cols);
+    checks::require_equal("copy", "rows of x", x_rows, "rows of y", y_rows);
+    checks::require_equal("copy", "columns of x", x_cols, "columns of y", y_cols);
 }
 
 void Memory::download(MatrixView<const float> x, float* host) const {

@@ -130,9 +130,7 @@ void RoundingKernels::descend_on_grid(MatrixView<const float> w, MatrixView<cons
     constexpr const char* function = "descend_on_grid";
     require_grid_arrays(function, w, settings, scales, zeros);
     require_shape(function, "gram", gram, w.cols, w.cols, "w " + w.shape_text());
-    if (keep.rows > 0) {
-        require_equal_shape(function, "keep", keep, "w", w);
-    }
+    require_keep(function, keep, w);
     require_equal_shape(function, "codes", codes, "w", w);
     require_equal_shape(function, "values", values, "w", w);
     do_descend_on_grid(w, gram, settings, n_passes, keep, scales, zeros, codes, values);

@@ -1,6 +1,5 @@
 #include "lib/config/default_candidates.hpp"
 
-#include <initializer_list>
 #include <string>
 #include <utility>
 

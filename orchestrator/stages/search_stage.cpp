@@ -19,6 +19,17 @@ namespace {
 
 using Strategy = SearchConfig::Strategy;
 
+/// The sum of the numbers that belong to the candidates of a choice.
+double sum_of(const CandidateTable& table, const std::vector<std::vector<double>>& numbers,
+              const std::vector<Setting>& choice) {
+    double sum = 0.0;
+    for (std::size_t u = 0; u < table.size(); ++u) {
+        const auto found = std::ranges::find(table[u], choice[u], &Candidate::setting);
+        sum += numbers[u][static_cast<std::size_t>(found - table[u].begin())];
+    }
+    return sum;
+}
+
 /// What a search may choose from.
 struct SearchSpace {
     CandidateTable table;
@@ -27,12 +38,7 @@ struct SearchSpace {
 
     /// 0 where times are not known.
     [[nodiscard]] double seconds(const std::vector<Setting>& choice) const {
-        double sum = 0.0;
-        for (std::size_t u = 0; times && u < table.size(); ++u) {
-            const auto found = std::ranges::find(table[u], choice[u], &Candidate::setting);
-            sum += times->candidates[u][static_cast<std::size_t>(found - table[u].begin())];
-        }
-        return sum;
+        return times ? sum_of(table, times->candidates, choice) : 0.0;
     }
 };
 
@@ -253,13 +259,7 @@ nlohmann::json proxies_json(const CandidateTable& table, std::vector<NamedScores
     for (const NamedScores& scores : all_scores) {
         std::vector<double> sums;
         for (const EvaluatedPlan& plan : considered) {
-            double sum = 0.0;
-            for (std::size_t u = 0; u < table.size(); ++u) {
-                const auto found =
-                    std::ranges::find(table[u], plan.plan.choice[u], &Candidate::setting);
-                sum += scores.scores[u][static_cast<std::size_t>(found - table[u].begin())];
-            }
-            sums.push_back(sum);
+            sums.push_back(sum_of(table, scores.scores, plan.plan.choice));
         }
         // Not a number, with too few plans, is written as null.
         proxies.push_back(
