@@ -6,12 +6,12 @@
 #include <limits>
 #include <numeric>
 #include <random>
-#include <tuple>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "lib/core/errors.hpp"
+#include "tests/orchestrator/all_choices.hpp"
 
 namespace lathe {
 namespace {
@@ -21,44 +21,14 @@ using ::testing::HasSubstr;
 using ::testing::Optional;
 using ::testing::ThrowsMessage;
 
-using Units = std::vector<std::vector<Option>>;
-using Choice = std::vector<std::size_t>;
+using test::bytes_of;
+using test::Choice;
+using test::score_of;
+using test::Units;
 
-double score_of(const Units& units, const Choice& choice) {
-    double sum = 0.0;
-    for (std::size_t u = units.size(); u-- > 0;) {
-        sum = units[u][choice[u]].score + sum;
-    }
-    return sum;
-}
-
-std::uint64_t bytes_of(const Units& units, const Choice& choice) {
-    std::uint64_t sum = 0;
-    for (std::size_t u = 0; u < units.size(); ++u) {
-        sum += units[u][choice[u]].bytes;
-    }
-    return sum;
-}
-
-/// The definition: all choices are tried, in lexicographic order.
 std::optional<Choice> brute_force(const Units& units, std::uint64_t limit) {
-    std::optional<Choice> best;
-    Choice choice(units.size(), 0);
-    while (true) {
-        const auto rank = [&](const Choice& c) {
-            return std::tuple(score_of(units, c), bytes_of(units, c));
-        };
-        if (bytes_of(units, choice) <= limit && (!best || rank(choice) < rank(*best))) {
-            best = choice;
-        }
-        std::size_t u = units.size();
-        while (u > 0 && ++choice[u - 1] == units[u - 1].size()) {
-            choice[--u] = 0;
-        }
-        if (u == 0) {
-            return best;
-        }
-    }
+    return test::best_of_all(
+        units, [&](const Choice& choice) { return bytes_of(units, choice) <= limit; });
 }
 
 /// From the smallest options, again and again the change that fits and wins most per byte.

@@ -1,19 +1,20 @@
 #include "orchestrator/search/time_limit.hpp"
 
-#include <algorithm>
-#include <cmath>
 #include <optional>
 #include <vector>
 
 #include <gtest/gtest.h>
 
 #include "lib/core/random.hpp"
+#include "tests/orchestrator/all_choices.hpp"
 
 namespace lathe {
 namespace {
 
-using Units = std::vector<std::vector<Option>>;
-using Choice = std::vector<std::size_t>;
+using test::bytes_of;
+using test::Choice;
+using test::score_of;
+using test::Units;
 
 /// Units whose options trade bytes, seconds and score against each other at random.
 Units random_units(std::uint64_t seed, std::size_t n_units, std::size_t n_options) {
@@ -31,40 +32,13 @@ Units random_units(std::uint64_t seed, std::size_t n_units, std::size_t n_option
     return units;
 }
 
-double score_of(const Units& units, const Choice& choice) {
-    double sum = 0.0;
-    for (std::size_t u = 0; u < units.size(); ++u) {
-        sum += units[u][choice[u]].score;
-    }
-    return sum;
-}
-
-std::uint64_t bytes_of(const Units& units, const Choice& choice) {
-    std::uint64_t sum = 0;
-    for (std::size_t u = 0; u < units.size(); ++u) {
-        sum += units[u][choice[u]].bytes;
-    }
-    return sum;
-}
-
 /// The least score of all choices within the limits; none if there is none.
 std::optional<double> brute_force(const Units& units, const SearchLimits& limits) {
-    std::optional<double> best;
-    Choice choice(units.size(), 0);
-    while (true) {
-        if (bytes_of(units, choice) <= limits.bytes &&
-            seconds_of(units, choice) <= limits.seconds &&
-            (!best || score_of(units, choice) < *best)) {
-            best = score_of(units, choice);
-        }
-        std::size_t u = units.size();
-        while (u > 0 && ++choice[u - 1] == units[u - 1].size()) {
-            choice[--u] = 0;
-        }
-        if (u == 0) {
-            return best;
-        }
-    }
+    const auto best = test::best_of_all(units, [&](const Choice& choice) {
+        return bytes_of(units, choice) <= limits.bytes &&
+               seconds_of(units, choice) <= limits.seconds;
+    });
+    return best ? std::optional(score_of(units, *best)) : std::nullopt;
 }
 
 std::optional<Choice> knapsack(const Units& units, std::uint64_t limit) {
