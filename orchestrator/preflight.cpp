@@ -104,6 +104,10 @@ void add_slice_stages(const JobContext& context, double tokens, double forward, 
         add("calibrate", (spec.n_blocks + 1) * (slice.touch_up + 1), sweeps * forward + grams);
         add("rotate", (global ? 1 : spec.n_blocks) * (slice.touch_up + 1), eigen);
     }
+    if (slice.refit) {
+        // The source once, the sliced model twice; sums in fp64 about as long as a pass.
+        add("refit", spec.n_blocks + 1, 4.0 * forward + grams);
+    }
     add("slice", spec.n_blocks + 1, 4.0 * d * static_cast<double>(spec.parameters()));
 }
 
@@ -245,6 +249,11 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     // Slicing: the embedding in fp32 and, with its product, in fp64; three bases.
     const std::uint64_t slicing =
         context.job.slice ? 20 * given.vocab_size * given.hidden_size + 24 * square : 0;
+    // Refitting it: two streams, a block in fp32 and fp64; sums as in refinement.
+    const std::uint64_t refitting =
+        context.job.slice && context.job.slice->refit
+            ? 2 * stream + 12 * static_cast<std::uint64_t>(block_weights(given)) + 80 * grams
+            : 0;
     // Refinement: two streams, a unit being compressed, a block of each model in fp32; sums over
     // each half of the batches and their means in fp64, matrices of the choice of a penalty.
     const std::uint64_t refining = context.job.refine == RefineMode::none
@@ -263,7 +272,7 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
                   4 * batch *
                       ((given.n_blocks + 12) * given.hidden_size + 3 * given.intermediate_size);
     result.peak_memory_bytes_per_rank =
-        std::max({calibrating, compressing, slicing, refining, differentiating});
+        std::max({calibrating, compressing, slicing, refitting, refining, differentiating});
     result.run_directory_bytes =
         candidate_bytes + 4 * spec.n_blocks * grams +
         std::min(result.budget_bytes, result.source_bytes) + 2 * stream +
@@ -276,6 +285,11 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
         result.run_directory_bytes +=
             16 * (context.job.slice->touch_up + 1) * n_boundaries(given) * square +
             static_cast<std::uint64_t>(share * static_cast<double>(result.source_bytes));
+        if (context.job.slice->refit) {  // a matrix for the readers and one for each writer
+            result.run_directory_bytes +=
+                4 * n_boundaries(given) * given.hidden_size *
+                (given.hidden_size + std::max(given.intermediate_size, given.hidden_size));
+        }
     }
     add_stages(context, model, questions, result);
     return result;

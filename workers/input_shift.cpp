@@ -36,6 +36,17 @@ kernels::Array<float> uploaded(const std::vector<float>& values, std::size_t col
     return matrix;
 }
 
+std::vector<float> transposed(const std::vector<float>& values, std::size_t rows,
+                              std::size_t cols) {
+    std::vector<float> turned(values.size());
+    for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < cols; ++j) {
+            turned[j * rows + i] = values[i * cols + j];
+        }
+    }
+    return turned;
+}
+
 std::vector<float> on_host(MatrixView<const float> x, const kernels::Backend& backend) {
     std::vector<float> host(x.rows * x.cols);
     backend.download(x, host.data());
@@ -133,13 +144,8 @@ kernels::Array<float> InputShift::missing(MatrixView<const float> weight,
     }
     kernels::Array<float> result = backend_.allocate<float>(size);
     if (!means.input.empty()) {
-        std::vector<float> turned(means.input.size());
-        for (std::size_t i = 0; i < width_; ++i) {
-            for (std::size_t j = 0; j < width_; ++j) {
-                turned[j * width_ + i] = means.input[i * width_ + j];
-            }
-        }
-        const kernels::Array<float> columns = uploaded(turned, width_, backend_);
+        const kernels::Array<float> columns =
+            uploaded(transposed(means.input, width_, width_), width_, backend_);
         backend_.linear(weight, columns.matrix(width_, width_), {},
                         result.matrix(weight.rows, width_));
     }
@@ -150,7 +156,24 @@ kernels::Array<float> InputShift::missing(MatrixView<const float> weight,
     return result;
 }
 
-std::optional<double> InputShift::choose_penalty(Weights weights) const {
+kernels::Array<float> InputShift::missing_as_seen(MatrixView<const float> weight,
+                                                  const Means& means,
+                                                  MatrixView<const float> readers) const {
+    kernels::Array<float> all = missing(weight, means);
+    if (readers.rows == 0) {
+        return all;
+    }
+    const std::vector<float> rows = on_host(all.matrix(weight.rows, width_), backend_);
+    const kernels::Array<float> columns =
+        uploaded(transposed(rows, weight.rows, width_), weight.rows, backend_);
+    kernels::Array<float> seen = backend_.allocate<float>(readers.rows * width_);
+    backend_.linear(readers, columns.matrix(width_, weight.rows), {},
+                    seen.matrix(readers.rows, width_));
+    return seen;
+}
+
+std::optional<double> InputShift::choose_penalty(Weights weights,
+                                                 MatrixView<const float> readers) const {
     if (sums_[1].tokens == 0) {
         return penalties.back();
     }
@@ -165,14 +188,17 @@ std::optional<double> InputShift::choose_penalty(Weights weights) const {
     for (std::size_t p = 0; p < penalties.size(); ++p) {
         const MatrixView<const float> inverse = system.inverse(penalties[p]);
         for (const MatrixView<float>& weight : weights) {
+            const std::size_t rows = readers.rows > 0 ? readers.rows : weight.rows;
             const auto matrix = [&](const kernels::Array<float>& memory) {
-                return memory.matrix(weight.rows, width_);
+                return memory.matrix(rows, width_);
             };
-            const kernels::Array<float> correction = backend_.allocate<float>(weight.rows * width_);
-            backend_.linear(matrix(missing(weight, fitted)), inverse, {}, matrix(correction));
+            const kernels::Array<float> correction = backend_.allocate<float>(rows * width_);
+            backend_.linear(matrix(missing_as_seen(weight, fitted, readers)), inverse, {},
+                            matrix(correction));
             const std::vector<float> d = on_host(matrix(correction), backend_);
-            const std::vector<float> lacks = on_host(matrix(missing(weight, held_out)), backend_);
-            const kernels::Array<double> costs = backend_.allocate<double>(weight.rows);
+            const std::vector<float> lacks =
+                on_host(matrix(missing_as_seen(weight, held_out, readers)), backend_);
+            const kernels::Array<double> costs = backend_.allocate<double>(rows);
             backend_.row_errors(matrix(correction), gram.matrix(width_, width_), costs.span());
             gains[p] += 2.0 * std::inner_product(d.begin(), d.end(), lacks.begin(), 0.0) -
                         std::accumulate(costs.span().begin(), costs.span().end(), 0.0);

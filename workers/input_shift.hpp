@@ -45,7 +45,10 @@ public:
 
     /// The penalty with which a correction fitted to the first halves of the batches helps most on
     /// the second halves; none if no correction helps there. With one token the largest.
-    [[nodiscard]] std::optional<double> choose_penalty(Weights weights) const;
+    /// `readers`: outputs are told from one another by what these weights make of them, an error e
+    /// counts as |readers e|^2. [any, rows of each of `weights`]; empty: as |e|^2.
+    [[nodiscard]] std::optional<double> choose_penalty(Weights weights,
+                                                       MatrixView<const float> readers = {}) const;
 
     /// Turns each W into V.
     void correct(Weights weights, double penalty) const;
@@ -68,6 +71,10 @@ private:
     /// W E[m x'^T] + E[n x'^T], in backend memory. [rows, width]
     [[nodiscard]] kernels::Array<float> missing(MatrixView<const float> weight,
                                                 const Means& means) const;
+    /// The same, and what `readers` make of it if there are any: [rows of those, width].
+    [[nodiscard]] kernels::Array<float> missing_as_seen(MatrixView<const float> weight,
+                                                        const Means& means,
+                                                        MatrixView<const float> readers) const;
 
     const kernels::Backend& backend_;
     std::size_t width_ = 0;

@@ -1,7 +1,9 @@
 #include "workers/sliced_weights.hpp"
 
+#include <algorithm>
 #include <cmath>
 
+#include "lib/core/errors.hpp"
 #include "workers/fused_weights.hpp"
 #include "workers/rotation.hpp"
 
@@ -30,12 +32,13 @@ std::vector<double> SlicedWeights::values(const TensorSpec& tensor) {
     const std::size_t rows = whole.front();
     const std::size_t cols = tensor.is_bias ? 1 : values.size() / rows;
     if (sides.columns && !tensor.is_bias) {
-        values = product(values, rows, false, basis(*sides.columns), true, widths_[*sides.columns],
-                         cols);
+        values = product(values, rows, false, reading_basis(tensor, *sides.columns), true,
+                         widths_[*sides.columns], cols);
     }
     if (sides.rows) {
         values = product(basis(*sides.rows), widths_[*sides.rows], false, values, false,
                          values.size() / rows, rows);
+        add_fit_of_writing(tensor, *sides.rows, values);
     }
     scale_for_stock_norm(tensor, values);
     return values;
@@ -63,6 +66,46 @@ const std::vector<double>& SlicedWeights::basis(std::size_t boundary) {
     }
     return bases_.emplace(boundary, stream_basis(context_, boundary, widths_[boundary]))
         .first->second;
+}
+
+std::vector<double> SlicedWeights::reading_basis(const TensorSpec& tensor, std::size_t boundary) {
+    std::vector<double> rows = basis(boundary);
+    const auto fit = fits_.find(boundary);
+    if (fit == fits_.end() || fit->second.reading.empty() ||
+        !norm_before(context_.given_model().spec, tensor)) {
+        return rows;
+    }
+    const std::vector<float>& change = fit->second.reading;
+    const std::size_t width = widths_[boundary];
+    const std::size_t hidden = context_.fused->spec.hidden_size;
+    if (change.size() != rows.size()) {
+        throw InternalError("a fit of " + std::to_string(change.size()) +
+                            " values for a basis of " + std::to_string(rows.size()));
+    }
+    for (std::size_t i = 0; i < width; ++i) {
+        for (std::size_t j = 0; j < hidden; ++j) {
+            rows[i * hidden + j] += double{change[j * width + i]};
+        }
+    }
+    return rows;
+}
+
+void SlicedWeights::add_fit_of_writing(const TensorSpec& tensor, std::size_t boundary,
+                                       std::vector<double>& values) const {
+    const auto fit = boundary == 0 ? fits_.end() : fits_.find(boundary - 1);
+    if (fit == fits_.end() || tensor.is_bias) {
+        return;
+    }
+    const auto change = fit->second.writing.find(tensor.role);
+    if (change == fit->second.writing.end() || change->second.empty()) {
+        return;
+    }
+    if (change->second.size() != values.size()) {
+        throw InternalError("a fit of " + std::to_string(change->second.size()) + " values for " +
+                            tensor.name + ", which has " + std::to_string(values.size()));
+    }
+    std::ranges::transform(values, change->second, values.begin(),
+                           [](double value, float added) { return value + double{added}; });
 }
 
 /// A stock norm divides by the mean over the width, not over the source's hidden size.

@@ -8,7 +8,9 @@
 #include "lib/core/half.hpp"
 #include "lib/core/json.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
+#include "workers/fused_weights.hpp"
 #include "workers/hf_export.hpp"
+#include "workers/rotation.hpp"
 #include "workers/sliced_model.hpp"
 #include "workers/sliced_weights.hpp"
 
@@ -33,12 +35,26 @@ std::vector<std::byte> stored(const TensorSpec& tensor, const std::vector<double
     return bytes;
 }
 
+/// Those of a block's steps, or of what stands behind the blocks.
+void take_fits(const JobContext& context, std::size_t block, SlicedWeights& weights) {
+    const ModelSpec& spec = context.fused->spec;
+    const std::size_t boundary = block * spec.steps_per_block();
+    const std::string place = boundary_place(spec, boundary).name;
+    std::vector<StepFit> fits = read_slice_fit(context.run.slice_fit(place));
+    for (std::size_t step = 0; step < fits.size(); ++step) {
+        weights.refit(boundary + step, std::move(fits[step]));
+    }
+}
+
 }  // namespace
 
 void run_slicing(const JobContext& context, const SliceTask& task) {
     const SourceModel& source = context.given_model();
     const SlicedModel target = describe_sliced(source, *context.job.slice, task.widths);
     SlicedWeights weights(context, target, task.widths);
+    if (context.job.slice->refit) {
+        take_fits(context, task.block.value_or(source.spec.n_blocks), weights);
+    }
     std::vector<std::vector<std::byte>> storage;
     std::vector<TensorToWrite> tensors;
     for (const TensorSpec& tensor : target.spec.tensors) {

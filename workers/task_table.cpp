@@ -15,6 +15,7 @@
 #include "workers/rotation.hpp"
 #include "workers/scoring.hpp"
 #include "workers/sequential_rotation.hpp"
+#include "workers/slice_refit.hpp"
 #include "workers/slicing.hpp"
 #include "workers/variants.hpp"
 
@@ -27,6 +28,7 @@ struct TaskTable::State {
     std::unique_ptr<JobContext> context;
     std::unique_ptr<Calibrator> calibrator;
     std::unique_ptr<SequentialRotator> rotator;
+    std::unique_ptr<SliceRefitter> refitter;
     std::unique_ptr<Refiner> refiner;
     std::optional<Device> device;  ///< for tasks outside a job
 
@@ -52,7 +54,7 @@ struct TaskTable::State {
 TaskTable::TaskTable(comm::Communicator& world, std::function<JobConfig()> load_job,
                      RuntimeConfig runtime)
     : state_(std::make_unique<State>(
-          State{world, std::move(load_job), std::move(runtime), {}, {}, {}, {}, {}})) {}
+          State{world, std::move(load_job), std::move(runtime), {}, {}, {}, {}, {}, {}})) {}
 
 TaskTable::~TaskTable() = default;
 
@@ -80,8 +82,17 @@ std::string TaskTable::run(const Task& task) {
         const auto effect = cut_effect_task_from_json(task.arguments);
         return nlohmann::json(run_cut_effect(s.job(), effect)).dump();
     }
+    if (task.stage == stage::refit) {
+        s.rotator.reset();  // and its stream
+        if (!s.refitter) {
+            s.refitter = std::make_unique<SliceRefitter>(s.job());
+        }
+        s.refitter->run(refit_task_from_json(task.arguments));
+        return "";
+    }
     if (task.stage == stage::slice) {
         s.rotator.reset();
+        s.refitter.reset();
         run_slicing(s.job(), slice_task_from_json(task.arguments));
         return "";
     }

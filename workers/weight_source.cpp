@@ -83,9 +83,8 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
     loaded.block_ = block;
     for (std::size_t i = 0; i < spec.tensors.size(); ++i) {
         const TensorSpec& tensor = spec.tensors[i];
-        const bool wanted = block ? tensor.block == block
-                                  : !tensor.block && std::ranges::count(roles, tensor.role) > 0;
-        if (!wanted) {
+        const bool is_named = std::ranges::count(roles, tensor.role) > 0;
+        if (tensor.block != block || !(is_named || (block && roles.empty()))) {
             continue;
         }
         const auto stored = may_be_packed(tensor) ? source.stored(i) : std::nullopt;

@@ -55,7 +55,8 @@ struct SliceConfig {
     Weighting weighting = Weighting::effect;  ///< of the boundaries in a global rotation
     Widths widths = Widths::constant;
     Orientation orientation = Orientation::pca;
-    bool head = false;  ///< cut what the head reads as well
+    bool head = false;   ///< cut what the head reads as well
+    bool refit = false;  ///< fit what reads and writes the cut stream anew (workers/slice_refit.hpp)
 
     [[nodiscard]] bool is_global() const { return rotation == Rotation::global; }
 };

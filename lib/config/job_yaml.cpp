@@ -118,6 +118,7 @@ std::vector<JobKey> slice_keys(const std::optional<SliceConfig>& slice) {
         {"slice", "widths", name(slice_names::widths, slice->widths), {}, cut_later},
         {"slice", "orientation", name(slice_names::orientation, slice->orientation), {}, true},
         {"slice", "head", slice->head ? "true" : "false", {}, cut_later},
+        {"slice", "refit", slice->refit ? "true" : "false", {}, true},
     };
 }
 

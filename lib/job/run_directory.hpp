@@ -38,6 +38,10 @@ public:
                                                  std::size_t sweep = 0) const {
         return root_ / "rotation" / ("sweep_" + std::to_string(sweep)) / (name + ".h5");
     }
+    /// What refitting the cut model found for a block, or for the end ("head").
+    [[nodiscard]] std::filesystem::path slice_fit(const std::string& name) const {
+        return root_ / "rotation" / "fit" / (name + ".h5");
+    }
     /// The sliced model, a model directory.
     [[nodiscard]] std::filesystem::path sliced() const { return root_ / "sliced"; }
     /// The residual stream entering a block, kept now and then so that a restart need not begin at

@@ -7,6 +7,7 @@
 #include "workers/fused_weights.hpp"
 #include "workers/rotation.hpp"
 #include "workers/sequential_rotation.hpp"
+#include "workers/slice_refit.hpp"
 #include "workers/sliced_model.hpp"
 #include "workers/slicing.hpp"
 #include "workers/stream_widths.hpp"
@@ -115,6 +116,25 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
     return widths;
 }
 
+/// A chain like measure_in_order().
+void refit(JobRun& run, const std::vector<std::size_t>& widths, const std::string& identity) {
+    const ModelSpec& spec = fused_spec(run);
+    std::vector<StageTask> tasks;
+    for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
+        const std::string place = boundary_place(spec, b * spec.steps_per_block()).name;
+        StageTask task;
+        task.task.stage = stage::refit;
+        task.task.id = "refit/" + identity + "/" + place;
+        task.task.rank = 0;
+        task.artifact = run.run().slice_fit(place);
+        task.fingerprint = run.fingerprint({task.task.id});
+        task.task.arguments = to_json(RefitTask{b, widths, task.fingerprint});
+        make_directories(task.artifact.parent_path());
+        tasks.push_back(std::move(task));
+    }
+    run.run_stage("refit", std::move(tasks));
+}
+
 /// One task a file of the sliced model.
 void write_sliced_model(JobRun& run, const std::vector<std::size_t>& widths,
                         const std::string& identity) {
@@ -144,7 +164,10 @@ SliceReport slice(JobRun& run) {
     const std::string identity = run.fingerprint(
         {"slice", rotation_key(run, last_rotation(slice), report.widths), text_of(report.widths),
          std::to_string(static_cast<int>(slice.orientation)), slice.head ? "head" : "",
-         std::to_string(run.context().job.seed)});
+         slice.refit ? "refit" : "", std::to_string(run.context().job.seed)});
+    if (slice.refit) {
+        refit(run, report.widths, identity);
+    }
     write_sliced_model(run, report.widths, identity);
     run.enter_sliced_model(identity);
     report.parameters = run.spec().parameters();

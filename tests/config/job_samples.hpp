@@ -28,6 +28,7 @@ slice:
   touch_up: 2
   orientation: random
   head: true
+  refit: true
 budget: {bits_per_weight: 3.5}
 candidates:
   - method: nm

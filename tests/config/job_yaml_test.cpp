@@ -20,7 +20,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     ASSERT_EQ(slice.has_value(), b.slice.has_value());
     if (slice) {
         const auto& [sparsity, reduction, interval, rotation, order, touch_up, signal, weighting,
-                     widths, orientation, head] = *slice;
+                     widths, orientation, head, refit] = *slice;
         EXPECT_EQ(sparsity, b.slice->sparsity);
         EXPECT_EQ(reduction, b.slice->parameter_reduction);
         EXPECT_EQ(interval, b.slice->round_interval);
@@ -32,6 +32,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
         EXPECT_EQ(widths, b.slice->widths);
         EXPECT_EQ(orientation, b.slice->orientation);
         EXPECT_EQ(head, b.slice->head);
+        EXPECT_EQ(refit, b.slice->refit);
     }
     EXPECT_EQ(budget, b.budget);
     ASSERT_EQ(candidates.size(), b.candidates.size());
@@ -119,6 +120,7 @@ TEST(ToYaml, SliceSectionIsWrittenWhole) {
   widths: constant
   orientation: pca
   head: false
+  refit: false
 budget: 4x
 )"));
 }

@@ -4,24 +4,16 @@
 
 #include <cmath>
 #include <filesystem>
-#include <random>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <unistd.h>
 
-#include "lib/checkpoint/safetensors.hpp"
 #include "lib/core/errors.hpp"
-#include "lib/core/file.hpp"
-#include "lib/core/half.hpp"
 #include "tests/workers/exact_forward.hpp"
-#include "workers/calibration.hpp"
-#include "workers/evaluation.hpp"
+#include "tests/workers/slice_job.hpp"
 #include "workers/fused_weights.hpp"
-#include "workers/head.hpp"
-#include "workers/hf_export.hpp"
 #include "workers/rotation.hpp"
-#include "workers/sequential_rotation.hpp"
+#include "workers/signal_statistics.hpp"
 #include "workers/sliced_model.hpp"
 #include "workers/sliced_weights.hpp"
 #include "workers/stream_widths.hpp"
@@ -30,134 +22,6 @@ namespace lathe {
 namespace {
 
 namespace fs = std::filesystem;
-
-TokenSequences random_samples(const ModelSpec& spec, std::size_t count) {
-    std::mt19937 random(7);
-    TokenSequences samples;
-    for (std::size_t s = 0; s < count; ++s) {
-        std::vector<std::uint32_t> ids(12 + s % 5);
-        for (std::uint32_t& id : ids) {
-            id = static_cast<std::uint32_t>(random() % spec.vocab_size);
-        }
-        samples.append(ids);
-    }
-    return samples;
-}
-
-template <class T>
-double relative_l2(const std::vector<T>& found, const std::vector<T>& expected) {
-    double difference = 0.0;
-    double norm = 0.0;
-    for (std::size_t i = 0; i < expected.size(); ++i) {
-        difference += std::pow(double{found[i]} - expected[i], 2);
-        norm += std::pow(double{expected[i]}, 2);
-    }
-    return std::sqrt(difference / norm);
-}
-
-/// The model with its weights stored in fp32, so that no rounding of theirs hides an error.
-void copy_in_float(const fs::path& from, const fs::path& to) {
-    make_directories(to);
-    copy_side_files(from, to);
-    const SafetensorsCheckpoint checkpoint(from);
-    std::vector<std::vector<std::byte>> storage;
-    std::vector<TensorToWrite> tensors;
-    for (const auto& [name, tensor] : checkpoint.tensors()) {
-        std::vector<float> values(element_count(tensor.shape));
-        to_float(tensor.bytes.data(), tensor.dtype, values);
-        const auto* bytes = reinterpret_cast<const std::byte*>(values.data());
-        storage.emplace_back(bytes, bytes + 4 * values.size());
-        tensors.push_back({name, DType::f32, tensor.shape, storage.back()});
-    }
-    write_safetensors(to / "model.safetensors", tensors);
-}
-
-/// A job that slices one of the small models, in a run directory that goes with the object.
-class SliceJob {
-public:
-    SliceJob(const std::string& model, const SliceConfig& slice)
-        : world_(comm::make_local_communicator()) {
-        JobConfig job;
-        job.output = fs::temp_directory_path() /
-                     ("lathe_slice_job_" + std::to_string(::getpid()) + "_" + model);
-        job.model = job.output / "model";
-        copy_in_float(fs::path(LATHE_SOURCE_DIR) / "tests/data/parity" / model, job.model);
-        job.slice = slice;
-        context_ = JobContext::open(job, *world_);
-        for (const char* folder : {"calibration", "rotation/sweep_0", "sliced"}) {
-            make_directories(job.output / folder);
-        }
-        samples_ = random_samples(context_->spec(), 24);
-        write_samples({samples_, samples_}, context_->run.samples(), "samples");
-    }
-    ~SliceJob() { fs::remove_all(context_->run.root()); }
-    SliceJob(const SliceJob&) = delete;
-    SliceJob& operator=(const SliceJob&) = delete;
-
-    [[nodiscard]] JobContext& context() { return *context_; }
-    [[nodiscard]] const TokenSequences& samples() const { return samples_; }
-
-    void rotate_dense() {
-        Calibrator calibrator(*context_);
-        const std::size_t last = context_->spec().n_blocks;
-        for (std::size_t b = 0; b <= last; ++b) {
-            CalibrationTask task;
-            task.block = b;
-            task.from = b == 0 ? -1 : 0;
-            task.to = b == last ? -1 : 0;
-            calibrator.run(task);
-        }
-        for (std::size_t b = 0; b <= last; ++b) {
-            run_rotation(*context_, {b < last ? block_name(b) : "head", 0, "", {}});
-        }
-        if (context_->job.slice->is_global()) {
-            run_rotation(*context_, {"global", 0, "", {}});
-        }
-    }
-
-    void rotate_in_order() {
-        SequentialRotator rotator(*context_);
-        const auto widths = constant_widths(*context_->source, *context_->job.slice);
-        for (std::size_t b = 0; b <= context_->spec().n_blocks; ++b) {
-            rotator.run({b, widths, "", ""});
-        }
-    }
-
-    /// Writes and opens the sliced model; its logits on the samples.
-    std::vector<float> slice() {
-        const auto widths = constant_widths(*context_->source, *context_->job.slice);
-        run_slicing(*context_, {std::nullopt, widths});
-        for (std::size_t b = 0; b < context_->spec().n_blocks; ++b) {
-            run_slicing(*context_, {b, widths});
-        }
-        write_sliced_frame(*context_, widths);
-        context_->enter_sliced_model();
-        const SourceWeights weights(context_->spec(), context_->source->weights);
-        return logits(context_->spec(), weights);
-    }
-
-    std::vector<float> logits(const ModelSpec& spec, const WeightSource& weights) {
-        const kernels::Backend& backend = context_->backend();
-        const FinalStates states = final_states(spec, weights, backend, samples_);
-        Head head(spec, weights, backend);
-        std::vector<float> all;
-        for (std::size_t row = 0; row < ForwardPass::head_rows(spec, samples_); ++row) {
-            const MatrixView<const float> logits = head.logits(states, row, 1);
-            all.insert(all.end(), logits.data, logits.data + logits.cols);
-        }
-        return all;
-    }
-
-    std::vector<float> given_logits() {
-        const SourceModel& given = context_->given_model();
-        return logits(given.spec, SourceWeights(given.spec, given.weights));
-    }
-
-private:
-    std::unique_ptr<comm::Communicator> world_;
-    std::unique_ptr<JobContext> context_;
-    TokenSequences samples_;
-};
 
 /// Every family that can be sliced: fused tensors, transposed ones, tied heads, parallel blocks,
 /// norms of heads, an embedding with a norm, positions of all kinds.
