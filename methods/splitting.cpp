@@ -59,7 +59,7 @@ void SplittingSystem::invert_exactly(double rho) {
                    [](float value) { return 1.0 / std::sqrt(static_cast<double>(value)); });
     // Divided by sqrt(A_jj), so that rho is the penalty of every column.
     const std::vector<float> matrix = backend_.to_host(this->matrix());
-    kernels::Array<double> product = backend_.allocate<double>(n * n);
+    const kernels::Array<double> product = backend_.allocate<double>(n * n);
     const kernels::Array<float> factor_memory = backend_.allocate<float>(n * n);
     const MatrixView<float> factor = factor_memory.matrix(n, n);
     {

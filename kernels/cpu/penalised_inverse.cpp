@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <cmath>
 #include <functional>
 #include <memory>
 #include <string>
@@ -143,7 +142,7 @@ private:
         return tiles;
     }
 
-    /// b_IJ += Z_I^T Z_J. On the diagonal some of what lies below it changes too, at random.
+    /// b_IJ += Z_I^T Z_J. On the diagonal some of what lies below it is overwritten too.
     void update(std::size_t depth, std::size_t block_i, std::size_t block_j) const {
         const MatrixView<float> target = tile(block_i, block_j);
         const std::size_t strip = kernels_.strip_width;

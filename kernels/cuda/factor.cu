@@ -158,9 +158,9 @@ void CudaBackend::do_inverse_factor(MatrixView<const double> gram, double dampin
     });
     // Column c of the caller's matrix is column d - 1 - c here.
     if (const std::size_t bad = invert_cholesky(call, work.data, d); bad > 0) {
-        throw DataError("Gram matrix " + gram.shape_text() + " with damping " +
-                        std::to_string(damping) + " is not positive definite (column " +
-                        std::to_string(d - bad) + ")");
+        throw DataError("Gram matrix [" + std::to_string(d) + ", " + std::to_string(d) +
+                        "] with damping " + std::to_string(damping) +
+                        " is not positive definite (column " + std::to_string(d - bad) + ")");
     }
     const View<float> result = call.inout(factor);
     cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
@@ -186,8 +186,8 @@ void CudaBackend::do_penalised_inverse(MatrixView<const float> a, std::span<cons
         work(i, j) = i == j ? value + static_cast<double>(added[i]) : value;
     });
     if (const std::size_t bad = invert_cholesky(call, work.data, d); bad > 0) {
-        throw DataError("penalised matrix " + a.shape_text() +
-                        " is not positive definite (column " + std::to_string(bad - 1) + ")");
+        throw DataError("penalised matrix [" + std::to_string(d) + ", " + std::to_string(d) +
+                        "] is not positive definite (column " + std::to_string(bad - 1) + ")");
     }
     // L^-1 lies below the diagonal by columns, so above it by rows; the rest is of no use.
     cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
