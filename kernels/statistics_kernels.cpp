@@ -78,6 +78,15 @@ void StatisticsKernels::inverse_factor(MatrixView<const double> gram, double dam
     do_inverse_factor(gram, damping, factor);
 }
 
+void StatisticsKernels::penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
+                                          MatrixView<float> inverse) const {
+    constexpr const char* function = "penalised_inverse";
+    require_shape(function, "a", a, a.cols, a.cols, "a square matrix");
+    require_equal_shape(function, "inverse", inverse, "a", a);
+    require_length(function, "penalty", penalty.size(), a.cols, "a " + a.shape_text());
+    do_penalised_inverse(a, penalty, inverse);
+}
+
 void StatisticsKernels::symmetric_from_upper(MatrixView<const double> upper,
                                              std::span<const double> scale,
                                              MatrixView<float> y) const {

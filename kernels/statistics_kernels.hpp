@@ -56,6 +56,14 @@ public:
     void inverse_factor(MatrixView<const double> gram, double damping,
                         MatrixView<float> factor) const;
 
+    /// inverse = (a + diag(penalty))^-1, both triangles, in fp32. Scaled to a unit diagonal, it is
+    /// off by about sqrt(d) 2^-24 over the smallest eigenvalue of a + diag(penalty), relative. What
+    /// `a` has below its diagonal is not read.
+    ///   a, inverse [d, d], not the same; penalty [d]
+    /// @throws DataError  if the sum is not positive definite
+    void penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
+                           MatrixView<float> inverse) const;
+
     /// y_ij = y_ji = scale_i * scale_j * upper_ij for i <= j, computed in fp64 and rounded once.
     /// What `upper` has below its diagonal is not read.
     ///   upper, y [d, d]; scale [d]
@@ -83,6 +91,8 @@ private:
     virtual void do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const = 0;
     virtual void do_inverse_factor(MatrixView<const double> gram, double damping,
                                    MatrixView<float> factor) const = 0;
+    virtual void do_penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
+                                      MatrixView<float> inverse) const = 0;
     virtual void do_symmetric_from_upper(MatrixView<const double> upper,
                                          std::span<const double> scale,
                                          MatrixView<float> y) const = 0;

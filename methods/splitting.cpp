@@ -10,8 +10,6 @@ SplittingSystem::SplittingSystem(MatrixView<const double> gram, double damping,
     : backend_(backend),
       diagonal_(gram.rows),
       matrix_(backend.allocate<float>(gram.rows * gram.rows)),
-      unit_(backend.allocate<double>(gram.rows * gram.rows)),
-      factor_(backend.allocate<float>(gram.rows * gram.rows)),
       inverse_(backend.allocate<float>(gram.rows * gram.rows)) {
     const std::size_t n = gram.rows;
     double trace = 0.0;
@@ -19,24 +17,14 @@ SplittingSystem::SplittingSystem(MatrixView<const double> gram, double damping,
         trace += gram(i, i);
     }
     const double added = n > 0 ? damping * trace / static_cast<double>(n) : 0.0;
-    std::vector<double> root(n);
-    for (std::size_t i = 0; i < n; ++i) {
-        const double value = (gram(i, i) == 0.0 ? 1.0 : gram(i, i)) + added;
-        diagonal_[i] = static_cast<float>(value);
-        root[i] = std::sqrt(value);
-    }
     std::vector<float> matrix(n * n);
-    std::vector<double> unit(n * n);
     for (std::size_t i = 0; i < n; ++i) {
-        for (std::size_t j = 0; j < n; ++j) {
-            matrix[i * n + j] = static_cast<float>(gram(i, j));
-            unit[i * n + j] = gram(i, j) / (root[i] * root[j]);
-        }
+        diagonal_[i] = static_cast<float>((gram(i, i) == 0.0 ? 1.0 : gram(i, i)) + added);
+        std::transform(gram.row(i), gram.row(i) + n, matrix.data() + i * n,
+                       [](double value) { return static_cast<float>(value); });
         matrix[i * n + i] = diagonal_[i];
-        unit[i * n + i] = 1.0;
     }
     backend.copy({matrix.data(), n, n}, matrix_.matrix(n, n));
-    backend.copy({unit.data(), n, n}, unit_.matrix(n, n));
 }
 
 void SplittingSystem::multiply(MatrixView<const float> w, MatrixView<float> product) const {
@@ -52,25 +40,48 @@ std::vector<float> SplittingSystem::penalty(double rho) const {
 }
 
 MatrixView<const float> SplittingSystem::inverse(double rho) {
+    // With unit diagonal no eigenvalue is below rho. Rounding moves the matrix by at most
+    // d * 2^-24, typically by sqrt(d) * 2^-24; 1/32 of rho is the most we let it be.
+    constexpr double needed = 0x1p-19;
+    if (rho >= needed * static_cast<double>(d())) {
+        backend_.penalised_inverse(matrix(), penalty(rho), inverse_.matrix(d(), d()));
+    } else {
+        invert_exactly(rho);
+    }
+    return inverse_.matrix(d(), d());
+}
+
+/// With a factor that is made in fp64.
+void SplittingSystem::invert_exactly(double rho) {
     const std::size_t n = d();
-    // With U^T U the inverse of the unit-diagonal matrix plus rho, whose mean diagonal is 1.
-    backend_.inverse_factor(unit_.matrix(n, n), rho, factor_.matrix(n, n));
+    std::vector<double> root(n);
+    std::transform(diagonal_.begin(), diagonal_.end(), root.begin(),
+                   [](float value) { return 1.0 / std::sqrt(static_cast<double>(value)); });
+    // Divided by sqrt(A_jj), so that rho is the penalty of every column.
+    const std::vector<float> matrix = backend_.to_host(this->matrix());
     const kernels::Array<double> product = backend_.allocate<double>(n * n);
-    // A row of U begins at its diagonal: bands of rows, each without the zeros before it, take a
-    // third of the work.
+    const kernels::Array<float> factor_memory = backend_.allocate<float>(n * n);
+    const MatrixView<float> factor = factor_memory.matrix(n, n);
+    {
+        std::vector<double> unit(n * n);
+        for (std::size_t i = 0; i < n; ++i) {
+            for (std::size_t j = 0; j < n; ++j) {
+                unit[i * n + j] = static_cast<double>(matrix[i * n + j]) * root[i] * root[j];
+            }
+            unit[i * n + i] = 1.0;
+        }
+        backend_.inverse_factor({unit.data(), n, n}, rho, factor);
+    }
+    // With U^T U the inverse. A row of U begins at its diagonal: bands of rows, each without the
+    // zeros before it, take a third of the work.
     constexpr std::size_t band = 512;
-    const MatrixView<float> factor = factor_.matrix(n, n);
     for (std::size_t begin = 0; begin < n; begin += band) {
         const std::size_t left = n - begin;
         backend_.accumulate_gram(
             factor.row_range(begin, std::min(band, left)).col_range(begin, left),
             product.matrix(n, n).row_range(begin, left).col_range(begin, left));
     }
-    std::vector<double> root(n);
-    std::transform(diagonal_.begin(), diagonal_.end(), root.begin(),
-                   [](float value) { return 1.0 / std::sqrt(static_cast<double>(value)); });
     backend_.symmetric_from_upper(product.matrix(n, n), root, inverse_.matrix(n, n));
-    return inverse_.matrix(n, n);
 }
 
 MatrixView<const float> UnitFactors::inverse_factor() {

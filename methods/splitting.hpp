@@ -28,15 +28,16 @@ public:
     void multiply(MatrixView<const float> w, MatrixView<float> product) const;
     /// rho * A_jj of each column.
     [[nodiscard]] std::vector<float> penalty(double rho) const;
-    /// (A + rho * diag(A))^-1, both triangles. Valid until the next call.
+    /// (A + rho * diag(A))^-1, both triangles. Valid until the next call. In fp32, but for
+    /// penalties so small that rounding might show, below about d / 500 000.
     [[nodiscard]] MatrixView<const float> inverse(double rho);
 
 private:
+    void invert_exactly(double rho);
+
     const kernels::Backend& backend_;
     std::vector<float> diagonal_;
     kernels::Array<float> matrix_;  ///< A
-    kernels::Array<double> unit_;   ///< A with rows and columns divided by sqrt(A_jj)
-    kernels::Array<float> factor_;
     kernels::Array<float> inverse_;
 };
 

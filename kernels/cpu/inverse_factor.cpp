@@ -1,10 +1,10 @@
 #include <algorithm>
-#include <cmath>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "kernels/cpu/blas.hpp"
+#include "kernels/cpu/cholesky_tile.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
 #include "lib/core/errors.hpp"
 
@@ -18,7 +18,6 @@ namespace lathe::kernels {
 namespace {
 
 using blas::Transpose;
-using blas::Triangle;
 
 constexpr std::size_t tile_edge = 256;
 
@@ -66,35 +65,16 @@ void load_reversed(MatrixView<const double> gram, double damping, MatrixView<dou
     });
 }
 
-/// Factors one tile on the diagonal. A NaN makes its way to the diagonal and is found there.
+/// Factors one tile on the diagonal.
 void factor_diagonal_tile(MatrixView<double> tile, std::size_t tile_begin, std::size_t d,
                           double damping) {
-    std::size_t bad = blas::cholesky(Triangle::upper, tile);
-    for (std::size_t i = 0; bad == 0 && i < tile.rows; ++i) {
-        if (!std::isfinite(tile(i, i)) || tile(i, i) <= 0.0) {
-            bad = i + 1;
-        }
-    }
+    const std::size_t bad = cholesky_tile::factor(tile);
     if (bad > 0) {
         throw DataError("Gram matrix [" + std::to_string(d) + ", " + std::to_string(d) +
                         "] with damping " + std::to_string(damping) +
                         " is not positive definite (column " +
                         std::to_string(d - tile_begin - bad) + ")");
     }
-}
-
-/// Copies the upper triangle of a tile and inverts the copy; below the diagonal it is zero.
-/// Multiplying by this inverse is several times faster than dividing by the triangle.
-MatrixView<double> inverse_of(MatrixView<const double> tile, std::vector<double>& memory) {
-    memory.assign(tile.rows * tile.rows, 0.0);
-    const MatrixView<double> inverse(memory.data(), tile.rows, tile.rows);
-    for (std::size_t i = 0; i < tile.rows; ++i) {
-        std::copy_n(tile.row(i) + i, tile.rows - i, inverse.row(i) + i);
-    }
-    if (blas::invert_triangular(Triangle::upper, inverse) != 0) {
-        throw InternalError("inverse_factor: zero on the diagonal of a Cholesky factor");
-    }
-    return inverse;
 }
 
 /// A row of tiles, set aside because every task of the row reads what others overwrite.
@@ -136,7 +116,8 @@ void factor_in_place(MatrixView<double> b, double damping, ThreadPool& pool) {
         if (k + 1 == n) {
             break;
         }
-        const MatrixView<double> inverse = inverse_of(tiles.at(k, k), inverse_memory);
+        const MatrixView<double> inverse =
+            cholesky_tile::inverse_of(tiles.at(k, k), inverse_memory);
         const MatrixView<double> row = tiles.block(k, k + 1, k + 1, n);
         const MatrixView<double> aside = set_aside(row, row_memory);
         pool.for_each(n - k - 1, [&](std::size_t i) {
@@ -163,7 +144,7 @@ void invert_in_place(MatrixView<double> v, ThreadPool& pool) {
     std::vector<double> row_memory;
     for (std::size_t i = n; i-- > 0;) {
         const MatrixView<double> diagonal = tiles.at(i, i);
-        const MatrixView<double> inverse = inverse_of(diagonal, inverse_memory);
+        const MatrixView<double> inverse = cholesky_tile::inverse_of(diagonal, inverse_memory);
         if (i + 1 < n) {
             const MatrixView<double> row = tiles.block(i, i + 1, i + 1, n);
             row_memory.resize(row.rows * row.cols);

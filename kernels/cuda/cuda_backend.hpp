@@ -60,6 +60,8 @@ public:
     void do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const override;
     void do_inverse_factor(MatrixView<const double> gram, double damping,
                            MatrixView<float> factor) const override;
+    void do_penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
+                              MatrixView<float> inverse) const override;
     void do_symmetric_from_upper(MatrixView<const double> upper, std::span<const double> scale,
                                  MatrixView<float> y) const override;
     void do_row_errors(MatrixView<const float> delta, MatrixView<const float> gram,

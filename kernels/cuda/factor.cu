@@ -82,12 +82,6 @@ void CudaBackend::do_symmetric_eigen(std::span<const SymmetricEigenproblem> prob
 
 namespace {
 
-[[noreturn]] void refuse_factor(std::size_t d, double damping, std::size_t column) {
-    throw DataError("Gram matrix [" + std::to_string(d) + ", " + std::to_string(d) +
-                    "] with damping " + std::to_string(damping) +
-                    " is not positive definite (column " + std::to_string(column) + ")");
-}
-
 /// The diagonal of a matrix on the device, or of one whose rows are `stride` apart.
 std::vector<double> diagonal_of(const Call& call, const double* matrix, std::size_t stride,
                                 std::size_t d) {
@@ -99,9 +93,9 @@ std::vector<double> diagonal_of(const Call& call, const double* matrix, std::siz
     return diagonal;
 }
 
-/// L with L L^T = `matrix` in its place, by columns, then L^-1. Column c of the caller's matrix is
-/// column d - 1 - c here.
-void invert_cholesky(Call& call, double* matrix, std::size_t d, double damping) {
+/// L with L L^T = `matrix` in its place, by columns, then L^-1.
+/// @return  0, or the place (from 1) of the first pivot that is not positive
+[[nodiscard]] std::size_t invert_cholesky(Call& call, double* matrix, std::size_t d) {
     const cusolverDnHandle_t solver = call.context().solver();
     const cusolverDnParams_t params = call.context().solver_params();
     const auto n = static_cast<std::int64_t>(d);
@@ -117,12 +111,12 @@ void invert_cholesky(Call& call, double* matrix, std::size_t d, double damping) 
           "cusolverDnXpotrf");
     const int minor = read_info(call, info);
     if (minor > 0) {
-        refuse_factor(d, damping, d - static_cast<std::size_t>(minor));
+        return static_cast<std::size_t>(minor);
     }
     const std::vector<double> pivots = diagonal_of(call, matrix, d, d);
     for (std::size_t i = 0; i < d; ++i) {
         if (!(pivots[i] > 0.0) || !std::isfinite(pivots[i])) {
-            refuse_factor(d, damping, d - 1 - i);
+            return i + 1;
         }
     }
     Workspace inverse_work;
@@ -134,9 +128,7 @@ void invert_cholesky(Call& call, double* matrix, std::size_t d, double damping) 
                            inverse_work.device, inverse_work.device_bytes, inverse_work.host.data(),
                            inverse_work.host_bytes, info),
           "cusolverDnXtrtri");
-    if (read_info(call, info) != 0) {
-        refuse_factor(d, damping, 0);
-    }
+    return static_cast<std::size_t>(read_info(call, info));
 }
 
 }  // namespace
@@ -164,11 +156,55 @@ void CudaBackend::do_inverse_factor(MatrixView<const double> gram, double dampin
         }
         work(i, j) = value;
     });
-    invert_cholesky(call, work.data, d, damping);
+    // Column c of the caller's matrix is column d - 1 - c here.
+    if (const std::size_t bad = invert_cholesky(call, work.data, d); bad > 0) {
+        throw DataError("Gram matrix [" + std::to_string(d) + ", " + std::to_string(d) +
+                        "] with damping " + std::to_string(damping) +
+                        " is not positive definite (column " + std::to_string(d - bad) + ")");
+    }
     const View<float> result = call.inout(factor);
     cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
         // Element (d - 1 - i, d - 1 - j) of L^-1, which lies by columns.
         result(i, j) = j < i ? 0.0F : static_cast<float>(work(d - 1 - j, d - 1 - i));
+    });
+    call.finish();
+}
+
+// In fp64 throughout, which costs little here: A = L L^T, A^-1 = L^-T L^-1.
+void CudaBackend::do_penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
+                                       MatrixView<float> inverse) const {
+    const std::size_t d = a.rows;
+    if (d == 0) {
+        return;
+    }
+    Call call(*context_);
+    const View<const float> given = call.in(a);
+    const float* const added = call.in(penalty);
+    const View<double> work = call.scratch<double>(d, d);
+    cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
+        const double value = given(i < j ? i : j, i < j ? j : i);
+        work(i, j) = i == j ? value + static_cast<double>(added[i]) : value;
+    });
+    if (const std::size_t bad = invert_cholesky(call, work.data, d); bad > 0) {
+        throw DataError("penalised matrix [" + std::to_string(d) + ", " + std::to_string(d) +
+                        "] is not positive definite (column " + std::to_string(bad - 1) + ")");
+    }
+    // L^-1 lies below the diagonal by columns, so above it by rows; the rest is of no use.
+    cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
+        if (j < i) {
+            work(i, j) = 0.0;
+        }
+    });
+    const View<double> product = call.scratch<double>(d, d);
+    const auto n = static_cast<int>(d);
+    const double one = 1.0;
+    const double zero = 0.0;
+    check(cublasDgemm(context_->blas(), CUBLAS_OP_T, CUBLAS_OP_N, n, n, n, &one, work.data, n,
+                      work.data, n, &zero, product.data, n),
+          "cublasDgemm");
+    const View<float> result = call.inout(inverse);
+    cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
+        result(i, j) = static_cast<float>(product(i < j ? i : j, i < j ? j : i));
     });
     call.finish();
 }

@@ -131,6 +131,41 @@ void ReferenceBackend::do_inverse_factor(MatrixView<const double> gram, double d
     }
 }
 
+// Gauss-Jordan: sweeping column k of b = -(a + diag(penalty)) solves for its variable, and when all
+// are swept b is the inverse.
+void ReferenceBackend::do_penalised_inverse(MatrixView<const float> a,
+                                            std::span<const float> penalty,
+                                            MatrixView<float> inverse) const {
+    const std::size_t d = a.rows;
+    std::vector<double> memory(d * d);
+    const MatrixView<double> b(memory.data(), d, d);
+    for (std::size_t i = 0; i < d; ++i) {
+        for (std::size_t j = i; j < d; ++j) {
+            b(i, j) = b(j, i) = -static_cast<double>(a(i, j));
+        }
+        b(i, i) -= static_cast<double>(penalty[i]);
+    }
+    for (std::size_t k = 0; k < d; ++k) {
+        const double pivot = -b(k, k);
+        if (!(pivot > 0.0) || !std::isfinite(pivot)) {
+            throw DataError("penalised matrix " + a.shape_text() +
+                            " is not positive definite (column " + std::to_string(k) + ")");
+        }
+        for (std::size_t i = 0; i < d; ++i) {
+            for (std::size_t j = 0; i != k && j < d; ++j) {
+                b(i, j) += j != k ? b(i, k) * b(k, j) / pivot : 0.0;
+            }
+        }
+        for (std::size_t i = 0; i < d; ++i) {
+            b(i, k) = b(k, i) = i == k ? 1.0 / pivot : b(k, i) / pivot;
+        }
+    }
+    for (std::size_t i = 0; i < d; ++i) {
+        std::transform(b.row(i), b.row(i) + d, inverse.row(i),
+                       [](double value) { return static_cast<float>(value); });
+    }
+}
+
 void ReferenceBackend::do_symmetric_from_upper(MatrixView<const double> upper,
                                                std::span<const double> scale,
                                                MatrixView<float> y) const {

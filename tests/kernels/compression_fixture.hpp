@@ -36,6 +36,14 @@ public:
         return factor;
     }
 
+    [[nodiscard]] std::vector<float> penalised_inverse(const std::vector<float>& a,
+                                                       const std::vector<float>& penalty) const {
+        const std::size_t d = penalty.size();
+        std::vector<float> inverse(d * d, 7.0F);
+        backend_->penalised_inverse({a.data(), d, d}, penalty, {inverse.data(), d, d});
+        return inverse;
+    }
+
     /// Grids fitted to the weights, then rounding to nearest.
     [[nodiscard]] Quantised round_to_nearest(const std::vector<float>& w,
                                              const std::vector<float>& importance,
