@@ -5,7 +5,7 @@
         [--samples 64] [--length 256] [--sparsity 0.1 0.2 0.25 0.3] [--threads 2]
 
 Prints a row for each kind and sparsity: width, parameters, perplexity over all of TEXT in windows of --length, and the
-seconds of the calibrate, rotate and slice stages. Widths after the first of one kind reuse what they can.
+seconds of the calibrate, rotate, refit and slice stages. Widths after the first of one kind reuse what they can.
 """
 import argparse
 import json
@@ -21,6 +21,10 @@ KINDS = {
     "dense, 2 touch-ups": {"touch_up": 2},
     "dense, searched widths": {"widths": "search"},
     "global": {"rotation": "global"},
+    "sequential, refit": {"order": "sequential", "refit": "true"},
+    "dense, refit": {"refit": "true"},
+    "dense, searched, refit": {"widths": "search", "refit": "true"},
+    "global, refit": {"rotation": "global", "refit": "true"},
 }
 
 
@@ -53,13 +57,13 @@ def main():
     options = parser.parse_args()
     for kind in options.kinds:
         with tempfile.TemporaryDirectory() as scratch:
-            reusable = kind in ("dense", "global")
+            reusable = kind.removesuffix(", refit") in ("dense", "global")
             for sparsity in options.sparsity:
                 output = pathlib.Path(scratch) / ("run" if reusable else sparsity)
                 result = slice_job(options, output, sparsity, KINDS[kind])
                 seconds = {s["name"]: s["seconds"] for s in result["stages"]}
                 found = result["evaluation"][0]
-                parts = " ".join(f"{seconds.get(name, 0):6.2f}" for name in ("calibrate", "rotate", "slice"))
+                parts = " ".join(f"{seconds.get(name, 0):6.2f}" for name in ("calibrate", "rotate", "refit", "slice"))
                 print(f"{kind:24} {sparsity:5} width {result['slice']['widths'][0]:5} "
                       f"parameters {result['slice']['parameters']:10} perplexity {found['perplexity']:9.4f} "
                       f"(source {found['source_perplexity']:.4f}) seconds {parts}", flush=True)
