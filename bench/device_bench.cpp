@@ -199,7 +199,7 @@ private:
               milliseconds(result, [&] { backend_->accumulate_gram(in, gram.matrix(d, d)); }),
               flops);
         print(
-            "Gram, fp64",
+            "Gram of a stream",
             milliseconds(result, [&] { backend_->accumulate_stream_gram(in, gram.matrix(d, d)); }),
             flops);
         print("product of the same operations (fp32)",
