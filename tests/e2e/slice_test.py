@@ -92,17 +92,6 @@ def another_width_and_back_is_the_same_checkpoint():
         assert hash_at(0.25) == first
 
 
-def a_later_run_measures_what_the_first_did_not_need():
-    # The first reads neither linear inputs nor the end of the stream, whose last step it does not even take.
-    quantised = {"budget": "4x", "candidates": "[{method: dense}, {method: integer, num_bits: [3, 4], solver: gptq}]"}
-    for order, changes in (("dense", {"slice.head": True}), ("dense", quantised), ("sequential", quantised)):
-        with lathe.Scratch() as scratch:
-            lathe.run_json(["run", *slice_job(scratch / "run", slice__order=order)])
-            later, whole = (lathe.run_json(["run", *slice_job(scratch / name, slice__order=order, **changes)])
-                            for name in ("run", "whole"))
-            assert later["checkpoint_hash"] == whole["checkpoint_hash"], (order, changes)
-
-
 def one_budget_covers_slicing_and_quantisation():
     with lathe.Scratch() as scratch:
         result = lathe.run_json(["run", *slice_job(
@@ -181,6 +170,5 @@ def what_cannot_be_is_refused():
 
 lathe.main([ranks_and_threads_do_not_show, killed_and_resumed_on_other_ranks, every_command_reads_a_sliced_checkpoint,
             more_cut_is_worse_and_nothing_cut_is_the_source, another_width_and_back_is_the_same_checkpoint,
-            a_later_run_measures_what_the_first_did_not_need, one_budget_covers_slicing_and_quantisation,
-            one_rotation_for_all_is_a_stock_model,
+            one_budget_covers_slicing_and_quantisation, one_rotation_for_all_is_a_stock_model,
             searched_widths_are_never_worse_than_constant_ones, a_touch_up_lies_between, plan_states_both_percentages, what_cannot_be_is_refused])
