@@ -95,6 +95,16 @@ void BM_Gram(benchmark::State& state) {
     report_flops(state, 2048.0 * static_cast<double>(d * (d + 1)));
 }
 
+void BM_StreamGram(benchmark::State& state) {
+    const auto d = static_cast<std::size_t>(state.range(0));
+    const std::vector<float> x = numbers(2048 * d, 1);
+    std::vector<double> gram(d * d);
+    for (auto _ : state) {
+        backend().accumulate_stream_gram({x.data(), 2048, d}, {gram.data(), d, d});
+    }
+    report_flops(state, 2048.0 * static_cast<double>(d * (d + 1)));
+}
+
 double seconds_of(const std::function<void()>& work) {
     const auto start = std::chrono::steady_clock::now();
     work();
@@ -280,6 +290,7 @@ void BM_DescendOnGrid(benchmark::State& state) {
 
 LATHE_BENCHMARK(BM_Linear)->Arg(1024)->Arg(2048)->Arg(4096);
 LATHE_BENCHMARK(BM_Gram)->Arg(256)->Arg(704)->Arg(1024)->Arg(2048)->Arg(4096);
+LATHE_BENCHMARK(BM_StreamGram)->Arg(256)->Arg(1024)->Arg(4096);
 LATHE_BENCHMARK(BM_GramAgainstBlas)
     ->Arg(256)
     ->Arg(704)

@@ -198,9 +198,10 @@ private:
         print("Gram, fp32 in chunks of 2048",
               milliseconds(result, [&] { backend_->accumulate_gram(in, gram.matrix(d, d)); }),
               flops);
-        print("Gram, fp64",
-              milliseconds(result, [&] { backend_->accumulate_exact_gram(in, gram.matrix(d, d)); }),
-              flops);
+        print(
+            "Gram of a stream",
+            milliseconds(result, [&] { backend_->accumulate_stream_gram(in, gram.matrix(d, d)); }),
+            flops);
         print("product of the same operations (fp32)",
               milliseconds(y.data(),
                            [&] {
@@ -216,7 +217,7 @@ private:
         const Floats x = random(2 * d, d, 1.0F);
         const Floats weight = random(d, d, 0.02F);
         const Array<double> sums = backend_->allocate<double>(d * d);
-        backend_->accumulate_exact_gram(x.matrix(2 * d, d), sums.matrix(d, d));
+        backend_->accumulate_stream_gram(x.matrix(2 * d, d), sums.matrix(d, d));
         const std::vector<double> ones(d, 1.0);
         const Floats gram = backend_->allocate<float>(d * d);
         backend_->symmetric_from_upper(sums.matrix(d, d), ones, gram.matrix(d, d));

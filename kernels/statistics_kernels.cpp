@@ -105,10 +105,10 @@ void StatisticsKernels::row_errors(MatrixView<const float> delta, MatrixView<con
     do_row_errors(delta, gram, errors);
 }
 
-void StatisticsKernels::accumulate_exact_gram(MatrixView<const float> x,
-                                              MatrixView<double> gram) const {
-    require_shape("accumulate_exact_gram", "gram", gram, x.cols, x.cols, "x " + x.shape_text());
-    do_accumulate_exact_gram(x, gram);
+void StatisticsKernels::accumulate_stream_gram(MatrixView<const float> x,
+                                               MatrixView<double> gram) const {
+    require_shape("accumulate_stream_gram", "gram", gram, x.cols, x.cols, "x " + x.shape_text());
+    do_accumulate_stream_gram(x, gram);
 }
 
 void StatisticsKernels::multiply(MatrixView<const double> a, bool transpose_a,

@@ -33,8 +33,10 @@ public:
     void accumulate_column_statistics(MatrixView<const float> x,
                                       const ColumnStatistics& statistics) const;
 
-    /// The same with products and sums in fp64. Relative to sqrt(gram_ii gram_jj): 1e-13.
-    void accumulate_exact_gram(MatrixView<const float> x, MatrixView<double> gram) const;
+    /// The same for streams that rotations are found from: at most 64 tokens are summed in fp32.
+    /// Rounding so short a sum errs to either side, and over many of them it averages out.
+    /// Relative to sqrt(gram_ii gram_jj): 1e-6.
+    void accumulate_stream_gram(MatrixView<const float> x, MatrixView<double> gram) const;
 
     /// y = a @ b, with `a` or `b` taken transposed where said.
     ///   op(a) [m, k], op(b) [k, n], y [m, n]; y neither a nor b. Relative 1e-13 of |a_i| |b_j|.
@@ -82,8 +84,8 @@ private:
     virtual void do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const = 0;
     virtual void do_accumulate_column_statistics(MatrixView<const float> x,
                                                  const ColumnStatistics& statistics) const = 0;
-    virtual void do_accumulate_exact_gram(MatrixView<const float> x,
-                                          MatrixView<double> gram) const = 0;
+    virtual void do_accumulate_stream_gram(MatrixView<const float> x,
+                                           MatrixView<double> gram) const = 0;
     virtual void do_multiply(MatrixView<const double> a, bool transpose_a,
                              MatrixView<const double> b, bool transpose_b,
                              MatrixView<double> y) const = 0;

@@ -157,8 +157,10 @@ void Calibrator::run(const CalibrationTask& task) {
     const ModelSpec& spec = context_.spec();
     const Backend& backend = context_.backend();
     const bool is_head = task.block == spec.n_blocks;
+    const bool is_cut_short = task.block + 1 == spec.n_blocks && !reads_stream_end(context_);
     const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_stored_;
-    const bool store = !is_head && task.accumulate && since.count() > store_interval_seconds;
+    const bool store =
+        !is_head && !is_cut_short && task.accumulate && since.count() > store_interval_seconds;
 
     Stream stream(context_, task, store);
     try {
@@ -190,7 +192,9 @@ void Calibrator::run(const CalibrationTask& task) {
             } else {
                 for (std::size_t step = 0; step < model.steps_per_block(); ++step) {
                     at_boundary(step);
-                    stream.forward().step(step, weights, stream.batch(), hidden, observe);
+                    if (!is_cut_short || step + 1 < model.steps_per_block()) {
+                        stream.forward().step(step, weights, stream.batch(), hidden, observe);
+                    }
                 }
             }
             if (!backend.all_finite(hidden)) {

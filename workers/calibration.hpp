@@ -20,7 +20,8 @@ namespace lathe {
                                                    std::size_t vocab_size);
 
 /// What a calibration task is told. There is one task for each block, and one, `block` = n_blocks,
-/// for the head.
+/// for the head. If nobody reads the stream there (reads_stream_end()) there is none, and the last
+/// block's last step is not taken.
 ///
 /// The tasks form a pipeline: the residual stream of each batch of samples comes from rank `from`
 /// (for the first task of a run: from the embedding, or from a stored stream) and goes on to rank

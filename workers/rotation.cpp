@@ -106,6 +106,14 @@ bool is_rotated(const SliceConfig& slice, const ModelSpec& spec, std::size_t bou
     return slice.is_global() || slice.head || boundary + 1 < n_boundaries(spec);
 }
 
+bool reads_stream_end(const JobContext& context) {
+    if (!context.job.slice || context.changes_weights()) {
+        return true;
+    }
+    const ModelSpec& spec = context.fused->spec;
+    return is_rotated(*context.job.slice, spec, n_boundaries(spec) - 1);
+}
+
 std::size_t last_sweep(const SliceConfig& slice) {
     return slice.touch_up;
 }

@@ -26,6 +26,10 @@ struct BoundaryPlace {
 [[nodiscard]] bool is_rotated(const SliceConfig& slice, const ModelSpec& spec,
                               std::size_t boundary);
 
+/// Whether anybody asks for the stream behind the last step: a rotation there, what compresses the
+/// layers. If nobody does, that step need not be taken.
+[[nodiscard]] bool reads_stream_end(const JobContext& context);
+
 /// The sweep whose statistics go with the sliced model.
 [[nodiscard]] std::size_t last_sweep(const SliceConfig& slice);
 /// The sweep whose rotations the model is sliced with: the same, but a global rotation that weighs

@@ -130,11 +130,7 @@ private:
 
     const JobContext& context_;
     const FusedModel& model_;
-    /// Whether anybody asks for the stream after the last step: to cut it there, or for what the
-    /// linear layers read.
-    const bool reads_end_ =
-        context_.changes_weights() || is_rotated(*context_.job.slice, context_.fused->spec,
-                                                 n_boundaries(context_.fused->spec) - 1);
+    const bool reads_end_ = reads_stream_end(context_);
     TokenSequences samples_;
     std::vector<SequenceRange> ranges_;  ///< of the batches
     ForwardPass forward_;

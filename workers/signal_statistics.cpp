@@ -13,10 +13,10 @@ using kernels::Backend;
 /// The statistics of one signal.
 class StatisticsCollector::Accumulator {
 public:
-    /// `exact`: sums in fp64, stored as such.
-    Accumulator(const Backend& backend, std::size_t width, bool exact)
+    /// `gives_rotation`: summed for that, and stored in fp64.
+    Accumulator(const Backend& backend, std::size_t width, bool gives_rotation)
         : width_(width),
-          exact_(exact),
+          gives_rotation_(gives_rotation),
           gram_(backend.allocate<double>(width * width)),
           sum_abs_(backend.allocate<double>(width)),
           minimum_(width, std::numeric_limits<float>::infinity()),
@@ -24,8 +24,8 @@ public:
 
     void add(const Backend& backend, MatrixView<const float> x) {
         const MatrixView<double> gram = gram_.matrix(width_, width_);
-        if (exact_) {
-            backend.accumulate_exact_gram(x, gram);
+        if (gives_rotation_) {
+            backend.accumulate_stream_gram(x, gram);
         } else {
             backend.accumulate_gram(x, gram);
         }
@@ -47,7 +47,7 @@ public:
             file.dataset(group + "/" + name, DType::f32, shape,
                          reinterpret_cast<const std::byte*>(values.data()));
         };
-        if (exact_) {
+        if (gives_rotation_) {
             const std::vector<double> gram = full_gram<double>(sums, scale);
             file.dataset(group + "/gram", DType::f64, {width_, width_},
                          reinterpret_cast<const std::byte*>(gram.data()));
@@ -71,18 +71,23 @@ private:
     template <class T>
     [[nodiscard]] std::vector<T> full_gram(const std::vector<double>& sums, double scale) const {
         std::vector<T> gram(width_ * width_);
-        for (std::size_t i = 0; i < width_; ++i) {
-            for (std::size_t j = i; j < width_; ++j) {
-                const auto value = static_cast<T>(sums[i * width_ + j] * scale);
-                gram[i * width_ + j] = value;
-                gram[j * width_ + i] = value;
+        // A few columns at a time: what is mirrored lies a row apart and shall stay in the cache.
+        constexpr std::size_t step = 32;
+        for (std::size_t first = 0; first < width_; first += step) {
+            const std::size_t last = std::min(width_, first + step);
+            for (std::size_t i = 0; i < last; ++i) {
+                for (std::size_t j = std::max(i, first); j < last; ++j) {
+                    const auto value = static_cast<T>(sums[i * width_ + j] * scale);
+                    gram[i * width_ + j] = value;
+                    gram[j * width_ + i] = value;
+                }
             }
         }
         return gram;
     }
 
     std::size_t width_;
-    bool exact_;
+    bool gives_rotation_;
     std::size_t tokens_ = 0;
     kernels::Array<double> gram_;
     kernels::Array<double> sum_abs_;
@@ -94,7 +99,7 @@ StatisticsCollector::StatisticsCollector(const Backend& backend,
                                          const std::optional<SliceConfig>& slice, bool inputs)
     : backend_(backend), slice_(slice), inputs_(inputs) {}
 
-bool StatisticsCollector::is_exact(Signal signal) const {
+bool StatisticsCollector::gives_rotation(Signal signal) const {
     if (signal == Signal::stream_in || signal == Signal::stream_mid) {
         return true;
     }
@@ -104,12 +109,12 @@ bool StatisticsCollector::is_exact(Signal signal) const {
 }
 
 void StatisticsCollector::add(Signal signal, MatrixView<const float> x) {
-    if (!inputs_ && !is_exact(signal)) {
+    if (!inputs_ && !gives_rotation(signal)) {
         return;
     }
     std::shared_ptr<Accumulator>& accumulator = accumulators_[signal];
     if (!accumulator) {
-        accumulator = std::make_shared<Accumulator>(backend_, x.cols, is_exact(signal));
+        accumulator = std::make_shared<Accumulator>(backend_, x.cols, gives_rotation(signal));
     }
     accumulator->add(backend_, x);
 }

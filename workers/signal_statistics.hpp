@@ -15,7 +15,7 @@ namespace lathe {
 
 /// Statistics of one linear input, as stored: a group named by the signal with datasets
 ///   gram     float32 [d, d]  x^T x / T over all T calibration tokens, symmetric, full; float64,
-///                            summed in fp64, where rotations are found from it
+///                            by accumulate_stream_gram, where rotations are found from it
 ///   mean_abs float32 [d]     mean |x|: for mlp_hidden the neurons' activation norms
 ///   minimum, maximum float32 [d]
 /// and the attribute `tokens` = T.
@@ -31,9 +31,9 @@ struct SignalStatistics {
 /// Gathers the statistics of signals, batch after batch.
 class StatisticsCollector {
 public:
-    /// Of a job: its `slice` says which Gram matrices are summed in fp64 because rotations are
-    /// found from them; without `inputs` only those are gathered, and not the linear inputs that
-    /// the compress stage asks for. @pre  `backend` outlives the object
+    /// Of a job: its `slice` says from which Gram matrices rotations are found; without `inputs`
+    /// only those are gathered, and not the linear inputs that the compress stage asks for.
+    /// @pre  `backend` outlives the object
     StatisticsCollector(const kernels::Backend& backend, const std::optional<SliceConfig>& slice,
                         bool inputs);
 
@@ -47,7 +47,7 @@ public:
 
 private:
     class Accumulator;
-    [[nodiscard]] bool is_exact(Signal signal) const;
+    [[nodiscard]] bool gives_rotation(Signal signal) const;
 
     const kernels::Backend& backend_;
     std::optional<SliceConfig> slice_;

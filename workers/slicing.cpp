@@ -1,5 +1,6 @@
 #include "workers/slicing.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 
@@ -20,18 +21,25 @@ namespace fs = std::filesystem;
 namespace {
 
 /// Values in the source's layout, as bytes.
-std::vector<std::byte> stored(const TensorSpec& tensor, const std::vector<double>& values,
-                              DType dtype) {
+std::vector<std::byte> stored(ThreadPool& pool, const TensorSpec& tensor,
+                              const std::vector<double>& values, DType dtype) {
     const auto [rows, cols] = matrix_extents(tensor.shape);
-    std::vector<float> rounded(values.size());
-    for (std::size_t i = 0; i < rows; ++i) {
-        for (std::size_t j = 0; j < cols; ++j) {
-            rounded[tensor.transposed ? j * rows + i : i * cols + j] =
-                static_cast<float>(values[i * cols + j]);
-        }
-    }
+    const std::size_t n_rows = tensor.transposed ? cols : rows;  // in that layout
+    const std::size_t row_size = tensor.transposed ? rows : cols;
+    const std::size_t row_step = tensor.transposed ? 1 : cols;
+    const std::size_t step = tensor.transposed ? cols : 1;
     std::vector<std::byte> bytes(values.size() * size_bytes(dtype));
-    from_float(rounded, dtype, bytes.data());
+    constexpr std::size_t tile_rows = 64;
+    pool.for_each((n_rows + tile_rows - 1) / tile_rows, [&](std::size_t tile) {
+        std::vector<float> row(row_size);
+        const std::size_t end = std::min((tile + 1) * tile_rows, n_rows);
+        for (std::size_t i = tile * tile_rows; i < end; ++i) {
+            for (std::size_t j = 0; j < row_size; ++j) {
+                row[j] = static_cast<float>(values[i * row_step + j * step]);
+            }
+            from_float(row, dtype, bytes.data() + i * row_size * size_bytes(dtype));
+        }
+    });
     return bytes;
 }
 
@@ -62,7 +70,7 @@ void run_slicing(const JobContext& context, const SliceTask& task) {
             continue;
         }
         const DType dtype = sliced_dtype(source, tensor);
-        storage.push_back(stored(tensor, weights.values(tensor), dtype));
+        storage.push_back(stored(*context.device.pool, tensor, weights.values(tensor), dtype));
         tensors.push_back({tensor.name, dtype, tensor.source_shape(), storage.back()});
     }
     write_safetensors(context.run.sliced() / sliced_file(target.spec, task.block), tensors);

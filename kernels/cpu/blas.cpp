@@ -73,13 +73,6 @@ Product product_of(Transpose transpose_a, Transpose transpose_b, const MatrixVie
 }
 
 template <class T>
-void require_syrk(const MatrixView<const T>& a, const MatrixView<T>& c) {
-    if (c.rows != a.cols || c.cols != a.cols) {
-        throw ShapeError("syrk: " + a.shape_text() + "^T @ itself does not give " + c.shape_text());
-    }
-}
-
-template <class T>
 void require_trsm(const MatrixView<const T>& t, const MatrixView<T>& b) {
     require_square(t, "trsm");
     if (t.rows != b.rows) {
@@ -134,28 +127,6 @@ void gemv(float alpha, MatrixView<const float> a, const float* x, float beta, fl
     }
     cblas_sgemv(CblasRowMajor, CblasNoTrans, count(a.rows, "gemv"), count(a.cols, "gemv"), alpha,
                 a.data, leading(a, "gemv"), x, 1, beta, y, 1);
-}
-
-void syrk_of_columns(Triangle triangle, float alpha, MatrixView<const float> a, float beta,
-                     MatrixView<float> c) {
-    require_syrk(a, c);
-    if (c.rows == 0) {
-        return;
-    }
-    cblas_ssyrk(CblasRowMajor, flag(triangle), CblasTrans, count(c.rows, "syrk"),
-                count(a.rows, "syrk"), alpha, a.data, leading(a, "syrk"), beta, c.data,
-                leading(c, "syrk"));
-}
-
-void syrk_of_columns(Triangle triangle, double alpha, MatrixView<const double> a, double beta,
-                     MatrixView<double> c) {
-    require_syrk(a, c);
-    if (c.rows == 0) {
-        return;
-    }
-    cblas_dsyrk(CblasRowMajor, flag(triangle), CblasTrans, count(c.rows, "syrk"),
-                count(a.rows, "syrk"), alpha, a.data, leading(a, "syrk"), beta, c.data,
-                leading(c, "syrk"));
 }
 
 void trsm_left(Triangle triangle, Transpose transpose, float alpha, MatrixView<const float> t,

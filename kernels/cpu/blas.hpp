@@ -30,13 +30,6 @@ void gemm(Transpose transpose_a, Transpose transpose_b, double alpha, MatrixView
 /// y = alpha * a @ x + beta * y.  a [m, n], x [n], y [m].
 void gemv(float alpha, MatrixView<const float> a, const float* x, float beta, float* y);
 
-/// c = alpha * a^T @ a + beta * c in one triangle of c; the other is not touched.
-/// a [k, n], c [n, n].
-void syrk_of_columns(Triangle triangle, float alpha, MatrixView<const float> a, float beta,
-                     MatrixView<float> c);
-void syrk_of_columns(Triangle triangle, double alpha, MatrixView<const double> a, double beta,
-                     MatrixView<double> c);
-
 /// b = alpha * op(t)^-1 @ b, in place, with t triangular [m, m] (not unit) and b [m, n].
 void trsm_left(Triangle triangle, Transpose transpose, float alpha, MatrixView<const float> t,
                MatrixView<float> b);

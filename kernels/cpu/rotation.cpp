@@ -12,11 +12,8 @@ namespace lathe::kernels {
 namespace {
 
 using blas::Transpose;
-using blas::Triangle;
 
 constexpr std::size_t tile_edge = 256;
-/// Doubles that converted activations may take (64 MiB); of wider ones fewer tokens at a time.
-constexpr std::size_t converted_limit = std::size_t{1} << 23;
 
 std::size_t divide_up(std::size_t n, std::size_t by) {
     return (n + by - 1) / by;
@@ -34,51 +31,7 @@ Transpose flag(bool transpose) {
     return transpose ? Transpose::yes : Transpose::no;
 }
 
-void convert(MatrixView<const float> x, double* to, ThreadPool& pool) {
-    constexpr std::size_t rows = 64;
-    pool.for_each(divide_up(x.rows, rows), [&](std::size_t step) {
-        for (std::size_t t = step * rows; t < std::min((step + 1) * rows, x.rows); ++t) {
-            std::copy_n(x.row(t), x.cols, to + t * x.cols);
-        }
-    });
-}
-
 }  // namespace
-
-void CpuBackend::do_accumulate_exact_gram(MatrixView<const float> x,
-                                          MatrixView<double> gram) const {
-    const std::size_t d = x.cols;
-    if (d == 0 || x.rows == 0) {
-        return;
-    }
-    const std::size_t step = std::max<std::size_t>(1, converted_limit / d);
-    std::vector<double> converted(std::min(step, x.rows) * d);
-    std::vector<std::pair<std::size_t, std::size_t>> tiles;
-    for (std::size_t i = 0; i < divide_up(d, tile_edge); ++i) {
-        for (std::size_t j = i; j < divide_up(d, tile_edge); ++j) {
-            tiles.emplace_back(i, j);
-        }
-    }
-    for (std::size_t t = 0; t < x.rows; t += step) {
-        const std::size_t n = std::min(step, x.rows - t);
-        convert(x.row_range(t, n), converted.data(), pool_);
-        const MatrixView<const double> all(converted.data(), n, d);
-        pool_.for_each(tiles.size(), [&](std::size_t number) {
-            const auto [i, j] = tiles[number];
-            const Range rows(i, d);
-            const Range cols(j, d);
-            const auto left = all.col_range(rows.begin, rows.count);
-            const auto tile =
-                gram.row_range(rows.begin, rows.count).col_range(cols.begin, cols.count);
-            if (i == j) {
-                blas::syrk_of_columns(Triangle::upper, 1.0, left, 1.0, tile);
-            } else {
-                blas::gemm(Transpose::yes, Transpose::no, 1.0, left,
-                           all.col_range(cols.begin, cols.count), 1.0, tile);
-            }
-        });
-    }
-}
 
 void CpuBackend::do_multiply(MatrixView<const double> a, bool transpose_a,
                              MatrixView<const double> b, bool transpose_b,

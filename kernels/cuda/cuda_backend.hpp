@@ -53,8 +53,8 @@ public:
     void do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const override;
     void do_accumulate_column_statistics(MatrixView<const float> x,
                                          const ColumnStatistics& statistics) const override;
-    void do_accumulate_exact_gram(MatrixView<const float> x,
-                                  MatrixView<double> gram) const override;
+    void do_accumulate_stream_gram(MatrixView<const float> x,
+                                   MatrixView<double> gram) const override;
     void do_multiply(MatrixView<const double> a, bool transpose_a, MatrixView<const double> b,
                      bool transpose_b, MatrixView<double> y) const override;
     void do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const override;

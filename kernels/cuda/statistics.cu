@@ -50,7 +50,7 @@ void CudaBackend::do_accumulate_gram(MatrixView<const float> x, MatrixView<doubl
     call.finish();
 }
 
-void CudaBackend::do_accumulate_exact_gram(MatrixView<const float> x,
+void CudaBackend::do_accumulate_stream_gram(MatrixView<const float> x,
                                            MatrixView<double> gram) const {
     if (x.rows == 0 || x.cols == 0) {
         return;

@@ -6,8 +6,8 @@
 
 namespace lathe::kernels {
 
-void ReferenceBackend::do_accumulate_exact_gram(MatrixView<const float> x,
-                                                MatrixView<double> gram) const {
+void ReferenceBackend::do_accumulate_stream_gram(MatrixView<const float> x,
+                                                 MatrixView<double> gram) const {
     do_accumulate_gram(x, gram);
 }
 

@@ -1,6 +1,7 @@
 #include "lib/core/file.hpp"
 #include "orchestrator/stages.hpp"
 #include "workers/calibration.hpp"
+#include "workers/rotation.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -48,7 +49,8 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
     const ModelSpec& spec = run.spec();
     make_directories(run.run().calibration(sweep));
     std::vector<StageTask> all;
-    for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
+    const std::size_t n_places = spec.n_blocks + (reads_stream_end(run.context()) ? 1 : 0);
+    for (std::size_t b = 0; b < n_places; ++b) {
         const std::string name = place_name(spec, b);
         StageTask task;
         task.task.stage = stage::calibrate;
