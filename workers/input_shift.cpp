@@ -181,26 +181,32 @@ std::optional<double> InputShift::choose_penalty(Weights weights,
     const Means held_out = means_of(std::span(sums_).last(1));
     const std::vector<float> narrow(held_out.gram.begin(), held_out.gram.end());
     const kernels::Array<float> gram = uploaded(narrow, width_, backend_);
+    struct Lack {
+        std::size_t rows;
+        kernels::Array<float> fitted;
+        std::vector<float> held_out;
+    };
+    std::vector<Lack> lacks;
+    for (const MatrixView<float>& weight : weights) {
+        const std::size_t rows = readers.rows > 0 ? readers.rows : weight.rows;
+        lacks.push_back(
+            {rows, missing_as_seen(weight, fitted, readers),
+             on_host(missing_as_seen(weight, held_out, readers).matrix(rows, width_), backend_)});
+    }
     // With D the correction and P what is missing, the squared error falls by
     // 2 tr(D P^T) - tr(D G D^T).
     std::array<double, penalties.size()> gains{};
     SplittingSystem system({fitted.gram.data(), width_, width_}, 0.0, backend_);
     for (std::size_t p = 0; p < penalties.size(); ++p) {
         const MatrixView<const float> inverse = system.inverse(penalties[p]);
-        for (const MatrixView<float>& weight : weights) {
-            const std::size_t rows = readers.rows > 0 ? readers.rows : weight.rows;
-            const auto matrix = [&](const kernels::Array<float>& memory) {
-                return memory.matrix(rows, width_);
-            };
-            const kernels::Array<float> correction = backend_.allocate<float>(rows * width_);
-            backend_.linear(matrix(missing_as_seen(weight, fitted, readers)), inverse, {},
-                            matrix(correction));
-            const std::vector<float> d = on_host(matrix(correction), backend_);
-            const std::vector<float> lacks =
-                on_host(matrix(missing_as_seen(weight, held_out, readers)), backend_);
-            const kernels::Array<double> costs = backend_.allocate<double>(rows);
-            backend_.row_errors(matrix(correction), gram.matrix(width_, width_), costs.span());
-            gains[p] += 2.0 * std::inner_product(d.begin(), d.end(), lacks.begin(), 0.0) -
+        for (const Lack& lack : lacks) {
+            const kernels::Array<float> memory = backend_.allocate<float>(lack.rows * width_);
+            const MatrixView<float> correction = memory.matrix(lack.rows, width_);
+            backend_.linear(lack.fitted.matrix(lack.rows, width_), inverse, {}, correction);
+            const std::vector<float> d = on_host(correction, backend_);
+            const kernels::Array<double> costs = backend_.allocate<double>(lack.rows);
+            backend_.row_errors(correction, gram.matrix(width_, width_), costs.span());
+            gains[p] += 2.0 * std::inner_product(d.begin(), d.end(), lack.held_out.begin(), 0.0) -
                         std::accumulate(costs.span().begin(), costs.span().end(), 0.0);
         }
     }

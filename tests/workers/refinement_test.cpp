@@ -181,6 +181,26 @@ TEST_P(InputShiftTest, ThePenaltyIsWhatHelpsOnOtherTokens) {
     EXPECT_EQ(one.choose_penalty(as_weights(w)), 1.0);
 }
 
+TEST_P(InputShiftTest, ThePenaltyIsWhatHelpsThoseWhoReadTheOutputs) {
+    // The first output lacks the same in both halves, the others ten times as much, in the second
+    // half the opposite of the first: what is learnt of them does harm.
+    const std::vector<float> wanted = random_values(rows * width, 7);
+    std::copy_n(x.begin(), x.size() / 2, x.begin() + static_cast<std::ptrdiff_t>(x.size() / 2));
+    std::vector<float> lacks = outputs(x, wanted, width);
+    for (std::size_t t = 0; t < tokens; ++t) {
+        for (std::size_t r = 1; r < rows; ++r) {
+            lacks[t * rows + r] *= t < tokens / 2 ? 10.0F : -10.0F;
+        }
+    }
+    shift.add({x.data(), tokens, width});
+    shift.add_missing_output({lacks.data(), tokens, rows});
+    EXPECT_FALSE(shift.choose_penalty(as_weights(w)));
+    const std::vector<float> first{1.0F, 0.0F, 0.0F, -1.0F, 0.0F, 0.0F};
+    EXPECT_EQ(shift.choose_penalty(as_weights(w), {first.data(), 2, rows}), 0.01);
+    const std::vector<float> second{0.0F, 1.0F, 0.0F};
+    EXPECT_FALSE(shift.choose_penalty(as_weights(w), {second.data(), 1, rows}));
+}
+
 TEST_P(InputShiftTest, RefusesOtherTokensAndOtherWeights) {
     EXPECT_THROW(shift.add_missing_input({x.data(), 4, width}), ShapeError);
     add({}, outputs(x, w, width));
