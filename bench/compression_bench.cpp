@@ -13,6 +13,10 @@
 #include "lib/core/parallel.hpp"
 #include "methods/splitting.hpp"
 
+extern "C" void dsyevd_(const char* jobz, const char* uplo, const int* n, double* a, const int* lda,
+                        double* w, double* work, const int* lwork, int* iwork, const int* liwork,
+                        int* info);
+
 // Speed of calibration and compression on the `cpu` backend, all processors of the process.
 // "flops" counts useful multiplications and additions.
 
@@ -217,6 +221,44 @@ void BM_Gptq(benchmark::State& state) {
     }
 }
 
+/// symmetric_eigen against LAPACK's driver, in turns; medians in ms and their ratio.
+void BM_EigenAgainstLapack(benchmark::State& state) {
+    const auto d = static_cast<std::size_t>(state.range(0));
+    const Layer layer(d, 2 * d);
+    std::vector<double> values(d);
+    std::vector<double> vectors(d * d);
+    const auto lapack = [&] {
+        const auto n = static_cast<int>(d);
+        const int n_work = 1 + 6 * n + 2 * n * n;
+        const int n_integers = 3 + 5 * n;
+        int info = 0;
+        std::vector<double> work(static_cast<std::size_t>(n_work));
+        std::vector<int> integers(static_cast<std::size_t>(n_integers));
+        vectors = layer.gram;
+        dsyevd_("V", "L", &n, vectors.data(), &n, values.data(), work.data(), &n_work,
+                integers.data(), &n_integers, &info);
+    };
+    const kernels::SymmetricEigenproblem problem{
+        {layer.gram.data(), d, d}, values, {vectors.data(), d, d}};
+    std::vector<double> ours;
+    std::vector<double> one_thread;
+    std::vector<double> all_threads;
+    for (auto _ : state) {
+        for (int round = 0; round < 5; ++round) {
+            ours.push_back(seconds_of([&] { backend().symmetric_eigen(std::span(&problem, 1)); }));
+            one_thread.push_back(seconds_of(lapack));
+            kernels::blas::use_threads(pool().n_threads());
+            all_threads.push_back(seconds_of(lapack));
+            kernels::blas::use_threads(1);
+            std::this_thread::sleep_for(std::chrono::milliseconds(60));
+        }
+    }
+    state.counters["lathe ms"] = 1e3 * median(ours);
+    state.counters["dsyevd ms"] = 1e3 * median(all_threads);
+    state.counters["one thread ms"] = 1e3 * median(one_thread);
+    state.counters["ratio"] = median(all_threads) / median(ours);
+}
+
 /// Three iterations of ADMM on 2:4 after a change of the penalty: an inverse, three products, three
 /// projections, and the count of places that changed. bench/torch_admm.py does the same.
 void BM_SparseAdmm(benchmark::State& state) {
@@ -298,6 +340,7 @@ LATHE_BENCHMARK(BM_GramAgainstBlas)
     ->Arg(2048)
     ->Arg(4096)
     ->Iterations(1);
+LATHE_BENCHMARK(BM_EigenAgainstLapack)->Arg(256)->Arg(1024)->Arg(2048)->Iterations(1);
 LATHE_BENCHMARK(BM_InverseFactor)->Arg(1024)->Arg(2048);
 LATHE_BENCHMARK(BM_RowErrors)->Arg(2048);
 BENCHMARK(BM_FitGrid)

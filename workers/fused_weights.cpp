@@ -1,5 +1,6 @@
 #include "workers/fused_weights.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 #include "lib/core/errors.hpp"
@@ -48,9 +49,15 @@ std::vector<double> FusedWeights::source_values(std::size_t index,
     const auto [rows, cols] = matrix_extents(spec_.tensors.at(index).shape);
     const auto memory = backend.allocate<float>(rows * cols);
     weights_.load(index, backend, memory.matrix(rows, cols));
-    std::vector<float> host(rows * cols);
-    backend.download(memory.matrix(rows, cols), host.data());
-    return {host.begin(), host.end()};
+    std::vector<double> values(rows * cols);
+    constexpr std::size_t step = 64;  // rows whose fp32 values fit into a cache
+    std::vector<float> part(std::min(step, rows) * cols);
+    for (std::size_t i = 0; i < rows; i += step) {
+        const std::size_t n = std::min(step, rows - i);
+        backend.download(memory.matrix(rows, cols).row_range(i, n), part.data());
+        std::copy_n(part.data(), n * cols, values.data() + i * cols);
+    }
+    return values;
 }
 
 std::vector<double> FusedWeights::norm_values(std::optional<Role> norm,
@@ -139,8 +146,7 @@ std::vector<double> FusedWeights::values(std::size_t index, const kernels::Backe
 void FusedWeights::load(std::size_t index, const kernels::Backend& backend,
                         MatrixView<float> values) const {
     const std::vector<double> exact = this->values(index, backend);
-    const std::vector<float> rounded(exact.begin(), exact.end());
-    backend.upload(reinterpret_cast<const std::byte*>(rounded.data()), DType::f32, values);
+    backend.upload(reinterpret_cast<const std::byte*>(exact.data()), DType::f64, values);
 }
 
 }  // namespace lathe

@@ -172,15 +172,42 @@ std::size_t invert_triangular(Triangle triangle, MatrixView<double> a) {
                    "invert_triangular");
 }
 
-std::size_t symmetric_eigen(MatrixView<double> a, double* values) {
-    require_square(a, "symmetric_eigen");
+void tridiagonalise(MatrixView<double> a, double* diagonal, double* beside, double* factors) {
+    require_square(a, "tridiagonalise");
     if (a.rows == 0) {
+        return;
+    }
+    checked(LAPACKE_dsytrd(LAPACK_COL_MAJOR, transposed_flag(Triangle::upper),
+                           count(a.rows, "tridiagonalise"), a.data, leading(a, "tridiagonalise"),
+                           diagonal, beside, factors),
+            "tridiagonalise");
+}
+
+std::size_t tridiagonal_eigen(double* diagonal, double* beside, MatrixView<double> vectors) {
+    require_square(vectors, "tridiagonal_eigen");
+    if (vectors.rows == 0) {
         return 0;
     }
-    return checked(LAPACKE_dsyevd(LAPACK_COL_MAJOR, 'V', transposed_flag(Triangle::upper),
-                                  count(a.rows, "symmetric_eigen"), a.data,
-                                  leading(a, "symmetric_eigen"), values),
-                   "symmetric_eigen");
+    return checked(LAPACKE_dstedc(LAPACK_COL_MAJOR, 'I', count(vectors.rows, "tridiagonal_eigen"),
+                                  diagonal, beside, vectors.data,
+                                  leading(vectors, "tridiagonal_eigen")),
+                   "tridiagonal_eigen");
+}
+
+void reflection_triangle(MatrixView<const double> v, const double* factors,
+                         MatrixView<double> turned_triangle) {
+    constexpr const char* function = "reflection_triangle";
+    if (turned_triangle.rows != v.rows || turned_triangle.cols != v.rows || v.cols < v.rows) {
+        throw ShapeError(std::string(function) + ": vectors " + v.shape_text() + ", triangle " +
+                         turned_triangle.shape_text());
+    }
+    if (v.rows == 0) {
+        return;
+    }
+    checked(LAPACKE_dlarft(LAPACK_COL_MAJOR, 'F', 'C', count(v.cols, function),
+                           count(v.rows, function), v.data, leading(v, function), factors,
+                           turned_triangle.data, leading(turned_triangle, function)),
+            function);
 }
 
 }  // namespace lathe::kernels::blas

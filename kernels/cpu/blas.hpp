@@ -45,10 +45,23 @@ void trsm_left(Triangle triangle, Transpose transpose, double alpha, MatrixView<
 /// @return  0, or the place (from 1) of a zero on the diagonal
 [[nodiscard]] std::size_t invert_triangular(Triangle triangle, MatrixView<double> a);
 
-/// Eigenvalues in ascending order and eigenvectors of the symmetric matrix whose upper triangle is
-/// stored in `a`; row k of `a` becomes the unit eigenvector of values[k]. values [m].
-/// Divide and conquer (dsyevd), the fastest of LAPACK's drivers for all eigenvectors.
-/// @return  0, or the place of an eigenvalue that did not converge
-[[nodiscard]] std::size_t symmetric_eigen(MatrixView<double> a, double* values);
+/// Brings the symmetric matrix whose upper triangle is stored in `a` [d, d] to tridiagonal form by
+/// d - 1 Householder reflections (dsytrd). Reflection k is I - factors[k] v v^T; v is 0 before
+/// place k + 1, 1 there, and then what row k of `a` has; the rest of `a` is undefined.
+/// diagonal [d]; beside, factors [d - 1].
+void tridiagonalise(MatrixView<double> a, double* diagonal, double* beside, double* factors);
+
+/// Eigenvalues in ascending order and eigenvectors of a symmetric tridiagonal matrix by divide and
+/// conquer (dstedc). diagonal [d] becomes the values, row k of vectors [d, d] the unit eigenvector
+/// of value k; `beside` [d - 1] is overwritten.
+/// @return  0, or more if an eigenvalue did not converge
+[[nodiscard]] std::size_t tridiagonal_eigen(double* diagonal, double* beside,
+                                            MatrixView<double> vectors);
+
+/// The triangle T of a product of reflections, H_1 H_2 ... = I - V^T T V with a row of v [n, m] for
+/// each, of which place k is 1 in row k and what is before it 0 (dlarft; these are not read).
+/// Stored transposed: turned_triangle [n, n] = T^T, below its diagonal.
+void reflection_triangle(MatrixView<const double> v, const double* factors,
+                         MatrixView<double> turned_triangle);
 
 }  // namespace lathe::kernels::blas

@@ -1,10 +1,7 @@
 #include <algorithm>
-#include <string>
-#include <vector>
 
 #include "kernels/cpu/blas.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
-#include "lib/core/errors.hpp"
 
 // fp64 products in tiles of fixed size, one single-threaded BLAS call each.
 
@@ -45,22 +42,6 @@ void CpuBackend::do_multiply(MatrixView<const double> a, bool transpose_a,
             transpose_a ? a.col_range(rows.begin, rows.count) : a.row_range(rows.begin, rows.count),
             transpose_b ? b.row_range(cols.begin, cols.count) : b.col_range(cols.begin, cols.count),
             0.0, y.row_range(rows.begin, rows.count).col_range(cols.begin, cols.count));
-    });
-}
-
-void CpuBackend::do_symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const {
-    pool_.for_each(problems.size(), [&](std::size_t p) {
-        const SymmetricEigenproblem& problem = problems[p];
-        const std::size_t d = problem.matrix.rows;
-        for (std::size_t i = 0; i < d; ++i) {
-            std::copy_n(problem.matrix.row(i) + i, d - i, problem.vectors.row(i) + i);
-        }
-        const std::size_t bad = blas::symmetric_eigen(problem.vectors, problem.values.data());
-        if (bad > 0) {
-            throw InternalError("symmetric_eigen: eigenvalue " + std::to_string(bad) +
-                                " of a matrix " + problem.matrix.shape_text() +
-                                " did not converge");
-        }
     });
 }
 

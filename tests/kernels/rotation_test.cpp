@@ -86,7 +86,7 @@ TEST_P(Rotation, NothingAndOneElement) {
 // The bounds are those of the method notes: orthogonality and trace to 1e-10; a matrix is the sum
 // of its eigenvalues' projectors.
 TEST_P(Rotation, EigenvectorsAreOrthonormalAndRebuildTheMatrix) {
-    for (const std::size_t d : {3, 17, 64}) {
+    for (const std::size_t d : {2, 3, 17, 64, 65, 150}) {
         const std::vector<double> gram = random_gram(d, d);
         const Answer answer = solve(GetParam(), gram, d);
         double trace = 0.0;
@@ -141,7 +141,7 @@ TEST_P(Rotation, EigenvectorsAgreeWithTheReference) {
 }
 
 TEST_P(Rotation, EigenvectorsDoNotDependOnThreads) {
-    const std::size_t d = 33;
+    const std::size_t d = 150;  // more than one tile
     const std::vector<double> gram = random_gram(d, 3);
     EXPECT_EQ(solve(GetParam(), gram, d, 1).vectors, solve(GetParam(), gram, d, 4).vectors);
 }
