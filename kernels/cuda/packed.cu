@@ -1,8 +1,9 @@
 #include "kernels/cuda/packed.cuh"
 #include "kernels/host_checks.hpp"
+#include "kernels/tiled_codes.hpp"
 #include "lib/core/errors.hpp"
 
-// Products with weights that stay codes.
+// Products with weights that stay codes, and which layout they get.
 
 namespace lathe::kernels {
 
@@ -48,7 +49,8 @@ void cuda::add_slices(const Call& call, const float* partial, std::size_t slices
 }
 
 std::unique_ptr<const PackedMatrix> CudaBackend::do_pack(const CodedMatrix& matrix) const {
-    return cuda::pack_planes(*this, matrix);
+    return tiled::can_tile(matrix) ? cuda::pack_tiles(*this, matrix)
+                                   : cuda::pack_planes(*this, matrix);
 }
 
 std::unique_ptr<const PackedMatrix> CudaBackend::do_pack_nm(const NmMatrix& /*matrix*/) const {

@@ -26,6 +26,10 @@ public:
 /// Any codes.
 [[nodiscard]] std::unique_ptr<const PackedMatrix> pack_planes(const Backend& backend,
                                                               const CodedMatrix& matrix);
+/// Those of tiled::can_tile().
+[[nodiscard]] std::unique_ptr<const PackedMatrix> pack_tiles(const Backend& backend,
+                                                             const CodedMatrix& matrix);
+
 template <class T>
 [[nodiscard]] Array<T> on_device(const Backend& backend, const std::vector<T>& host) {
     Array<T> array = backend.allocate<T>(host.size());
