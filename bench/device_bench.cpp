@@ -4,8 +4,8 @@
 //
 // SCALE divides the sizes, for a look at the program itself on a small machine (cpu 32). Every
 // figure is the median of ROUNDS calls after one that is not counted, waited for by reading an
-// element of the result. Bounds come from the same run: the memory's bandwidth from copies inside
-// it, the arithmetic's from plain products.
+// element of the result; of products of few tokens the share of one in twenty. Bounds come from the
+// same run: the memory's bandwidth from copies inside it, the arithmetic's from plain products.
 
 #include <algorithm>
 #include <chrono>
@@ -25,6 +25,8 @@ namespace {
 using Floats = Array<float>;
 
 constexpr int rounds = 5;
+/// Of products of few tokens, which take less time than the waiting.
+constexpr int calls_per_wait = 20;
 
 std::vector<float> random_numbers(std::size_t n, float deviation) {
     std::vector<float> numbers(n);
@@ -304,7 +306,7 @@ private:
               9.0 * static_cast<double>(n) * static_cast<double>(n * n));
     }
 
-    /// One token times packed weights of OPT-175B's and Llama-2-70B's shapes.
+    /// One to eight tokens times packed weights of OPT-175B's and Llama-2-70B's shapes.
     void lookups() {
         struct Shape {
             std::size_t rows, cols;
@@ -318,7 +320,9 @@ private:
                     look_up(rows, cols, bits, group, false);
                 }
             }
-            look_up(rows, cols, 4, 128, true);
+            for (const unsigned bits : {3U, 4U}) {
+                look_up(rows, cols, bits, 128, true);
+            }
         }
     }
 
@@ -340,10 +344,13 @@ private:
         std::printf("%5zu x %5zu q%u g%-5zu %s", rows, cols, bits, group,
                     uniform ? "integer" : "binary ");
         for (const std::size_t tokens : {1, 2, 4, 8}) {
-            const double ms = milliseconds(y.data(), [&] {
-                const PackedProduct product{packed.get(), {}, y.matrix(tokens, rows)};
-                backend_->linear(x.matrix(tokens, cols), std::span(&product, 1));
-            });
+            const PackedProduct product{packed.get(), {}, y.matrix(tokens, rows)};
+            const auto multiply = [&] {
+                for (int call = 0; call < calls_per_wait; ++call) {
+                    backend_->linear(x.matrix(tokens, cols), std::span(&product, 1));
+                }
+            };
+            const double ms = milliseconds(y.data(), multiply) / calls_per_wait;
             const double share = static_cast<double>(packed->size_bytes()) / ms / bytes_per_ms_;
             std::printf("  T%zu %8.4f ms %5.1f %%", tokens, ms, 100.0 * share);
         }

@@ -109,7 +109,7 @@ TEST_P(Packed, AgreesWithFp64OnTheValues) {
                                       static_cast<std::size_t>(cols), bits,
                                       static_cast<std::size_t>(group), uniform, has_offsets);
                     const std::vector<float> bias(codes.matrix.rows, 0.25F);
-                    for (const std::size_t tokens : {1, 3, 20}) {
+                    for (const std::size_t tokens : {1, 2, 3, 8, 20}) {
                         SCOPED_TRACE(testing::Message()
                                      << rows << "x" << cols << " g" << group << " q" << bits
                                      << (uniform ? " uniform" : "") << " T" << tokens);
@@ -120,6 +120,33 @@ TEST_P(Packed, AgreesWithFp64OnTheValues) {
                 }
             }
         }
+    }
+}
+
+// More rows than a block of the CUDA backend's takes, and columns that several blocks share.
+TEST_P(Packed, AgreesWithFp64OnSeveralBlocks) {
+    for (const unsigned bits : {3U, 4U}) {
+        for (const std::size_t group : {64, 100, 128}) {
+            const Codes codes(530, 1300, bits, group, true, true);
+            for (const std::size_t tokens : {1, 5, 8}) {
+                SCOPED_TRACE(testing::Message() << "q" << bits << " g" << group << " T" << tokens);
+                const Matrix<float> x = random_matrix(tokens, 1300, 5);
+                EXPECT_LE(worst_row(codes, x, {}, multiply(*backend, codes, x)), 1e-5);
+            }
+        }
+    }
+}
+
+TEST_P(Packed, TokensOfAnySizeAreAsExact) {
+    for (const unsigned bits : {2U, 3U, 4U, 8U}) {
+        const Codes codes(70, 300, bits, 128, true, true);
+        Matrix<float> x = random_matrix(4, 300, 5);
+        for (std::size_t j = 0; j < 300; ++j) {
+            x.values[j] *= 1e-25F;
+            x.values[300 + j] *= 1e30F;
+            x.values[600 + j] *= j % 7 == 0 ? 1e4F : 1.0F;  // a few inputs outweigh the others
+        }
+        EXPECT_LE(worst_row(codes, x, {}, multiply(*backend, codes, x)), 1e-5);
     }
 }
 
