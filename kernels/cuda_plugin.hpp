@@ -11,7 +11,7 @@ namespace lathe::kernels {
 
 /// Changes with anything that both sides compile into themselves: the class Backend and what its
 /// functions take. A library with another number is refused.
-inline constexpr int cuda_plugin_version = 2;
+inline constexpr int cuda_plugin_version = 3;
 inline constexpr const char* cuda_plugin_file = "liblathe_cuda.so";
 
 /// What the library exports, with C names:

@@ -27,6 +27,20 @@ void require_same_shape(const char* function, const char* name_a, const MatrixVi
     }
 }
 
+void require_linear(const char* function, MatrixView<const float> x, MatrixView<const float> w,
+                    std::span<const float> bias, MatrixView<float> y) {
+    if (x.cols != w.cols || y.rows != x.rows || y.cols != w.rows) {
+        refuse(function, "x " + x.shape_text() + " @ w " + w.shape_text() + "^T does not give y " +
+                             y.shape_text());
+    }
+    if (!bias.empty()) {
+        require_equal(function, "bias", bias.size(), "rows of w", w.rows);
+    }
+    if (y.rows != 0 && y.cols != 0 && static_cast<const float*>(y.data) == x.data) {
+        refuse(function, "y is x");
+    }
+}
+
 void require_attention_shape(const AttentionShape& shape) {
     const char* function = "attention";
     if (shape.n_kv_heads == 0 || shape.n_heads % shape.n_kv_heads != 0) {
@@ -83,20 +97,18 @@ void ForwardKernels::add_embedding(std::span<const std::uint32_t> ids,
 
 void ForwardKernels::linear(MatrixView<const float> x, MatrixView<const float> w,
                             std::span<const float> bias, MatrixView<float> y) const {
-    if (x.cols != w.cols || y.rows != x.rows || y.cols != w.rows) {
-        refuse("linear", "x " + x.shape_text() + " @ w " + w.shape_text() + "^T does not give y " +
-                             y.shape_text());
+    require_linear("linear", x, w, bias, y);
+    if (y.rows != 0 && y.cols != 0) {
+        do_linear(x, w, bias, y);
     }
-    if (!bias.empty()) {
-        require_equal("linear", "bias", bias.size(), "rows of w", w.rows);
+}
+
+void ForwardKernels::linear_bf16(MatrixView<const float> x, MatrixView<const float> w,
+                                 std::span<const float> bias, MatrixView<float> y) const {
+    require_linear("linear_bf16", x, w, bias, y);
+    if (y.rows != 0 && y.cols != 0) {
+        do_linear_bf16(x, w, bias, y);
     }
-    if (y.rows == 0 || y.cols == 0) {
-        return;
-    }
-    if (static_cast<const float*>(y.data) == x.data) {
-        refuse("linear", "y is x");
-    }
-    do_linear(x, w, bias, y);
 }
 
 void ForwardKernels::rms_norm(MatrixView<const float> x, std::span<const float> weight,

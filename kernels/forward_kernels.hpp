@@ -50,6 +50,11 @@ public:
     void linear(MatrixView<const float> x, MatrixView<const float> w, std::span<const float> bias,
                 MatrixView<float> y) const;
 
+    /// linear() of x and w rounded to bfloat16 (to nearest even); products and sums in fp32.
+    /// Relative 2-norm difference per row from the exact product of the rounded: 1e-5.
+    void linear_bf16(MatrixView<const float> x, MatrixView<const float> w,
+                     std::span<const float> bias, MatrixView<float> y) const;
+
     /// y = x / sqrt(mean(x^2) + epsilon) * weight, row by row; y may be x. Relative 1e-6.
     /// A row is whatever `weight` is as long as: a token, or one head of a token in the view
     /// [T * n_heads, head_dim] of a packed matrix.
@@ -114,6 +119,8 @@ private:
                                   MatrixView<float> y) const = 0;
     virtual void do_linear(MatrixView<const float> x, MatrixView<const float> w,
                            std::span<const float> bias, MatrixView<float> y) const = 0;
+    virtual void do_linear_bf16(MatrixView<const float> x, MatrixView<const float> w,
+                                std::span<const float> bias, MatrixView<float> y) const = 0;
     virtual void do_rms_norm(MatrixView<const float> x, std::span<const float> weight,
                              float epsilon, MatrixView<float> y) const = 0;
     virtual void do_layer_norm(MatrixView<const float> x, std::span<const float> weight,

@@ -47,6 +47,7 @@ public:
           samples_(read_samples(context.run.samples()).calibration),
           forward_(model_.spec(), context.backend(), samples_.max_length()),
           ranges_(samples_.ranges(tokens_per_batch)) {
+        forward_.use_bf16(context.calibrates_in_bf16());
         const ModelSpec& spec = model_.spec();
         const std::size_t most = std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens;
         buffer_ = context.backend().allocate<float>(most * spec.hidden_size);

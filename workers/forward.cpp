@@ -125,11 +125,20 @@ void ForwardPass::linear(const LoadedWeights& weights, MatrixView<const float> x
         if (weight.packed != nullptr) {
             packed.push_back({weight.packed, bias, output.y});
         } else {
-            backend_.linear(x, weight.values, bias, output.y);
+            multiply(x, weight.values, bias, output.y);
         }
     }
     if (!packed.empty()) {
         backend_.linear(x, packed);
+    }
+}
+
+void ForwardPass::multiply(MatrixView<const float> x, MatrixView<const float> weight,
+                           std::span<const float> bias, MatrixView<float> y) const {
+    if (bf16_) {
+        backend_.linear_bf16(x, weight, bias, y);
+    } else {
+        backend_.linear(x, weight, bias, y);
     }
 }
 

@@ -57,6 +57,10 @@ public:
     ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
                 std::size_t max_sequence_length);
 
+    /// Whether linear layers are computed in bfloat16 (linear_bf16 of the backend) from now on;
+    /// those of packed weights are not. All else is fp32.
+    void use_bf16(bool use) { bf16_ = use; }
+
     /// hidden = what enters the first block. hidden [tokens, stream_width(0)]
     /// `first_position` is that of the first token, if it is not the first of its sequence.
     void embed(const LoadedWeights& embedding, const TokenSequences& batch,
@@ -135,6 +139,8 @@ private:
         MatrixView<float> y;
     };
     /// Several linear layers of one input: packed weights share what they make of it.
+    void multiply(MatrixView<const float> x, MatrixView<const float> weight,
+                  std::span<const float> bias, MatrixView<float> y) const;
     void linear(const LoadedWeights& weights, MatrixView<const float> x,
                 std::initializer_list<Output> outputs) const;
     /// embed() but for the norm.
@@ -160,6 +166,7 @@ private:
     /// Of a sliced model, for each width d of the stream: sqrt(hidden_size / d), d times.
     std::map<std::size_t, kernels::Array<float>> width_factors_;
 
+    bool bf16_ = false;
     std::size_t reserved_tokens_ = 0;
     std::vector<std::uint32_t> positions_;  ///< [tokens]
     std::vector<std::uint32_t> rows_;       ///< [tokens] of a table

@@ -90,6 +90,11 @@ struct JobContext {
     /// inputs.
     [[nodiscard]] bool changes_weights() const;
 
+    /// Whether forward passes that statistics are taken from multiply in bfloat16.
+    [[nodiscard]] bool calibrates_in_bf16() const {
+        return job.calibration.precision == CalibrationConfig::Precision::bf16;
+    }
+
     /// The model the job was given: the measure of budgets and evaluations.
     [[nodiscard]] const SourceModel& given_model() const { return original ? *original : *source; }
     [[nodiscard]] const ModelSpec& spec() const { return source->spec; }

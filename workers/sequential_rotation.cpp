@@ -22,6 +22,7 @@ public:
           ranges_(samples_.ranges(tokens_per_batch)),
           forward_(model_.spec, context.backend(), samples_.max_length()),
           stream_(context.backend().allocate<float>(samples_.tokens() * model_.spec.hidden_size)) {
+        forward_.use_bf16(context.calibrates_in_bf16());
         const LoadedWeights embedding =
             LoadedWeights::load(model_.spec, model_.weights, context.backend(), std::nullopt,
                                 ForwardPass::embedding_roles());

@@ -188,10 +188,10 @@ std::size_t tridiagonal_eigen(double* diagonal, double* beside, MatrixView<doubl
     if (vectors.rows == 0) {
         return 0;
     }
-    return checked(LAPACKE_dstedc(LAPACK_COL_MAJOR, 'I', count(vectors.rows, "tridiagonal_eigen"),
-                                  diagonal, beside, vectors.data,
-                                  leading(vectors, "tridiagonal_eigen")),
-                   "tridiagonal_eigen");
+    return checked(
+        LAPACKE_dstedc(LAPACK_COL_MAJOR, 'I', count(vectors.rows, "tridiagonal_eigen"), diagonal,
+                       beside, vectors.data, leading(vectors, "tridiagonal_eigen")),
+        "tridiagonal_eigen");
 }
 
 void reflection_triangle(MatrixView<const double> v, const double* factors,

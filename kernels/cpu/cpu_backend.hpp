@@ -24,6 +24,8 @@ private:
                           MatrixView<float> y) const override;
     void do_linear(MatrixView<const float> x, MatrixView<const float> w,
                    std::span<const float> bias, MatrixView<float> y) const override;
+    void do_linear_bf16(MatrixView<const float> x, MatrixView<const float> w,
+                        std::span<const float> bias, MatrixView<float> y) const override;
     void do_rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
                      MatrixView<float> y) const override;
     void do_layer_norm(MatrixView<const float> x, std::span<const float> weight,

@@ -34,9 +34,13 @@ constexpr std::size_t packed_limit = std::size_t{1} << 24;
 /// Largest panel_height * panel_width of any variant.
 constexpr std::size_t max_product = 14 * 32;
 
+/// The inner loop: VectorKernels::multiply, or ::multiply_pairs if x and w are words of two
+/// bfloat16 numbers each in place of floats.
+using Multiply = decltype(VectorKernels::multiply);
+
 /// y (+)= x @ panels^T for one slab of a tile whose first token is `token`.
-void multiply_slab(const Strips& strips, std::size_t slab, std::size_t token, const float* panels,
-                   std::size_t depth, bool accumulate, MatrixView<float> y) {
+void multiply_slab(Multiply multiply, const Strips& strips, std::size_t slab, std::size_t token,
+                   const float* panels, std::size_t depth, bool accumulate, MatrixView<float> y) {
     const VectorKernels& kernels = vector_kernels();
     const std::size_t width = kernels.panel_width;
     thread_local Scratch scratch;
@@ -51,15 +55,15 @@ void multiply_slab(const Strips& strips, std::size_t slab, std::size_t token, co
             float* target = y.row(t) + j;
             const std::size_t n_cols = std::min(width, y.cols - j);
             if (n_cols == width) {
-                kernels.multiply(n, depth, strip, panel, target, y.stride, accumulate, next.data,
-                                 next.stride);
+                multiply(n, depth, strip, panel, target, y.stride, accumulate, next.data,
+                         next.stride);
                 continue;
             }
             float product[max_product] = {};
             for (std::size_t i = 0; accumulate && i < n; ++i) {
                 std::copy_n(target + i * y.stride, n_cols, product + i * width);
             }
-            kernels.multiply(n, depth, strip, panel, product, width, true, next.data, next.stride);
+            multiply(n, depth, strip, panel, product, width, true, next.data, next.stride);
             for (std::size_t i = 0; i < n; ++i) {
                 std::copy_n(product + i * width, n_cols, target + i * y.stride);
             }
@@ -102,8 +106,8 @@ void linear_few(ThreadPool& pool, MatrixView<const float> x, MatrixView<const fl
 
 /// At most tile_tokens tokens: each tile packs its own features, slab by slab, since nobody else
 /// needs them.
-void linear_one_tile(ThreadPool& pool, MatrixView<const float> x, MatrixView<const float> w,
-                     std::span<const float> bias, MatrixView<float> y) {
+void linear_one_tile(ThreadPool& pool, Multiply multiply, MatrixView<const float> x,
+                     MatrixView<const float> w, std::span<const float> bias, MatrixView<float> y) {
     const Slabs slabs(x.cols);
     Strips strips(x, slabs, divide_up(w.rows, small_tile_features));
     thread_local Scratch strips_memory;
@@ -123,15 +127,16 @@ void linear_one_tile(ThreadPool& pool, MatrixView<const float> x, MatrixView<con
             for (std::size_t task = 0; task < panels.n_tasks(); ++task) {
                 panels.pack(task, slab, memory + task * vector_kernels().panel_width * depth);
             }
-            multiply_slab(strips, slab, 0, memory, depth, accumulate, target);
+            multiply_slab(multiply, strips, slab, 0, memory, depth, accumulate, target);
             accumulate = true;
         }
     });
 }
 
 /// More tokens: everything is packed before the tiles begin, and all tiles read it.
-void linear_many_tiles(ThreadPool& pool, MatrixView<const float> x, MatrixView<const float> w,
-                       std::span<const float> bias, MatrixView<float> y) {
+void linear_many_tiles(ThreadPool& pool, Multiply multiply, MatrixView<const float> x,
+                       MatrixView<const float> w, std::span<const float> bias,
+                       MatrixView<float> y) {
     const Slabs slabs(x.cols);
     Strips strips(x, slabs, divide_up(w.rows, tile_features));
     thread_local Scratch scratch;
@@ -158,11 +163,47 @@ void linear_many_tiles(ThreadPool& pool, MatrixView<const float> x, MatrixView<c
             y.row_range(token, std::min(step, x.rows - token)).col_range(feature, n_features);
         bool accumulate = place_bias(part_of(bias, feature, n_features), target);
         for (std::size_t slab = 0; slab < slabs.count; ++slab) {
-            multiply_slab(strips, slab, token, panels.at(slab, feature), slabs.size(slab),
+            multiply_slab(multiply, strips, slab, token, panels.at(slab, feature), slabs.size(slab),
                           accumulate, target);
             accumulate = true;
         }
     });
+}
+
+/// How many tokens, and how many features, are multiplied at once.
+struct Part {
+    std::size_t tokens;
+    std::size_t features;
+
+    explicit Part(std::size_t depth) {
+        const std::size_t fitting = packed_limit / std::max<std::size_t>(1, depth);
+        tokens = std::max(tile_tokens + 1, fitting);
+        features = round_up(std::max<std::size_t>(1, fitting), tile_features);
+    }
+};
+
+void linear_part(ThreadPool& pool, Multiply multiply, MatrixView<const float> x,
+                 MatrixView<const float> w, std::span<const float> bias, MatrixView<float> y) {
+    if (x.rows <= tile_tokens) {
+        linear_one_tile(pool, multiply, x, w, bias, y);
+    } else {
+        linear_many_tiles(pool, multiply, x, w, bias, y);
+    }
+}
+
+/// x as words of two bfloat16 numbers, the last one's second 0 if they are odd in number. Valid
+/// until the next call with this memory.
+MatrixView<const float> as_pairs(ThreadPool& pool, MatrixView<const float> x, Scratch& memory) {
+    const std::size_t n_words = divide_up(x.cols, 2);
+    const MatrixView<float> words(memory.floats(x.rows * n_words), x.rows, n_words);
+    constexpr std::size_t rows_per_task = 16;
+    pool.for_each(divide_up(x.rows, rows_per_task), [&](std::size_t task) {
+        const std::size_t end = std::min(x.rows, (task + 1) * rows_per_task);
+        for (std::size_t i = task * rows_per_task; i < end; ++i) {
+            vector_kernels().round_to_pairs(x.row(i), x.cols, words.row(i));
+        }
+    });
+    return words;
 }
 
 }  // namespace
@@ -172,18 +213,34 @@ void CpuBackend::do_linear(MatrixView<const float> x, MatrixView<const float> w,
     if (x.rows <= few_tokens) {
         return linear_few(pool_, x, w, bias, y);
     }
+    const Multiply product = vector_kernels().multiply;
+    const Part part(x.cols);
     if (x.rows <= tile_tokens) {
-        return linear_one_tile(pool_, x, w, bias, y);
+        return linear_one_tile(pool_, product, x, w, bias, y);
     }
-    const std::size_t fitting = packed_limit / std::max<std::size_t>(1, x.cols);
-    const std::size_t n_tokens = std::max(tile_tokens + 1, fitting);
-    const std::size_t n_features = round_up(std::max<std::size_t>(1, fitting), tile_features);
-    for (std::size_t t = 0; t < x.rows; t += n_tokens) {
-        const std::size_t rows = std::min(n_tokens, x.rows - t);
-        for (std::size_t j = 0; j < w.rows; j += n_features) {
-            const std::size_t cols = std::min(n_features, w.rows - j);
-            linear_many_tiles(pool_, x.row_range(t, rows), w.row_range(j, cols),
+    for (std::size_t t = 0; t < x.rows; t += part.tokens) {
+        const std::size_t rows = std::min(part.tokens, x.rows - t);
+        for (std::size_t j = 0; j < w.rows; j += part.features) {
+            const std::size_t cols = std::min(part.features, w.rows - j);
+            linear_many_tiles(pool_, product, x.row_range(t, rows), w.row_range(j, cols),
                               part_of(bias, j, cols), y.row_range(t, rows).col_range(j, cols));
+        }
+    }
+}
+
+void CpuBackend::do_linear_bf16(MatrixView<const float> x, MatrixView<const float> w,
+                                std::span<const float> bias, MatrixView<float> y) const {
+    thread_local Scratch x_memory;
+    thread_local Scratch w_memory;
+    const Part part(divide_up(x.cols, 2));
+    for (std::size_t t = 0; t < x.rows; t += part.tokens) {
+        const std::size_t rows = std::min(part.tokens, x.rows - t);
+        const MatrixView<const float> x_pairs = as_pairs(pool_, x.row_range(t, rows), x_memory);
+        for (std::size_t j = 0; j < w.rows; j += part.features) {
+            const std::size_t cols = std::min(part.features, w.rows - j);
+            linear_part(pool_, vector_kernels().multiply_pairs, x_pairs,
+                        as_pairs(pool_, w.row_range(j, cols), w_memory), part_of(bias, j, cols),
+                        y.row_range(t, rows).col_range(j, cols));
         }
     }
 }

@@ -51,8 +51,8 @@ public:
             blas::tridiagonal_eigen(problem_.values.data(), beside.data(), problem_.vectors);
         if (bad > 0) {
             throw InternalError("symmetric_eigen: an eigenvalue of a matrix " +
-                                problem_.matrix.shape_text() + " did not converge (dstedc: " +
-                                std::to_string(bad) + ")");
+                                problem_.matrix.shape_text() +
+                                " did not converge (dstedc: " + std::to_string(bad) + ")");
         }
     }
 
@@ -87,7 +87,8 @@ public:
 
 private:
     /// Rows of a block, from the first place that can differ from 0 on.
-    [[nodiscard]] MatrixView<double> block_of(std::vector<double>& values, std::size_t block) const {
+    [[nodiscard]] MatrixView<double> block_of(std::vector<double>& values,
+                                              std::size_t block) const {
         const std::size_t first = block * block_size;
         return MatrixView<double>(values.data(), d_, d_)
             .row_range(first, std::min(block_size, d_ - 1 - first))

@@ -22,6 +22,11 @@ namespace avx512vbmi {
 void lookup_coarse(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,
                    float* y);
 }
+namespace avx512bf16 {
+void multiply_pairs(std::size_t n_rows, std::size_t depth, const float* a, const float* panel,
+                    float* c, std::size_t c_stride, bool accumulate, const float* next,
+                    std::size_t next_stride);
+}
 #endif
 
 namespace {
@@ -46,6 +51,17 @@ const VectorKernels& with_vbmi() {
     }();
     return table;
 }
+
+/// On top of whatever else the processor has.
+const VectorKernels& with_bf16(const VectorKernels& others) {
+    static const VectorKernels table = [&] {
+        VectorKernels own = others;
+        own.name = "avx512bf16";
+        own.multiply_pairs = avx512bf16::multiply_pairs;
+        return own;
+    }();
+    return table;
+}
 #endif
 
 std::vector<const VectorKernels*> find_runnable() {
@@ -64,6 +80,9 @@ std::vector<const VectorKernels*> find_runnable() {
             if (__builtin_cpu_supports("avx512vbmi")) {
                 tables.push_back(&with_vbmi());
             }
+        }
+        if (__builtin_cpu_supports("avx512bf16")) {
+            tables.push_back(&with_bf16(*tables.back()));
         }
     }
 #endif

@@ -78,6 +78,22 @@ void ReferenceBackend::do_linear(MatrixView<const float> x, MatrixView<const flo
     }
 }
 
+void ReferenceBackend::do_linear_bf16(MatrixView<const float> x, MatrixView<const float> w,
+                                      std::span<const float> bias, MatrixView<float> y) const {
+    const auto rounded = [](MatrixView<const float> matrix) {
+        std::vector<float> values;
+        for (std::size_t i = 0; i < matrix.rows; ++i) {
+            for (std::size_t j = 0; j < matrix.cols; ++j) {
+                values.push_back(bfloat16_to_float(float_to_bfloat16(matrix(i, j))));
+            }
+        }
+        return values;
+    };
+    const std::vector<float> near_x = rounded(x);
+    const std::vector<float> near_w = rounded(w);
+    do_linear({near_x.data(), x.rows, x.cols}, {near_w.data(), w.rows, w.cols}, bias, y);
+}
+
 void ReferenceBackend::do_rms_norm(MatrixView<const float> x, std::span<const float> weight,
                                    float epsilon, MatrixView<float> y) const {
     for (std::size_t t = 0; t < x.rows; ++t) {

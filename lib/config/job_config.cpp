@@ -72,22 +72,23 @@ void resolve_path(Override& change) {
     }
 }
 
-CalibrationConfig read_calibration(const YamlValue* value) {
-    CalibrationConfig calibration;
-    MapReader map(value, "calibration");
-    map.read_paths("data", calibration.data);
-    map.read_whole("num_calibration_samples", calibration.num_calibration_samples, 1, max_samples);
-    map.read_whole("max_seq_length", calibration.max_seq_length, 2, max_tokens);
-    map.finish();
-    return calibration;
-}
-
 template <class Choice>
 void read_choice(MapReader& map, std::string_view key, std::span<const std::string_view> names,
                  Choice& out) {
     auto place = static_cast<std::size_t>(out);
     map.read_choice(key, place, names);
     out = static_cast<Choice>(place);
+}
+
+CalibrationConfig read_calibration(const YamlValue* value) {
+    CalibrationConfig calibration;
+    MapReader map(value, "calibration");
+    map.read_paths("data", calibration.data);
+    map.read_whole("num_calibration_samples", calibration.num_calibration_samples, 1, max_samples);
+    map.read_whole("max_seq_length", calibration.max_seq_length, 2, max_tokens);
+    read_choice(map, "precision", precision_names, calibration.precision);
+    map.finish();
+    return calibration;
 }
 
 /// What cannot be had together.

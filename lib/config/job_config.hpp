@@ -32,6 +32,9 @@ struct CalibrationConfig {
     std::vector<std::filesystem::path> data;  ///< .txt, .jsonl (field `text`), .h5 of token ids
     std::size_t num_calibration_samples = 128;
     std::size_t max_seq_length = 2048;  ///< capped by the model's own maximum
+    /// Of the forward passes that statistics are taken from: what linear layers are computed in.
+    enum class Precision { fp32, bf16 };
+    Precision precision = Precision::fp32;
 };
 
 /// How the hidden size is cut (SliceGPT, arXiv:2401.15024).
@@ -55,8 +58,9 @@ struct SliceConfig {
     Weighting weighting = Weighting::effect;  ///< of the boundaries in a global rotation
     Widths widths = Widths::constant;
     Orientation orientation = Orientation::pca;
-    bool head = false;   ///< cut what the head reads as well
-    bool refit = false;  ///< fit what reads and writes the cut stream anew (workers/slice_refit.hpp)
+    bool head = false;  ///< cut what the head reads as well
+    bool refit =
+        false;  ///< fit what reads and writes the cut stream anew (workers/slice_refit.hpp)
 
     [[nodiscard]] bool is_global() const { return rotation == Rotation::global; }
 };

@@ -29,6 +29,9 @@ inline constexpr std::array<std::string_view, 3> widths{"constant", "energy", "s
 inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
 }  // namespace slice_names
 
+/// The same of CalibrationConfig.
+inline constexpr std::array<std::string_view, 2> precision_names{"fp32", "bf16"};
+
 /// The same of SearchConfig.
 inline constexpr std::array<std::string_view, 3> score_names{"divergence", "gradient", "both"};
 inline constexpr std::array<std::string_view, 4> strategy_names{"homogeneous", "greedy", "knapsack",

@@ -56,6 +56,7 @@ TEST(IncompatibleChanges, NameKeyAndBothValues) {
         {"calibration.data=z", "calibration.data: [z], was [a.txt, \"b, c.jsonl\"]"},
         {"calibration.nsamples=3", "calibration.num_calibration_samples: 3, was 64"},
         {"calibration.max_seq_length=3", "calibration.max_seq_length: 3, was 256"},
+        {"calibration.precision=bf16", "calibration.precision: bf16, was fp32"},
         {"slice.touch_up=3", "slice.touch_up: 3, was 2"},
         {"slice.head=false", "slice.head: false, was true"},
         {"budget=4x", "budget: 4x, was 3.5bpw"},

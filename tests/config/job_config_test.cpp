@@ -23,6 +23,7 @@ TEST(ReadJob, Defaults) {
     EXPECT_THAT(job.calibration.data, IsEmpty());
     EXPECT_EQ(job.calibration.num_calibration_samples, 128U);
     EXPECT_EQ(job.calibration.max_seq_length, 2048U);
+    EXPECT_EQ(job.calibration.precision, CalibrationConfig::Precision::fp32);
     EXPECT_EQ(job.budget, (Budget{Budget::Kind::ratio, 4.0}));
     EXPECT_THAT(job.ignore, IsEmpty());
     EXPECT_EQ(job.search.num_evaluation_samples, 16U);
@@ -86,6 +87,11 @@ TEST(ReadJob, BudgetForms) {
     EXPECT_EQ(budget("budget: {bytes: 35GB}"), (Budget{Budget::Kind::bytes, 35e9}));
     EXPECT_EQ(budget("budget: {bytes: 123456}"), (Budget{Budget::Kind::bytes, 123456.0}));
     EXPECT_EQ(budget("budget: {bits_per_weight: 2}"), (Budget{Budget::Kind::bits_per_weight, 2.0}));
+}
+
+TEST(ReadJob, PrecisionOfCalibration) {
+    const JobConfig job = read(required_keys + "calibration: {precision: bf16}");
+    EXPECT_EQ(job.calibration.precision, CalibrationConfig::Precision::bf16);
 }
 
 TEST(ReadJob, ShortForms) {
@@ -187,6 +193,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "job.yaml:3:40: calibration.num_calibration_samples is \"0\"; expected a whole "
                 "number from 1 to"},
         Refusal{"calibration: {max_seq_length: 1}", "expected a whole number from 2 to"},
+        Refusal{"calibration: {precision: int8}", "calibration.precision is \"int8\"; expected"},
         Refusal{"evaluate: {max_seq_length: 99999999999}", "evaluate.max_seq_length is"},
         Refusal{"budget: 4y", "job.yaml:3:9: budget \"4y\": unknown unit \"y\""},
         Refusal{"budget: [4x]", "budget is a list; expected 4x, 35GB"},

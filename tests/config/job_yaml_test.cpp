@@ -80,6 +80,7 @@ calibration:
   data: []
   num_calibration_samples: 128
   max_seq_length: 2048
+  precision: fp32
 budget: 4x
 ignore: []
 search:

@@ -6,7 +6,8 @@ import lathe
 
 # Fast ones, where what is tested is the order of things and not the solvers.
 QUICK = {"candidates": "[{method: integer, num_bits: [2, 3, 4], solver: gptq}, {method: integer, num_bits: 8, solver: rtn}, "
-                       "{method: integer, num_bits: [2, 4], solver: rtn}]"}
+                       "{method: integer, num_bits: [2, 4], solver: rtn}]",
+         "search__generations": 4}
 
 
 def hash_of(scratch, name, ranks, **changes):
@@ -19,7 +20,8 @@ def ranks_and_threads_do_not_show():
     with lathe.Scratch() as scratch:
         # ADMM's products are summed by several threads; the other solvers are in the tests below.
         keys = {"candidates": "[{method: integer, num_bits: 3, solver: admm}, "
-                              "{method: integer, num_bits: [2, 4, 8], solver: rtn}]"}
+                              "{method: integer, num_bits: [2, 4, 8], solver: rtn}]",
+                "search__generations": 4}
         expected = hash_of(scratch, "alone", 0, runtime__threads=1, **keys)
         for ranks, threads in ((1, 3), (2, 1), (4, 2)):
             got = hash_of(scratch, f"ranks{ranks}", ranks, runtime__threads=threads, **keys)

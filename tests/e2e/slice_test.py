@@ -141,7 +141,27 @@ def a_touch_up_lies_between():
         found = {name: perplexity(lathe.run_json(["run", *slice_job(scratch / name, slice__sparsity=0.5, **keys)]))
                  for name, keys in (("dense", {}), ("touched", {"slice.touch_up": 1}),
                                     ("sequential", {"slice.order": "sequential"}))}
-        assert found["touched"] < found["dense"], found
+        assert found["sequential"] < found["touched"] < found["dense"], found
+
+
+def calibrated_in_bfloat16_it_is_as_good():
+    with lathe.Scratch() as scratch:
+        for order in ("dense", "sequential"):
+            results = [lathe.run_json(["run", *slice_job(scratch / (order + precision), slice__order=order,
+                                                         calibration__precision=precision)])
+                       for precision in ("fp32", "bf16")]
+            assert results[0]["checkpoint_hash"] != results[1]["checkpoint_hash"], order
+            assert abs(perplexity(results[1]) / perplexity(results[0]) - 1) < 1e-3, (order, results[1]["evaluation"])
+
+
+def the_head_can_be_cut_later():
+    # No statistics of the last boundary are taken as long as nobody asks for them.
+    with lathe.Scratch() as scratch:
+        lathe.run_json(["run", *slice_job(scratch / "run")])
+        later = lathe.run_json(["run", *slice_job(scratch / "run", slice__head="true")])
+        assert later["slice"]["widths"][-1] == 192, later["slice"]
+        assert later["checkpoint_hash"] == lathe.run_json(
+            ["run", *slice_job(scratch / "other", slice__head="true")])["checkpoint_hash"]
 
 
 def a_refit_is_nearer_to_the_source():
@@ -186,5 +206,6 @@ def what_cannot_be_is_refused():
 lathe.main([ranks_and_threads_do_not_show, killed_and_resumed_on_other_ranks, every_command_reads_a_sliced_checkpoint,
             more_cut_is_worse_and_nothing_cut_is_the_source, another_width_and_back_is_the_same_checkpoint,
             one_budget_covers_slicing_and_quantisation, one_rotation_for_all_is_a_stock_model,
-            searched_widths_are_never_worse_than_constant_ones, a_touch_up_lies_between, a_refit_is_nearer_to_the_source,
+            searched_widths_are_never_worse_than_constant_ones, a_touch_up_lies_between, calibrated_in_bfloat16_it_is_as_good,
+            the_head_can_be_cut_later, a_refit_is_nearer_to_the_source,
             plan_states_both_percentages, what_cannot_be_is_refused])

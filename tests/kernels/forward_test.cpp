@@ -19,6 +19,14 @@ Matrix<float> linear(const Backend& backend, const Matrix<float>& x, const Matri
     return y;
 }
 
+/// The same in bfloat16.
+Matrix<float> linear_bf16(const Backend& backend, const Matrix<float>& x, const Matrix<float>& w,
+                          const std::vector<float>& bias) {
+    Matrix<float> y(x.rows, w.rows, 7.0F);
+    backend.linear_bf16(x.view(), w.view(), bias, y.view());
+    return y;
+}
+
 class Forward : public OnEachBackend {};
 INSTANTIATE_TEST_SUITE_P(Backends, Forward, ::testing::ValuesIn(available_backends()),
                          backend_test_name);
@@ -47,6 +55,20 @@ TEST_P(Forward, LinearByHand) {
     const Matrix<float> w(2, 3, std::vector<float>{1, 0, 2, 0, -1, 1});
     EXPECT_THAT(linear(*backend, x, w, {}).values, ElementsAre(7, 1, 1, 1));
     EXPECT_THAT(linear(*backend, x, w, {10, 20}).values, ElementsAre(17, 21, 11, 21));
+}
+
+// bfloat16 has 8 bits: neighbours of 1 are 1 - 2^-8 and 1 + 2^-7; halfway goes to the even one.
+TEST_P(Forward, LinearBf16ByHand) {
+    const Matrix<float> x(1, 3, std::vector<float>{1.0F + 0x1p-8F, 1.0F + 0x1.8p-7F, -256.5F});
+    const Matrix<float> w(2, 3, std::vector<float>{1, 0, 0, 0, 1, 1.0F + 0x1p-9F});
+    EXPECT_THAT(linear_bf16(*backend, x, w, {}).values, ElementsAre(1.0F, 1.0F + 0x1p-6F - 256.0F));
+    EXPECT_THAT(linear_bf16(*backend, x, w, {10, 20}).values,
+                ElementsAre(11.0F, 21.0F + 0x1p-6F - 256.0F));
+    EXPECT_THAT(linear_bf16(*backend, Matrix<float>(1, 0), Matrix<float>(2, 0), {1, 2}).values,
+                ElementsAre(1, 2));
+    const Matrix<float> nan(1, 1, std::numeric_limits<float>::quiet_NaN());
+    EXPECT_FALSE(
+        backend->all_finite(linear_bf16(*backend, nan, Matrix<float>(1, 1, 1.0F), {}).view()));
 }
 
 TEST_P(Forward, LinearOfNothingIsTheBias) {
@@ -168,10 +190,14 @@ TEST_P(LinearParity, AgreesWithReference) {
     const Matrix<float> w = random_matrix(outputs, inputs, 2);
     for (const std::vector<float>& bias :
          {std::vector<float>{}, random_matrix(1, outputs, 3).values}) {
-        const auto compute = [&](const Backend& backend) { return linear(backend, x, w, bias); };
-        const Matrix<float> expected = on_backend(BackendKind::reference, 1, compute);
-        for (const BackendKind kind : available_backends()) {
-            EXPECT_LT(largest_row_difference(on_backend(kind, 2, compute), expected), 1e-5);
+        for (const auto& product : {linear, linear_bf16}) {
+            const auto compute = [&](const Backend& backend) {
+                return product(backend, x, w, bias);
+            };
+            const Matrix<float> expected = on_backend(BackendKind::reference, 1, compute);
+            for (const BackendKind kind : available_backends()) {
+                EXPECT_LT(largest_row_difference(on_backend(kind, 2, compute), expected), 1e-5);
+            }
         }
     }
 }
@@ -269,6 +295,8 @@ TEST(ThreadsDoNotShow, InLinear) {
         const Matrix<float> w = random_matrix(900, 48, 2);
         expect_threads_do_not_show(
             [&](const Backend& backend) { return linear(backend, x, w, {}).values; });
+        expect_threads_do_not_show(
+            [&](const Backend& backend) { return linear_bf16(backend, x, w, {}).values; });
     }
 }
 
@@ -309,6 +337,8 @@ TEST(Refusals, NameBothExtents) {
                                     y.view());
                 }),
                 HasSubstr("linear: bias is 3 but rows of w is 4"));
+    EXPECT_THAT(refusal([&] { backend->linear_bf16(a.view(), b.view(), {}, y.view()); }),
+                HasSubstr("linear_bf16: x [2, 3] @ w [4, 5]^T does not give y [2, 4]"));
     EXPECT_THAT(
         refusal([&] { backend->linear(a.view(), Matrix<float>(3, 3).view(), {}, a.view()); }),
         HasSubstr("linear: y is x"));

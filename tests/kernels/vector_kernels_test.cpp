@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lib/core/half.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
 #include "tests/kernels/tested_variants.hpp"
 
@@ -45,6 +46,44 @@ TEST_P(VectorVariant, PacksAndMultiplies) {
                     ASSERT_NEAR(c.values[i * c.cols + j], sum, 1e-4);
                 }
             }
+        }
+    }
+}
+
+// The order of the sums is part of the contract, so that no processor shows in a result.
+TEST_P(VectorVariant, MultipliesPairsOfBfloat16) {
+    const std::size_t n_words = 37;
+    const std::size_t n_rows = kernels.panel_height;
+    const std::size_t width = kernels.panel_width;
+    const Matrix<float> x = random_matrix(n_rows, 2 * n_words - 1, 1);
+    const Matrix<float> w = random_matrix(width, 2 * n_words - 1, 2);
+    Matrix<float> a(n_rows, packed_stride);
+    Matrix<float> words(width, n_words);
+    for (std::size_t i = 0; i < n_rows; ++i) {
+        kernels.round_to_pairs(x.values.data() + i * x.cols, x.cols, a.values.data() + i * a.cols);
+    }
+    for (std::size_t j = 0; j < width; ++j) {
+        kernels.round_to_pairs(w.values.data() + j * w.cols, w.cols,
+                               words.values.data() + j * n_words);
+    }
+    std::vector<float> panel(n_words * width);
+    kernels.pack_transposed(words.values.data(), n_words, width, n_words, panel.data());
+    Matrix<float> c(n_rows, width);
+    kernels.multiply_pairs(n_rows, n_words, a.values.data(), panel.data(), c.values.data(), width,
+                           false, nullptr, 0);
+    const auto rounded = [](const Matrix<float>& matrix, std::size_t row, std::size_t col) {
+        const bool there = col < matrix.cols;
+        return there ? bfloat16_to_float(float_to_bfloat16(matrix.values[row * matrix.cols + col]))
+                     : 0.0F;
+    };
+    for (std::size_t i = 0; i < n_rows; ++i) {
+        for (std::size_t j = 0; j < width; ++j) {
+            float sum = 0.0F;
+            for (std::size_t k = 0; k < n_words; ++k) {
+                sum += rounded(x, i, 2 * k + 1) * rounded(w, j, 2 * k + 1);
+                sum += rounded(x, i, 2 * k) * rounded(w, j, 2 * k);
+            }
+            ASSERT_EQ(c.values[i * width + j], sum) << i << ' ' << j;
         }
     }
 }

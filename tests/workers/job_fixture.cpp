@@ -30,11 +30,14 @@ TokenSequences random_samples(std::size_t count, const ModelSpec& spec, unsigned
 
 }  // namespace
 
-SmallJob::SmallJob(const std::string& model) : world_(comm::make_local_communicator()) {
+SmallJob::SmallJob(const std::string& model, CalibrationConfig::Precision precision)
+    : world_(comm::make_local_communicator()) {
     JobConfig job;
+    job.calibration.precision = precision;
     job.model = fs::path(LATHE_SOURCE_DIR) / "tests/data/parity" / model;
     job.output =
-        fs::temp_directory_path() / ("lathe_small_job_" + std::to_string(::getpid()) + "_" + model);
+        fs::temp_directory_path() / ("lathe_small_job_" + std::to_string(::getpid()) + "_" + model +
+                                     std::to_string(static_cast<int>(precision)));
     CandidateEntry entry;
     entry.method = "integer";
     entry.keys = {{"num_bits", {"3"}, {}}, {"solver", {"rtn"}, {}}, {"group_size", {"16"}, {}}};

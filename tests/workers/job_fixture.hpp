@@ -11,7 +11,8 @@ namespace lathe {
 /// compressed by rounding to 3 bits, in a run directory that goes with the object.
 class SmallJob {
 public:
-    explicit SmallJob(const std::string& model);
+    explicit SmallJob(const std::string& model,
+                      CalibrationConfig::Precision precision = CalibrationConfig::Precision::fp32);
     ~SmallJob();
     SmallJob(const SmallJob&) = delete;
     SmallJob& operator=(const SmallJob&) = delete;

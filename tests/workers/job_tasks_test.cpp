@@ -198,6 +198,27 @@ TEST(TokenFrequencies, CountAndLeaveNoneAtZero) {
     EXPECT_FLOAT_EQ(shares[1], 0.25F / 4);
 }
 
+// Each product is off by 2^-8 at most, to either side.
+TEST(Calibration, InBfloat16IsNearThatInFp32) {
+    using Precision = CalibrationConfig::Precision;
+    SmallJob in_fp32("llama", Precision::fp32);
+    SmallJob in_bf16("llama", Precision::bf16);
+    std::vector<std::vector<double>> grams;
+    for (SmallJob* job : {&in_fp32, &in_bf16}) {
+        job->prepare();
+        grams.push_back(
+            read_statistics(job->context().run.statistics("block_0001"), Signal::mlp_in).gram);
+    }
+    double difference = 0.0;
+    double norm = 0.0;
+    for (std::size_t i = 0; i < grams[0].size(); ++i) {
+        difference += (grams[1][i] - grams[0][i]) * (grams[1][i] - grams[0][i]);
+        norm += grams[0][i] * grams[0][i];
+    }
+    EXPECT_GT(std::sqrt(difference / norm), 1e-6);
+    EXPECT_LT(std::sqrt(difference / norm), 1e-2);
+}
+
 // reference.h5 of the fixture has pairs: `hidden`[0] is what transformers gave the first block, of
 // each token its word, position and segment. So that is what the first Gram matrix is made of.
 TEST(Calibration, SegmentsOfPairsReachTheGramMatrices) {

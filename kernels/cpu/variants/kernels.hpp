@@ -21,6 +21,10 @@ void pack(const float* rows, std::size_t stride, std::size_t n_cols, std::size_t
           float* panel);
 void multiply(std::size_t n_rows, std::size_t depth, const float* a, const float* panel, float* c,
               std::size_t c_stride, bool accumulate, const float* next, std::size_t next_stride);
+void multiply_pairs(std::size_t n_rows, std::size_t depth, const float* a, const float* panel,
+                    float* c, std::size_t c_stride, bool accumulate, const float* next,
+                    std::size_t next_stride);
+void round_to_pairs(const float* x, std::size_t n, float* words);
 void multiply_panels(std::size_t depth, const float* left, const float* right, float* c,
                      std::size_t c_stride, bool accumulate, bool second_half);
 void multiply_few(const float* x, std::size_t x_stride, std::size_t n_tokens, const float* w,

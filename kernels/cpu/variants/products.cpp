@@ -1,59 +1,23 @@
-#include "kernels/cpu/variants/kernels.hpp"
-#include "kernels/cpu/variants/simd.hpp"
+#include "kernels/cpu/variants/row_products.hpp"
 
 namespace lathe::kernels::LATHE_ISA {
 namespace {
 
 constexpr std::size_t width = product_width;
 
-template <std::size_t n_rows>
-void multiply_rows(std::size_t depth, const float* a, const float* panel, float* c,
-                   std::size_t c_stride, bool accumulate, const float* next,
-                   std::size_t next_stride) {
-    Floats sums[n_rows][2] = {};
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < n_rows; ++i) {
-        __builtin_prefetch(c + i * c_stride, 1);
-        __builtin_prefetch(c + i * c_stride + lanes, 1);
-    }
-    for (std::size_t k = 0; k < depth; ++k) {
-        // The panel comes from the second-level cache, always in this order.
-        __builtin_prefetch(panel + (k + 8) * width);
-        __builtin_prefetch(panel + (k + 8) * width + lanes);
-        __builtin_prefetch(next + k);
-        __builtin_prefetch(next + next_stride + k);
-        const Floats left = load(panel + k * width);
-        const Floats right = load(panel + k * width + lanes);
+struct Float {
+    template <std::size_t n_rows>
+    static void add_products(const float* a, const float* panel, Floats (&sums)[n_rows][2]) {
+        const Floats left = load(panel);
+        const Floats right = load(panel + lanes);
 #pragma GCC unroll 16
         for (std::size_t i = 0; i < n_rows; ++i) {
-            const Floats element = broadcast(a[i * packed_stride + k]);
+            const Floats element = broadcast(a[i * packed_stride]);
             sums[i][0] += element * left;
             sums[i][1] += element * right;
         }
     }
-#pragma GCC unroll 16
-    for (std::size_t i = 0; i < n_rows; ++i) {
-        float* row = c + i * c_stride;
-        if (accumulate) {
-            sums[i][0] += load(row);
-            sums[i][1] += load(row + lanes);
-        }
-        store(row, sums[i][0]);
-        store(row + lanes, sums[i][1]);
-    }
-}
-
-using MultiplyRows = void (*)(std::size_t, const float*, const float*, float*, std::size_t, bool,
-                              const float*, std::size_t);
-constexpr MultiplyRows multiply_table[] = {
-    multiply_rows<1>,  multiply_rows<2>,  multiply_rows<3>,  multiply_rows<4>,
-    multiply_rows<5>,  multiply_rows<6>,
-#if LATHE_LANES == 16
-    multiply_rows<7>,  multiply_rows<8>,  multiply_rows<9>,  multiply_rows<10>,
-    multiply_rows<11>, multiply_rows<12>, multiply_rows<13>, multiply_rows<14>,
-#endif
 };
-static_assert(sizeof(multiply_table) / sizeof(MultiplyRows) == product_height);
 
 /// multiply_panels for the columns of the right panel from `first` on.
 template <std::size_t first>
@@ -172,7 +136,7 @@ void multiply_tokens(const float* x, std::size_t x_stride, const float* w, std::
 
 void multiply(std::size_t n_rows, std::size_t depth, const float* a, const float* panel, float* c,
               std::size_t c_stride, bool accumulate, const float* next, std::size_t next_stride) {
-    multiply_table[n_rows - 1](depth, a, panel, c, c_stride, accumulate, next, next_stride);
+    multiply_elements<Float>(n_rows, depth, a, panel, c, c_stride, accumulate, next, next_stride);
 }
 
 void multiply_panels(std::size_t depth, const float* left, const float* right, float* c,

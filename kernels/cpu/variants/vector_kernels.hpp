@@ -84,6 +84,15 @@ struct VectorKernels {
     void (*multiply)(std::size_t n_rows, std::size_t depth, const float* a, const float* panel,
                      float* c, std::size_t c_stride, bool accumulate, const float* next,
                      std::size_t next_stride);
+    /// The same for words of two bfloat16 numbers each in the place of the floats of `a` and
+    /// `panel`: of a pair of words the products of the upper halves are added first, then those of
+    /// the lower ones, in fp32; the same bits with any instruction set.
+    void (*multiply_pairs)(std::size_t n_rows, std::size_t depth, const float* a,
+                           const float* panel, float* c, std::size_t c_stride, bool accumulate,
+                           const float* next, std::size_t next_stride);
+    /// words[i] = x[2 i] rounded to bfloat16 in the lower half, x[2 i + 1] in the upper; 0 for what
+    /// is beyond n.  words [(n + 1) / 2]
+    void (*round_to_pairs)(const float* x, std::size_t n, float* words);
     /// c[i][j] = (accumulate ? c[i][j] : 0) + sum_k left[k][i] * right[k][j] for two panels, of
     /// which `left` begins at any multiple of strip_width columns, i < strip_width, and all columns
     /// j or, with `second_half`, those of the second half. The sum runs over k in order.
