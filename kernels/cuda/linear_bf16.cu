@@ -39,12 +39,12 @@ void CudaBackend::do_linear_bf16(MatrixView<const float> x, MatrixView<const flo
         const auto depth = static_cast<int>(x.cols);
         const float one = 1.0F;
         // cuBLAS counts down the columns: y^T += w x^T.
-        check(cublasGemmEx(context_->blas(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(y.cols),
-                           static_cast<int>(y.rows), depth, &one, weight, CUDA_R_16BF, depth, input,
-                           CUDA_R_16BF, depth, &one, output.data, CUDA_R_32F,
-                           static_cast<int>(output.stride), CUBLAS_COMPUTE_32F,
-                           CUBLAS_GEMM_DEFAULT),
-              "cublasGemmEx");
+        check(
+            cublasGemmEx(context_->blas(), CUBLAS_OP_T, CUBLAS_OP_N, static_cast<int>(y.cols),
+                         static_cast<int>(y.rows), depth, &one, weight, CUDA_R_16BF, depth, input,
+                         CUDA_R_16BF, depth, &one, output.data, CUDA_R_32F,
+                         static_cast<int>(output.stride), CUBLAS_COMPUTE_32F, CUBLAS_GEMM_DEFAULT),
+            "cublasGemmEx");
     }
     call.finish();
 }

@@ -51,7 +51,7 @@ void CudaBackend::do_accumulate_gram(MatrixView<const float> x, MatrixView<doubl
 }
 
 void CudaBackend::do_accumulate_stream_gram(MatrixView<const float> x,
-                                           MatrixView<double> gram) const {
+                                            MatrixView<double> gram) const {
     if (x.rows == 0 || x.cols == 0) {
         return;
     }
