@@ -4,85 +4,18 @@
 #include <array>
 #include <cmath>
 #include <functional>
-#include <map>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
+#include "workers/cut_weights.hpp"
 #include "workers/forward.hpp"
 #include "workers/fused_weights.hpp"
 #include "workers/input_shift.hpp"
 #include "workers/rotation.hpp"
 #include "workers/slice_fit.hpp"
 #include "workers/sliced_model.hpp"
-#include "workers/sliced_weights.hpp"
 
 namespace lathe {
-
-namespace {
-
-/// A layer that writes to the stream, and what it reads.
-struct StreamWriter {
-    Role role;
-    Signal input;
-};
-constexpr StreamWriter attention_writer{Role::o_proj, Signal::attention_out};
-constexpr StreamWriter mlp_writer{Role::down_proj, Signal::mlp_hidden};
-
-/// Those of a step, in the order in which they run.
-std::vector<StreamWriter> writers_of(const ModelSpec& spec, std::size_t step) {
-    if (spec.form == BlockForm::parallel) {
-        return {attention_writer, mlp_writer};
-    }
-    return {step == 0 ? attention_writer : mlp_writer};
-}
-
-/// What a step of a block consists of.
-std::vector<Role> roles_of(const ModelSpec& spec, std::size_t step) {
-    const std::vector<Role> attention{
-        Role::attention_norm, Role::qkv_proj, Role::q_proj,
-        Role::k_proj,         Role::v_proj,   Role::q_norm,
-        Role::k_norm,         Role::o_proj,   Role::attention_shortcut};
-    std::vector<Role> mlp{Role::mlp_norm, Role::gate_up_proj, Role::gate_proj,
-                          Role::up_proj,  Role::down_proj,    Role::mlp_shortcut};
-    if (spec.form == BlockForm::parallel) {
-        mlp.insert(mlp.end(), attention.begin(), attention.end());
-        return mlp;
-    }
-    return step == 0 ? attention : mlp;
-}
-
-/// The sliced model's weights, as far as they are fitted. Those in use are computed once.
-class CutWeights final : public WeightSource {
-public:
-    CutWeights(const JobContext& context, const SlicedModel& target,
-               const std::vector<std::size_t>& widths)
-        : spec_(target.spec), weights_(context, target, widths) {}
-
-    void load(std::size_t index, const kernels::Backend& backend,
-              MatrixView<float> values) const override {
-        auto known = values_.find(index);
-        if (known == values_.end()) {
-            known = values_.emplace(index, weights_.values(spec_.tensors[index])).first;
-        }
-        backend.upload(reinterpret_cast<const std::byte*>(known->second.data()), DType::f64,
-                       values);
-    }
-
-    /// Takes what is fitted at a boundary; tensors of `role` change by it.
-    void refit(std::size_t boundary, const StepFit& fit, std::optional<Role> role = {}) {
-        weights_.refit(boundary, fit);
-        std::erase_if(values_, [&](const auto& entry) {
-            return !role || spec_.tensors[entry.first].role == *role;
-        });
-    }
-
-private:
-    const ModelSpec& spec_;
-    mutable SlicedWeights weights_;
-    mutable std::map<std::size_t, std::vector<double>> values_;
-};
-
-}  // namespace
 
 /// The streams on their way through the model.
 class SliceRefitter::Pass {
