@@ -7,6 +7,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/log.hpp"
 #include "orchestrator/version.hpp"
 
 namespace lathe {
@@ -104,7 +105,9 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Re
                                   {"program_version", program_version},
                                   {"model_fingerprint", to_hex(source().weights.fingerprint())},
                                   {"samples_fingerprint", samples_fingerprint(context_->job)}};
-    write_file(run().manifest(), manifest.dump(1) + "\n");
+    if (!is_run) {
+        write_file(run().manifest(), manifest.dump(1) + "\n");
+    }
     for (const char* folder : {"calibration", "candidates", "search", "logs"}) {
         make_directories(root / folder);
     }
@@ -143,6 +146,11 @@ void JobRun::check_existing_run() {
             "the calibration or evaluation texts, or the tokenizer, are not those this "
             "run began with (" +
             run().root().string() + ")");
+    }
+    const auto began = manifest.value("program_version", nlohmann::json());
+    if (began != program_version) {
+        log_warning("run_of_another_version began=" + began.dump() + " this=\"" + program_version +
+                    "\" finished_tasks=kept");
     }
 }
 

@@ -62,6 +62,12 @@ EncodedTensor CompressedCheckpoint::read(std::size_t tensor, bool check_hash) co
     return read_encoded(shard, "/" + spec.name, check_hash);
 }
 
+EncodedTensor CompressedCheckpoint::read_header(std::size_t tensor) const {
+    const TensorSpec& spec = spec_.tensors.at(tensor);
+    return read_encoded_header(ArtifactReader(directory_ / shard_file(spec.block)),
+                               "/" + spec.name);
+}
+
 PlanWeights::PlanWeights(const JobContext& context, std::vector<Setting> choice,
                          std::string refined)
     : context_(context), choice_(std::move(choice)), refined_(std::move(refined)) {}

@@ -39,6 +39,8 @@ public:
     [[nodiscard]] const Attributes& attributes() const { return attributes_; }
     /// @throws DataError  naming the tensor: absent, corrupt
     [[nodiscard]] EncodedTensor read(std::size_t tensor, bool check_hash = true) const;
+    /// The same without the bytes of its parts, which are not read.
+    [[nodiscard]] EncodedTensor read_header(std::size_t tensor) const;
 
 private:
     std::filesystem::path directory_;

@@ -52,7 +52,7 @@ void write_encoded(ArtifactWriter& file, const std::string& path, const EncodedT
     }
 }
 
-EncodedTensor read_encoded(const ArtifactReader& file, const std::string& path, bool check_hash) {
+EncodedTensor read_encoded_header(const ArtifactReader& file, const std::string& path) {
     const std::string where = file.path().string() + ": " + path;
     const Attributes attributes = file.attributes(path);
     EncodedTensor tensor;
@@ -64,13 +64,21 @@ EncodedTensor read_encoded(const ArtifactReader& file, const std::string& path, 
         }
     }
     for (const std::string& name : file.children(path)) {
-        const std::string part_path = path + "/" + name;
-        const DatasetInfo info = file.info(part_path);
-        tensor.parts.push_back({name, info.dtype, info.shape, file.read(part_path, check_hash)});
+        const DatasetInfo info = file.info(path + "/" + name);
+        tensor.parts.push_back({name, info.dtype, info.shape, {}});
+    }
+    return tensor;
+}
+
+EncodedTensor read_encoded(const ArtifactReader& file, const std::string& path, bool check_hash) {
+    const std::string where = file.path().string() + ": " + path;
+    EncodedTensor tensor = read_encoded_header(file, path);
+    for (TensorPart& part : tensor.parts) {
+        part.bytes = file.read(path + "/" + part.name, check_hash);
     }
     validate(tensor, where);
     if (check_hash) {
-        const std::string expected = text_attribute(attributes, "content_hash", where);
+        const std::string expected = stored_content_hash(file, path);
         const std::string found = to_hex(content_hash(tensor));
         if (found != expected) {
             throw DataError(where + ": content hash is " + found + ", the file says " + expected);

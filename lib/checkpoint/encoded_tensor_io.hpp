@@ -17,6 +17,11 @@ void write_encoded(ArtifactWriter& file, const std::string& path, const EncodedT
 [[nodiscard]] EncodedTensor read_encoded(const ArtifactReader& file, const std::string& path,
                                          bool check_hash = true);
 
+/// Encoding, shape, settings and parts of the tensor at `path`, the parts without their bytes,
+/// which are not read. Not validated.
+[[nodiscard]] EncodedTensor read_encoded_header(const ArtifactReader& file,
+                                                const std::string& path);
+
 /// The shape of the tensor at `path`, without reading the tensor.
 [[nodiscard]] Shape read_shape(const ArtifactReader& file, const std::string& path);
 

@@ -39,10 +39,14 @@ void add_shape(Hasher& hasher, const Shape& shape) {
 
 }  // namespace
 
+std::uint64_t stored_bytes(const TensorPart& part) {
+    return element_count(part.shape) * size_bytes(part.dtype);
+}
+
 std::uint64_t stored_bytes(const EncodedTensor& tensor) {
     std::uint64_t total = 0;
     for (const TensorPart& part : tensor.parts) {
-        total += part.bytes.size();
+        total += stored_bytes(part);
     }
     return total;
 }

@@ -27,6 +27,8 @@ struct EncodedTensor {
     std::vector<TensorPart> parts;                 ///< in the order the encoding fixes
 };
 
+/// Bytes that a part's elements take.
+[[nodiscard]] std::uint64_t stored_bytes(const TensorPart& part);
 /// Payload bytes of all parts; container overhead not included.
 [[nodiscard]] std::uint64_t stored_bytes(const EncodedTensor& tensor);
 

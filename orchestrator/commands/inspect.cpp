@@ -22,7 +22,7 @@ public:
         for (const TensorPart& part : tensor.parts) {
             const bool holds_values =
                 part.name == "values" || part.name == "codes" || part.name == "planes";
-            value_bytes_ += holds_values ? part.bytes.size() : 0;
+            value_bytes_ += holds_values ? stored_bytes(part) : 0;
         }
     }
     [[nodiscard]] json to_json() const {
@@ -57,7 +57,7 @@ json inspect_checkpoint(const std::filesystem::path& directory) {
         std::uint64_t weights = 0;
         std::string encoding;
         for (std::size_t t : unit.tensors) {
-            const EncodedTensor tensor = checkpoint.read(t);
+            const EncodedTensor tensor = checkpoint.read_header(t);
             encoding = encoding.empty() ? tensor.encoding : encoding;
             weights += element_count(tensor.shape);
             if (unit.block) {

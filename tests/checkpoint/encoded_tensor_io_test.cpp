@@ -42,6 +42,10 @@ TEST_F(EncodedTensorIo, TensorsComeBack) {
     for (const auto& [path, tensor] : tensors) {
         EXPECT_EQ(content_hash(read_encoded(file, path)), content_hash(tensor)) << path;
         EXPECT_EQ(read_shape(file, path), tensor.shape);
+        const EncodedTensor header = read_encoded_header(file, path);
+        EXPECT_EQ(header.encoding, tensor.encoding);
+        EXPECT_EQ(header.settings, tensor.settings);
+        EXPECT_EQ(stored_bytes(header), stored_bytes(tensor));
         EXPECT_EQ(stored_content_hash(file, path), to_hex(content_hash(tensor)));
     }
 }

@@ -228,6 +228,16 @@ def model_changed_under_a_run():
         refused(["resume", scratch / "run"], BAD_DATA, "not those this run began with")
 
 
+def run_of_another_version():
+    with lathe.Scratch() as scratch:
+        lathe.run(["run", *lathe.job(scratch / "run")])
+        assert "another_version" not in lathe.run(["resume", scratch / "run"]).stderr
+        manifest = scratch / "run/manifest.json"
+        manifest.write_text(json.dumps(json.loads(manifest.read_text()) | {"program_version": "0.0.1"}))
+        for _ in range(2):  # the run stays one that another version began
+            assert 'run_of_another_version began="0.0.1"' in lathe.run(["resume", scratch / "run"]).stderr
+
+
 def disk_full():
     with lathe.Scratch() as scratch:
         disk = scratch / "disk"
