@@ -142,12 +142,15 @@ void Coordinator::accept(StageState& stage, TaskResult result, std::size_t n_reu
         log_detail("result_ignored task=" + result.id + " rank=" + std::to_string(result.rank));
         return;
     }
-    if (result.ok) {
-        const TaskResult& kept = stage.finish(*position, std::move(result));
+    if (!result.ok && workers_[static_cast<std::size_t>(result.rank)].lost) {
+        return;  // had its failure counted when it fell silent
+    }
+    auto answer = stage.answer(*position, std::move(result));
+    if (answer && answer->ok) {
+        const TaskResult& kept = stage.finish(*position, *std::move(answer));
         report(stage, stage.task(*position), kept, n_reused);
-    } else if (!workers_[static_cast<std::size_t>(result.rank)].lost) {
-        // A rank that was lost has had its failure counted when it fell silent.
-        handle_failure(stage, *position, result);
+    } else if (answer) {
+        handle_failure(stage, *position, *answer);
     }
 }
 
@@ -199,7 +202,7 @@ void Coordinator::find_lost_ranks(StageState& stage) {
             seconds_between(worker.last_heard, now) > options_.worker_timeout_seconds) {
             declare_lost(stage, rank);
         }
-        if (worker.lost && stage.queue().has_pinned(rank)) {
+        if (worker.lost && stage.queue().needs(rank)) {
             stage.fail({ExitCode::stopped, "rank " + std::to_string(rank) +
                                                " was lost, and tasks of this stage are pinned to "
                                                "it; run again to continue"});
@@ -221,7 +224,7 @@ void Coordinator::declare_lost(StageState& stage, int rank) {
     if (!position) {
         return;
     }
-    if (stage.task(*position).rank >= 0) {
+    if (stage.task(*position).rank != any_rank) {
         stage.fail({ExitCode::stopped, "rank " + std::to_string(rank) + " was lost with task " +
                                            task +
                                            ", which is pinned to it; run again to continue"});
@@ -233,22 +236,34 @@ void Coordinator::declare_lost(StageState& stage, int rank) {
 }
 
 void Coordinator::hand_out(StageState& stage) {
+    if (stage.queue().has_joint()) {
+        // Begun by all or by none, so that a stop leaves no rank waiting for the others.
+        if (!is_running(/*pinned_only=*/false)) {
+            const Task& task = stage.task(stage.queue().take_joint().value());
+            for (int rank = 0; rank < communicator_.size(); ++rank) {
+                give(rank, task);
+            }
+        }
+        return;
+    }
     const bool is_alone = n_alive() == 1;
     for (int rank = 0; rank < communicator_.size(); ++rank) {
-        Worker& worker = workers_[static_cast<std::size_t>(rank)];
+        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
         if (worker.lost || worker.left || worker.task) {
             continue;
         }
-        const auto position = stage.queue().take(rank, is_alone);
-        if (!position) {
-            continue;
+        if (const auto position = stage.queue().take(rank, is_alone)) {
+            give(rank, stage.task(*position));
         }
-        const Task& task = stage.task(*position);
-        worker.task = task.id;
-        worker.is_pinned = task.rank >= 0;
-        worker.task_start = Clock::now();
-        comm::send_control(communicator_, rank, comm::ControlKind::task, to_json(task));
     }
+}
+
+void Coordinator::give(int rank, const Task& task) {
+    Worker& worker = workers_[static_cast<std::size_t>(rank)];
+    worker.task = task.id;
+    worker.is_pinned = task.rank != any_rank;
+    worker.task_start = Clock::now();
+    comm::send_control(communicator_, rank, comm::ControlKind::task, to_json(task));
 }
 
 bool Coordinator::is_running(bool pinned_only) const {

@@ -60,6 +60,8 @@ public:
     /// A task that fails with ExitCode::internal, or whose rank is lost, is tried once more, on
     /// another rank if there is one. Other codes mean that trying again would not help. A pinned
     /// task (Task::rank) is neither moved nor tried again: it may depend on what its rank holds.
+    /// A task for all ranks is handed out when none of them works, and done when all have answered;
+    /// its result is rank 0's.
     /// When a task has failed for good, nothing more is handed out, running tasks are waited for
     /// (pinned ones up to the grace limit: they may wait for a peer that failed), then the error is
     /// thrown.
@@ -97,7 +99,7 @@ private:
         bool left = false;         ///< was told to stop, and did
         [[nodiscard]] bool is_gone() const { return lost && !spoke_again; }
         std::optional<std::string> task;  ///< id of what it does
-        bool is_pinned = false;           ///< that task
+        bool is_pinned = false;           ///< that task, or for all ranks
         Clock::time_point task_start;
         Clock::time_point last_heard;
     };
@@ -112,6 +114,7 @@ private:
     void find_lost_ranks(StageState& stage);
     void declare_lost(StageState& stage, int rank);
     void hand_out(StageState& stage);
+    void give(int rank, const Task& task);
     [[nodiscard]] bool is_running(bool pinned_only) const;
     [[nodiscard]] double estimate_remaining_seconds(const StageState& stage) const;
     [[nodiscard]] int n_alive() const;

@@ -31,6 +31,7 @@ StageState::StageState(std::span<const Task> tasks, int n_ranks)
       queue_(tasks, n_ranks),
       results_(tasks.size()),
       done_(tasks.size()),
+      n_ranks_(n_ranks),
       failed_on_(tasks.size()),
       pinned_cost_(static_cast<std::size_t>(n_ranks)) {
     for (std::size_t position = 0; position < tasks.size(); ++position) {
@@ -39,9 +40,7 @@ StageState::StageState(std::span<const Task> tasks, int n_ranks)
             throw InternalError("two tasks of one stage have the id " + task.id);
         }
         open_cost_ += cost_of(task);
-        if (task.rank >= 0) {
-            pinned_cost_[static_cast<std::size_t>(task.rank)] += cost_of(task);
-        }
+        add_pinned_cost(task, cost_of(task));
     }
 }
 
@@ -53,6 +52,31 @@ std::optional<std::size_t> StageState::find_open(const std::string& id) const {
     return found->second;
 }
 
+std::optional<TaskResult> StageState::answer(std::size_t position, TaskResult result) {
+    const bool only_stopped = result.exit_code == static_cast<int>(ExitCode::stopped);
+    if (tasks_[position].rank != all_ranks || (!result.ok && !only_stopped)) {
+        return result;
+    }
+    answers_.push_back(std::move(result));
+    if (answers_.size() < static_cast<std::size_t>(n_ranks_)) {
+        return std::nullopt;
+    }
+    std::ranges::sort(answers_, {}, &TaskResult::rank);
+    const auto stopped = std::ranges::find(answers_, false, &TaskResult::ok);
+    TaskResult of_all = stopped == answers_.end() ? answers_.front() : *stopped;
+    of_all.seconds = std::ranges::max(answers_, {}, &TaskResult::seconds).seconds;
+    answers_.clear();
+    return of_all;
+}
+
+void StageState::add_pinned_cost(const Task& task, double cost) {
+    for (int rank = 0; rank < n_ranks_; ++rank) {
+        if (task.rank == rank || task.rank == all_ranks) {
+            pinned_cost_[static_cast<std::size_t>(rank)] += cost;
+        }
+    }
+}
+
 const TaskResult& StageState::finish(std::size_t position, TaskResult result) {
     const Task& task = tasks_[position];
     queue_.remove(position);
@@ -61,9 +85,7 @@ const TaskResult& StageState::finish(std::size_t position, TaskResult result) {
     open_cost_ -= cost_of(task);
     done_cost_ += cost_of(task);
     done_seconds_ += result.seconds;
-    if (task.rank >= 0) {
-        pinned_cost_[static_cast<std::size_t>(task.rank)] -= cost_of(task);
-    }
+    add_pinned_cost(task, -cost_of(task));
     results_[position] = std::move(result);
     return results_[position];
 }
@@ -73,7 +95,8 @@ bool StageState::retry_or_fail(std::size_t position, int rank, Failure failure) 
     std::vector<int>& ranks = failed_on_[position];
     ranks.push_back(rank);
     // Only an internal error may be an accident of one rank: out of memory, a broken device.
-    if (failure.code == ExitCode::internal && task.rank < 0 && ranks.size() < max_attempts) {
+    if (failure.code == ExitCode::internal && task.rank == any_rank &&
+        ranks.size() < max_attempts) {
         queue_.put_back(position, rank);
         return true;
     }

@@ -35,6 +35,11 @@ public:
     [[nodiscard]] std::optional<std::size_t> find_open(const std::string& id) const;
     [[nodiscard]] TaskQueue& queue() noexcept { return queue_; }
 
+    /// Takes what a rank answers for an open task. Returns what has become of the task: of one for
+    /// all ranks nothing until all have answered, then rank 0's answer with the longest of their
+    /// times; or the answer of the first that failed, at once, unless it only stopped because
+    /// another failed: that one's answer is still to come.
+    std::optional<TaskResult> answer(std::size_t position, TaskResult result);
     /// Keeps the result of an open task. The reference stays good until take_results().
     const TaskResult& finish(std::size_t position, TaskResult result);
     /// Counts an attempt that came to nothing. Either the task is back in the queue and true
@@ -55,12 +60,15 @@ public:
 
 private:
     [[nodiscard]] double seconds_per_cost() const;
+    void add_pinned_cost(const Task& task, double cost);
 
     std::span<const Task> tasks_;
     TaskQueue queue_;
     std::unordered_map<std::string_view, std::size_t> positions_;
     std::vector<TaskResult> results_;
     std::vector<bool> done_;
+    std::vector<TaskResult> answers_;  ///< for the running task that is for all ranks
+    int n_ranks_;
     std::vector<std::vector<int>> failed_on_;  // ranks, for each task
     std::size_t n_done_ = 0;
     std::optional<Failure> failure_;

@@ -11,15 +11,27 @@ TaskQueue::TaskQueue(std::span<const Task> tasks, int n_ranks)
     : tasks_(tasks), pinned_(static_cast<std::size_t>(n_ranks)), rank_to_avoid_(tasks.size(), -1) {
     for (std::size_t position = 0; position < tasks.size(); ++position) {
         const Task& task = tasks[position];
-        if (task.rank < -1 || task.rank >= n_ranks) {
+        if (task.rank < all_ranks || task.rank >= n_ranks) {
             throw InternalError("task " + task.id + " is pinned to rank " +
                                 std::to_string(task.rank) + ", but there are " +
                                 std::to_string(n_ranks) + " ranks");
         }
-        (task.rank < 0 ? free_ : pinned_[static_cast<std::size_t>(task.rank)]).push_back(position);
+        (task.rank == all_ranks  ? joint_
+         : task.rank == any_rank ? free_
+                                 : pinned_[static_cast<std::size_t>(task.rank)])
+            .push_back(position);
     }
     std::ranges::stable_sort(
         free_, [&](std::size_t a, std::size_t b) { return tasks_[a].cost > tasks_[b].cost; });
+}
+
+std::optional<std::size_t> TaskQueue::take_joint() {
+    if (joint_.empty()) {
+        return std::nullopt;
+    }
+    const std::size_t position = joint_.front();
+    joint_.pop_front();
+    return position;
 }
 
 std::optional<std::size_t> TaskQueue::take(int rank, bool is_alone) {
@@ -45,14 +57,15 @@ void TaskQueue::put_back(std::size_t position, int rank_to_avoid) {
 }
 
 void TaskQueue::remove(std::size_t position) {
+    std::erase(joint_, position);
     std::erase(free_, position);
     for (auto& own : pinned_) {
         std::erase(own, position);
     }
 }
 
-bool TaskQueue::has_pinned(int rank) const {
-    return !pinned_[static_cast<std::size_t>(rank)].empty();
+bool TaskQueue::needs(int rank) const {
+    return has_joint() || !pinned_[static_cast<std::size_t>(rank)].empty();
 }
 
 }  // namespace lathe

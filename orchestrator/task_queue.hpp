@@ -13,24 +13,30 @@ namespace lathe {
 /// Which of the tasks of a stage goes next to which rank. Tasks are known by their position in the
 /// list given at the start, which must outlive the queue.
 ///
-/// A rank first gets the tasks that are pinned to it, in the order given. The other tasks go
-/// longest first (largest cost; ties by position), so that no long one is left for the end.
+/// Tasks for all ranks come before all others, one after another in the order given. Then a rank
+/// gets the tasks that are pinned to it, in the order given. The other tasks go longest first
+/// (largest cost; ties by position), so that no long one is left for the end.
 class TaskQueue {
 public:
     /// @throws InternalError  if a task is pinned to a rank that does not exist
     TaskQueue(std::span<const Task> tasks, int n_ranks);
 
-    /// Takes out the next task for `rank`, if it has one. A task that was put back goes to another
-    /// rank than the one to avoid, unless `is_alone`: then there is no other.
+    /// Takes out the next task for all ranks, if there is one.
+    std::optional<std::size_t> take_joint();
+    /// Takes out the next task for `rank` alone, if it has one. A task that was put back goes to
+    /// another rank than the one to avoid, unless `is_alone`: then there is no other.
     std::optional<std::size_t> take(int rank, bool is_alone);
     /// Puts a task that was taken back to the front, to be given to another rank.
     void put_back(std::size_t position, int rank_to_avoid);
     /// Takes out a task that has turned out to be done, if it is in the queue.
     void remove(std::size_t position);
-    [[nodiscard]] bool has_pinned(int rank) const;
+    /// Whether there are tasks that cannot be done without `rank`.
+    [[nodiscard]] bool needs(int rank) const;
+    [[nodiscard]] bool has_joint() const { return !joint_.empty(); }
 
 private:
     std::span<const Task> tasks_;
+    std::deque<std::size_t> joint_;
     std::deque<std::size_t> free_;
     std::vector<std::deque<std::size_t>> pinned_;  // for each rank
     std::vector<int> rank_to_avoid_;               // for each task; -1: none

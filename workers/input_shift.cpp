@@ -22,8 +22,9 @@ std::pair<std::size_t, std::size_t> half_of(std::size_t tokens, std::size_t half
 
 /// Host values in fp64, in backend memory.
 kernels::Array<double> widened(std::span<const float> values, const kernels::Backend& backend) {
-    kernels::Array<double> wide = backend.allocate<double>(values.size());
-    std::ranges::copy(values, wide.data());
+    const std::vector<double> host(values.begin(), values.end());
+    kernels::Array<double> wide = backend.allocate<double>(host.size());
+    backend.copy<double>({host.data(), 1, host.size()}, wide.matrix(1, host.size()));
     return wide;
 }
 
@@ -47,6 +48,12 @@ std::vector<float> transposed(const std::vector<float>& values, std::size_t rows
     return turned;
 }
 
+/// sum += values, and as long as they at least
+void add_to(std::vector<double>& sum, std::span<const double> values) {
+    sum.resize(std::max(sum.size(), values.size()), 0.0);
+    std::ranges::transform(values, sum, sum.begin(), std::plus<>());
+}
+
 std::vector<float> on_host(MatrixView<const float> x, const kernels::Backend& backend) {
     std::vector<float> host(x.rows * x.cols);
     backend.download(x, host.data());
@@ -55,13 +62,17 @@ std::vector<float> on_host(MatrixView<const float> x, const kernels::Backend& ba
 
 }  // namespace
 
-void InputShift::add(MatrixView<const float> x) {
+void InputShift::begin(std::size_t width) {
     if (width_ == 0) {
-        width_ = x.cols;
+        width_ = width;
         for (Sums& sums : sums_) {
             sums.gram = backend_.allocate<double>(width_ * width_);
         }
     }
+}
+
+void InputShift::add(MatrixView<const float> x) {
+    begin(x.cols);
     for (std::size_t half = 0; half < sums_.size(); ++half) {
         const auto [first, count] = half_of(x.rows, half);
         if (count > 0) {
@@ -91,7 +102,7 @@ void InputShift::accumulate(MatrixView<const float> missing, std::vector<double>
         if (count > 0) {
             backend_.multiply(wide.row_range(first, count), true, inputs.row_range(first, count),
                               false, product.matrix(missing.cols, width_));
-            std::ranges::transform(sum, product.span(), sum.begin(), std::plus<>());
+            add_to(sum, backend_.to_host(product.matrix(missing.cols, width_)));
         }
     }
 }
@@ -102,23 +113,20 @@ InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
         tokens += static_cast<double>(sums.tokens);
     }
     Means means;
-    means.gram.resize(width_ * width_);
+    for (const Sums& sums : all) {
+        add_to(means.gram, backend_.to_host(sums.gram.matrix(width_, width_)));
+    }
     for (std::size_t i = 0; i < width_; ++i) {
         for (std::size_t j = i; j < width_; ++j) {
-            double sum = 0.0;
-            for (const Sums& sums : all) {
-                sum += sums.gram.data()[i * width_ + j];
-            }
-            means.gram[i * width_ + j] = sum / tokens;
-            means.gram[j * width_ + i] = sum / tokens;
+            const double mean = means.gram[i * width_ + j] / tokens;
+            means.gram[i * width_ + j] = mean;
+            means.gram[j * width_ + i] = mean;
         }
     }
     const auto mean = [&](std::vector<double> Sums::*part) {
         std::vector<double> total;
         for (const Sums& sums : all) {
-            total.resize(std::max(total.size(), (sums.*part).size()), 0.0);
-            std::transform((sums.*part).begin(), (sums.*part).end(), total.begin(), total.begin(),
-                           std::plus<>());
+            add_to(total, sums.*part);
         }
         std::vector<float> values(total.size());
         std::ranges::transform(total, values.begin(),
@@ -204,10 +212,10 @@ std::optional<double> InputShift::choose_penalty(Weights weights,
             const MatrixView<float> correction = memory.matrix(lack.rows, width_);
             backend_.linear(lack.fitted.matrix(lack.rows, width_), inverse, {}, correction);
             const std::vector<float> d = on_host(correction, backend_);
-            const kernels::Array<double> costs = backend_.allocate<double>(lack.rows);
-            backend_.row_errors(correction, gram.matrix(width_, width_), costs.span());
+            std::vector<double> costs(lack.rows);
+            backend_.row_errors(correction, gram.matrix(width_, width_), costs);
             gains[p] += 2.0 * std::inner_product(d.begin(), d.end(), lack.held_out.begin(), 0.0) -
-                        std::accumulate(costs.span().begin(), costs.span().end(), 0.0);
+                        std::accumulate(costs.begin(), costs.end(), 0.0);
         }
     }
     const auto best = std::ranges::max_element(gains);
@@ -215,6 +223,50 @@ std::optional<double> InputShift::choose_penalty(Weights weights,
         return std::nullopt;
     }
     return penalties[static_cast<std::size_t>(best - gains.begin())];
+}
+
+/// The width; of each half the tokens and the lengths of `input` and `output`, then the Gram matrix
+/// and these.
+std::vector<double> InputShift::values() const {
+    std::vector<double> values{static_cast<double>(width_)};
+    if (width_ == 0) {
+        return values;
+    }
+    for (const Sums& sums : sums_) {
+        for (const std::size_t n : {sums.tokens, sums.input.size(), sums.output.size()}) {
+            values.push_back(static_cast<double>(n));
+        }
+        const std::vector<double> gram = backend_.to_host(sums.gram.matrix(width_, width_));
+        for (const std::vector<double>* part : {&gram, &sums.input, &sums.output}) {
+            values.insert(values.end(), part->begin(), part->end());
+        }
+    }
+    return values;
+}
+
+void InputShift::add_values(std::span<const double> values) {
+    const auto take = [&](std::size_t n) {
+        const std::span<const double> taken = values.first(n);
+        values = values.subspan(n);
+        return taken;
+    };
+    const auto take_number = [&] { return static_cast<std::size_t>(take(1).front()); };
+    const std::size_t width = take_number();
+    if (width == 0) {
+        return;
+    }
+    begin(width);
+    for (Sums& sums : sums_) {
+        sums.tokens += take_number();
+        const std::size_t n_input = take_number();
+        const std::size_t n_output = take_number();
+        const MatrixView<double> gram = sums.gram.matrix(width_, width_);
+        std::vector<double> host = backend_.to_host(gram);
+        add_to(host, take(host.size()));
+        backend_.copy<double>({host.data(), width_, width_}, gram);
+        add_to(sums.input, take(n_input));
+        add_to(sums.output, take(n_output));
+    }
 }
 
 void InputShift::correct(Weights weights, double penalty) const {

@@ -53,6 +53,11 @@ public:
     /// Turns each W into V.
     void correct(Weights weights, double penalty) const;
 
+    /// All sums as one list, which is never empty, and such a list of another object, which is
+    /// added: SampleShare's sums.
+    [[nodiscard]] std::vector<double> values() const;
+    void add_values(std::span<const double> values);
+
 private:
     /// Sums over one half of each batch.
     struct Sums {
@@ -66,6 +71,7 @@ private:
         std::vector<float> input;
         std::vector<float> output;
     };
+    void begin(std::size_t width);
     void accumulate(MatrixView<const float> missing, std::vector<double> Sums::*part);
     [[nodiscard]] Means means_of(std::span<const Sums> sums) const;
     /// W E[m x'^T] + E[n x'^T], in backend memory. [rows, width]

@@ -9,6 +9,7 @@
 #include "workers/forward.hpp"
 #include "workers/input_shift.hpp"
 #include "workers/refined_weights.hpp"
+#include "workers/sample_share.hpp"
 #include "workers/unit_refinement.hpp"
 
 namespace lathe {
@@ -50,9 +51,32 @@ std::vector<Group> groups_of(const ModelSpec& spec, std::size_t step) {
     return {{{Signal::stream_mid, Signal::mlp_in}, false}, {{Signal::mlp_hidden}, true}};
 }
 
+/// Sums over calibration tokens for each of some inputs.
+struct Shifts {
+    std::map<Signal, InputShift> of;
+
+    /// SampleShare's sums: of each input how many, and those.
+    [[nodiscard]] std::vector<double> values() const {
+        std::vector<double> all;
+        for (const auto& [signal, shift] : of) {
+            const std::vector<double> values = shift.values();
+            all.push_back(static_cast<double>(values.size()));
+            all.insert(all.end(), values.begin(), values.end());
+        }
+        return all;
+    }
+    void add_values(std::span<const double> values) {
+        for (auto& [signal, shift] : of) {
+            const auto n = static_cast<std::size_t>(values.front());
+            shift.add_values(values.subspan(1, n));
+            values = values.subspan(1 + n);
+        }
+    }
+};
+
 }  // namespace
 
-/// The streams on their way through the model.
+/// The streams of this rank's samples on their way through the model.
 class Refiner::Pass {
 public:
     Pass(const JobContext& context, const RefinementTask& task)
@@ -60,13 +84,12 @@ public:
           spec_(context.spec()),
           backend_(context.backend()),
           source_(spec_, context.source->weights),
-          samples_(read_samples(context.run.samples()).calibration),
-          ranges_(samples_.ranges(tokens_per_batch)),
-          forward_(spec_, backend_, samples_.max_length()),
+          share_(*context.world, read_samples(context.run.samples()).calibration),
+          forward_(spec_, backend_, samples().max_length()),
           name_(task.name),
-          source_stream_(allocate(samples_.tokens())),
-          stream_(allocate(samples_.tokens())),
-          trial_(allocate(std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens)) {
+          source_stream_(allocate(samples().tokens())),
+          stream_(allocate(samples().tokens())),
+          trial_(allocate(share_.most_tokens())) {
         embed(source_, source_stream_);
         embed(PlanWeights(context, task.choice), stream_);
     }
@@ -97,12 +120,15 @@ public:
                 advance(step, weights);
             }
         }
-        weights.write(context_.run.refined(task.name, refined_place(spec_, block_)),
-                      task.fingerprint);
+        if (share_.leads()) {
+            weights.write(context_.run.refined(task.name, refined_place(spec_, block_)),
+                          task.fingerprint);
+        }
         ++block_;
     }
 
 private:
+    [[nodiscard]] const TokenSequences& samples() const { return share_.samples(); }
     [[nodiscard]] kernels::Array<float> allocate(std::size_t tokens) const {
         return backend_.allocate<float>(tokens * spec_.hidden_size);
     }
@@ -123,8 +149,8 @@ private:
     void embed(const WeightSource& weights, const kernels::Array<float>& stream) {
         const LoadedWeights embedding =
             LoadedWeights::load(spec_, weights, backend_, {}, ForwardPass::embedding_roles());
-        for (const SequenceRange& range : ranges_) {
-            forward_.embed(embedding, samples_.part(range), part(stream, range, 0));
+        for (const SequenceRange& range : share_.batches()) {
+            forward_.embed(embedding, samples().part(range), part(stream, range, 0));
         }
     }
 
@@ -132,9 +158,9 @@ private:
     void advance(std::size_t step, const WeightSource& weights) {
         const auto pass = [&](const WeightSource& from, const kernels::Array<float>& stream) {
             const LoadedWeights loaded = load(from);
-            for (const SequenceRange& range : ranges_) {
+            for (const SequenceRange& range : share_.batches()) {
                 const MatrixView<float> after =
-                    forward_.step(step, loaded, samples_.part(range), part(stream, range, step));
+                    forward_.step(step, loaded, samples().part(range), part(stream, range, step));
                 if (!backend_.all_finite(after)) {
                     throw DataError("the activations after " + refined_place(spec_, block_) +
                                     " of the compressed model are not finite (NaN or infinity) on "
@@ -160,7 +186,7 @@ private:
                                const SignalObserver& observe) {
         const MatrixView<float> hidden = copy_of(part(stream, range, step));
         observe(step == 0 ? Signal::stream_in : Signal::stream_mid, hidden);
-        return forward_.step(step, weights, samples_.part(range), hidden, observe);
+        return forward_.step(step, weights, samples().part(range), hidden, observe);
     }
 
     /// The units to be refined here that read one of the signals.
@@ -181,17 +207,23 @@ private:
     void refine_group(const RefinementTask& task, std::size_t step, const Group& group,
                       PartlyRefined& weights) {
         const std::vector<std::size_t> units = units_of(task, group.inputs);
-        std::map<Signal, InputShift> shifts;
-        for (const std::size_t u : units) {
-            shifts.try_emplace(spec_.units[u].input, backend_);
+        if (units.empty()) {
+            return;
         }
         const LoadedWeights source = load(source_);
         const LoadedWeights current = load(weights);
-        for (std::size_t r = 0; !units.empty() && r < ranges_.size(); ++r) {
-            compare(step, group.writes, {source, current}, ranges_[r], shifts);
-        }
+        const auto no_sums = [&] {
+            Shifts shifts;
+            for (const std::size_t u : units) {
+                shifts.of.try_emplace(spec_.units[u].input, backend_);
+            }
+            return shifts;
+        };
+        const Shifts shifts = share_.add_up(no_sums, [&](Shifts& sums, const SequenceRange& range) {
+            compare(step, group.writes, {source, current}, range, sums.of);
+        });
         for (const std::size_t u : units) {
-            refine_unit(context_, u, task.choice[u], shifts.at(spec_.units[u].input), weights);
+            refine_unit(context_, u, task.choice[u], shifts.of.at(spec_.units[u].input), weights);
         }
     }
 
@@ -246,20 +278,21 @@ private:
         }
         const LoadedWeights source = load(source_);
         const LoadedWeights current = load(weights);
-        InputShift shift(backend_);
         const auto input = [&](const LoadedWeights& head, const kernels::Array<float>& stream,
                                const SequenceRange& range) {
             const MatrixView<float> hidden = copy_of(part(stream, range, 0));
             forward_.final_norm(head, hidden);
-            return forward_.head_input(head, samples_.part(range), hidden);
+            return forward_.head_input(head, samples().part(range), hidden);
         };
-        for (const SequenceRange& range : ranges_) {
+        const auto no_sums = [&] { return InputShift(backend_); };
+        const auto add = [&](InputShift& sums, const SequenceRange& range) {
             const HostMatrix expected = on_host(backend_, input(source, source_stream_, range));
             const MatrixView<const float> x = input(current, stream_, range);
-            shift.add(x);
+            sums.add(x);
             const HostMatrix lacks = missing(expected, backend_, x);
-            shift.add_missing_input({lacks.data(), x.rows, x.cols});
-        }
+            sums.add_missing_input({lacks.data(), x.rows, x.cols});
+        };
+        const InputShift shift = share_.add_up(no_sums, add);
         for (const std::size_t u : units) {
             refine_unit(context_, u, task.choice[u], shift, weights);
         }
@@ -269,11 +302,10 @@ private:
     const ModelSpec& spec_;
     const kernels::Backend& backend_;
     SourceWeights source_;
-    TokenSequences samples_;
-    std::vector<SequenceRange> ranges_;  ///< of the batches
+    SampleShare share_;
     ForwardPass forward_;
     std::string name_;
-    kernels::Array<float> source_stream_;  ///< [tokens, hidden_size]
+    kernels::Array<float> source_stream_;  ///< [tokens of the share, hidden_size]
     kernels::Array<float> stream_;         ///< of the refined model
     kernels::Array<float> trial_;          ///< of a batch
     std::size_t block_ = 0;
@@ -283,14 +315,16 @@ Refiner::Refiner(const JobContext& context) : context_(context) {}
 Refiner::~Refiner() = default;
 
 void Refiner::run(const RefinementTask& task) {
-    if (!pass_ || pass_->name() != task.name || pass_->block() > task.block) {
-        pass_.reset();  // before memory for another is asked for
-        pass_ = std::make_unique<Pass>(context_, task);
-    }
-    while (pass_->block() < task.block) {
-        pass_->repeat(task);
-    }
-    pass_->run(task);
+    with_all_ranks(*context_.world, [&] {
+        if (!pass_ || pass_->name() != task.name || pass_->block() > task.block) {
+            pass_.reset();  // before memory for another is asked for
+            pass_ = std::make_unique<Pass>(context_, task);
+        }
+        while (pass_->block() < task.block) {
+            pass_->repeat(task);
+        }
+        pass_->run(task);
+    });
 }
 
 std::string to_json(const RefinementTask& task) {

@@ -11,7 +11,8 @@ namespace lathe {
 
 /// Compresses the units of one block again, each under the setting that a plan chose for it, for
 /// the inputs that it has behind the blocks that were refined before. `block` = n_blocks: the head.
-/// Artifact: RunDirectory::refined() of `name` and the block, as PartlyRefined::write() has it.
+/// A task for all ranks. Artifact: RunDirectory::refined() of `name` and the block, as
+/// PartlyRefined::write() has it.
 struct RefinementTask {
     std::size_t block = 0;
     std::vector<Setting> choice;  ///< the plan
@@ -21,9 +22,9 @@ struct RefinementTask {
 [[nodiscard]] std::string to_json(const RefinementTask& task);
 [[nodiscard]] RefinementTask refinement_task_from_json(const std::string& text);
 
-/// Runs such tasks, one block after another, and holds the residual streams of all samples, the
-/// source's and the refined model's, between them. A block that is not the next one is reached by
-/// passing the finished blocks before it again.
+/// Runs such tasks, one block after another, and holds the residual streams of this rank's samples,
+/// the source's and the refined model's, between them. A block that is not the next one is reached
+/// by passing the finished blocks before it again.
 ///
 /// Within a block the units are solved in the order in which they run: those of a step that read
 /// the stream, then those that write to it, on what the former now make. The target of a unit that
@@ -36,6 +37,7 @@ public:
     ~Refiner();
 
     /// @throws DataError  activations that are not finite, naming the place
+    /// @throws StoppedError  if another rank gave up
     void run(const RefinementTask& task);
 
 private:

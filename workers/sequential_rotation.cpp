@@ -1,34 +1,33 @@
 #include "workers/sequential_rotation.hpp"
 
-#include <algorithm>
-
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "workers/forward.hpp"
 #include "workers/fused_weights.hpp"
 #include "workers/rotation.hpp"
+#include "workers/sample_share.hpp"
 #include "workers/signal_statistics.hpp"
 
 namespace lathe {
 
-/// The stream of all samples on its way through the model, at full width and in the source's basis:
-/// to cut it is to project it.
+/// The stream of this rank's samples on its way through the model, at full width and in the
+/// source's basis: to cut it is to project it.
 class SequentialRotator::Pass {
 public:
     explicit Pass(const JobContext& context)
         : context_(context),
           model_(*context.fused),
-          samples_(read_samples(context.run.samples()).calibration),
-          ranges_(samples_.ranges(tokens_per_batch)),
-          forward_(model_.spec, context.backend(), samples_.max_length()),
-          stream_(context.backend().allocate<float>(samples_.tokens() * model_.spec.hidden_size)) {
+          share_(*context.world, read_samples(context.run.samples()).calibration),
+          forward_(model_.spec, context.backend(), share_.samples().max_length()),
+          stream_(context.backend().allocate<float>(share_.samples().tokens() *
+                                                    model_.spec.hidden_size)) {
         forward_.use_bf16(context.calibrates_in_bf16());
         const LoadedWeights embedding =
             LoadedWeights::load(model_.spec, model_.weights, context.backend(), std::nullopt,
                                 ForwardPass::embedding_roles());
-        for_each_batch([&](const TokenSequences& batch, MatrixView<float> x) {
-            forward_.embed(embedding, batch, x);
-        });
+        for (const SequenceRange& batch : share_.batches()) {
+            forward_.embed(embedding, share_.samples().part(batch), part(batch));
+        }
     }
 
     /// The block that the stream stands before.
@@ -39,7 +38,9 @@ public:
         const LoadedWeights weights = load();
         for (std::size_t step = 0; step < model_.spec.steps_per_block(); ++step) {
             cut(read_rotation(context_, boundary(step), 0), task.widths[boundary(step)]);
-            take_step(step, weights, {});
+            for (const SequenceRange& batch : share_.batches()) {
+                take_step(step, weights, batch, {});
+            }
         }
         ++block_;
     }
@@ -49,36 +50,37 @@ public:
         const bool is_head = block_ == model_.spec.n_blocks;
         const std::string place = boundary_place(model_.spec, boundary(0)).name;
         const LoadedWeights weights = load();
-        StatisticsCollector statistics(context_.backend(), context_.job.slice,
-                                       context_.changes_weights());
-        const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
-            statistics.add(signal, x);
-        };
+        StatisticsCollector statistics = no_statistics();
         std::vector<Rotation> rotations;
         const std::size_t n_steps = is_head ? (reads_end_ ? 1 : 0) : model_.spec.steps_per_block();
         for (std::size_t step = 0; step < n_steps; ++step) {
             const Signal signal = boundary_place(model_.spec, boundary(step)).stream;
-            for_each_batch([&](const TokenSequences&, MatrixView<float> x) { observe(signal, x); });
+            measure(statistics, [&](const SequenceRange& batch, const SignalObserver& observe) {
+                observe(signal, part(batch));
+            });
             if (is_rotated(*context_.job.slice, model_.spec, boundary(step))) {
                 rotations.push_back(
                     find_rotations(context_.backend(), {statistics.gram(signal)}).front());
                 cut(rotations.back(), task.widths[boundary(step)]);
             }
-            if (is_head) {
-                for_each_batch([&](const TokenSequences&, MatrixView<float> x) {
-                    forward_.final_norm(weights, x);
-                    observe(Signal::head_in, x);
-                });
-            } else {
-                take_step(step, weights, observe);
-            }
+            measure(statistics, [&](const SequenceRange& batch, const SignalObserver& observe) {
+                if (is_head) {
+                    forward_.final_norm(weights, part(batch));
+                    observe(Signal::head_in, part(batch));
+                } else {
+                    take_step(step, weights, batch, observe);
+                }
+            });
         }
         require_finite(place);
+        ++block_;
+        if (!share_.leads()) {
+            return;
+        }
         statistics.write(context_.run.statistics(place), task.statistics_fingerprint);
         if (!rotations.empty()) {
             write_rotations(context_, {place, 0, task.rotation_fingerprint, {}}, rotations);
         }
-        ++block_;
     }
 
 private:
@@ -95,31 +97,37 @@ private:
     }
 
     [[nodiscard]] MatrixView<float> all() const {
-        return stream_.matrix(samples_.tokens(), model_.spec.hidden_size);
+        return stream_.matrix(share_.samples().tokens(), model_.spec.hidden_size);
+    }
+    [[nodiscard]] MatrixView<float> part(const SequenceRange& batch) const {
+        return all().row_range(batch.first_token, batch.tokens);
     }
 
+    [[nodiscard]] StatisticsCollector no_statistics() const {
+        return {context_.backend(), context_.job.slice, context_.changes_weights()};
+    }
+    /// Adds what run(batch, observe) shows of the batches of all ranks.
     template <class Run>
-    void for_each_batch(const Run& run) {
-        for (const SequenceRange& range : ranges_) {
-            run(samples_.part(range), all().row_range(range.first_token, range.tokens));
-        }
+    void measure(StatisticsCollector& statistics, const Run& run) const {
+        const auto add = [&](StatisticsCollector& sums, const SequenceRange& batch) {
+            run(batch, [&](Signal signal, MatrixView<const float> x) { sums.add(signal, x); });
+        };
+        statistics.add_values(share_.add_up([&] { return no_statistics(); }, add).values());
     }
 
     void cut(const Rotation& rotation, std::size_t width) {
         const CutBasis basis(context_.backend(), rotation, width);
-        for_each_batch([&](const TokenSequences&, MatrixView<float> x) {
-            basis.cut(context_.backend(), x, memory_);
-        });
+        for (const SequenceRange& batch : share_.batches()) {
+            basis.cut(context_.backend(), part(batch), memory_);
+        }
     }
 
-    void take_step(std::size_t step, const LoadedWeights& weights, const SignalObserver& observe) {
+    void take_step(std::size_t step, const LoadedWeights& weights, const SequenceRange& batch,
+                   const SignalObserver& observe) {
         const bool is_last = boundary(step) + 2 == n_boundaries(model_.spec);
-        if (is_last && !reads_end_) {
-            return;
+        if (!is_last || reads_end_) {
+            forward_.step(step, weights, share_.samples().part(batch), part(batch), observe);
         }
-        for_each_batch([&](const TokenSequences& batch, MatrixView<float> x) {
-            forward_.step(step, weights, batch, x, observe);
-        });
     }
 
     void require_finite(const std::string& place) const {
@@ -132,10 +140,9 @@ private:
     const JobContext& context_;
     const FusedModel& model_;
     const bool reads_end_ = reads_stream_end(context_);
-    TokenSequences samples_;
-    std::vector<SequenceRange> ranges_;  ///< of the batches
+    SampleShare share_;
     ForwardPass forward_;
-    kernels::Array<float> stream_;  ///< [tokens, hidden_size]
+    kernels::Array<float> stream_;  ///< [tokens of the share, hidden_size]
     kernels::Array<float> memory_;  ///< for cuts
     std::size_t block_ = 0;
 };
@@ -144,13 +151,15 @@ SequentialRotator::SequentialRotator(const JobContext& context) : context_(conte
 SequentialRotator::~SequentialRotator() = default;
 
 void SequentialRotator::run(const SequentialTask& task) {
-    if (!pass_ || pass_->block() > task.block) {
-        pass_ = std::make_unique<Pass>(context_);
-    }
-    while (pass_->block() < task.block) {
-        pass_->repeat(task);
-    }
-    pass_->run(task);
+    with_all_ranks(*context_.world, [&] {
+        if (!pass_ || pass_->block() > task.block) {
+            pass_ = std::make_unique<Pass>(context_);
+        }
+        while (pass_->block() < task.block) {
+            pass_->repeat(task);
+        }
+        pass_->run(task);
+    });
 }
 
 std::string to_json(const SequentialTask& task) {

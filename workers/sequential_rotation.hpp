@@ -11,7 +11,8 @@ namespace lathe {
 
 /// Calibrates one block of a model that is cut block by block, in the published order: each
 /// rotation comes from a stream that the boundaries before have cut already. `block` = n_blocks:
-/// the head. Artifacts: the statistics of the block and its rotations, both of sweep 0.
+/// the head. A task for all ranks. Artifacts: the statistics of the block and its rotations, both
+/// of sweep 0.
 struct SequentialTask {
     std::size_t block = 0;
     std::vector<std::size_t> widths;  ///< at all boundaries
@@ -21,9 +22,9 @@ struct SequentialTask {
 [[nodiscard]] std::string to_json(const SequentialTask& task);
 [[nodiscard]] SequentialTask sequential_task_from_json(const std::string& text);
 
-/// Runs such tasks, one block after another, and holds the residual stream of all samples between
-/// them: one forward pass a block. A block that is not the next one is reached by passing the
-/// finished blocks before it again.
+/// Runs such tasks, one block after another, and holds the residual stream of this rank's samples
+/// between them: one forward pass a block. A block that is not the next one is reached by passing
+/// the finished blocks before it again.
 class SequentialRotator {
 public:
     /// @pre  `context` outlives the object
@@ -31,6 +32,7 @@ public:
     ~SequentialRotator();
 
     /// @throws DataError  weights or activations that are not finite, naming the place
+    /// @throws StoppedError  if another rank gave up
     void run(const SequentialTask& task);
 
 private:

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <limits>
 
 #include "lib/checkpoint/artifact.hpp"
@@ -67,6 +68,37 @@ public:
         return gram;
     }
 
+    [[nodiscard]] std::size_t width() const { return width_; }
+
+    /// Tokens, Gram matrix, sums of |x|, minimum, maximum.
+    void append_values(const Backend& backend, std::vector<double>& values) const {
+        values.push_back(static_cast<double>(tokens_));
+        for (const auto& sums : {backend.to_host(gram_.matrix(width_, width_)),
+                                 backend.to_host(sum_abs_.matrix(1, width_))}) {
+            values.insert(values.end(), sums.begin(), sums.end());
+        }
+        values.insert(values.end(), minimum_.begin(), minimum_.end());
+        values.insert(values.end(), maximum_.begin(), maximum_.end());
+    }
+    [[nodiscard]] static std::size_t n_values(std::size_t width) { return 1 + width * (width + 3); }
+
+    void add_values(const Backend& backend, std::span<const double> values) {
+        tokens_ += static_cast<std::size_t>(values.front());
+        values = values.subspan(1);
+        const auto add_to = [&](MatrixView<double> sums) {
+            std::vector<double> host = backend.to_host(sums);
+            std::ranges::transform(host, values.first(host.size()), host.begin(), std::plus<>());
+            backend.copy<double>({host.data(), sums.rows, sums.cols}, sums);
+            values = values.subspan(host.size());
+        };
+        add_to(gram_.matrix(width_, width_));
+        add_to(sum_abs_.matrix(1, width_));
+        for (std::size_t i = 0; i < width_; ++i) {
+            minimum_[i] = std::min(minimum_[i], static_cast<float>(values[i]));
+            maximum_[i] = std::max(maximum_[i], static_cast<float>(values[width_ + i]));
+        }
+    }
+
 private:
     template <class T>
     [[nodiscard]] std::vector<T> full_gram(const std::vector<double>& sums, double scale) const {
@@ -112,11 +144,38 @@ void StatisticsCollector::add(Signal signal, MatrixView<const float> x) {
     if (!inputs_ && !gives_rotation(signal)) {
         return;
     }
-    std::shared_ptr<Accumulator>& accumulator = accumulators_[signal];
-    if (!accumulator) {
-        accumulator = std::make_shared<Accumulator>(backend_, x.cols, gives_rotation(signal));
+    accumulator(signal, x.cols).add(backend_, x);
+}
+
+StatisticsCollector::Accumulator& StatisticsCollector::accumulator(Signal signal,
+                                                                   std::size_t width) {
+    std::shared_ptr<Accumulator>& known = accumulators_[signal];
+    if (!known) {
+        known = std::make_shared<Accumulator>(backend_, width, gives_rotation(signal));
     }
-    accumulator->add(backend_, x);
+    return *known;
+}
+
+/// How many signals there are; of each which one, its width, and the accumulator's values.
+std::vector<double> StatisticsCollector::values() const {
+    std::vector<double> values{static_cast<double>(accumulators_.size())};
+    for (const auto& [signal, accumulator] : accumulators_) {
+        values.push_back(static_cast<double>(signal));
+        values.push_back(static_cast<double>(accumulator->width()));
+        accumulator->append_values(backend_, values);
+    }
+    return values;
+}
+
+void StatisticsCollector::add_values(std::span<const double> values) {
+    auto n = static_cast<std::size_t>(values.front());
+    for (values = values.subspan(1); n > 0; --n) {
+        const auto signal = static_cast<Signal>(static_cast<int>(values[0]));
+        const auto width = static_cast<std::size_t>(values[1]);
+        const std::size_t count = Accumulator::n_values(width);
+        accumulator(signal, width).add_values(backend_, values.subspan(2, count));
+        values = values.subspan(2 + count);
+    }
 }
 
 void StatisticsCollector::write(const std::filesystem::path& file,

@@ -4,6 +4,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -45,9 +46,15 @@ public:
     /// the diagonal 0. [features, features]
     [[nodiscard]] std::vector<double> gram(Signal signal) const;
 
+    /// All sums as one list, which is never empty, and such a list of another collector of the same
+    /// job, which is added: SampleShare's sums.
+    [[nodiscard]] std::vector<double> values() const;
+    void add_values(std::span<const double> values);
+
 private:
     class Accumulator;
     [[nodiscard]] bool gives_rotation(Signal signal) const;
+    [[nodiscard]] Accumulator& accumulator(Signal signal, std::size_t width);
 
     const kernels::Backend& backend_;
     std::optional<SliceConfig> slice_;

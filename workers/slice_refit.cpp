@@ -12,12 +12,13 @@
 #include "workers/fused_weights.hpp"
 #include "workers/input_shift.hpp"
 #include "workers/rotation.hpp"
+#include "workers/sample_share.hpp"
 #include "workers/slice_fit.hpp"
 #include "workers/sliced_model.hpp"
 
 namespace lathe {
 
-/// The streams on their way through the model.
+/// The streams of this rank's samples on their way through the model.
 class SliceRefitter::Pass {
 public:
     Pass(const JobContext& context, const std::vector<std::size_t>& widths)
@@ -27,15 +28,13 @@ public:
           widths_(widths),
           target_(describe_sliced(context.given_model(), *context.job.slice, widths)),
           weights_(context, target_, widths_),
-          samples_(read_samples(context.run.samples()).calibration),
-          ranges_(samples_.ranges(tokens_per_batch)),
-          source_forward_(source_.spec, backend_, samples_.max_length()),
-          forward_(target_.spec, backend_, samples_.max_length()),
-          source_stream_(allocate(samples_.tokens())),
-          stream_(allocate(samples_.tokens())) {
-        const std::size_t most = std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens;
+          share_(*context.world, read_samples(context.run.samples()).calibration),
+          source_forward_(source_.spec, backend_, samples().max_length()),
+          forward_(target_.spec, backend_, samples().max_length()),
+          source_stream_(allocate(samples().tokens())),
+          stream_(allocate(samples().tokens())) {
         for (kernels::Array<float>& memory : memory_) {
-            memory = allocate(most);
+            memory = allocate(share_.most_tokens());
         }
         embed(source_forward_, load(source_.spec, source_.weights, {}), source_stream_,
               source_.spec.hidden_size);
@@ -66,11 +65,14 @@ public:
                 fits.push_back(fit_step(step));
             }
         }
-        write_slice_fit(context_.run.slice_fit(place()), fits, fingerprint);
+        if (share_.leads()) {
+            write_slice_fit(context_.run.slice_fit(place()), fits, fingerprint);
+        }
         ++block_;
     }
 
 private:
+    [[nodiscard]] const TokenSequences& samples() const { return share_.samples(); }
     [[nodiscard]] std::size_t boundary(std::size_t step) const {
         return block_ * source_.spec.steps_per_block() + step;
     }
@@ -82,7 +84,7 @@ private:
     }
     /// A batch of the source's stream.
     [[nodiscard]] MatrixView<float> source_part(const SequenceRange& range) const {
-        return source_stream_.matrix(samples_.tokens(), source_.spec.hidden_size)
+        return source_stream_.matrix(samples().tokens(), source_.spec.hidden_size)
             .row_range(range.first_token, range.tokens);
     }
     /// A batch of the sliced model's, packed at the start of the batch's memory.
@@ -101,8 +103,8 @@ private:
 
     void embed(ForwardPass& forward, const LoadedWeights& embedding,
                const kernels::Array<float>& stream, std::size_t width) {
-        for (const SequenceRange& range : ranges_) {
-            forward.embed(embedding, samples_.part(range),
+        for (const SequenceRange& range : share_.batches()) {
+            forward.embed(embedding, samples().part(range),
                           {stream.data() + range.first_token * source_.spec.hidden_size,
                            range.tokens, width});
         }
@@ -110,14 +112,14 @@ private:
 
     void advance_source(std::size_t step) {
         const LoadedWeights loaded = load(source_.spec, source_.weights, step);
-        for (const SequenceRange& range : ranges_) {
-            source_forward_.step(step, loaded, samples_.part(range), source_part(range));
+        for (const SequenceRange& range : share_.batches()) {
+            source_forward_.step(step, loaded, samples().part(range), source_part(range));
         }
     }
     void advance(std::size_t step) {
         const LoadedWeights loaded = load(target_.spec, weights_, step);
-        for (const SequenceRange& range : ranges_) {
-            const MatrixView<float> after = forward_.step(step, loaded, samples_.part(range),
+        for (const SequenceRange& range : share_.batches()) {
+            const MatrixView<float> after = forward_.step(step, loaded, samples().part(range),
                                                           part(range, widths_[boundary(step)]));
             if (!backend_.all_finite(after)) {
                 throw DataError("the activations after " + place() +
@@ -191,22 +193,27 @@ private:
         return backend_.to_host(change);
     }
 
+    /// Sums over the samples of all ranks.
+    template <class Add>
+    [[nodiscard]] InputShift add_up(const Add& add) const {
+        return share_.add_up([&] { return InputShift(backend_); }, add);
+    }
+
     std::vector<float> fit_reading(std::size_t step) {
         const std::size_t hidden = source_.spec.hidden_size;
         const std::size_t width = widths_[boundary(step)];
         const kernels::Array<float> turned = basis(boundary(step), true);
-        InputShift shift(backend_);
-        for (const SequenceRange& range : ranges_) {
+        const InputShift shift = add_up([&](InputShift& sums, const SequenceRange& range) {
             const auto memory = [&](std::size_t m, std::size_t cols) {
                 return memory_[m].matrix(range.tokens, cols);
             };
             norm(source_part(range), memory(0, hidden));
             norm(part(range, width), memory(1, width));
             backend_.linear(memory(1, width), turned.matrix(hidden, width), {}, memory(2, hidden));
-            shift.add(memory(1, width));
+            sums.add(memory(1, width));
             const std::vector<float> lacks = missing(memory(0, hidden), memory(2, hidden));
-            shift.add_missing_output({lacks.data(), range.tokens, hidden});
-        }
+            sums.add_missing_output({lacks.data(), range.tokens, hidden});
+        });
         const ReaderWeights readers = stacked_readers(step);
         return correction(shift, hidden, readers.values.matrix(readers.rows, hidden));
     }
@@ -250,22 +257,21 @@ private:
         const std::size_t next = widths_[boundary(step) + 1];
         const kernels::Array<float> rows = basis(boundary(step) + 1, false);
         const LoadedWeights loaded = load(target_.spec, weights_, step);
-        InputShift shift(backend_);
-        const auto observe = [&](Signal signal, MatrixView<const float> x) {
-            if (signal == writer.input) {
-                shift.add(x);
-            }
-        };
-        for (const SequenceRange& range : ranges_) {
+        const InputShift shift = add_up([&](InputShift& sums, const SequenceRange& range) {
+            const auto observe = [&](Signal signal, MatrixView<const float> x) {
+                if (signal == writer.input) {
+                    sums.add(x);
+                }
+            };
             const MatrixView<float> trial = memory_[0].matrix(range.tokens, width);
             backend_.copy(part(range, width), trial);
             const MatrixView<float> found =
-                forward_.step(step, loaded, samples_.part(range), trial, observe);
+                forward_.step(step, loaded, samples().part(range), trial, observe);
             const MatrixView<float> expected = memory_[1].matrix(range.tokens, next);
             backend_.linear(source_part(range), rows.matrix(next, hidden), {}, expected);
             const std::vector<float> lacks = missing(expected, found);
-            shift.add_missing_output({lacks.data(), range.tokens, next});
-        }
+            sums.add_missing_output({lacks.data(), range.tokens, next});
+        });
         return correction(shift, next);
     }
 
@@ -275,11 +281,10 @@ private:
     std::vector<std::size_t> widths_;
     SlicedModel target_;
     CutWeights weights_;
-    TokenSequences samples_;
-    std::vector<SequenceRange> ranges_;  ///< of the batches
+    SampleShare share_;
     ForwardPass source_forward_;
     ForwardPass forward_;
-    kernels::Array<float> source_stream_;          ///< [tokens, hidden_size]
+    kernels::Array<float> source_stream_;          ///< [tokens of the share, hidden_size]
     kernels::Array<float> stream_;                 ///< the same memory, of the sliced model
     std::array<kernels::Array<float>, 3> memory_;  ///< of a batch
     std::size_t block_ = 0;
@@ -289,14 +294,16 @@ SliceRefitter::SliceRefitter(const JobContext& context) : context_(context) {}
 SliceRefitter::~SliceRefitter() = default;
 
 void SliceRefitter::run(const RefitTask& task) {
-    if (!pass_ || pass_->block() > task.block) {
-        pass_.reset();  // before memory for another is asked for
-        pass_ = std::make_unique<Pass>(context_, task.widths);
-    }
-    while (pass_->block() < task.block) {
-        pass_->repeat();
-    }
-    pass_->run(task.fingerprint);
+    with_all_ranks(*context_.world, [&] {
+        if (!pass_ || pass_->block() > task.block) {
+            pass_.reset();  // before memory for another is asked for
+            pass_ = std::make_unique<Pass>(context_, task.widths);
+        }
+        while (pass_->block() < task.block) {
+            pass_->repeat();
+        }
+        pass_->run(task.fingerprint);
+    });
 }
 
 std::string to_json(const RefitTask& task) {

@@ -19,8 +19,8 @@ namespace lathe {
 // Shapes, and so parameters, stay. Both are InputShift's regressions, with its choice of a penalty;
 // where none helps on tokens that it was not fitted to, nothing is changed.
 
-/// Fits the steps of one block, `block` = n_blocks: what reads the stream at the end. Artifact: of
-/// write_slice_fit().
+/// Fits the steps of one block, `block` = n_blocks: what reads the stream at the end. A task for
+/// all ranks. Artifact: of write_slice_fit().
 struct RefitTask {
     std::size_t block = 0;
     std::vector<std::size_t> widths;  ///< of the stream's boundaries
@@ -29,9 +29,9 @@ struct RefitTask {
 [[nodiscard]] std::string to_json(const RefitTask& task);
 [[nodiscard]] RefitTask refit_task_from_json(const std::string& text);
 
-/// Runs such tasks, one block after another, and holds the residual streams of all samples, the
-/// source's and the sliced model's, between them. A block that is not the next one is reached by
-/// passing the fitted blocks before it again.
+/// Runs such tasks, one block after another, and holds the residual streams of this rank's samples,
+/// the source's and the sliced model's, between them. A block that is not the next one is reached
+/// by passing the fitted blocks before it again.
 class SliceRefitter {
 public:
     /// @pre  `context` outlives the object
@@ -39,6 +39,7 @@ public:
     ~SliceRefitter();
 
     /// @throws DataError  activations that are not finite, naming the place
+    /// @throws StoppedError  if another rank gave up
     void run(const RefitTask& task);
 
 private:

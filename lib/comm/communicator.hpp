@@ -14,7 +14,8 @@ namespace lathe::comm {
 enum class Tag : int {
     task = 1,       ///< coordinator to worker
     result = 2,     ///< worker to coordinator: results and heartbeats
-    activation = 3  ///< worker to worker, along the pipeline of blocks
+    activation = 3,  ///< worker to worker, along the pipeline of blocks
+    share = 4        ///< worker to worker, in a task for all ranks: sums over a share of the samples
 };
 
 struct Message {

@@ -6,13 +6,17 @@
 
 namespace lathe {
 
-/// Work for one rank: small, plain, sent by message. What it reads and writes lies in files.
+/// Task::rank of a task that any rank may run, and of one that all ranks run at once.
+inline constexpr int any_rank = -1;
+inline constexpr int all_ranks = -2;
+
+/// Work for one rank, or for all of them together: small, plain, sent by message. What it reads and writes lies in files.
 struct Task {
     std::string stage;      ///< "calibrate", "compress", ...
     std::string id;         ///< unique in the job, stable over restarts: "compress/block_0003.qkv"
     std::string arguments;  ///< what the stage needs to know, in its own form (JSON)
     double cost = 1.0;      ///< estimated work, any unit; the queue goes longest first
-    int rank = -1;          ///< the only rank that may run it, or -1
+    int rank = any_rank;    ///< the only rank that may run it, any_rank or all_ranks
 
     bool operator==(const Task&) const = default;
 };

@@ -20,7 +20,8 @@ std::string name_of(const JobRun& run, const Plan& plan) {
     return run.fingerprint(parts);
 }
 
-/// A chain: each block's task needs the streams that the one before leaves, so one rank does all.
+/// A chain: each block's task needs the streams that the one before leaves. All ranks take it
+/// together, each with its share of the samples.
 void refine_blocks(JobRun& run, const Plan& plan, const std::string& name) {
     const ModelSpec& spec = run.spec();
     std::vector<StageTask> tasks;
@@ -29,7 +30,7 @@ void refine_blocks(JobRun& run, const Plan& plan, const std::string& name) {
         StageTask task;
         task.task.stage = stage::refine;
         task.task.id = "refine/" + name + "/" + place;
-        task.task.rank = 0;
+        task.task.rank = all_ranks;
         task.artifact = run.run().refined(name, place);
         task.fingerprint = run.fingerprint({task.task.id});
         task.task.arguments = to_json(RefinementTask{b, plan.choice, name, task.fingerprint});

@@ -91,7 +91,8 @@ std::vector<std::size_t> measure_dense(JobRun& run, std::vector<ConsideredWidths
     return widths;
 }
 
-/// A chain: each block's task needs the stream that the one before leaves, so one rank does all.
+/// A chain: each block's task needs the stream that the one before leaves. All ranks take it
+/// together, each with its share of the samples.
 std::vector<std::size_t> measure_in_order(JobRun& run) {
     const std::vector<std::size_t> widths = constant_widths(run.source(), settings(run));
     const ModelSpec& spec = fused_spec(run);
@@ -102,7 +103,7 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
         StageTask task;
         task.task.stage = stage::rotate_in_order;
         task.task.id = "rotate_in_order/" + place;
-        task.task.rank = 0;
+        task.task.rank = all_ranks;
         // The statistics are written before the rotations; the head has perhaps none of these.
         const bool is_cut = is_rotated(settings(run), spec, b * spec.steps_per_block());
         task.artifact = is_cut ? run.run().rotation(place, 0) : run.run().statistics(place, 0);
@@ -125,7 +126,7 @@ void refit(JobRun& run, const std::vector<std::size_t>& widths, const std::strin
         StageTask task;
         task.task.stage = stage::refit;
         task.task.id = "refit/" + identity + "/" + place;
-        task.task.rank = 0;
+        task.task.rank = all_ranks;
         task.artifact = run.run().slice_fit(place);
         task.fingerprint = run.fingerprint({task.task.id});
         task.task.arguments = to_json(RefitTask{b, widths, task.fingerprint});

@@ -18,6 +18,7 @@
 namespace lathe {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
@@ -167,6 +168,61 @@ TEST(Coordinator, PinnedTasksMayTalkToEachOther) {
         for (const TaskResult& result : results) {
             EXPECT_EQ(result.text, std::to_string(result.rank + 1));
         }
+    });
+}
+
+TEST(Coordinator, TasksForAllRanksAreRunByAllOfThemAtOnceAndDoneOnce) {
+    auto tasks = make_tasks(4);
+    for (Task& task : tasks) {
+        task.rank = all_ranks;
+    }
+    const auto other = make_tasks(3, "other");
+    tasks.insert(tasks.end(), other.begin(), other.end());
+    std::vector<std::string> order;
+    Coordinator::Options options;
+    options.on_result = [&](const Task& task, const TaskResult&) { order.push_back(task.id); };
+    const auto handler = [](const Task& task) {
+        if (task.rank != all_ranks) {
+            return echo(task);
+        }
+        // Every rank waits for every other one to be at the same task.
+        const std::string id = task.id;
+        for (int rank = 0; rank < n_ranks(); ++rank) {
+            const auto* bytes = reinterpret_cast<const std::byte*>(id.data());
+            test_world().send(rank, comm::Tag::share, {bytes, bytes + id.size()});
+        }
+        for (int rank = 0; rank < n_ranks(); ++rank) {
+            const auto message = test_world().receive(rank, comm::Tag::share).value();
+            const auto* text = reinterpret_cast<const char*>(message.bytes.data());
+            EXPECT_EQ(std::string(text, message.bytes.size()), id);
+        }
+        return id + " on " + std::to_string(this_rank());
+    };
+    with_workers(handler, options, [&](Coordinator& coordinator) {
+        const auto results = coordinator.run(tasks);
+        for (std::size_t i = 0; i < 4; ++i) {
+            EXPECT_EQ(results[i].text, tasks[i].id + " on 0");
+        }
+        EXPECT_THAT(order, SizeIs(7));
+        std::erase_if(order, [](const std::string& id) { return id.starts_with("other"); });
+        EXPECT_THAT(order, ElementsAre("t0", "t1", "t2", "t3"));
+    });
+}
+
+TEST(Coordinator, ATaskForAllRanksFailsWithTheErrorThatStoppedTheOthers) {
+    auto tasks = make_tasks(2);
+    tasks[0].rank = tasks[1].rank = all_ranks;
+    const auto handler = [](const Task&) -> std::string {
+        if (this_rank() == n_ranks() - 1) {
+            sleep_milliseconds(100);  // the others answer first
+            throw DataError("not finite");
+        }
+        throw StoppedError("another rank gave up");
+    };
+    with_workers(handler, {}, [&](Coordinator& coordinator) {
+        EXPECT_THAT(text_of_error<DataError>([&] { coordinator.run(tasks); }),
+                    AllOf(HasSubstr("task t0 failed on rank " + std::to_string(n_ranks() - 1)),
+                          HasSubstr("not finite")));
     });
 }
 

@@ -46,6 +46,29 @@ TEST(StageState, EstimatesFromTheTasksThatAreDone) {
     EXPECT_EQ(stage.estimated_pinned_seconds(), 0.0);
 }
 
+TEST(StageState, ATaskForAllRanksIsDoneWhenAllHaveAnswered) {
+    const std::vector<Task> tasks = {{"stage", "a", "", 2.0, all_ranks}};
+    StageState stage(tasks, 2);
+    const auto answer = [](int rank, double seconds, ExitCode code) {
+        TaskResult result = result_of("a", seconds);
+        result.rank = rank;
+        result.ok = code == ExitCode::done;
+        result.exit_code = static_cast<int>(code);
+        result.text = std::to_string(rank);
+        return result;
+    };
+    EXPECT_EQ(stage.answer(0, answer(1, 5.0, ExitCode::done)), std::nullopt);
+    const auto done = stage.answer(0, answer(0, 3.0, ExitCode::done)).value();
+    EXPECT_TRUE(done.ok);
+    EXPECT_EQ(done.text, "0");
+    EXPECT_EQ(done.seconds, 5.0);
+    // Who stopped for another's sake is not the one to name, unless nobody else comes.
+    EXPECT_EQ(stage.answer(0, answer(0, 1.0, ExitCode::stopped)), std::nullopt);
+    EXPECT_FALSE(stage.answer(0, answer(1, 1.0, ExitCode::stopped)).value().ok);
+    EXPECT_EQ(stage.answer(0, answer(0, 1.0, ExitCode::stopped)), std::nullopt);
+    EXPECT_EQ(stage.answer(0, answer(1, 1.0, ExitCode::bad_data)).value().text, "1");
+}
+
 TEST(StageState, TasksThatCostNothingAreCountedAlike) {
     const std::vector<Task> tasks = {{"stage", "a", "", 0.0, -1}, {"stage", "b", "", 0.0, -1}};
     StageState stage(tasks, 1);

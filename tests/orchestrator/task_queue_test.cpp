@@ -33,20 +33,32 @@ TEST(TaskQueue, LongestFirstThenByPosition) {
 TEST(TaskQueue, NoTasks) {
     TaskQueue queue({}, 2);
     EXPECT_FALSE(queue.take(1, true).has_value());
-    EXPECT_FALSE(queue.has_pinned(1));
+    EXPECT_FALSE(queue.needs(1));
 }
 
 TEST(TaskQueue, PinnedTasksGoFirstInTheOrderGivenToTheirRankOnly) {
     const std::vector<Task> tasks = {task_of(1, 1), task_of(9), task_of(7, 1), task_of(2, 0)};
     TaskQueue queue(tasks, 3);
-    EXPECT_TRUE(queue.has_pinned(1));
-    EXPECT_FALSE(queue.has_pinned(2));
+    EXPECT_TRUE(queue.needs(1));
+    EXPECT_FALSE(queue.needs(2));
     EXPECT_EQ(queue.take(1, false), 0U);
     EXPECT_EQ(queue.take(1, false), 2U);
     EXPECT_EQ(queue.take(2, false), 1U);
     EXPECT_EQ(queue.take(1, false), std::nullopt);
     EXPECT_EQ(queue.take(0, false), 3U);
-    EXPECT_FALSE(queue.has_pinned(1));
+    EXPECT_FALSE(queue.needs(1));
+}
+
+TEST(TaskQueue, TasksForAllRanksAreTakenByThemselvesInTheOrderGiven) {
+    const std::vector<Task> tasks = {task_of(1, all_ranks), task_of(5), task_of(9, all_ranks)};
+    TaskQueue queue(tasks, 2);
+    EXPECT_TRUE(queue.needs(1));
+    EXPECT_EQ(queue.take(1, false), 1U);
+    EXPECT_EQ(queue.take(1, false), std::nullopt);
+    EXPECT_EQ(queue.take_joint(), 0U);
+    queue.remove(2);
+    EXPECT_EQ(queue.take_joint(), std::nullopt);
+    EXPECT_FALSE(queue.needs(1));
 }
 
 TEST(TaskQueue, ATaskPutBackGoesToAnotherRankAndGoesFirst) {
