@@ -36,16 +36,19 @@ public:
     /// @throws StoppedError  if another rank gave up
     template <class Make, class Add>
     [[nodiscard]] auto add_up(const Make& make, const Add& add) const {
-        auto total = make();
-        for (const std::span<const SequenceRange> part : parts_) {
+        const auto values_of = [&](std::span<const SequenceRange> part) {
             auto sums = make();
             for (const SequenceRange& batch : part) {
                 add(sums, batch);
             }
+            return sums.values();
+        };
+        auto total = make();
+        for (const std::span<const SequenceRange> part : parts_) {
             if (leads()) {
-                total.add_values(sums.values());
+                total.add_values(values_of(part));
             } else {
-                send(0, sums.values());
+                send(0, values_of(part));
             }
         }
         if (!leads()) {

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Not part of the test run: many kill -9 at random moments, on random numbers of ranks.
 
-    LATHE_BINARY=build/release/bin/lathe tests/e2e/soak.py [--kills 200] [--seed 1]
+    LATHE_BINARY=build/release/bin/lathe tests/e2e/soak.py [--kills 200] [--seed 1] [--slice]
 
 Runs a job to its end, then the same job again and again, killed and resumed until it ends, until that many kills have
 been made. Each such run must end in the same plan and hash, and its journal must name no task twice: what was
-finished and recorded is never done again.
+finished and recorded is never done again. With --slice the model is cut in sequential order and refitted first.
 """
 import argparse
 import collections
@@ -20,9 +20,12 @@ CANDIDATES = ("[{method: integer, num_bits: [2, 3, 4], solver: gptq}, {method: i
               "{method: integer, num_bits: [2, 4], solver: rtn}]")
 
 
-def arguments_of(run):
+SLICE = {"slice.sparsity": 0.25, "slice.order": "sequential", "slice.refit": "true"}
+
+
+def arguments_of(run, options):
     return ["run", *lathe.job(run, candidates=CANDIDATES, search__generations=6, runtime__threads=1, refine="sequential",
-                             search__scores="both")]
+                             search__scores="both", **(SLICE if options.slice else {}))]
 
 
 def repeated_tasks(run):
@@ -36,11 +39,12 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--slice", action="store_true")
     options = parser.parse_args()
     chance = random.Random(options.seed)
     with lathe.Scratch() as scratch:
         begin = time.monotonic()
-        expected = lathe.run_json(arguments_of(scratch / "whole"))["checkpoint_hash"]
+        expected = lathe.run_json(arguments_of(scratch / "whole", options))["checkpoint_hash"]
         whole = time.monotonic() - begin
         plan = (scratch / "whole/search/plan.json").read_text()
         print(f"whole job {whole:.1f} s, {repeated_tasks(scratch / 'whole')[1]} tasks, hash {expected}", flush=True)
@@ -50,7 +54,7 @@ def main():
             own = 0
             while True:
                 ranks = chance.choice([0, 1, 2, 3])
-                process = lathe.start(arguments_of(run), ranks)
+                process = lathe.start(arguments_of(run, options), ranks)
                 # The first moments of a process are where files are opened and resumed from.
                 until = time.monotonic() + chance.choice([0.3, 1.0, 3.0]) * chance.random()
                 while process.poll() is None and time.monotonic() < until:
@@ -62,7 +66,7 @@ def main():
                 lathe.kill(process)
                 own += 1
                 if own + kills >= options.kills:
-                    lathe.run(arguments_of(run), chance.choice([0, 1, 2, 3]))
+                    lathe.run(arguments_of(run, options), chance.choice([0, 1, 2, 3]))
                     break
             kills += own
             report = json.loads((run / "report.json").read_text())
