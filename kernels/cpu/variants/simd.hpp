@@ -15,6 +15,7 @@ constexpr std::size_t lanes = LATHE_LANES;
 // GCC's vector extension: the operators act lane by lane.
 typedef float Floats __attribute__((vector_size(lanes * 4)));
 typedef std::int32_t Ints __attribute__((vector_size(lanes * 4)));
+typedef std::uint32_t Words __attribute__((vector_size(lanes * 4)));  // of which sums wrap around
 typedef double Doubles __attribute__((vector_size(lanes * 4)));
 typedef std::int64_t Longs __attribute__((vector_size(lanes * 4)));
 /// Half a register of floats: what converts to one register of doubles.
@@ -95,8 +96,8 @@ static inline Floats exp_of(Floats x, Floats rest) {
     p = p * r + 1.6666665459e-1F;
     p = p * r + 5.0000001201e-1F;
     p = p * (r * r) + r + 1.0F;
-    const Ints exponent = reinterpret_cast<Ints>(shifted) << 23;  // n in the exponent's place
-    const Floats power = reinterpret_cast<Floats>(exponent + (127 << 23));
+    const Words exponent = reinterpret_cast<Words>(shifted) << 23;  // n in the exponent's place
+    const Floats power = reinterpret_cast<Floats>(exponent + (127U << 23));
     return x < -87.3F ? Floats{} : p * power;
 }
 static inline Floats exp_of(Floats x) {
@@ -105,7 +106,7 @@ static inline Floats exp_of(Floats x) {
 
 /// x without the last 12 digits of its fraction, rounded: the square of what stays is exact.
 static inline Floats half_the_digits(Floats x) {
-    return reinterpret_cast<Floats>((reinterpret_cast<Ints>(x) + 0x800) & ~0xFFF);
+    return reinterpret_cast<Floats>((reinterpret_cast<Words>(x) + 0x800U) & ~0xFFFU);
 }
 
 /// exp(x) for x <= 0 in fp64, relative error below 1e-15; below -708 it is 0. NaN stays NaN.
