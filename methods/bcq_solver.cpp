@@ -6,6 +6,7 @@
 #include "lib/core/errors.hpp"
 #include "methods/binary_coded.hpp"
 #include "methods/grid_refinement.hpp"
+#include "methods/grouped_tasks.hpp"
 #include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
 #include "methods/stacked_unit.hpp"
@@ -120,21 +121,7 @@ private:
 std::vector<UnitSolution> solve_bcq(std::span<const BcqTask> tasks,
                                     std::span<const UnitTensor> tensors,
                                     const UnitStatistics& statistics, const Backend& backend) {
-    std::vector<UnitSolution> solutions(tasks.size());
-    if (tensors.empty()) {
-        return solutions;
-    }
-    std::vector<std::optional<double>> distinct;
-    for (const BcqTask& task : tasks) {
-        if (std::find(distinct.begin(), distinct.end(), task.damping) == distinct.end()) {
-            distinct.push_back(task.damping);
-        }
-    }
-    UnitSolver solver(tensors, statistics, backend);
-    for (const std::optional<double>& damping : distinct) {
-        solver.solve(damping, tasks, solutions);
-    }
-    return solutions;
+    return solve_in_groups<UnitSolver>(tasks, &BcqTask::damping, tensors, statistics, backend);
 }
 
 }  // namespace lathe

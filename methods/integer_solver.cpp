@@ -6,6 +6,7 @@
 #include "kernels/backend.hpp"
 #include "lib/core/errors.hpp"
 #include "methods/grid_refinement.hpp"
+#include "methods/grouped_tasks.hpp"
 #include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
 #include "methods/quantised.hpp"
@@ -155,31 +156,12 @@ private:
     Array<float> factor_;
 };
 
-/// The distinct kinds of feedback, in the order of their first task; "none" among them.
-std::vector<std::optional<ErrorFeedback>> distinct_feedback(std::span<const IntegerTask> tasks) {
-    std::vector<std::optional<ErrorFeedback>> distinct;
-    for (const IntegerTask& task : tasks) {
-        if (std::find(distinct.begin(), distinct.end(), task.feedback) == distinct.end()) {
-            distinct.push_back(task.feedback);
-        }
-    }
-    return distinct;
-}
-
 }  // namespace
 
 std::vector<UnitSolution> solve_integer(std::span<const IntegerTask> tasks,
                                         std::span<const UnitTensor> tensors,
                                         const UnitStatistics& statistics, const Backend& backend) {
-    std::vector<UnitSolution> solutions(tasks.size());
-    if (tensors.empty()) {
-        return solutions;
-    }
-    UnitSolver solver(tensors, statistics, backend);
-    for (const auto& feedback : distinct_feedback(tasks)) {
-        solver.solve(feedback, tasks, solutions);
-    }
-    return solutions;
+    return solve_in_groups<UnitSolver>(tasks, &IntegerTask::feedback, tensors, statistics, backend);
 }
 
 }  // namespace lathe

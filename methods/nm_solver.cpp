@@ -6,6 +6,7 @@
 #include "kernels/backend.hpp"
 #include "methods/binary_coded.hpp"
 #include "methods/grid_refinement.hpp"
+#include "methods/grouped_tasks.hpp"
 #include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
 #include "methods/quantised.hpp"
@@ -196,19 +197,7 @@ NmLayout NmTask::layout(DType source_dtype) const {
 std::vector<UnitSolution> solve_nm(std::span<const NmTask> tasks,
                                    std::span<const UnitTensor> tensors,
                                    const UnitStatistics& statistics, const Backend& backend) {
-    std::vector<UnitSolution> solutions(tasks.size());
-    if (tensors.empty()) {
-        return solutions;
-    }
-    NmSolver solver(tensors, statistics, backend);
-    std::vector<PlaceTask> done;
-    for (const NmTask& task : tasks) {
-        if (std::find(done.begin(), done.end(), task.places) == done.end()) {
-            solver.solve(task.places, tasks, solutions);
-            done.push_back(task.places);
-        }
-    }
-    return solutions;
+    return solve_in_groups<NmSolver>(tasks, &NmTask::places, tensors, statistics, backend);
 }
 
 }  // namespace lathe

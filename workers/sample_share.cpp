@@ -39,8 +39,8 @@ SampleShare::SampleShare(comm::Communicator& world, const TokenSequences& all) :
         batches_.push_back(batch);
     }
     for (std::size_t part = first; part < last; ++part) {
-        parts_.push_back(std::span(batches_).subspan(first_batch(part) - first_batch(first),
-                                                     first_batch(part + 1) - first_batch(part)));
+        parts_.emplace_back(batches_.data() + first_batch(part) - first_batch(first),
+                            first_batch(part + 1) - first_batch(part));
     }
 }
 
