@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstring>
 
 #include "kernels/cpu/vector_kernels.hpp"
 #include "lib/core/matrix_view.hpp"
@@ -96,8 +95,8 @@ private:
     void copy(std::size_t slab, std::size_t token, float* strip) const {
         const std::size_t n = std::min(height_, x_.rows - token);
         for (std::size_t i = 0; i < n; ++i) {
-            std::memcpy(strip + i * packed_stride, x_.row(token + i) + slabs_.begin(slab),
-                        slabs_.size(slab) * sizeof(float));
+            std::copy_n(x_.row(token + i) + slabs_.begin(slab), slabs_.size(slab),
+                        strip + i * packed_stride);
         }
     }
 
