@@ -44,12 +44,14 @@ TEST(LostRank, WithoutAnyRankTheStageStops) {
 }
 
 TEST(LostRank, PinnedTasksAreNotMoved) {
-    const auto world = comm::make_local_communicator();
-    Coordinator coordinator(*world, impatient());
-    auto tasks = make_tasks(2);
-    tasks[0].rank = tasks[1].rank = 0;
-    EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
-                HasSubstr("rank 0 was lost with task t0, which is pinned to it; run again"));
+    for (const int rank : {0, all_ranks}) {
+        const auto world = comm::make_local_communicator();
+        Coordinator coordinator(*world, impatient());
+        auto tasks = make_tasks(2);
+        tasks[0].rank = tasks[1].rank = rank;
+        EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
+                    HasSubstr("rank 0 was lost with task t0, which is pinned to it; run again"));
+    }
 }
 
 TEST(LostRank, OneThatSpeaksAgainIsToldToStop) {
@@ -157,6 +159,30 @@ TEST(LostRank, ItsTaskIsDoneElsewhereAndItsLateResultIgnored) {
         for (const TaskResult& result : coordinator.run(make_tasks(5, "u"))) {
             EXPECT_NE(result.rank, 1);
         }
+        sleep_milliseconds(200);  // so that rank 1 is heard of
+        EXPECT_THAT(coordinator.run(make_tasks(1, "v")), SizeIs(1));
+    });
+}
+
+TEST(LostRank, ATaskForAllRanksDoesNotWaitForIt) {
+    if (n_ranks() < 2) {
+        GTEST_SKIP() << "needs two ranks";
+    }
+    const auto silent = [] {
+        comm::Communicator& world = test_world();
+        (void)world.receive(0, comm::Tag::task);
+        world.receive(0, comm::Tag::activation);  // until the stage has ended without it
+        EXPECT_FALSE(serve(world, echo).has_value());
+    };
+    run_with_a_silent_rank(silent, [](Coordinator& coordinator) {
+        auto tasks = make_tasks(2);
+        tasks[0].rank = tasks[1].rank = all_ranks;
+        EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
+                    HasSubstr("rank 1 was lost with task t0"));
+        // Nor can another begin without it.
+        EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
+                    HasSubstr("rank 1 was lost, and tasks of this stage are pinned to it"));
+        test_world().send(1, comm::Tag::activation, {});
         sleep_milliseconds(200);  // so that rank 1 is heard of
         EXPECT_THAT(coordinator.run(make_tasks(1, "v")), SizeIs(1));
     });
