@@ -81,9 +81,9 @@ struct Weight {
 /// it was stored.
 class LoadedWeights {
 public:
-    /// Loads the tensors of `block`, all or, if any are named, those of `roles`; with no block those
-    /// of `roles` outside the blocks. As far as the model has them. Every weight is checked to be
-    /// finite.
+    /// Loads the tensors of `block`, all or, if any are named, those of `roles`; with no block
+    /// those of `roles` outside the blocks. As far as the model has them. Every weight is checked
+    /// to be finite.
     /// @throws DataError  naming the tensor that has a NaN or an infinity
     static LoadedWeights load(const ModelSpec& spec, const WeightSource& source,
                               const kernels::Backend& backend, std::optional<std::size_t> block,

@@ -12,10 +12,10 @@ namespace lathe::comm {
 
 /// All message tags of the program.
 enum class Tag : int {
-    task = 1,       ///< coordinator to worker
-    result = 2,     ///< worker to coordinator: results and heartbeats
+    task = 1,        ///< coordinator to worker
+    result = 2,      ///< worker to coordinator: results and heartbeats
     activation = 3,  ///< worker to worker, along the pipeline of blocks
-    share = 4        ///< worker to worker, in a task for all ranks: sums over a share of the samples
+    share = 4  ///< worker to worker, in a task for all ranks: sums over a share of the samples
 };
 
 struct Message {

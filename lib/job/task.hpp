@@ -10,7 +10,8 @@ namespace lathe {
 inline constexpr int any_rank = -1;
 inline constexpr int all_ranks = -2;
 
-/// Work for one rank, or for all of them together: small, plain, sent by message. What it reads and writes lies in files.
+/// Work for one rank, or for all of them together: small, plain, sent by message. What it reads and
+/// writes lies in files.
 struct Task {
     std::string stage;      ///< "calibrate", "compress", ...
     std::string id;         ///< unique in the job, stable over restarts: "compress/block_0003.qkv"

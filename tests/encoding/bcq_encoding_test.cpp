@@ -226,8 +226,11 @@ TEST(BcqEncoding, RefusesWhatCannotBeStored) {
     e.scales[1] = 0.1F;  // no fp16 number
     EXPECT_THAT([&] { (void)e.encode(); },
                 ThrowsMessage<InternalError>(HasSubstr("not a finite fp16 number")));
-    EXPECT_THAT([&] { (void)bcq_from_integer({"dense", {}, {}, {}}); },
-                ThrowsMessage<InternalError>(HasSubstr("'dense' has no integer codes")));
+    EXPECT_THAT(
+        [&] {
+            (void)bcq_from_integer({"dense", {}, {}, {}});
+        },
+        ThrowsMessage<InternalError>(HasSubstr("'dense' has no integer codes")));
 }
 
 }  // namespace
