@@ -1,6 +1,5 @@
 #include "methods/bcq_solver.hpp"
 
-#include <algorithm>
 #include <numeric>
 
 #include "lib/core/errors.hpp"

@@ -31,7 +31,6 @@ StageState::StageState(std::span<const Task> tasks, int n_ranks)
       queue_(tasks, n_ranks),
       results_(tasks.size()),
       done_(tasks.size()),
-      n_ranks_(n_ranks),
       failed_on_(tasks.size()),
       pinned_cost_(static_cast<std::size_t>(n_ranks)) {
     for (std::size_t position = 0; position < tasks.size(); ++position) {
@@ -58,7 +57,7 @@ std::optional<TaskResult> StageState::answer(std::size_t position, TaskResult re
         return result;
     }
     answers_.push_back(std::move(result));
-    if (answers_.size() < static_cast<std::size_t>(n_ranks_)) {
+    if (answers_.size() < n_ranks()) {
         return std::nullopt;
     }
     std::ranges::sort(answers_, {}, &TaskResult::rank);
@@ -70,9 +69,9 @@ std::optional<TaskResult> StageState::answer(std::size_t position, TaskResult re
 }
 
 void StageState::add_pinned_cost(const Task& task, double cost) {
-    for (int rank = 0; rank < n_ranks_; ++rank) {
-        if (task.rank == rank || task.rank == all_ranks) {
-            pinned_cost_[static_cast<std::size_t>(rank)] += cost;
+    for (std::size_t rank = 0; rank < n_ranks(); ++rank) {
+        if (task.rank == all_ranks || task.rank == static_cast<int>(rank)) {
+            pinned_cost_[rank] += cost;
         }
     }
 }

@@ -60,6 +60,7 @@ public:
 
 private:
     [[nodiscard]] double seconds_per_cost() const;
+    [[nodiscard]] std::size_t n_ranks() const { return pinned_cost_.size(); }
     void add_pinned_cost(const Task& task, double cost);
 
     std::span<const Task> tasks_;
@@ -67,8 +68,7 @@ private:
     std::unordered_map<std::string_view, std::size_t> positions_;
     std::vector<TaskResult> results_;
     std::vector<bool> done_;
-    std::vector<TaskResult> answers_;  ///< for the running task that is for all ranks
-    int n_ranks_;
+    std::vector<TaskResult> answers_;          ///< for the running task that is for all ranks
     std::vector<std::vector<int>> failed_on_;  // ranks, for each task
     std::size_t n_done_ = 0;
     std::optional<Failure> failure_;

@@ -6,6 +6,7 @@
 
 #include "lib/core/errors.hpp"
 #include "methods/splitting.hpp"
+#include "workers/sample_share.hpp"
 
 namespace lathe {
 
@@ -260,10 +261,7 @@ void InputShift::add_values(std::span<const double> values) {
         sums.tokens += take_number();
         const std::size_t n_input = take_number();
         const std::size_t n_output = take_number();
-        const MatrixView<double> gram = sums.gram.matrix(width_, width_);
-        std::vector<double> host = backend_.to_host(gram);
-        add_to(host, take(host.size()));
-        backend_.copy<double>({host.data(), width_, width_}, gram);
+        add_values_to(sums.gram.matrix(width_, width_), take(width_ * width_), backend_);
         add_to(sums.input, take(n_input));
         add_to(sums.output, take(n_output));
     }

@@ -315,16 +315,14 @@ Refiner::Refiner(const JobContext& context) : context_(context) {}
 Refiner::~Refiner() = default;
 
 void Refiner::run(const RefinementTask& task) {
-    with_all_ranks(*context_.world, [&] {
-        if (!pass_ || pass_->name() != task.name || pass_->block() > task.block) {
-            pass_.reset();  // before memory for another is asked for
-            pass_ = std::make_unique<Pass>(context_, task);
-        }
-        while (pass_->block() < task.block) {
-            pass_->repeat(task);
-        }
-        pass_->run(task);
-    });
+    if (!pass_ || pass_->name() != task.name || pass_->block() > task.block) {
+        pass_.reset();  // before memory for another is asked for
+        pass_ = std::make_unique<Pass>(context_, task);
+    }
+    while (pass_->block() < task.block) {
+        pass_->repeat(task);
+    }
+    pass_->run(task);
 }
 
 std::string to_json(const RefinementTask& task) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 
 #include "lib/core/errors.hpp"
 #include "workers/forward.hpp"
@@ -71,6 +72,13 @@ std::vector<double> SampleShare::receive(int from) const {
     std::vector<double> values(message->bytes.size() / sizeof(double));
     std::memcpy(values.data(), message->bytes.data(), message->bytes.size());
     return values;
+}
+
+void add_values_to(MatrixView<double> sums, std::span<const double> values,
+                   const kernels::Backend& backend) {
+    std::vector<double> host = backend.to_host(sums);
+    std::ranges::transform(host, values, host.begin(), std::plus<>());
+    backend.copy<double>({host.data(), sums.rows, sums.cols}, sums);
 }
 
 void give_up_share(comm::Communicator& world) {

@@ -3,6 +3,7 @@
 #include <span>
 #include <vector>
 
+#include "kernels/backend.hpp"
 #include "lib/comm/communicator.hpp"
 #include "workers/token_data.hpp"
 
@@ -78,14 +79,18 @@ private:
     std::vector<std::span<const SequenceRange>> parts_;  ///< of batches_
 };
 
+/// sums += values, row after row; `sums` in backend memory, the values on the host.
+void add_values_to(MatrixView<double> sums, std::span<const double> values,
+                   const kernels::Backend& backend);
+
 /// Tells the ranks that wait for this one's sums, or for the total, that they will not come.
 void give_up_share(comm::Communicator& world);
 
 /// Does this rank's work on a task for all ranks; if it throws, the others are told.
 template <class Work>
-void with_all_ranks(comm::Communicator& world, const Work& work) {
+auto with_all_ranks(comm::Communicator& world, const Work& work) {
     try {
-        work();
+        return work();
     } catch (...) {
         give_up_share(world);
         throw;

@@ -151,15 +151,13 @@ SequentialRotator::SequentialRotator(const JobContext& context) : context_(conte
 SequentialRotator::~SequentialRotator() = default;
 
 void SequentialRotator::run(const SequentialTask& task) {
-    with_all_ranks(*context_.world, [&] {
-        if (!pass_ || pass_->block() > task.block) {
-            pass_ = std::make_unique<Pass>(context_);
-        }
-        while (pass_->block() < task.block) {
-            pass_->repeat(task);
-        }
-        pass_->run(task);
-    });
+    if (!pass_ || pass_->block() > task.block) {
+        pass_ = std::make_unique<Pass>(context_);
+    }
+    while (pass_->block() < task.block) {
+        pass_->repeat(task);
+    }
+    pass_->run(task);
 }
 
 std::string to_json(const SequentialTask& task) {

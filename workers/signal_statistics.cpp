@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <cstring>
-#include <functional>
 #include <limits>
 
 #include "lib/checkpoint/artifact.hpp"
+#include "workers/sample_share.hpp"
 
 namespace lathe {
 
@@ -85,14 +85,11 @@ public:
     void add_values(const Backend& backend, std::span<const double> values) {
         tokens_ += static_cast<std::size_t>(values.front());
         values = values.subspan(1);
-        const auto add_to = [&](MatrixView<double> sums) {
-            std::vector<double> host = backend.to_host(sums);
-            std::ranges::transform(host, values.first(host.size()), host.begin(), std::plus<>());
-            backend.copy<double>({host.data(), sums.rows, sums.cols}, sums);
-            values = values.subspan(host.size());
-        };
-        add_to(gram_.matrix(width_, width_));
-        add_to(sum_abs_.matrix(1, width_));
+        for (const MatrixView<double> sums :
+             {gram_.matrix(width_, width_), sum_abs_.matrix(1, width_)}) {
+            add_values_to(sums, values.first(sums.rows * sums.cols), backend);
+            values = values.subspan(sums.rows * sums.cols);
+        }
         for (std::size_t i = 0; i < width_; ++i) {
             minimum_[i] = std::min(minimum_[i], static_cast<float>(values[i]));
             maximum_[i] = std::max(maximum_[i], static_cast<float>(values[width_ + i]));

@@ -294,16 +294,14 @@ SliceRefitter::SliceRefitter(const JobContext& context) : context_(context) {}
 SliceRefitter::~SliceRefitter() = default;
 
 void SliceRefitter::run(const RefitTask& task) {
-    with_all_ranks(*context_.world, [&] {
-        if (!pass_ || pass_->block() > task.block) {
-            pass_.reset();  // before memory for another is asked for
-            pass_ = std::make_unique<Pass>(context_, task.widths);
-        }
-        while (pass_->block() < task.block) {
-            pass_->repeat();
-        }
-        pass_->run(task.fingerprint);
-    });
+    if (!pass_ || pass_->block() > task.block) {
+        pass_.reset();  // before memory for another is asked for
+        pass_ = std::make_unique<Pass>(context_, task.widths);
+    }
+    while (pass_->block() < task.block) {
+        pass_->repeat();
+    }
+    pass_->run(task.fingerprint);
 }
 
 std::string to_json(const RefitTask& task) {

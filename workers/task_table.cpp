@@ -13,6 +13,7 @@
 #include "workers/output_gradients.hpp"
 #include "workers/refinement.hpp"
 #include "workers/rotation.hpp"
+#include "workers/sample_share.hpp"
 #include "workers/scoring.hpp"
 #include "workers/sequential_rotation.hpp"
 #include "workers/slice_refit.hpp"
@@ -59,6 +60,13 @@ TaskTable::TaskTable(comm::Communicator& world, std::function<JobConfig()> load_
 TaskTable::~TaskTable() = default;
 
 std::string TaskTable::run(const Task& task) {
+    if (task.rank != all_ranks) {
+        return run_stage(task);
+    }
+    return with_all_ranks(state_->world, [&] { return run_stage(task); });
+}
+
+std::string TaskTable::run_stage(const Task& task) {
     State& s = *state_;
     if (task.stage == stage::calibrate) {
         if (!s.calibrator) {

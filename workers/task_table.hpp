@@ -39,9 +39,12 @@ public:
     ~TaskTable();
 
     /// Runs a task and returns its answer (JSON; empty for tasks whose answer is their artifact).
+    /// If one for all ranks fails, the others are told.
     std::string run(const Task& task);
 
 private:
+    std::string run_stage(const Task& task);
+
     struct State;
     std::unique_ptr<State> state_;
 };

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include <cuda_fp16.h>
+
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
@@ -23,19 +25,47 @@ public:
     virtual void embed(Call& call, const std::uint32_t* ids, View<float> y) const = 0;
 };
 
+/// The arrays of a packed matrix on the device.
+class PackedArrays {
+public:
+    PackedArrays(const Backend& backend, const std::vector<std::uint32_t>& words,
+                 const std::vector<std::uint16_t>& scales,
+                 const std::vector<std::uint16_t>& offsets)
+        : words_(on_device(backend, words)),
+          scales_(on_device(backend, scales)),
+          offsets_(on_device(backend, offsets)) {}
+
+    [[nodiscard]] const std::uint32_t* words() const { return words_.data(); }
+    [[nodiscard]] const __half* scales() const {
+        return reinterpret_cast<const __half*>(scales_.data());
+    }
+    /// Null if there are none.
+    [[nodiscard]] const __half* offsets() const {
+        return offsets_.size() == 0 ? nullptr : reinterpret_cast<const __half*>(offsets_.data());
+    }
+    [[nodiscard]] std::size_t size_bytes() const {
+        return words_.size() * 4 + (scales_.size() + offsets_.size()) * 2;
+    }
+
+private:
+    template <class T>
+    [[nodiscard]] static Array<T> on_device(const Backend& backend, const std::vector<T>& host) {
+        Array<T> array = backend.allocate<T>(host.size());
+        backend.copy<T>({host.data(), 1, host.size()}, array.matrix(1, host.size()));
+        return array;
+    }
+
+    Array<std::uint32_t> words_;
+    Array<std::uint16_t> scales_;
+    Array<std::uint16_t> offsets_;
+};
+
 /// Any codes.
 [[nodiscard]] std::unique_ptr<const PackedMatrix> pack_planes(const Backend& backend,
                                                               const CodedMatrix& matrix);
 /// Those of tiled::can_tile().
 [[nodiscard]] std::unique_ptr<const PackedMatrix> pack_tiles(const Backend& backend,
                                                              const CodedMatrix& matrix);
-
-template <class T>
-[[nodiscard]] Array<T> on_device(const Backend& backend, const std::vector<T>& host) {
-    Array<T> array = backend.allocate<T>(host.size());
-    backend.copy<T>({host.data(), 1, host.size()}, array.matrix(1, host.size()));
-    return array;
-}
 
 /// y = bias + the sum of partial[slice], [slices, stride, y.cols], of which a slice has the first
 /// y.rows rows; bias is null or has y.cols entries. In an order that only `slices` decides.

@@ -2,8 +2,6 @@
 #include <cmath>
 #include <vector>
 
-#include <cuda_fp16.h>
-
 #include "kernels/binary_codes.hpp"
 #include "kernels/cuda/packed.cuh"
 
@@ -70,22 +68,15 @@ struct Layout {
 
 class PackedPlanes final : public cuda::CudaPacked {
 public:
-    PackedPlanes(const Layout& layout, Array<std::uint32_t> planes, Array<std::uint16_t> scales,
-                 Array<std::uint16_t> offsets)
-        : layout_(layout),
-          planes_(std::move(planes)),
-          scales_(std::move(scales)),
-          offsets_(std::move(offsets)) {
-        layout_.planes = planes_.data();
-        layout_.scales = reinterpret_cast<const __half*>(scales_.data());
-        layout_.offsets =
-            offsets_.size() == 0 ? nullptr : reinterpret_cast<const __half*>(offsets_.data());
+    PackedPlanes(const Layout& layout, cuda::PackedArrays arrays)
+        : layout_(layout), arrays_(std::move(arrays)) {
+        layout_.planes = arrays_.words();
+        layout_.scales = arrays_.scales();
+        layout_.offsets = arrays_.offsets();
     }
     [[nodiscard]] std::size_t rows() const noexcept override { return layout_.rows; }
     [[nodiscard]] std::size_t cols() const noexcept override { return layout_.cols; }
-    [[nodiscard]] std::size_t size_bytes() const noexcept override {
-        return planes_.size() * 4 + (scales_.size() + offsets_.size()) * 2;
-    }
+    [[nodiscard]] std::size_t size_bytes() const noexcept override { return arrays_.size_bytes(); }
     void multiply(Call& call, View<const float> x, const float* bias, View<float> y) const override;
     void embed(Call& call, const std::uint32_t* ids, View<float> y) const override {
         cuda::embed_decoded(call, layout_, ids, y);
@@ -93,9 +84,7 @@ public:
 
 private:
     Layout layout_;
-    Array<std::uint32_t> planes_;
-    Array<std::uint16_t> scales_;
-    Array<std::uint16_t> offsets_;
+    cuda::PackedArrays arrays_;
 };
 
 /// A packed matrix while it is put together on the host.
@@ -309,9 +298,8 @@ std::unique_ptr<const PackedMatrix> cuda::pack_planes(const Backend& backend,
     layout.uniform = matrix.uniform;
     layout.usual_offset = usual_offset(matrix);
     const HostPlanes host(matrix, layout);
-    return std::make_unique<PackedPlanes>(layout, on_device(backend, host.planes),
-                                          on_device(backend, host.scales),
-                                          on_device(backend, host.offsets));
+    return std::make_unique<PackedPlanes>(
+        layout, PackedArrays(backend, host.planes, host.scales, host.offsets));
 }
 
 }  // namespace lathe::kernels

@@ -95,22 +95,15 @@ struct HostTiles {
 
 class PackedTiles final : public cuda::CudaPacked {
 public:
-    PackedTiles(const cuda::Tiles& tiles, Array<std::uint32_t> words, Array<std::uint16_t> scales,
-                Array<std::uint16_t> zeros)
-        : tiles_(tiles),
-          words_(std::move(words)),
-          scales_(std::move(scales)),
-          zeros_(std::move(zeros)) {
-        tiles_.words = words_.data();
-        tiles_.scales = reinterpret_cast<const __half*>(scales_.data());
-        tiles_.zeros =
-            zeros_.size() == 0 ? nullptr : reinterpret_cast<const __half*>(zeros_.data());
+    PackedTiles(const cuda::Tiles& tiles, cuda::PackedArrays arrays)
+        : tiles_(tiles), arrays_(std::move(arrays)) {
+        tiles_.words = arrays_.words();
+        tiles_.scales = arrays_.scales();
+        tiles_.zeros = arrays_.offsets();
     }
     [[nodiscard]] std::size_t rows() const noexcept override { return tiles_.rows; }
     [[nodiscard]] std::size_t cols() const noexcept override { return tiles_.cols; }
-    [[nodiscard]] std::size_t size_bytes() const noexcept override {
-        return words_.size() * 4 + (scales_.size() + zeros_.size()) * 2;
-    }
+    [[nodiscard]] std::size_t size_bytes() const noexcept override { return arrays_.size_bytes(); }
     void multiply(Call& call, View<const float> x, const float* bias,
                   View<float> y) const override {
         if (x.rows <= cuda::most_coded_tokens) {
@@ -125,9 +118,7 @@ public:
 
 private:
     cuda::Tiles tiles_;
-    Array<std::uint32_t> words_;
-    Array<std::uint16_t> scales_;
-    Array<std::uint16_t> zeros_;
+    cuda::PackedArrays arrays_;
 };
 
 }  // namespace
@@ -136,9 +127,8 @@ std::unique_ptr<const PackedMatrix> cuda::pack_tiles(const Backend& backend,
                                                      const CodedMatrix& matrix) {
     const cuda::Tiles tiles(matrix);
     const HostTiles host(matrix, tiles);
-    return std::make_unique<PackedTiles>(tiles, on_device(backend, host.words),
-                                         on_device(backend, host.scales),
-                                         on_device(backend, host.zeros));
+    return std::make_unique<PackedTiles>(
+        tiles, PackedArrays(backend, host.words, host.scales, host.zeros));
 }
 
 }  // namespace lathe::kernels

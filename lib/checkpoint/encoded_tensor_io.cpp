@@ -37,6 +37,25 @@ bool is_own_attribute(const std::string& key) {
     return key == "encoding" || key == "shape" || key == "content_hash";
 }
 
+/// The tensor at `path`, which has these attributes, without the bytes of its parts.
+EncodedTensor header_of(const ArtifactReader& file, const std::string& path,
+                        const Attributes& attributes) {
+    const std::string where = file.path().string() + ": " + path;
+    EncodedTensor tensor;
+    tensor.encoding = text_attribute(attributes, "encoding", where);
+    tensor.shape = shape_from_text(text_attribute(attributes, "shape", where), where);
+    for (const auto& [key, value] : attributes) {
+        if (!is_own_attribute(key)) {
+            tensor.settings[key] = integer_attribute(attributes, key, where);
+        }
+    }
+    for (const std::string& name : file.children(path)) {
+        const DatasetInfo info = file.info(path + "/" + name);
+        tensor.parts.push_back({name, info.dtype, info.shape, {}});
+    }
+    return tensor;
+}
+
 }  // namespace
 
 void write_encoded(ArtifactWriter& file, const std::string& path, const EncodedTensor& tensor) {
@@ -53,32 +72,19 @@ void write_encoded(ArtifactWriter& file, const std::string& path, const EncodedT
 }
 
 EncodedTensor read_encoded_header(const ArtifactReader& file, const std::string& path) {
-    const std::string where = file.path().string() + ": " + path;
-    const Attributes attributes = file.attributes(path);
-    EncodedTensor tensor;
-    tensor.encoding = text_attribute(attributes, "encoding", where);
-    tensor.shape = shape_from_text(text_attribute(attributes, "shape", where), where);
-    for (const auto& [key, value] : attributes) {
-        if (!is_own_attribute(key)) {
-            tensor.settings[key] = integer_attribute(attributes, key, where);
-        }
-    }
-    for (const std::string& name : file.children(path)) {
-        const DatasetInfo info = file.info(path + "/" + name);
-        tensor.parts.push_back({name, info.dtype, info.shape, {}});
-    }
-    return tensor;
+    return header_of(file, path, file.attributes(path));
 }
 
 EncodedTensor read_encoded(const ArtifactReader& file, const std::string& path, bool check_hash) {
     const std::string where = file.path().string() + ": " + path;
-    EncodedTensor tensor = read_encoded_header(file, path);
+    const Attributes attributes = file.attributes(path);
+    EncodedTensor tensor = header_of(file, path, attributes);
     for (TensorPart& part : tensor.parts) {
         part.bytes = file.read(path + "/" + part.name, check_hash);
     }
     validate(tensor, where);
     if (check_hash) {
-        const std::string expected = stored_content_hash(file, path);
+        const std::string expected = text_attribute(attributes, "content_hash", where);
         const std::string found = to_hex(content_hash(tensor));
         if (found != expected) {
             throw DataError(where + ": content hash is " + found + ", the file says " + expected);
