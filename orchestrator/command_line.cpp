@@ -18,7 +18,7 @@ namespace {
 /// Values of the short options that stand for keys of the job file.
 struct ShortOptions {
     std::string model, output, budget, backend, strategy, speedup, kernel_times;
-    std::vector<std::string> calibration, evaluate;
+    std::vector<std::string> calibration, evaluate, ignore;
     std::size_t threads = 0;
     bool quiet = false;
     bool verbose = false;
@@ -60,6 +60,13 @@ void add_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
                    "Stop in good order after so many seconds");
 }
 
+void add_ignore_option(CLI::App& app, std::vector<std::string>& names) {
+    app.add_option("--ignore", names,
+                   "Names of parts that stay as they are, and of tensors to pass over; may be "
+                   "given several times")
+        ->take_all();
+}
+
 void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_option("job", line.path, "Job file (YAML); may be left out if --model is given");
     app.add_option("--model", shorts.model, "Hugging Face directory");
@@ -67,6 +74,7 @@ void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts)
     app.add_option("--calibration", shorts.calibration, "Calibration text(s)");
     app.add_option("--evaluate", shorts.evaluate, "Text(s) to measure perplexity on at the end");
     app.add_option("--budget", shorts.budget, "4x, 35GB or 3.5bpw");
+    add_ignore_option(app, shorts.ignore);
     add_job_options(app, line, shorts);
 }
 
@@ -92,6 +100,7 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
                     "Tokens of a window (2048), or of a task's sequence (GLUE: 128)")
         ->check(CLI::Range(2, most_counted));
     eval.add_option("--kl,--reference", line.reference, "Also the divergence from this model");
+    add_ignore_option(eval, line.reading.ignore);
     auto* const ids = eval.add_option("--ids", line.ids, "HDF5 file with input_ids");
     auto* const logits = eval.add_option("--logits-out", line.logits_out,
                                          "Write the logits of --ids to this HDF5 file");
@@ -106,6 +115,7 @@ void add_generate_options(CLI::App& generate, CommandLine& line) {
     GenerationOptions& options = line.generation;
     generate.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
     generate.add_option("--prompt", line.prompt, "The text to go on with")->required();
+    add_ignore_option(generate, line.reading.ignore);
     generate.add_option("--max-new-tokens", options.max_new_tokens, "Stop after so many (128)")
         ->check(CLI::Range(1, most_counted));
     generate.add_option(
@@ -160,6 +170,7 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
 
     CLI::App* inspect = command("inspect", "What a model, checkpoint or run directory holds");
     inspect->add_option("path", line.path, "Directory")->required();
+    add_ignore_option(*inspect, line.reading.ignore);
     CLI::App* verify = command("verify", "Read a compressed checkpoint back and check every byte");
     verify->add_option("checkpoint", line.path, "Directory")->required();
 
@@ -173,7 +184,9 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     exporter->add_option("checkpoint", line.path, "Directory")->required();
     exporter->add_option("--format", line.format, "hf: a dequantised Hugging Face directory")
         ->check(CLI::IsMember({"hf"}));
-    exporter->add_option("--output", line.output, "Directory to write")->required();
+    exporter->add_option("--output", line.output, "Directory to write, new or empty")->required();
+    exporter->add_flag("--overwrite", line.overwrite,
+                       "Remove the model that is in the directory first");
     app.require_subcommand(1);
 }
 
@@ -186,6 +199,7 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
     set("model", quoted(shorts.model));
     set("output", quoted(shorts.output));
     set("calibration.data", quoted_list(shorts.calibration));
+    set("ignore", quoted_list(shorts.ignore));
     set("evaluate.perplexity", quoted_list(shorts.evaluate));
     set("search.strategy", quoted(shorts.strategy));
     set("search.speedup", shorts.speedup);
@@ -261,6 +275,9 @@ JobConfig load_job(const CommandLine& line) {
     }
     for (fs::path& path : job.evaluate.perplexity) {
         absolute(path);
+    }
+    if (!job.search.kernel_times.empty()) {
+        absolute(job.search.kernel_times);
     }
     for (TaskEntry& entry : job.evaluate.tasks) {
         absolute(entry.data);

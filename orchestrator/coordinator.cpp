@@ -71,9 +71,11 @@ std::vector<TaskResult> Coordinator::run(std::span<const Task> tasks, std::size_
     if (stage.failure()) {
         throw_error(stage.failure()->code, stage.failure()->message);
     }
+    const std::string reason = options_.stop_reason ? options_.stop_reason() : "";
     throw StoppedError("stopped: " + std::to_string(stage.n_done() + n_reused) + " of " +
                        std::to_string(stage.n_tasks() + n_reused) + " tasks of stage " +
-                       tasks.front().stage + " are done; run again to continue");
+                       tasks.front().stage + " are done" + (reason.empty() ? "" : ", " + reason) +
+                       "; run again to continue");
 }
 
 void Coordinator::work(StageState& stage, std::size_t n_reused) {

@@ -44,6 +44,8 @@ public:
         double farewell_seconds = 30.0;
         /// Asked at least every 50 ms; must be quick. Null: never.
         std::function<bool()> stop_requested;
+        /// Why a stop is asked for, for the error. Null: not told.
+        std::function<std::string()> stop_reason;
         std::function<void(const StageProgress&)> on_progress;
         /// Each finished task, as soon as it is known (for the journal), before on_progress.
         /// Failed attempts are not told; they are logged.

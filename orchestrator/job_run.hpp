@@ -39,7 +39,9 @@ public:
     /// run in other words than its job's must not change what it resumes as.
     enum class Record { replace, keep };
 
-    /// Opens or creates the run directory of `context`'s job.
+    /// Opens or creates the run directory of `context`'s job. What the job is refused for is found
+    /// before the directory is made. The directory of another job is taken over, with a warning, if
+    /// none of its tasks has finished.
     /// @throws UsageError  another process works on it; it is another job's (naming the keys that
     ///   differ and both values); the directory is not a run directory and not empty
     /// @throws DataError   the model or the texts are not those the run began with
@@ -72,8 +74,10 @@ public:
     [[nodiscard]] bool is_done(const StageTask& task) const;
 
 private:
-    void check_existing_run();
-    void prepare_samples();
+    /// Whether the directory is this job's run already; another job's in which no task has finished
+    /// is emptied.
+    bool continue_existing_run(Record record);
+    void prepare_samples(const std::optional<JobSamples>& made);
     void remove_outdated(const JobConfig& before) const;
     StageReport& stage_report(const std::string& name);
 
@@ -85,6 +89,10 @@ private:
     std::string identity_;  ///< hash of model and samples
     std::vector<StageReport> stages_;
 };
+
+/// What opening a JobRun would refuse, found without writing anything: its directory, and the texts
+/// its samples come from. @throws as JobRun
+void check_run(const JobContext& context);
 
 /// Whether an artifact is there, readable, and carries the fingerprint.
 [[nodiscard]] bool has_fingerprint(const std::filesystem::path& artifact,

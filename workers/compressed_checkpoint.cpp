@@ -1,6 +1,7 @@
 #include "workers/compressed_checkpoint.hpp"
 
 #include <algorithm>
+#include <map>
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "lib/core/errors.hpp"
@@ -40,7 +41,7 @@ bool CompressedCheckpoint::is_one(const fs::path& directory) {
     return fs::exists(directory / "checkpoint.h5", ignored);
 }
 
-CompressedCheckpoint::CompressedCheckpoint(fs::path directory)
+CompressedCheckpoint::CompressedCheckpoint(fs::path directory, bool allow_nan_rows)
     : directory_(std::move(directory)),
       attributes_(ArtifactReader(directory_ / "checkpoint.h5").attributes("/")) {
     const std::int64_t version =
@@ -50,6 +51,7 @@ CompressedCheckpoint::CompressedCheckpoint(fs::path directory)
                         std::to_string(version) + ", this program reads version 1");
     }
     spec_ = describe(directory_);
+    spec_.allow_nan_rows = allow_nan_rows;
 }
 
 ModelSpec CompressedCheckpoint::describe(const fs::path& directory) {
@@ -60,6 +62,22 @@ EncodedTensor CompressedCheckpoint::read(std::size_t tensor, bool check_hash) co
     const TensorSpec& spec = spec_.tensors.at(tensor);
     const ArtifactReader shard(directory_ / shard_file(spec.block));
     return read_encoded(shard, "/" + spec.name, check_hash);
+}
+
+DType CompressedCheckpoint::source_dtype(std::size_t tensor) const {
+    const TensorSpec& spec = spec_.tensors.at(tensor);
+    const ArtifactReader shard(directory_ / shard_file(spec.block));
+    const std::string path = "/" + spec.name;
+    const Attributes attributes = shard.attributes(path);
+    if (attributes.contains(source_dtype_attribute)) {
+        return dtype_from_name(text_attribute(attributes, source_dtype_attribute,
+                                              shard.path().string() + ": " + path));
+    }
+    // Norms and biases are stored as they were; checkpoints of older versions say no more of them.
+    if (!unit_of(spec_, tensor)) {
+        return read_encoded_header(shard, path).parts.at(0).dtype;
+    }
+    return dtype_from_name(text_attribute(attributes_, "source_dtype", directory_.string()));
 }
 
 EncodedTensor CompressedCheckpoint::read_header(std::size_t tensor) const {
@@ -88,18 +106,32 @@ EncodedTensor PlanWeights::read(std::size_t index) const {
     return read_candidate_tensor(context_, unit->first, unit->second, choice_.at(unit->first));
 }
 
+DType main_dtype(const ModelOutline& model) {
+    std::map<DType, std::size_t> counts;
+    for (std::size_t t = 0; t < model.spec.tensors.size(); ++t) {
+        counts[model.dtype(t)] += element_count(model.spec.tensors[t].shape);
+    }
+    return std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; })->first;
+}
+
 void run_assembly(const JobContext& context, const AssemblyTask& task) {
     const ModelSpec& spec = context.spec();
     const PlanWeights weights(context, task.choice, task.refined);
     // The family's own names, also where the source lacks their usual prefix.
     const ModelSpec canonical = CompressedCheckpoint::describe(context.source->directory);
+    const DType main = main_dtype(*context.source);
     ArtifactWriter file(task.directory / shard_file(task.block));
     file.group("/", {{"fingerprint", task.fingerprint}});
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
         if (spec.tensors[t].block != task.block) {
             continue;
         }
-        write_encoded(file, "/" + canonical.tensors[t].name, weights.read(t));
+        const std::string path = "/" + canonical.tensors[t].name;
+        write_encoded(file, path, weights.read(t));
+        const DType dtype = context.source->dtype(t);
+        if (dtype != main && unit_of(spec, t)) {
+            file.group(path, {{source_dtype_attribute, std::string(name(dtype))}});
+        }
     }
     file.commit();
 }

@@ -23,8 +23,9 @@ namespace lathe {
 class CompressedCheckpoint {
 public:
     /// Opens the master and reads the model's description; shards are opened when needed.
+    /// `allow_nan_rows`: ModelSpec's.
     /// @throws MissingInputError, DataError
-    explicit CompressedCheckpoint(std::filesystem::path directory);
+    explicit CompressedCheckpoint(std::filesystem::path directory, bool allow_nan_rows = false);
 
     /// Whether the directory holds a compressed checkpoint.
     [[nodiscard]] static bool is_one(const std::filesystem::path& directory);
@@ -39,7 +40,9 @@ public:
     [[nodiscard]] const Attributes& attributes() const { return attributes_; }
     /// @throws DataError  naming the tensor: absent, corrupt
     [[nodiscard]] EncodedTensor read(std::size_t tensor, bool check_hash = true) const;
-    /// The same without the bytes of its parts, which are not read.
+    /// The element type the tensor had in the source.
+    [[nodiscard]] DType source_dtype(std::size_t tensor) const;
+    /// The same as read() without the bytes of its parts, which are not read.
     [[nodiscard]] EncodedTensor read_header(std::size_t tensor) const;
 
 private:
@@ -83,6 +86,9 @@ private:
     std::vector<Setting> choice_;
     std::string refined_;
 };
+
+/// The element type of most of a model's weights.
+[[nodiscard]] DType main_dtype(const ModelOutline& model);
 
 /// Writes one shard: every tensor of `block` (none: outside the blocks) under the plan, as a group
 /// named by the tensor.

@@ -49,6 +49,7 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
         data.weights.emplace_back(rows * cols);
         const MatrixView<float> weight(data.weights.back().data(), rows, cols);
         source.load(index, context.backend(), weight);
+        (void)require_finite(spec, spec.tensors[index], context.backend(), weight);
         data.tensors.push_back({weight, spec.tensors[index].shape, context.source->dtype(index)});
     }
     if (spec.tensors[unit.tensors.front()].role == Role::token_embedding) {
@@ -245,7 +246,7 @@ std::vector<Setting> usable_settings(const JobContext& context, const ModelOutli
                                      std::size_t unit_index) {
     const ModelSpec& spec = model.spec;
     const UnitSpec& unit = spec.units.at(unit_index);
-    if (NamePatterns(context.job.ignore, "ignore").has(spec, unit)) {
+    if (NamePatterns(context.job.reading.ignore, "ignore").has(spec, unit)) {
         return {source_setting()};
     }
     std::vector<Setting> usable;

@@ -44,18 +44,26 @@ struct HeadRows {
 
 }  // namespace
 
-ModelToRun::ModelToRun(const std::filesystem::path& directory, kernels::LookupTables tables) {
+ModelToRun::ModelToRun(const std::filesystem::path& directory, const ModelReading& reading,
+                       kernels::LookupTables tables) {
     if (CompressedCheckpoint::is_one(directory)) {
-        compressed_ = std::make_unique<CompressedCheckpoint>(directory);
+        compressed_ = std::make_unique<CompressedCheckpoint>(directory, reading.allow_nan_rows);
         weights_ = std::make_unique<CheckpointWeights>(*compressed_, tables);
     } else {
-        source_ = SourceModel::open(directory, {});
+        source_ = SourceModel::open(directory, reading);
         weights_ = std::make_unique<SourceWeights>(source_->spec, source_->weights);
     }
 }
 
 const ModelSpec& ModelToRun::spec() const {
     return compressed_ ? compressed_->spec() : source_->spec;
+}
+
+void ModelToRun::add_names(KnownNames& names) const {
+    names.add(spec());
+    if (source_) {
+        names.add(source_->passed_over);
+    }
 }
 
 std::uint64_t ModelToRun::weight_bytes() const {
@@ -254,12 +262,12 @@ SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
 }
 
 SampleLosses run_evaluation(const Backend& backend, const EvaluationTask& task) {
-    const ModelToRun model(task.model);
+    const ModelToRun model(task.model, task.reading);
     const FinalStates states = final_states(model.spec(), model.weights(), backend, task.samples);
     if (task.reference.empty()) {
         return sample_losses(model.spec(), model.weights(), backend, task.samples, states, {});
     }
-    const ModelToRun reference(task.reference);
+    const ModelToRun reference(task.reference, task.reading);
     require_same_outputs(model.spec(), reference.spec(), task.reference.string());
     const FinalStates reference_final =
         final_states(reference.spec(), reference.weights(), backend, task.samples);
@@ -354,17 +362,26 @@ void write_logits(const ModelToRun& model, const Backend& backend,
     file.commit();
 }
 
+std::string to_json(const ModelReading& reading) {
+    return nlohmann::json{{"ignore", reading.ignore}, {"allow_nan_rows", reading.allow_nan_rows}}
+        .dump();
+}
+
+ModelReading model_reading_from_json(const std::string& text) {
+    const auto json = parse_json(text);
+    return {json.at("ignore").get<std::vector<std::string>>(), json.at("allow_nan_rows")};
+}
+
 std::string to_json(const EvaluationTask& task) {
     nlohmann::json choice = nlohmann::json::array();
     for (const Setting& setting : task.choice) {
         choice.push_back(to_string(setting));
     }
-    return nlohmann::json{{"model", task.model.string()},
-                          {"choice", choice},
-                          {"refined", task.refined},
-                          {"reference", task.reference.string()},
-                          {"against_source", task.against_source},
-                          {"samples", to_json(task.samples)}}
+    return nlohmann::json{
+        {"model", task.model.string()},     {"choice", choice},
+        {"refined", task.refined},          {"reference", task.reference.string()},
+        {"reading", to_json(task.reading)}, {"against_source", task.against_source},
+        {"samples", to_json(task.samples)}}
         .dump();
 }
 
@@ -377,6 +394,7 @@ EvaluationTask evaluation_task_from_json(const std::string& text) {
     }
     task.refined = json.at("refined");
     task.reference = json.at("reference").get<std::string>();
+    task.reading = model_reading_from_json(json.at("reading").get<std::string>());
     task.against_source = json.at("against_source");
     task.samples = token_sequences_from_json(json.at("samples").get<std::string>());
     return task;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "lib/job/candidate.hpp"
+#include "lib/model/name_patterns.hpp"
 #include "workers/compressed_checkpoint.hpp"
 #include "workers/job_context.hpp"
 #include "workers/token_data.hpp"
@@ -17,10 +18,12 @@ namespace lathe {
 class ModelToRun {
 public:
     /// `tables`: of a compressed checkpoint's products. @throws MissingInputError, DataError
-    explicit ModelToRun(const std::filesystem::path& directory,
+    explicit ModelToRun(const std::filesystem::path& directory, const ModelReading& reading = {},
                         kernels::LookupTables tables = kernels::LookupTables::fp32);
     [[nodiscard]] const ModelSpec& spec() const;
     [[nodiscard]] const WeightSource& weights() const { return *weights_; }
+    /// Adds what may be named in it.
+    void add_names(KnownNames& names) const;
     /// Bytes of the files its weights are read from.
     [[nodiscard]] std::uint64_t weight_bytes() const;
 
@@ -80,10 +83,13 @@ struct EvaluationTask {
     std::vector<Setting> choice;      ///< with an empty `model`: the plan; none: the source itself
     std::string refined;              ///< of the plan: Plan::refined
     std::filesystem::path reference;  ///< a directory, or empty: no divergence, or that of the job
+    ModelReading reading;             ///< of both directories
     bool against_source = false;      ///< within a job: diverge from the source model
     TokenSequences samples;
 };
 
+[[nodiscard]] std::string to_json(const ModelReading& reading);
+[[nodiscard]] ModelReading model_reading_from_json(const std::string& text);
 [[nodiscard]] std::string to_json(const EvaluationTask& task);
 [[nodiscard]] EvaluationTask evaluation_task_from_json(const std::string& text);
 [[nodiscard]] std::string to_json(const SampleLosses& losses);

@@ -144,6 +144,7 @@ void ForwardPass::multiply(MatrixView<const float> x, MatrixView<const float> we
 
 void ForwardPass::embed_tokens(const LoadedWeights& embedding, const TokenSequences& batch,
                                MatrixView<float> y) const {
+    embedding.require_finite_rows(batch.ids);
     const Weight table = embedding.weight(Role::token_embedding);
     if (table.packed != nullptr) {
         backend_.embed(batch.ids, *table.packed, y);

@@ -14,15 +14,15 @@ inline constexpr std::uint64_t default_export_shard_bytes = 2'000'000'000;
 
 /// How an export is cut into files: tensor indices of each shard, in the model's order.
 struct ExportLayout {
-    DType dtype = DType::bf16;  ///< of the written weights
+    std::vector<DType> dtypes;  ///< of each tensor: the source's
     std::vector<std::vector<std::size_t>> shards;
 
     /// "model.safetensors", or "model-00002-of-00007.safetensors".
     [[nodiscard]] std::string file_name(std::size_t shard) const;
 };
 
-/// Shards of at most `max_shard_bytes` (a larger tensor has one for itself). The element type is
-/// that of the source's weights, as the checkpoint records it.
+/// Shards of at most `max_shard_bytes` (a larger tensor has one for itself). Each tensor has the
+/// element type it had in the source.
 [[nodiscard]] ExportLayout export_layout(const CompressedCheckpoint& checkpoint,
                                          std::uint64_t max_shard_bytes);
 
@@ -38,12 +38,16 @@ struct ExportTask {
 [[nodiscard]] ExportTask export_task_from_json(const std::string& text);
 void run_export(const ExportTask& task);
 
-/// What is not a shard: index (with several shards), config.json, tokenizer files.
+/// What is not a shard: index (with several shards), config.json, without a section on
+/// quantisation, and the other side files.
 void write_export_frame(const CompressedCheckpoint& checkpoint, const ExportLayout& layout,
                         const std::filesystem::path& directory);
 
-/// Copies config.json, generation_config.json and the tokenizer's files, those that are there.
-/// @returns  bytes copied. @throws IoError
+/// What goes along with the weights, relative to the directory and in order: configurations, the
+/// tokenizer's files, templates, processors, licences, and programs of models with code of their
+/// own, these and templates also in folders below.
+[[nodiscard]] std::vector<std::filesystem::path> side_files(const std::filesystem::path& directory);
+/// Copies the side files. @returns  bytes copied. @throws IoError
 std::uint64_t copy_side_files(const std::filesystem::path& from, const std::filesystem::path& to);
 /// Bytes that copy_side_files() would copy.
 [[nodiscard]] std::uint64_t side_file_bytes(const std::filesystem::path& from);

@@ -6,6 +6,8 @@
 #include "lib/config/default_candidates.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/log.hpp"
+#include "lib/model/model_directory.hpp"
 #include "lib/model/stream.hpp"
 #include "methods/method.hpp"
 #include "workers/compression.hpp"
@@ -15,18 +17,21 @@ namespace lathe {
 namespace fs = std::filesystem;
 
 std::unique_ptr<SourceModel> SourceModel::open(const fs::path& directory,
-                                               const std::vector<std::string>& ignore) {
-    std::error_code error;
-    if (!fs::is_directory(directory, error)) {
-        throw MissingInputError("no such model directory: " + directory.string());
-    }
+                                               const ModelReading& reading) {
+    require_model_directory(directory);
     ModelSpec spec = read_model_directory(directory);
     SafetensorsCheckpoint weights(directory);
     std::vector<FoundTensor> found;
     for (const auto& [name, tensor] : weights.tensors()) {
         found.push_back({name, tensor.dtype, tensor.shape});
     }
-    auto passed_over = match_tensors(spec, found, ignore, directory.string());
+    spec.allow_nan_rows = reading.allow_nan_rows;
+    auto passed_over = match_tensors(spec, found, reading.ignore, directory.string());
+    if (!spec.quantisation.empty()) {
+        log_warning_once("quantisation_left_over model=" + directory.string() +
+                         ": config.json has " + spec.quantisation +
+                         ", but the weights are not quantised");
+    }
     std::vector<DType> dtypes;
     for (const TensorSpec& tensor : spec.tensors) {
         dtypes.push_back(weights.at(tensor.name).dtype);
@@ -156,7 +161,7 @@ std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communi
     auto context = std::make_unique<JobContext>();
     context->job = job;
     context->run = RunDirectory(job.output);
-    context->source = SourceModel::open(job.model, job.ignore);
+    context->source = SourceModel::open(job.model, job.reading);
     if (job.candidates.empty()) {
         const std::uint64_t parameters = context->source->spec.parameters();
         const std::uint64_t limit =
@@ -181,7 +186,8 @@ void JobContext::enter_sliced_model() {
     if (!job.slice || original) {
         return;
     }
-    auto sliced = SourceModel::open(run.sliced(), {});
+    // What `ignore` passes over is not in it.
+    auto sliced = SourceModel::open(run.sliced(), {{}, job.reading.allow_nan_rows});
     original = std::move(source);
     source = std::move(sliced);
 }

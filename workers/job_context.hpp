@@ -35,7 +35,7 @@ struct SourceModel : ModelOutline {
 
     /// @throws MissingInputError, DataError
     static std::unique_ptr<SourceModel> open(const std::filesystem::path& directory,
-                                             const std::vector<std::string>& ignore);
+                                             const ModelReading& reading);
 };
 
 /// The model's tokenizer, checked against its vocabulary; none if the directory has none.

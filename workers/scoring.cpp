@@ -41,13 +41,13 @@ struct ScoredRows {
 class ScoringPass {
 public:
     ScoringPass(const std::filesystem::path& directory, const Backend& backend,
-                const ScoredSequences& sequences)
+                const ScoringTask& task)
         : where_(directory.string()),
-          model_(directory),
+          model_(directory, task.reading),
           backend_(backend),
-          targets_(sequences.targets),
-          rows_(model_.spec(), sequences),
-          states_(final_states(model_.spec(), model_.weights(), backend, sequences.samples)),
+          targets_(task.sequences.targets),
+          rows_(model_.spec(), task.sequences),
+          states_(final_states(model_.spec(), model_.weights(), backend, task.sequences.samples)),
           head_(model_.spec(), model_.weights(), backend) {
         if (model_.spec().head == HeadKind::language_model) {
             keep_predicting_rows();
@@ -125,10 +125,10 @@ void SequenceScores::append(const SequenceScores& others) {
 }
 
 SequenceScores run_scoring(const Backend& backend, const ScoringTask& task) {
-    ScoringPass model(task.model, backend, task.sequences);
+    ScoringPass model(task.model, backend, task);
     std::optional<ScoringPass> reference;
     if (!task.reference.empty()) {
-        reference.emplace(task.reference, backend, task.sequences);
+        reference.emplace(task.reference, backend, task);
         require_same_outputs(model.spec(), reference->spec(), task.reference.string());
     }
     const std::size_t n_sequences = task.sequences.samples.count();
@@ -158,11 +158,10 @@ SequenceScores run_scoring(const Backend& backend, const ScoringTask& task) {
 }
 
 std::string to_json(const ScoringTask& task) {
-    return nlohmann::json{{"model", task.model.string()},
-                          {"reference", task.reference.string()},
-                          {"samples", to_json(task.sequences.samples)},
-                          {"n_targets", task.sequences.n_targets},
-                          {"targets", task.sequences.targets}}
+    return nlohmann::json{
+        {"model", task.model.string()},          {"reference", task.reference.string()},
+        {"reading", to_json(task.reading)},      {"samples", to_json(task.sequences.samples)},
+        {"n_targets", task.sequences.n_targets}, {"targets", task.sequences.targets}}
         .dump();
 }
 
@@ -170,6 +169,7 @@ ScoringTask scoring_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
     return {json.at("model").get<std::string>(),
             json.at("reference").get<std::string>(),
+            model_reading_from_json(json.at("reading").get<std::string>()),
             {token_sequences_from_json(json.at("samples").get<std::string>()),
              json.at("n_targets").get<std::vector<std::uint32_t>>(),
              json.at("targets").get<std::vector<std::uint32_t>>()}};

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/backend.hpp"
+#include "lib/config/job_config.hpp"
 #include "workers/token_data.hpp"
 
 namespace lathe {
@@ -41,6 +42,7 @@ struct SequenceScores {
 struct ScoringTask {
     std::filesystem::path model;
     std::filesystem::path reference;
+    ModelReading reading;  ///< of both
     ScoredSequences sequences;
 };
 

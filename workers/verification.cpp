@@ -9,6 +9,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/inner_path.hpp"
 #include "lib/core/json.hpp"
 #include "workers/compressed_checkpoint.hpp"
 
@@ -24,6 +25,12 @@ std::string hash_of_list(const json& files) {
     return to_hex(hash_text(files.dump()));
 }
 
+/// Whether every name is that of a file in the directory: no other file is read.
+bool has_inner_names(const json& files) {
+    return std::ranges::all_of(files.items(),
+                               [](const auto& entry) { return is_inner_path(entry.key()); });
+}
+
 /// Files whose size or hash is not what index.json says; `missing` gets those that are not there.
 /// Without a sound index.json, that is the one damage reported.
 std::set<std::string> damaged_files(const fs::path& directory, Verification& found) {
@@ -35,7 +42,7 @@ std::set<std::string> damaged_files(const fs::path& directory, Verification& fou
         return {};
     }
     // The exact text counts, so that a flipped blank is found too.
-    if (!index.is_object() || !index["files"].is_object() ||
+    if (!index.is_object() || !index["files"].is_object() || !has_inner_names(index["files"]) ||
         index.dump(1) != read_file(directory / index_name) ||
         index["hash"] != hash_of_list(index["files"])) {
         return {index_name};

@@ -1,10 +1,12 @@
 #include "workers/weight_source.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/log.hpp"
 #include "workers/coded_matrix.hpp"
 
 namespace lathe {
@@ -76,6 +78,72 @@ void EncodedWeights::load(std::size_t index, const kernels::Backend& backend,
     upload_decoded(read(index), backend, values);
 }
 
+namespace {
+
+/// "rows 7, 2050 to 2111 (63 of 2112)".
+std::string described(const std::vector<std::uint32_t>& rows, std::size_t n_rows) {
+    constexpr std::size_t most_shown = 8;
+    std::string text;
+    std::size_t n_shown = 0;
+    for (std::size_t i = 0; i < rows.size(); ++n_shown) {
+        std::size_t last = i;
+        while (last + 1 < rows.size() && rows[last + 1] == rows[last] + 1) {
+            ++last;
+        }
+        if (n_shown < most_shown) {
+            text += (text.empty() ? "" : ", ") + std::to_string(rows[i]);
+            text += last == i ? "" : " to " + std::to_string(rows[last]);
+        }
+        i = last + 1;
+    }
+    return (rows.size() == 1 ? "row " : "rows ") + text + (n_shown > most_shown ? ", ..." : "") +
+           " (" + std::to_string(rows.size()) + " of " + std::to_string(n_rows) + ")";
+}
+
+std::vector<std::uint32_t> rows_not_finite(MatrixView<const float> values) {
+    std::vector<std::uint32_t> rows;
+    for (std::size_t r = 0; r < values.rows; ++r) {
+        const std::span<const float> row(values.row(r), values.cols);
+        if (!std::ranges::all_of(row, [](float x) { return std::isfinite(x); })) {
+            rows.push_back(static_cast<std::uint32_t>(r));
+        }
+    }
+    return rows;
+}
+
+}  // namespace
+
+NanRows require_finite(const ModelSpec& spec, const TensorSpec& tensor,
+                       const kernels::Backend& backend, MatrixView<float> values) {
+    if (backend.all_finite(values)) {
+        return {};
+    }
+    std::vector<float> host = backend.to_host(values);
+    const MatrixView<float> copy(host.data(), values.rows, values.cols);
+    NanRows found{tensor.name, rows_not_finite(copy)};
+    const std::string rows = described(found.rows, values.rows);
+    const bool is_embedding = tensor.role == Role::token_embedding;
+    if (!is_embedding || spec.tied_head || !spec.allow_nan_rows) {
+        std::string message = "tensor " + tensor.name + " has NaN or infinite weights" +
+                              (values.rows > 1 ? " in " + rows : "") +
+                              "; every weight must be finite";
+        if (is_embedding) {
+            message += spec.tied_head
+                           ? ", and the head, which is this embedding, reads every row"
+                           : ". Rows of tokens that no text has: allow_nan_rows: true in the job "
+                             "file, or --set allow_nan_rows=true, takes them for zeros";
+        }
+        throw DataError(message);
+    }
+    for (const std::uint32_t row : found.rows) {
+        std::fill_n(copy.row(row), copy.cols, 0.0F);
+    }
+    backend.upload(reinterpret_cast<const std::byte*>(host.data()), DType::f32, values);
+    log_warning_once("rows_not_finite tensor=" + tensor.name + " " + rows +
+                     ": taken for zeros, since no text may have these tokens");
+    return found;
+}
+
 LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& source,
                                   const kernels::Backend& backend, std::optional<std::size_t> block,
                                   std::span<const Role> roles) {
@@ -100,9 +168,9 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
         } else {
             source.load(i, backend, values);
         }
-        if (!backend.all_finite(values)) {
-            throw DataError("tensor " + tensor.name +
-                            " has NaN or infinite weights; every weight must be finite");
+        NanRows nan_rows = require_finite(spec, tensor, backend, values);
+        if (!nan_rows.rows.empty()) {
+            loaded.nan_rows_ = std::move(nan_rows);
         }
         loaded.add(tensor, std::move(entry), backend);
     }
@@ -172,6 +240,15 @@ MatrixView<const float> LoadedWeights::table(Role role) const {
                             " is packed, values were asked for");
     }
     return found.values;
+}
+
+void LoadedWeights::require_finite_rows(std::span<const std::uint32_t> ids) const {
+    for (const std::uint32_t id : nan_rows_.rows.empty() ? std::span<const std::uint32_t>() : ids) {
+        if (std::ranges::binary_search(nan_rows_.rows, id)) {
+            throw DataError("a text has token " + std::to_string(id) + ", and its row of tensor " +
+                            nan_rows_.tensor + " has NaN or infinite weights");
+        }
+    }
 }
 
 std::span<const float> LoadedWeights::vector(Role role, bool is_bias) const {

@@ -67,6 +67,19 @@ public:
               MatrixView<float> values) const final;
 };
 
+/// Rows of a weight that have a NaN or an infinity.
+struct NanRows {
+    std::string tensor;
+    std::vector<std::uint32_t> rows;  ///< ascending
+};
+
+/// Checks that every value is finite. Rows of the token embedding that are not become zeros where
+/// the model may have such (ModelSpec::allow_nan_rows) and no tied head reads them.
+/// @returns  those rows; none as a rule
+/// @throws DataError  naming the tensor, the rows and, if there is one, the key that allows them
+NanRows require_finite(const ModelSpec& spec, const TensorSpec& tensor,
+                       const kernels::Backend& backend, MatrixView<float> values);
+
 /// A weight in backend memory: fp32 values, or what is stored packed for the backend's kernels.
 struct Weight {
     MatrixView<const float> values;  ///< empty if packed
@@ -83,7 +96,7 @@ class LoadedWeights {
 public:
     /// Loads the tensors of `block`, all or, if any are named, those of `roles`; with no block
     /// those of `roles` outside the blocks. As far as the model has them. Every weight is checked
-    /// to be finite.
+    /// to be finite (require_finite()).
     /// @throws DataError  naming the tensor that has a NaN or an infinity
     static LoadedWeights load(const ModelSpec& spec, const WeightSource& source,
                               const kernels::Backend& backend, std::optional<std::size_t> block,
@@ -96,6 +109,8 @@ public:
     [[nodiscard]] Weight weight(Role role) const;
     /// The same, for a weight that is never packed.
     [[nodiscard]] MatrixView<const float> table(Role role) const;
+    /// @throws DataError  for a token whose row in the embedding is not finite
+    void require_finite_rows(std::span<const std::uint32_t> ids) const;
     /// A norm's weight, or the bias of a linear role; empty if the model has none.
     [[nodiscard]] std::span<const float> vector(Role role, bool is_bias) const;
 
@@ -111,6 +126,7 @@ private:
                     kernels::LookupTables tables, const kernels::Backend& backend);
     [[nodiscard]] const Entry& entry(Role role) const;
 
+    NanRows nan_rows_;  ///< of the token embedding
     std::optional<std::size_t> block_;
     std::map<std::pair<Role, bool>, Entry> entries_;
 };

@@ -349,7 +349,8 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     job.slice = read_slice(map.find("slice"));
     job.budget = read_budget(map.find("budget"));
     job.candidates = read_candidates(map.find("candidates"));
-    map.read_texts("ignore", job.ignore);
+    map.read_texts("ignore", job.reading.ignore);
+    map.read_flag("allow_nan_rows", job.reading.allow_nan_rows);
     job.search = read_search(map.find("search"));
     read_choice(map, "refine", refine_names, job.refine);
     job.evaluate = read_evaluate(map.find("evaluate"));

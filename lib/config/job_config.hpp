@@ -112,6 +112,15 @@ struct RuntimeConfig {
     double worker_timeout = 600.0;  ///< seconds without a sign of life
 };
 
+/// What a user may say of how a model's directory is read: the same in a job, in its evaluation
+/// and for every command.
+struct ModelReading {
+    /// Names (lib/model/name_patterns.hpp): parts of the model stay dense, others are passed over.
+    std::vector<std::string> ignore;
+    /// Rows of the token embedding that are not finite stand for tokens that no text has.
+    bool allow_nan_rows = false;
+};
+
 /// A job, as read from a job file or the command line. What it leaves open is filled in, but for
 /// `candidates`, which depend on the model too.
 struct JobConfig {
@@ -122,7 +131,7 @@ struct JobConfig {
     std::optional<SliceConfig> slice;  ///< none: the hidden size stays
     Budget budget;
     std::vector<CandidateEntry> candidates;  ///< none: those of default_candidates.hpp
-    std::vector<std::string> ignore;  ///< tensor or unit names, or "re:..."; these stay dense
+    ModelReading reading;                    ///< keys `ignore` and `allow_nan_rows`
     SearchConfig search;
     RefineMode refine = RefineMode::none;
     EvaluateConfig evaluate;

@@ -6,6 +6,7 @@
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/coverage.hpp"
+#include "orchestrator/job_run.hpp"
 #include "orchestrator/preflight.hpp"
 
 namespace lathe {
@@ -14,6 +15,9 @@ CommandOutput run_plan(const CommandContext& context) {
     const JobConfig job = load_job(context.line);
     const auto opened = JobContext::open(job, context.world);
     const Preflight p = preflight(*opened, check_inputs(*opened));
+    if (p.feasible()) {
+        check_run(*opened);
+    }
     const std::vector<TensorCoverage> tensors = coverage(*opened);
     CommandOutput output;
     nlohmann::json stages = nlohmann::json::array();
