@@ -8,8 +8,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "kernels/backend.hpp"
-#include "kernels/cpu/blas.hpp"
+#include "kernels/backends.hpp"
+#include "kernels/cpu/common/blas.hpp"
 #include "lib/core/parallel.hpp"
 #include "methods/splitting.hpp"
 

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/backend.hpp"
+#include "kernels/contract/backend.hpp"
 #include "methods/binary_coded.hpp"
 #include "methods/grid_refinement.hpp"
 #include "methods/grouped_tasks.hpp"

@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "lib/job/task.hpp"
-#include "workers/scoring.hpp"
-#include "workers/token_data.hpp"
+#include "workers/evaluation/scoring.hpp"
+#include "workers/samples/token_data.hpp"
 
 namespace lathe {
 

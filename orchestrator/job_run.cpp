@@ -80,8 +80,11 @@ bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
     }  // damaged: made again
 }
 
-JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Record record)
-    : context_(std::move(context)), coordinator_(coordinator) {
+JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinator, Record record)
+    : given_(std::move(context)), coordinator_(coordinator) {
+    if (!job().slice) {
+        compressed_ = given_->of_compressed_model();
+    }
     const fs::path root = run().root();
     std::error_code error;
     const bool is_run = fs::exists(run().manifest(), error);
@@ -99,12 +102,13 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Re
     remove_temporary_files(root);
     // Before anything else, so that a run killed right after its start is known for one.
     if (!is_run || record == Record::replace) {
-        write_file(run().job(), to_yaml(context_->job));
+        write_file(run().job(), to_yaml(job()));
     }
-    const nlohmann::json manifest{{"format_version", 1},
-                                  {"program_version", program_version},
-                                  {"model_fingerprint", to_hex(source().weights.fingerprint())},
-                                  {"samples_fingerprint", samples_fingerprint(context_->job)}};
+    const nlohmann::json manifest{
+        {"format_version", 1},
+        {"program_version", program_version},
+        {"model_fingerprint", to_hex(given_model().weights.fingerprint())},
+        {"samples_fingerprint", samples_fingerprint(job())}};
     if (!is_run) {
         write_file(run().manifest(), manifest.dump(1) + "\n");
     }
@@ -115,14 +119,15 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Re
     Hasher identity;
     identity.add_field(manifest.at("model_fingerprint").get<std::string>());
     identity.add_field(manifest.at("samples_fingerprint").get<std::string>());
-    identity_ = to_hex(identity.digest());
+    given_identity_ = to_hex(identity.digest());
+    identity_ = given_identity_;
     journal_.emplace(run().journal());
 }
 
 void JobRun::check_existing_run() {
     JobConfig before = read_job(read_file(run().job()), run().job().string(), {});
-    before.output = context_->job.output;  // the directory may have been moved
-    const auto changes = incompatible_changes(before, context_->job);
+    before.output = job().output;  // the directory may have been moved
+    const auto changes = incompatible_changes(before, job());
     if (!changes.empty()) {
         std::string text = run().root().string() + " is the run directory of another job:";
         for (const std::string& change : changes) {
@@ -137,11 +142,11 @@ void JobRun::check_existing_run() {
         throw DataError(run().manifest().string() +
                         " is damaged; remove the run directory to begin again");
     }
-    if (manifest["model_fingerprint"] != to_hex(source().weights.fingerprint())) {
-        throw DataError("the weights in " + source().directory.string() +
+    if (manifest["model_fingerprint"] != to_hex(given_model().weights.fingerprint())) {
+        throw DataError("the weights in " + given_model().directory.string() +
                         " are not those this run began with (" + run().root().string() + ")");
     }
-    if (manifest["samples_fingerprint"] != samples_fingerprint(context_->job)) {
+    if (manifest["samples_fingerprint"] != samples_fingerprint(job())) {
         throw DataError(
             "the calibration or evaluation texts, or the tokenizer, are not those this "
             "run began with (" +
@@ -168,38 +173,57 @@ void JobRun::remove_outdated(const JobConfig& before) const {
         job.search = samples;
         return to_yaml(job);
     };
-    if (slice_of(before) != slice_of(context_->job)) {
+    if (slice_of(before) != slice_of(job())) {
         std::error_code ignored;
         fs::remove_all(run().sliced(), ignored);
         fs::remove_all(run().hf_export(), ignored);
     }
 }
 
-void JobRun::enter_sliced_model(const std::string& identity) {
-    context_->enter_sliced_model();
+const JobContext& JobRun::context() const {
+    if (!compressed_) {
+        throw InternalError("the sliced model was asked for before it was made");
+    }
+    return *compressed_;
+}
+
+void JobRun::take_sliced_model(const std::string& identity) {
+    compressed_ = given_->of_compressed_model();
     Hasher hasher;
-    hasher.add_field(identity_);
+    hasher.add_field(given_identity_);
     hasher.add_field(identity);
     identity_ = to_hex(hasher.digest());
 }
 
 void JobRun::prepare_samples() {
-    const std::string expected = samples_fingerprint(context_->job);
+    const std::string expected = samples_fingerprint(job());
     if (!has_fingerprint(run().samples(), expected)) {
-        const auto tokenizer = open_tokenizer(source().directory, spec());
-        write_samples(make_samples(context_->job, spec(), tokenizer.get()), run().samples(),
+        const auto tokenizer = open_tokenizer(given_model().directory, given_model().spec);
+        write_samples(make_samples(job(), given_model().spec, tokenizer.get()), run().samples(),
                       expected);
     }
     samples_ = read_samples(run().samples());
 }
 
-std::string JobRun::fingerprint(const std::vector<std::string>& parts) const {
+namespace {
+
+std::string hash_of_fields(const std::string& first, const std::vector<std::string>& others) {
     Hasher hasher;
-    hasher.add_field(identity_);
-    for (const std::string& part : parts) {
-        hasher.add_field(part);
+    hasher.add_field(first);
+    for (const std::string& field : others) {
+        hasher.add_field(field);
     }
     return to_hex(hasher.digest());
+}
+
+}  // namespace
+
+std::string JobRun::given_fingerprint(const std::vector<std::string>& parts) const {
+    return hash_of_fields(given_identity_, parts);
+}
+
+std::string JobRun::fingerprint(const std::vector<std::string>& parts) const {
+    return hash_of_fields(identity_, parts);
 }
 
 bool JobRun::is_done(const StageTask& task) const {

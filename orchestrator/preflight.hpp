@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "orchestrator/job_questions.hpp"
-#include "workers/job_context.hpp"
+#include "workers/job/job_context.hpp"
 
 namespace lathe {
 

@@ -11,7 +11,7 @@
 #include "orchestrator/job_questions.hpp"
 #include "orchestrator/job_run.hpp"
 #include "orchestrator/search/plan_evaluation.hpp"
-#include "workers/token_data.hpp"
+#include "workers/samples/token_data.hpp"
 
 namespace lathe {
 

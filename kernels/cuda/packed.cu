@@ -1,6 +1,6 @@
+#include "kernels/contract/host_checks.hpp"
 #include "kernels/cuda/packed.cuh"
-#include "kernels/host_checks.hpp"
-#include "kernels/tiled_codes.hpp"
+#include "kernels/layouts/tiled_codes.hpp"
 #include "lib/core/errors.hpp"
 
 // Products with weights that stay codes, and which layout they get.

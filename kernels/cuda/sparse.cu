@@ -1,9 +1,9 @@
 #include <algorithm>
 
-#include "kernels/binary_codes.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/sweep.cuh"
+#include "kernels/layouts/binary_codes.hpp"
 
 namespace lathe::kernels {
 

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/binary_codes.hpp"
-#include "kernels/integer_grid.hpp"
+#include "kernels/layouts/binary_codes.hpp"
+#include "kernels/layouts/integer_grid.hpp"
 #include "kernels/reference/reference_backend.hpp"
 
 namespace lathe::kernels {

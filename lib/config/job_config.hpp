@@ -59,7 +59,7 @@ struct SliceConfig {
     Widths widths = Widths::constant;
     Orientation orientation = Orientation::pca;
     bool head = false;  ///< cut what the head reads as well
-    /// Fit what reads and writes the cut stream anew (workers/slice_refit.hpp).
+    /// Fit what reads and writes the cut stream anew (workers/slicing/slice_refit.hpp).
     bool refit = false;
 
     [[nodiscard]] bool is_global() const { return rotation == Rotation::global; }

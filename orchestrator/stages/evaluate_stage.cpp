@@ -3,7 +3,7 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/hf_export.hpp"
+#include "workers/checkpoint/hf_export.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {

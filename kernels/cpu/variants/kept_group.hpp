@@ -54,7 +54,8 @@ struct KeptLayout {
     bool has_offset = false;  ///< of binary codes, else it is 0
 };
 
-/// One group of columns of the rows of a tile of N:M sparse weights (kernels/cpu/nm_packed.hpp).
+/// One group of columns of the rows of a tile of N:M sparse weights
+/// (kernels/cpu/packed/nm_packed.hpp).
 struct KeptGroup {
     const KeptLayout* layout = nullptr;
     /// [64 / 16 rows][n_sections * section_octets][octet_bytes]: the places of 16 rows, in 2 or 4
