@@ -26,7 +26,8 @@ std::unique_ptr<Backend> make_backend(BackendKind kind, ThreadPool& pool, std::s
 
 namespace {
 
-/// Device files alone do not make a device; whoever asks for it by name is told what is missing.
+/// Device files alone do not make a device; an error tells whoever asks for it by name what is
+/// missing.
 bool has_cuda_device() {
     if (!is_cuda_compiled() || !may_have_cuda_device()) {
         return false;

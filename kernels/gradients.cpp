@@ -163,7 +163,7 @@ std::unique_ptr<const Gradients> make_gradients(BackendKind kind, ThreadPool& po
         case BackendKind::cpu:
             return std::make_unique<CpuGradients>(pool);
         case BackendKind::cuda:
-            throw UsageError("the backward pass is not written for cuda; it runs on cpu");
+            throw UsageError("cuda has no backward pass; it runs on cpu");
     }
     throw InternalError("no backend has the number " + std::to_string(static_cast<int>(kind)));
 }

@@ -88,7 +88,7 @@ FinalStates final_states(const ModelSpec& spec, const WeightSource& weights, con
     for (const SequenceRange& range : ranges) {
         batches.push_back(samples.part(range));
     }
-    // Of a sliced model the stream of a batch is packed at the start of the batch's memory.
+    // For a sliced model the stream of a batch is packed at the start of the batch's memory.
     const std::size_t steps = spec.steps_per_block();
     const auto for_each_batch = [&](std::size_t step, const auto& run) {
         for (std::size_t b = 0; b < batches.size(); ++b) {

@@ -74,7 +74,7 @@ void divergence(const kernels::Backend& backend, MatrixView<const float> p,
 [[nodiscard]] double total_divergence(const kernels::Backend& backend, MatrixView<const float> p,
                                       MatrixView<const float> q);
 
-/// What an evaluation task is told: a model and some samples, tokens included.
+/// The input of an evaluation task: a model and some samples, tokens included.
 struct EvaluationTask {
     std::filesystem::path model;      ///< a directory; empty: the job's model under `choice`
     std::vector<Setting> choice;      ///< with an empty `model`: the plan; none: the source itself

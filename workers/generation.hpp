@@ -61,8 +61,8 @@ struct Generated {
     StopReason stop = StopReason::new_tokens;
 };
 
-/// Goes on with `prompt` in a fresh runner. Number `seed`, `i` of the random numbers chooses new
-/// token i, so that a text depends on model, prompt and options alone. `on_token` is told each new
+/// Continues `prompt` in a fresh runner. Number `seed`, `i` of the random numbers chooses new
+/// token i, so that a text depends on model, prompt and options alone. `on_token` gets each new
 /// token as it is chosen.
 /// @pre the prompt is not empty and not longer than runner.max_tokens()
 [[nodiscard]] Generated generate(SequenceRunner& runner, const ModelSpec& spec,

@@ -14,7 +14,7 @@ namespace lathe {
 /// A text to measure a model on.
 struct TextQuestions {
     std::vector<std::filesystem::path> files;  ///< read as one
-    std::size_t limit = 0;       ///< only the first so many windows or single texts; 0: all
+    std::size_t limit = 0;       ///< number of windows or single texts, from the first on; 0: all
     std::size_t max_length = 0;  ///< tokens of one, at most what the model can do; 0: 2048
 };
 

@@ -27,8 +27,8 @@ struct EvolutionSettings {
     std::uint64_t seed = 0;
     std::size_t generations = 20;
     std::size_t offspring = 16;  ///< genomes screened in a generation
-    std::size_t survivors = 2;   ///< of them at most so many are measured
-    std::size_t patience = 3;  ///< ends after so many generations in a row without a better genome
+    std::size_t survivors = 2;   ///< at most this many of them are measured
+    std::size_t patience = 3;    ///< so many generations in a row without a better genome end it
 };
 
 /// How good genomes are; the lower the better. Answers must depend on the arguments alone.

@@ -6,7 +6,7 @@
 
 namespace lathe {
 
-/// Ways to foretell what a candidate does to the model. Plans whose sums of scores are low should
+/// Ways to predict what a candidate does to the model. Plans whose sums of scores are low should
 /// diverge little; rank_correlation() tells how well that holds.
 
 /// tr(dW G dW^T): says nothing across units, whose outputs have different scales.
