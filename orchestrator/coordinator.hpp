@@ -62,11 +62,11 @@ public:
     /// task (Task::rank) is neither moved nor tried again: it may depend on what its rank holds.
     /// A task for all ranks is handed out when none of them works, and done when all have answered;
     /// its result is rank 0's.
-    /// When a task has failed for good, nothing more is handed out, running tasks are waited for
-    /// (pinned ones up to the grace limit: they may wait for a peer that failed), then the error is
-    /// thrown.
+    /// When a task has failed for good, nothing more is handed out. The coordinator waits for
+    /// running tasks (for pinned ones up to the grace limit: they may wait for a peer that failed)
+    /// and throws the error.
     ///
-    /// `n_reused` more tasks of the stage were finished by an earlier run; for the progress only.
+    /// An earlier run finished `n_reused` more tasks of the stage; this is for the progress only.
     ///
     /// @throws Error of the failed task's code, naming the task, the rank and the task's own text
     /// @throws StoppedError  after stop_requested(), saying how many tasks are done; if a rank is

@@ -14,9 +14,9 @@
 
 namespace lathe {
 
-/// The token for `logits`: with temperature 0 the largest, of equal ones the first; else the one at
-/// `unit` in [0, 1) of the kept probability, the tokens in falling order, of equal ones the first
-/// id first. @pre  the options are valid, logits are finite and not empty
+/// The token for `logits`: with temperature 0 the largest, the first of equal ones; else the one at
+/// `unit` in [0, 1) of the kept probability, the tokens in falling order, among equal ones
+/// the lower id first. @pre  the options are valid, logits are finite and not empty
 [[nodiscard]] std::uint32_t choose_token(std::span<const float> logits,
                                          const GenerationOptions& options, double unit);
 

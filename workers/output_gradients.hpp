@@ -32,8 +32,8 @@ using OutputSquares = std::vector<std::vector<double>>;
 /// Does that for a job's model and the loss -log p(label), with labels drawn from the model's own
 /// outputs. The mean of g g^T is then the Fisher information, the second derivative of the
 /// divergence KL(model || changed model), which is what the search keeps low; with the texts' own
-/// tokens it would be that of another measure. A model with one output has it as the mean of a unit
-/// normal distribution.
+/// tokens it would belong to another measure. The output of a model with one output counts as the
+/// mean of a unit normal distribution.
 /// Source: Martens, Grosse 2015 (K-FAC), arXiv:1503.05671, sections 2.1 and 5.
 /// Runs on the host whatever the job's backend. Artifact: RunDirectory::gradients(), a dataset of
 /// float64 named by its index for each tensor, and `rows`, those the head read.

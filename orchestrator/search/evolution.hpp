@@ -52,8 +52,9 @@ struct Generation {
 
 /// Evolution with one parent, elitist: offspring are the parent with one to three mutations (a gene
 /// some levels up, or two genes of the same kind exchanging levels), other genes brought down until
-/// the limits hold, then up where something is left of them. Of several times as many those with
-/// the lowest scores are screened; those that do better there than the parent are measured, and the
+/// the limits hold, then up where something is left of them. Several times as many are made, and
+/// those with the lowest scores are screened; those that do better there than the parent are
+/// measured, and the
 /// best replaces the parent if it measures lower. The moves are EvoPress's (Sieberling et al. 2024,
 /// arXiv:2410.14649), the start and the choice by score are not.
 ///

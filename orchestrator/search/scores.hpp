@@ -26,7 +26,8 @@ namespace lathe {
 /// second moment of the derivatives of -log p(label) by it, labels drawn from the model
 /// (workers/output_gradients.hpp). That is the second-order expansion of mean KL(source || changed
 /// source), nats, as if errors of different outputs and tokens were uncorrelated. The moments come
-/// from tasks of a stage of its own, one pass there and back over the first calibration samples.
+/// from tasks of a separate stage: one pass forwards and backwards over the first calibration
+/// samples.
 [[nodiscard]] CandidateScores gradient_weighted_errors(JobRun& run, const CandidateTable& table);
 
 /// Spearman's rank correlation of two rows of numbers, ties with their mean rank, -1 to 1; NaN if
