@@ -90,9 +90,9 @@ public:
                         MatrixView<float> direction) const;
 
     /// Local search over the places of an N:M matrix V near W: in each group of m columns of a row,
-    /// left to right, the exchange of a kept value for a dropped one that lowers tr((V - W) A (V -
-    /// W)^T) most is made, if any lowers it; the new value is the best for its place. At most
-    /// `n_passes` times over a row, or until a pass changes nothing.
+    /// left to right, the exchange of a kept value for a dropped one that lowers
+    /// tr((V - W) A (V - W)^T) most is made, if any lowers it; the new value is the best for its
+    /// place. At most `n_passes` times over a row, or until a pass changes nothing.
     ///   gram      [cols, cols]  A, symmetric; a dropped column with A_jj = 0 stays so
     ///   keep, values [rows, cols]  in and out; values are 0 where keep is 0
     ///   gradient  [rows, cols]  in and out: (V - W) A

@@ -20,8 +20,7 @@ namespace lathe {
 /// All fits weigh each input by its power. Rows do not meet. For each row a solver keeps the best
 /// of what it found and what those before it in this list, from `alternating` on, found. So none is
 /// worse than the one it starts from. A table of embeddings has no Gram matrix: gptq and admm are
-/// refused
-/// there, the others weigh all columns alike.
+/// refused there, the others weigh all columns alike.
 [[nodiscard]] MethodRow bcq_method();
 
 }  // namespace lathe

@@ -40,8 +40,7 @@ struct SliceReport {
 };
 
 /// For a job that slices: calibration and rotations in the order it asks for, then the sliced
-/// model,
-/// RunDirectory::sliced(), which the later stages work on. Takes the place of calibrate().
+/// model, RunDirectory::sliced(), which the later stages work on. Takes the place of calibrate().
 SliceReport slice(JobRun& run);
 
 /// Candidates of every unit: RunDirectory::candidates().

@@ -14,9 +14,8 @@ namespace lathe {
 /// with the source: sums over calibration tokens. The weights that make up for it follow from these
 /// sums.
 ///
-/// Where the unit's input is short of m = x - x', and what its output is added to is short of n,
-/// the weights V that come nearest to the source's sum minimise E |W x' + W m + n - V x'|^2. They
-/// are
+/// Say the unit's input lacks m = x - x', and what its output is added to lacks n. The weights V
+/// that come nearest to the source's sum minimise E |W x' + W m + n - V x'|^2. They are
 ///   V = W + (W E[m x'^T] + E[n x'^T]) G^-1   with   G = E[x' x'^T],
 /// and any other V' costs tr((V - V') G (V - V')^T) more. So a method solves the unit for the
 /// target V on G just as it solves W on the source's Gram matrix. (Li et al. 2025,

@@ -10,7 +10,7 @@ namespace lathe {
 
 /// Widths at all boundaries when all that are cut have the same, by sparsity or
 /// parameter_reduction.
-/// @throws InfeasibleError if nothing is left, or no width removes that many parameters
+/// @throws InfeasibleError  if nothing is left, or no width removes that many parameters
 [[nodiscard]] std::vector<std::size_t> constant_widths(const SourceModel& source,
                                                        const SliceConfig& slice);
 

@@ -57,8 +57,7 @@ public:
         return root_ / "candidates" / (unit + ".h5");
     }
     /// What refinement made of one block of a plan, "block_0003", or of its "head". `plan` names
-    /// the
-    /// plan and how it was refined.
+    /// the plan and how it was refined.
     [[nodiscard]] std::filesystem::path refined(const std::string& plan,
                                                 const std::string& place) const {
         return root_ / "refined" / plan / (place + ".h5");

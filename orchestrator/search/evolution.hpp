@@ -52,11 +52,10 @@ struct Generation {
 
 /// Evolution with one parent, elitist: offspring are the parent with one to three mutations (a gene
 /// some levels up, or two genes of the same kind exchanging levels), other genes brought down until
-/// the limits hold, then up where something is left of them. Several times as many are made, and
-/// those with the lowest scores are screened; those that do better there than the parent are
-/// measured, and the
-/// best replaces the parent if it measures lower. The moves are EvoPress's (Sieberling et al. 2024,
-/// arXiv:2410.14649), the start and the choice by score are not.
+/// the limits hold, then up where something is left of them. Several times as many are made as are
+/// screened, which are those with the lowest scores; those that do better there than the parent are
+/// measured, and the best replaces the parent if it measures lower. The moves are EvoPress's
+/// (Sieberling et al. 2024, arXiv:2410.14649), the start and the choice by score are not.
 ///
 /// Every random number is a function of seed, generation, offspring and place, and ties go to the
 /// earlier genome: the result depends on the arguments and the fitness alone.

@@ -37,8 +37,7 @@ std::vector<std::vector<double>> all_eigenvalues(const JobRun& run) {
 }
 
 /// For each boundary that is cut, at the probe widths, the others cut to `constant`: neighbours
-/// lose
-/// much the same directions, so that what a cut does alone says little of what it adds.
+/// lose much the same directions, so that what a cut does alone says little of what it adds.
 std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run, const Widths& constant) {
     const ModelSpec& spec = fused_spec(run);
     const SliceConfig& slice = *run.context().job.slice;
