@@ -39,7 +39,7 @@ struct TaskSummary {
     std::optional<double> top1_agreement;
 };
 
-/// A task's examples as sequences to score, and what the scores come to.
+/// A task's examples as sequences to score, and the results from the scores.
 ///
 /// Sentence tasks (GLUE): the text or pair with the tokenizer's special tokens, cut as
 /// Tokenizer::encode_within() and encode_pair() do. The answer is the label of the largest output,

@@ -37,7 +37,8 @@ struct TextSummary {
     std::optional<double> top1_agreement;  ///< share of tokens or texts with the same first choice
 };
 
-/// A text as a model reads it, and what its outputs come to. For a language model the text is one
+/// A text as a model reads it, and the results from its outputs. For a language model the text is
+/// one
 /// stream without special tokens, cut into windows that do not overlap, the last short one dropped.
 /// A classifier reads single texts (read_texts()); it has no perplexity.
 class TextEvaluation {
