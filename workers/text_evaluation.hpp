@@ -38,9 +38,8 @@ struct TextSummary {
 };
 
 /// A text as a model reads it, and the results from its outputs. For a language model the text is
-/// one
-/// stream without special tokens, cut into windows that do not overlap, the last short one dropped.
-/// A classifier reads single texts (read_texts()); it has no perplexity.
+/// one stream without special tokens, cut into windows that do not overlap, the last short one
+/// dropped. A classifier reads single texts (read_texts()); it has no perplexity.
 class TextEvaluation {
 public:
     /// @throws MissingInputError
