@@ -33,14 +33,15 @@ std::unique_ptr<const Gradients> make_gradients(BackendKind kind, ThreadPool& po
         case BackendKind::cpu:
             return std::make_unique<CpuGradients>(pool);
         case BackendKind::cuda:
-            throw UsageError("the backward pass is not written for cuda; it runs on cpu");
+            throw UsageError("cuda has no backward pass; it runs on cpu");
     }
     throw InternalError("no backend has the number " + std::to_string(static_cast<int>(kind)));
 }
 
 namespace {
 
-/// Device files alone do not make a device; whoever asks for it by name is told what is missing.
+/// Device files alone do not make a device; an error tells whoever asks for it by name what is
+/// missing.
 bool has_cuda_device() {
     if (!is_cuda_compiled() || !may_have_cuda_device()) {
         return false;

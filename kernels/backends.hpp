@@ -21,7 +21,7 @@ enum class BackendKind { reference, cpu, cuda };
 /// the directory in the environment variable LATHE_PLUGIN_DIR, or else from beside the program or
 /// ../lib/lathe from there. The CUDA libraries come with it.
 /// `device`: which of the machine's devices, modulo their number.
-/// @throws UsageError  if this build has no such backend, or no such device is at hand
+/// @throws UsageError  if this build has no such backend, or the machine has no such device
 std::unique_ptr<Backend> make_backend(BackendKind kind, ThreadPool& pool, std::size_t device = 0);
 
 /// The backends of this build that can run on this machine; `reference` is always first.

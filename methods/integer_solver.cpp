@@ -93,7 +93,8 @@ private:
         return order;
     }
 
-    /// Rounding to nearest, or of each row the better of that and error feedback as prepared.
+    /// Rounding to nearest or, if feedback is prepared, the better of that and error feedback for
+    /// each row.
     [[nodiscard]] Quantised start_of(const IntegerTask& task) const {
         const IntegerGridSettings grid{task.layout.num_bits, task.layout.group_size,
                                        task.layout.symmetric};

@@ -46,8 +46,8 @@ std::string samples_fingerprint(const JobConfig& job) {
     return to_hex(hasher.digest());
 }
 
-/// A directory without a manifest may hold what a run killed at its very start leaves, else
-/// nothing.
+/// A directory without a manifest may hold only what a run that was killed at its very start
+/// leaves.
 void require_nothing_foreign(const RunDirectory& run) {
     std::error_code error;
     if (!fs::exists(run.root(), error)) {
@@ -100,7 +100,7 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
         check_existing_run();
     }
     remove_temporary_files(root);
-    // Before anything else, so that a run killed right after its start is known for one.
+    // Before anything else, so that a run killed right after its start is recognised as a run.
     if (!is_run || record == Record::replace) {
         write_file(run().job(), to_yaml(job()));
     }

@@ -35,8 +35,8 @@ struct StageTask {
 /// stages (stages.hpp) work on it.
 class JobRun {
 public:
-    /// Whether the job in the run directory becomes `context`'s, or stays: a question asked of a
-    /// run in other words than its job's must not change what it resumes as.
+    /// Whether the job in the run directory becomes `context`'s or stays as it is. A question about
+    /// a run, asked with other settings than its job's, must not change what the run resumes as.
     enum class Record { replace, keep };
 
     /// Opens or creates the run directory of `context`'s job.
@@ -70,8 +70,8 @@ public:
     /// from sliced models of other settings.
     void take_sliced_model(const std::string& identity);
 
-    /// Runs the tasks of a stage that are not done yet; tells how it goes on through the
-    /// coordinator. Answers in the order of `tasks`, reused ones from the journal.
+    /// Runs the tasks of a stage that are not done yet; the coordinator reports the progress.
+    /// Returns the answers in the order of `tasks`, reused ones from the journal.
     std::vector<std::string> run_stage(const std::string& name, std::vector<StageTask> tasks);
     /// Times what rank 0 does by itself as (part of) a stage.
     void time_stage(const std::string& name, const std::function<void()>& work);

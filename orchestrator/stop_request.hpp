@@ -9,11 +9,11 @@ namespace lathe {
 class StopRequest {
 public:
     /// Handles SIGUSR1, SIGTERM and SIGINT from now on; a second SIGINT ends the process at once,
-    /// with code 130. In a Slurm job that tells its end (SLURM_JOB_END_TIME), sets a deadline
+    /// with code 130. In a Slurm job that gives its end time (SLURM_JOB_END_TIME), sets a deadline
     /// `margin_seconds` before it. First thing in main: until then a signal kills the process.
     static void install();
 
-    /// Asks for a stop so many seconds from now. Of several deadlines the earliest counts.
+    /// Asks for a stop this many seconds from now. The earliest of several deadlines counts.
     static void set_deadline(double seconds_from_now);
 
     [[nodiscard]] static bool requested() noexcept;

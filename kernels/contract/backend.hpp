@@ -16,13 +16,13 @@ namespace lathe::kernels {
 ///
 /// `reference` is the definition: plain loops, one thread. Every other backend must agree with it
 /// within the tolerance a function states ("exact": bit for bit, given bit-equal inputs).
-/// On any backend results do not depend on the number of threads: work is cut into tiles of fixed
+/// Results do not depend on the number of threads on any backend: work is cut into tiles of fixed
 /// size, and a tile is computed by one thread.
 ///
 /// Views and spans lie in memory from allocate() or in any host memory; a backend tells them apart
 /// by their addresses. One with a memory of its own copies what lies on the host to itself and, if
-/// it is written, back: right everywhere, but slow for large matrices that are used again. What a
-/// function only says things with (the spans of AttentionShape, an order of columns, a
+/// it is written, back: right everywhere, but slow for large matrices that are used again. What
+/// only describes a call (the spans of AttentionShape, an order of columns, a
 /// SymmetricEigenproblem) lies on the host.
 /// Notation: T tokens, x @ y a matrix product, all matrices row-major.
 /// All functions throw ShapeError when extents do not fit together, naming both.

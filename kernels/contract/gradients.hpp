@@ -10,7 +10,7 @@
 namespace lathe::kernels {
 
 /// The derivatives of the forward pass's operations (backend.hpp), in host memory. A name that
-/// begins with d is the derivative of a loss by what the rest of the name says: of y = f(x) a
+/// begins with d is the derivative of a loss by what the rest of the name says: for y = f(x) a
 /// function takes dy and gives dx.
 ///
 /// `reference` is the definition, in plain fp64 loops; `cpu` agrees with it, row by row relative in

@@ -96,8 +96,9 @@ public:
     /// what is left (the sign of 0 is +) and its weighted mean magnitude; with more than one round
     /// there is a second start, codes rounded to nearest on a uniform grid over the group's range.
     /// Then n_rounds rounds of scales and offset by least squares, and of the nearest level for
-    /// each element, of two equally near the lower one. At last scales and offset are rounded to
-    /// fp16 and the elements once more. Of the starts the better is kept, of equals the greedy one.
+    /// each element, the lower of two equally near ones. At last scales and offset are rounded to
+    /// fp16, and the elements once more. The better of the two starts is kept, the greedy one if
+    /// they are equal.
     ///   w [rows, cols]; importance [cols] >= 0; codes out
     ///   keep  empty, or [rows, cols]: where 0 the element's importance is 0
     /// Sources: Guo et al. 2017, arXiv:1706.02393 (greedy, refined); Xu et al. 2018,
@@ -106,7 +107,7 @@ public:
                           const BinaryCodeSettings& settings, MatrixView<const std::uint8_t> keep,
                           const BinaryCodes& codes) const;
 
-    /// The nearest level for each element, of two equally near the lower one, on given scales and
+    /// The nearest level for each element, the lower of two equally near ones, on given scales and
     /// offsets. w, values [rows, cols]; values may be w; codes.codes out. Exact.
     void round_to_levels(MatrixView<const float> w, const BinaryCodeSettings& settings,
                          const BinaryCodes& codes, MatrixView<float> values) const;

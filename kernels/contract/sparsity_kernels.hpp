@@ -37,8 +37,8 @@ public:
 
     /// P(w), the nearest matrix within the limits in the norm sum_j importance[j] d_j^2: elements
     /// are rounded to nearest on the grid, set to 0 where `keep` says so, and with a pattern the n
-    /// of each m with the largest gain importance * (w^2 - (w - rounded w)^2) stay, of equals the
-    /// first. w, values [rows, cols]; values may be w. Exact.
+    /// of each m with the largest gain importance * (w^2 - (w - rounded w)^2) stay, the first of
+    /// equals. w, values [rows, cols]; values may be w. Exact.
     void project(MatrixView<const float> w, const MatrixLimits& limits,
                  MatrixView<float> values) const;
 
@@ -58,8 +58,8 @@ public:
     /// Error feedback over the columns, left to right, of a matrix with zeros: what is taken away
     /// from a column (all of it where keep is 0, else what rounding on the grid takes) is made up
     /// for in the columns after it. With a pattern `keep` is chosen on the way, when the first
-    /// column of a group of m comes up: the n of it with the largest w_j^2 / factor_jj^2, of equals
-    /// the first. Without one it is given.
+    /// column of a group of m comes up: the n of it with the largest w_j^2 / factor_jj^2, the first
+    /// of equals. Without one it is given.
     ///   w       [rows, cols]  in: weights; out: kept values
     ///   factor  [cols, cols]  inverse_factor of the Gram matrix
     ///   grid    may be null: kept values are not rounded; else with scales and zeros as everywhere
@@ -83,9 +83,9 @@ public:
                         MatrixView<float> direction) const;
 
     /// Local search over the places of an N:M matrix V near W: in each group of m columns of a row,
-    /// left to right, the exchange of a kept value for a dropped one, which takes the best value
-    /// for its place, that lowers tr((V - W) A (V - W)^T) most is made, if any lowers it. At most
-    /// `n_passes` times over a row, or until a pass changes nothing.
+    /// left to right, the exchange of a kept value for a dropped one that lowers
+    /// tr((V - W) A (V - W)^T) most is made, if any lowers it; the new value is the best for its
+    /// place. At most `n_passes` times over a row, or until a pass changes nothing.
     ///   gram      [cols, cols]  A, symmetric; a dropped column with A_jj = 0 stays so
     ///   keep, values [rows, cols]  in and out; values are 0 where keep is 0
     ///   gradient  [rows, cols]  in and out: (V - W) A

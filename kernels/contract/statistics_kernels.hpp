@@ -44,8 +44,8 @@ public:
     void multiply(MatrixView<const double> a, bool transpose_a, MatrixView<const double> b,
                   bool transpose_b, MatrixView<double> y) const;
 
-    /// Solves independent problems side by side. Of each eigenvector the element of largest
-    /// magnitude (of equals the first) is positive; eigenvectors of equal eigenvalues are any
+    /// Solves independent problems side by side. The element of largest magnitude of each
+    /// eigenvector (the first of equal ones) is positive; eigenvectors of equal eigenvalues are any
     /// orthonormal basis of their space.
     /// @throws DataError  if an element is not finite
     void symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const;

@@ -46,7 +46,7 @@ inline constexpr std::size_t widest_refitted_binary_group = 512;
     return matrix.uniform ? static_cast<float>(1U << (matrix.num_bits - 1U)) : 0.0F;
 }
 
-/// The values a group's codes stand for, ascending; of equal ones the lower code first.
+/// The values a group's codes stand for, ascending; the lower code first among equal ones.
 struct Levels {
     std::size_t n = 0;
     std::array<float, most_levels> value{};
@@ -73,7 +73,7 @@ struct Levels {
         }
     }
 
-    /// The place of the level nearest to w, of two equally near the lower one.
+    /// The place of the level nearest to w, the lower of two equally near ones.
     [[nodiscard]] LATHE_HOST_DEVICE std::size_t nearest(float w) const {
         int place = 0;
         for (const float m : middle) {

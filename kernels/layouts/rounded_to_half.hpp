@@ -9,7 +9,7 @@
 
 namespace lathe::kernels {
 
-/// The fp16 number nearest to `value`, of two equally near the even one.
+/// The fp16 number nearest to `value`, the even one of two equally near ones.
 [[nodiscard]] LATHE_HOST_DEVICE inline float rounded_to_half(float value) {
 #ifdef __CUDA_ARCH__
     return cuda::rounded_to_half(value);

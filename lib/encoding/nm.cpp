@@ -176,7 +176,7 @@ void decode_nm(const EncodedTensor& tensor, MatrixView<float> values) {
 std::string nm_refuses(const Shape& shape, const NmLayout& layout) {
     const std::string pattern = std::to_string(layout.n) + ":" + std::to_string(layout.m);
     if (layout.n == 0 || layout.n > layout.m || layout.m > largest_m) {
-        return "pattern " + pattern + " is none; expected N:M with 1 <= N <= M <= 64";
+        return "pattern " + pattern + " is not valid; expected N:M with 1 <= N <= M <= 64";
     }
     const std::size_t cols = matrix_extents(shape).second;
     if (cols % layout.m != 0) {

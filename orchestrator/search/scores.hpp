@@ -6,7 +6,7 @@
 
 namespace lathe {
 
-/// Ways to foretell what a candidate does to the model. Plans whose sums of scores are low should
+/// Ways to predict what a candidate does to the model. Plans whose sums of scores are low should
 /// diverge little; rank_correlation() tells how well that holds.
 
 /// tr(dW G dW^T): says nothing across units, whose outputs have different scales.
@@ -26,7 +26,7 @@ namespace lathe {
 /// second moment of the derivatives of -log p(label) by it, labels drawn from the model
 /// (workers/calibration/output_gradients.hpp). That is the second-order expansion of mean KL(source
 /// || changed source), nats, as if errors of different outputs and tokens were uncorrelated. The
-/// moments come from tasks of a stage of its own, one pass there and back over the first
+/// moments come from tasks of a separate stage: one pass forwards and backwards over the first
 /// calibration samples.
 [[nodiscard]] CandidateScores gradient_weighted_errors(JobRun& run, const CandidateTable& table);
 

@@ -104,7 +104,7 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
         task.task.stage = stage::rotate_in_order;
         task.task.id = "rotate_in_order/" + place;
         task.task.rank = all_ranks;
-        // The statistics are written before the rotations; the head has perhaps none of these.
+        // The statistics are written before the rotations; the head may have no rotations.
         const bool is_cut = is_rotated(settings(run), spec, b * spec.steps_per_block());
         task.artifact = is_cut ? run.run().rotation(place, 0) : run.run().statistics(place, 0);
         task.fingerprint = run.given_fingerprint({task.task.id, key});

@@ -25,7 +25,7 @@ Widths single_cut(const ModelSpec& spec, std::size_t boundary, std::size_t width
     return widths;
 }
 
-/// Of each boundary, largest first; empty where the stream is not cut.
+/// For each boundary, largest first; empty where the stream is not cut.
 std::vector<std::vector<double>> all_eigenvalues(const JobRun& run) {
     std::vector<std::vector<double>> eigenvalues(n_boundaries(fused_spec(run)));
     for (std::size_t b = 0; b < eigenvalues.size(); ++b) {
@@ -36,8 +36,8 @@ std::vector<std::vector<double>> all_eigenvalues(const JobRun& run) {
     return eigenvalues;
 }
 
-/// Of each boundary that is cut, at the probe widths, the others cut to `constant`: neighbours lose
-/// much the same directions, so that what a cut does alone says little of what it adds.
+/// For each boundary that is cut, at the probe widths, the others cut to `constant`: neighbours
+/// lose much the same directions, so that what a cut does alone says little of what it adds.
 std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run, const Widths& constant) {
     const ModelSpec& spec = fused_spec(run);
     const SliceConfig& slice = *run.given_context().job.slice;

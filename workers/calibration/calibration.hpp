@@ -20,7 +20,7 @@ namespace lathe {
 [[nodiscard]] std::vector<float> token_frequencies(const TokenSequences& samples,
                                                    std::size_t vocab_size);
 
-/// What a calibration task is told. There is one task for each block, and one, `block` = n_blocks,
+/// The input of a calibration task. There is one task for each block, and one, `block` = n_blocks,
 /// for the head. If nobody reads the stream there (reads_stream_end()) there is none, and the last
 /// block's last step is not taken.
 ///

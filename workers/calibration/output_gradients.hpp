@@ -13,14 +13,14 @@ namespace lathe {
 /// many has a standard error of a few per cent, far below the steps from candidate to candidate.
 inline constexpr std::size_t gradient_tokens = 8192;
 
-/// For each tensor of a model, if it belongs to a unit, what its outputs' derivatives g of a loss
-/// come to: the sum of g_i^2 over tokens, for each output i. Outputs are the tensor's rows as they
-/// are stored; of a token embedding they are its columns, and of one that is tied to the head its
+/// For each tensor of a model that belongs to a unit: the sum of g_i^2 over tokens, for each output
+/// i, where g_i is the derivative of a loss by the output. Outputs are the tensor's rows as they
+/// are stored. For a token embedding they are its columns; for one that is tied to the head its
 /// rows, as the head uses it, and then its columns. Empty for other tensors.
 using OutputSquares = std::vector<std::vector<double>>;
 
-/// Adds up the squares in one pass forwards and one backwards over all samples at once; of the
-/// forward pass each block's input is kept. Blocks are loaded one after another, twice.
+/// Adds up the squares in one pass forwards and one backwards over all samples at once; each
+/// block's input is kept from the forward pass. Blocks are loaded one after another, twice.
 ///   loss  with rows of `samples`
 /// @pre  `backend` and `gradients` work in host memory
 /// @throws DataError  derivatives that are not finite
@@ -32,8 +32,8 @@ using OutputSquares = std::vector<std::vector<double>>;
 /// Does that for a job's model and the loss -log p(label), with labels drawn from the model's own
 /// outputs. The mean of g g^T is then the Fisher information, the second derivative of the
 /// divergence KL(model || changed model), which is what the search keeps low; with the texts' own
-/// tokens it would be that of another measure. A model with one output has it as the mean of a unit
-/// normal distribution.
+/// tokens it would belong to another measure. The output of a model with one output counts as the
+/// mean of a unit normal distribution.
 /// Source: Martens, Grosse 2015 (K-FAC), arXiv:1503.05671, sections 2.1 and 5.
 /// Runs on the host whatever the job's backend. Artifact: RunDirectory::gradients(), a dataset of
 /// float64 named by its index for each tensor, and `rows`, those the head read.

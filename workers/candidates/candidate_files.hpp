@@ -14,10 +14,11 @@ namespace lathe {
 [[nodiscard]] std::vector<Candidate> read_candidates(const std::filesystem::path& file,
                                                      std::size_t unit);
 
-/// Of each candidate, in the order of read_candidates(), the mean squared error of each output of
-/// the unit: for each tensor its rows, of a table that is looked up its columns, of an embedding
-/// that is tied to the head its rows and then its columns. They add up to Candidate::error, in
-/// which a tied embedding's columns do not count. Empty for the source's own values.
+/// For each candidate, in the order of read_candidates(), the mean squared error of each output of
+/// the unit. Outputs are the rows of each tensor, the columns of a table that is looked up, and the
+/// rows and then the columns of an embedding that is tied to the head. They add up to
+/// Candidate::error, in which a tied embedding's columns do not count. Empty for the source's own
+/// values.
 /// @throws DataError
 [[nodiscard]] std::vector<std::vector<double>> read_output_errors(
     const std::filesystem::path& file);

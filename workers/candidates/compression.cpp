@@ -26,7 +26,7 @@ struct UnitData {
     UnitStatistics statistics;
 };
 
-/// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis: of a
+/// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis. For a
 /// unit that reads a sliced stream it is turned into the stream's basis and cut.
 std::vector<double> read_input_gram(const JobContext& context, const UnitSpec& unit) {
     // A tied embedding stands before the blocks and is fed after them.

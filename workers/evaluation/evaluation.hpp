@@ -34,7 +34,7 @@ struct ReferenceModel {
                                          const TokenSequences& samples, const FinalStates& states,
                                          const ReferenceModel& reference);
 
-/// What an evaluation task is told: a model and some samples, tokens included.
+/// The input of an evaluation task: a model and some samples, tokens included.
 struct EvaluationTask {
     std::filesystem::path model;      ///< a directory; empty: the job's model under `choice`
     std::vector<Setting> choice;      ///< with an empty `model`: the plan; none: the source itself

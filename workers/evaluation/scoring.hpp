@@ -14,7 +14,7 @@ namespace lathe {
 /// to be judged by its likelihood.
 struct ScoredSequences {
     TokenSequences samples;
-    // Of a language model only; a classifier has one output for each text.
+    // For a language model only; a classifier has one output for each text.
     std::vector<std::uint32_t>
         n_targets;  ///< of each sequence: how many of its last tokens predict
     std::vector<std::uint32_t>
@@ -27,7 +27,7 @@ struct ScoredSequences {
 
 /// What a model says of each sequence.
 struct SequenceScores {
-    /// Of a classifier its logits [sequences, labels], of a language model the log-likelihood of
+    /// For a classifier its logits [sequences, labels], for a language model the log-likelihood of
     /// the sequence's targets, in nats [sequences].
     std::vector<double> values;
     // With a reference model only:

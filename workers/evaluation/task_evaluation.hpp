@@ -30,7 +30,7 @@ struct TaskSummary {
     std::optional<double> top1_agreement;
 };
 
-/// A task's examples as sequences to score, and what the scores come to.
+/// A task's examples as sequences to score, and the results from the scores.
 ///
 /// Sentence tasks (GLUE): the text or pair with the tokenizer's special tokens, cut as
 /// Tokenizer::encode_within() and encode_pair() do. The answer is the label of the largest output,
@@ -38,8 +38,8 @@ struct TaskSummary {
 ///
 /// Multiple choice: a sequence for each option, tokenised as by EleutherAI/lm-evaluation-harness:
 /// context and continuation together, without special tokens (its `add_bos_token` is off by
-/// default); the continuation is what that has beyond the tokens of the context alone. Too long a
-/// sequence loses its beginning. The score of an option is the log-likelihood of its continuation,
+/// default); the continuation is the tokens beyond those of the context alone. A sequence that is
+/// too long loses its beginning. The score of an option is the log-likelihood of its continuation,
 /// or of as much of it as is left.
 class TaskEvaluation {
 public:

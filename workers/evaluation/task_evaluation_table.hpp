@@ -15,7 +15,7 @@ namespace lathe {
 struct TaskQuestions {
     std::string task;  ///< a name of task_table() (lib/dataset)
     std::filesystem::path data;
-    std::size_t limit = 0;       ///< only the first so many examples; 0: all
+    std::size_t limit = 0;       ///< number of examples, from the first on; 0: all
     std::size_t max_length = 0;  ///< tokens of a sequence; 0: 128 for GLUE, else what the model
                                  ///< can do, 2048 at most
 };

@@ -14,7 +14,7 @@ namespace lathe {
 /// A text to measure a model on.
 struct TextQuestions {
     std::vector<std::filesystem::path> files;  ///< read as one
-    std::size_t limit = 0;       ///< only the first so many windows or single texts; 0: all
+    std::size_t limit = 0;       ///< number of windows or single texts, from the first on; 0: all
     std::size_t max_length = 0;  ///< tokens of one, at most what the model can do; 0: 2048
 };
 
@@ -37,9 +37,9 @@ struct TextSummary {
     std::optional<double> top1_agreement;  ///< share of tokens or texts with the same first choice
 };
 
-/// A text as a model reads it, and what its outputs come to. For a language model the text is one
-/// stream without special tokens, cut into windows that do not overlap, the last short one dropped.
-/// A classifier reads single texts (read_texts()); it has no perplexity.
+/// A text as a model reads it, and the results from its outputs. For a language model the text is
+/// one stream without special tokens, cut into windows that do not overlap, the last short one
+/// dropped. A classifier reads single texts (read_texts()); it has no perplexity.
 class TextEvaluation {
 public:
     /// @throws MissingInputError

@@ -68,7 +68,7 @@ public:
     /// One block, in place: hidden [tokens, the stream's width before the block] becomes the
     /// block's output, which is returned. The two lie in the same memory, rows packed, but a sliced
     /// model's stream may change its width: there must be room for hidden_size columns. With a
-    /// cache the batch is one sequence that goes on where the cache ends.
+    /// cache the batch is one sequence that continues where the cache ends.
     MatrixView<float> block(const LoadedWeights& weights, const TokenSequences& batch,
                             MatrixView<float> hidden, const SignalObserver& observe = {},
                             const KeyValueCache* cache = nullptr);
@@ -163,7 +163,7 @@ private:
     std::size_t max_sequence_length_;
     kernels::Array<float> cos_;  ///< [max_sequence_length, rotary pairs]
     kernels::Array<float> sin_;
-    /// Of a sliced model, for each width d of the stream: sqrt(hidden_size / d), d times.
+    /// For a sliced model: sqrt(hidden_size / d), d times, for each width d of the stream.
     std::map<std::size_t, kernels::Array<float>> width_factors_;
 
     bool bf16_ = false;

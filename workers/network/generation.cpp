@@ -20,7 +20,7 @@ std::vector<Role> outer_roles(const ForwardPass& forward) {
     return roles;
 }
 
-/// Tokens in falling order of probability, of equal ones the first id first.
+/// Tokens in falling order of probability, the lower id first among equal ones.
 std::vector<std::uint32_t> by_probability(std::span<const float> logits) {
     std::vector<std::uint32_t> order(logits.size());
     std::iota(order.begin(), order.end(), 0U);

@@ -14,9 +14,9 @@
 
 namespace lathe {
 
-/// The token for `logits`: with temperature 0 the largest, of equal ones the first; else the one at
-/// `unit` in [0, 1) of the kept probability, the tokens in falling order, of equal ones the first
-/// id first. @pre  the options are valid, logits are finite and not empty
+/// The token for `logits`: with temperature 0 the largest, the first of equal ones; else the one at
+/// `unit` in [0, 1) of the kept probability, the tokens in falling order, among equal ones
+/// the lower id first. @pre  the options are valid, logits are finite and not empty
 [[nodiscard]] std::uint32_t choose_token(std::span<const float> logits,
                                          const GenerationOptions& options, double unit);
 
@@ -61,8 +61,8 @@ struct Generated {
     StopReason stop = StopReason::new_tokens;
 };
 
-/// Goes on with `prompt` in a fresh runner. Number `seed`, `i` of the random numbers chooses new
-/// token i, so that a text depends on model, prompt and options alone. `on_token` is told each new
+/// Continues `prompt` in a fresh runner. Number `seed`, `i` of the random numbers chooses new
+/// token i, so that a text depends on model, prompt and options alone. `on_token` gets each new
 /// token as it is chosen.
 /// @pre the prompt is not empty and not longer than runner.max_tokens()
 [[nodiscard]] Generated generate(SequenceRunner& runner, const ModelSpec& spec,

@@ -14,7 +14,8 @@ struct GenerationOptions {
     /// Drawn only from the fewest likeliest tokens that have this probability together.
     double top_p = 1.0;
     std::uint64_t seed = 0;
-    /// Of products with packed weights: "fp32", or "int8", which is faster and rounds the input.
+    /// How products with packed weights read the input: "fp32", or "int8", which is faster and
+    /// rounds.
     std::string tables = "fp32";
 };
 

@@ -33,7 +33,7 @@ public:
     void load(std::size_t index, const kernels::Backend& backend,
               MatrixView<float> values) const override;
 
-    /// Takes what is fitted at a boundary, by which tensors of `role` change; of none, all may.
+    /// Takes what is fitted at a boundary. Tensors of `role` change by it; without a role, all may.
     void refit(std::size_t boundary, const StepFit& fit, std::optional<Role> role = {});
 
 private:

@@ -10,7 +10,7 @@ namespace lathe {
 
 /// Widths at all boundaries when all that are cut have the same, by sparsity or
 /// parameter_reduction.
-/// @throws InfeasibleError  if nothing is left, or no width takes so many parameters away
+/// @throws InfeasibleError  if nothing is left, or no width removes that many parameters
 [[nodiscard]] std::vector<std::size_t> constant_widths(const SourceModel& source,
                                                        const SliceConfig& slice);
 
@@ -33,9 +33,9 @@ struct WidthEffect {
 [[nodiscard]] std::vector<std::size_t> probe_widths(const SourceModel& source,
                                                     const SliceConfig& slice);
 
-/// Widths of at most as many parameters as constant_widths() with the smallest sum of effects, each
-/// boundary's between and beyond the measured ones taken from the energy that is cut off, as a
-/// power of it. Multiples of the round interval, at most 64 different ones, or the whole.
+/// Widths of at most as many parameters as constant_widths() with the smallest sum of effects.
+/// Between and beyond the measured widths the effect of a boundary is a power of the energy that is
+/// cut off. Multiples of the round interval, at most 64 different ones, or the whole.
 ///   eigenvalues  as for energy_widths()
 ///   effects[b]   of boundary b, widest first; empty where the stream is not cut
 /// The parameters of a shortcut are a product of neighbouring widths, so that for a given price of

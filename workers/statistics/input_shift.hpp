@@ -10,11 +10,12 @@
 
 namespace lathe {
 
-/// What a unit reads in a model that is compressed up to it, x', and what is missing there beside
-/// the source: sums over calibration tokens, from which follow the weights that make up for it.
+/// What a unit reads in a model that is compressed up to it, x', and what is missing there compared
+/// with the source: sums over calibration tokens. The weights that make up for it follow from these
+/// sums.
 ///
-/// Where the unit's input is short of m = x - x' and what its output is added to of n, the weights
-/// V that come nearest to the source's sum minimise E |W x' + W m + n - V x'|^2. They are
+/// Say the unit's input lacks m = x - x', and what its output is added to lacks n. The weights V
+/// that come nearest to the source's sum minimise E |W x' + W m + n - V x'|^2. They are
 ///   V = W + (W E[m x'^T] + E[n x'^T]) G^-1   with   G = E[x' x'^T],
 /// and any other V' costs tr((V - V') G (V - V')^T) more. So a method solves the unit for the
 /// target V on G just as it solves W on the source's Gram matrix. (Li et al. 2025,
@@ -45,8 +46,8 @@ public:
 
     /// The penalty with which a correction fitted to the first halves of the batches helps most on
     /// the second halves; none if no correction helps there. With one token the largest.
-    /// `readers`: outputs are told from one another by what these weights make of them, an error e
-    /// counts as |readers e|^2. [any, rows of each of `weights`]; empty: as |e|^2.
+    /// `readers`: weights that read the outputs, so that an error e counts as |readers e|^2. [any,
+    /// rows of each of `weights`]; empty: as |e|^2.
     [[nodiscard]] std::optional<double> choose_penalty(Weights weights,
                                                        MatrixView<const float> readers = {}) const;
 

@@ -32,7 +32,7 @@ struct SignalStatistics {
 /// Gathers the statistics of signals, batch after batch.
 class StatisticsCollector {
 public:
-    /// Of a job: its `slice` says from which Gram matrices rotations are found; without `inputs`
+    /// For a job: its `slice` says from which Gram matrices rotations are found; without `inputs`
     /// only those are gathered, and not the linear inputs that the compress stage asks for.
     /// @pre  `backend` outlives the object
     StatisticsCollector(const kernels::Backend& backend, const std::optional<SliceConfig>& slice,

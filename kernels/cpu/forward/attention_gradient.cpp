@@ -54,7 +54,7 @@ struct QueryBlock {
     void run(const KeyValueHead& at) const {
         const VectorKernels& kernels = problem.kernels;
         const float scale = problem.shape.scale;
-        // Of a block of queries the last sees furthest, the first furthest back.
+        // The last query of a block sees furthest, the first furthest back.
         const KeyRange seen{visible_keys(problem.shape, sequence, first).begin,
                             visible_keys(problem.shape, sequence, first + q.rows - 1).end};
         const std::size_t n = seen.end - seen.begin;

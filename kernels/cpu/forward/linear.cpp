@@ -6,7 +6,7 @@
 #include "kernels/cpu/forward/linear_operands.hpp"
 
 // y = x @ w^T with our own inner loop rather than a BLAS call for each tile: BLAS packs both
-// operands anew in every call, which costs a tenth of the time or more at tile sizes that keep
+// operands again in every call, which costs a tenth of the time or more at tile sizes that keep
 // several threads busy. Here x is packed once, into strips of panel_height tokens, and w into
 // panels of panel_width features: once for all tiles, or by each tile if there is one tile of
 // tokens only. An element of y is summed over the same slabs of depth in the same order wherever it
@@ -104,7 +104,7 @@ void linear_few(ThreadPool& pool, MatrixView<const float> x, MatrixView<const fl
     });
 }
 
-/// At most tile_tokens tokens: each tile packs its own features, slab by slab, since nobody else
+/// At most tile_tokens tokens: each tile packs its own features, slab by slab, since no other tile
 /// needs them.
 void linear_one_tile(ThreadPool& pool, Multiply multiply, MatrixView<const float> x,
                      MatrixView<const float> w, std::span<const float> bias, MatrixView<float> y) {

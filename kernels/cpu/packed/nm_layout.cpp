@@ -13,9 +13,10 @@ constexpr std::size_t strip = lookup_strip_rows;
 constexpr std::size_t octet = kept_octet;
 /// Of a plane in an octet.
 constexpr std::size_t plane_bytes = octet * strip / 8;
-/// Places of 8 bits name one of so many columns.
+/// Places of 8 bits name one of this many columns.
 constexpr std::size_t widest_section = 256;
-/// Without scales sums of so many columns are added up: errors grow with the length of a sum.
+/// Without scales, sums of at most this many columns are added up: errors grow with the length of a
+/// sum.
 constexpr std::size_t usual_piece = 1024;
 
 template <class T>

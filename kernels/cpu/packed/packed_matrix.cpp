@@ -132,7 +132,7 @@ std::vector<ColumnCut::Piece> ColumnCut::pieces() const {
 
 CodedProduct fastest_product(const CodedMatrix& matrix, const ColumnCut& cut) {
     const bool coarse = matrix.tables == LookupTables::int8;
-    // Measured in groups of 32 to 512: docs/performance.md, products of one token.
+    // Measured in groups of 32 to 512: docs/notes/kernels.md.
     if (matrix.uniform && matrix.num_bits % 4 == 0) {
         return coarse ? CodedProduct::coarse_multiply : CodedProduct::multiply;
     }

@@ -24,7 +24,7 @@ constexpr std::size_t packed_limit = std::size_t{1} << 24;
 /// of a step still come out of the second-level cache.
 constexpr std::size_t token_step = 512;
 
-/// Tokens packed at a time: so many rows of x are read side by side.
+/// Tokens packed at a time: this many rows of x are read side by side.
 constexpr std::size_t pack_step = 8;
 
 std::size_t divide_up(std::size_t n, std::size_t by) {

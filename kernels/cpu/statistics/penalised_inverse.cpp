@@ -28,7 +28,7 @@ namespace {
 
 using blas::Transpose;
 
-/// Columns of a block, a multiple of all panel widths: so many products are added up before an
+/// Columns of a block, a multiple of all panel widths: this many products are added up before an
 /// element of b is read and written.
 constexpr std::size_t block_edge = 256;
 /// Largest strip_width * panel_width of any variant.

@@ -6,7 +6,7 @@
 namespace lathe::kernels {
 
 /// How a stored value of an N:M sparse matrix is written: as a number, as a signed whole number of
-/// 4 or 8 bits, or as the bits of a binary code of so many planes.
+/// 4 or 8 bits, or as the bits of a binary code of 1 to 4 planes.
 enum class KeptValues { f32, f16, bf16, bits4, bits8, planes1, planes2, planes3, planes4 };
 
 /// 0 if they are no binary codes.

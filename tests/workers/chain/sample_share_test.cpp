@@ -103,8 +103,8 @@ TEST(SampleShare, ARankThatGivesUpStopsTheOthers) {
     } else {
         EXPECT_THROW(work(), StoppedError);
     }
-    // What was sent and not asked for is read here, up to a word of its own, lest a later test
-    // does.
+    // What was sent and not asked for is read here, up to a word of its own, so that no later test
+    // gets it.
     const std::vector<std::byte> last{std::byte{7}};
     for (int rank = 0; rank < world.size(); ++rank) {
         world.send(rank, comm::Tag::share, last);

@@ -46,7 +46,7 @@ public:
         EXPECT_EQ(told, ids);
         return ids;
     }
-    /// Logits after the last token, the whole sequence computed anew without a cache.
+    /// Logits after the last token, the whole sequence computed again without a cache.
     [[nodiscard]] std::vector<float> logits_without_cache(const Ids& ids) const {
         TokenSequences sequence;
         sequence.append(ids);

@@ -46,7 +46,7 @@ private:
                                              tokenizer::texts_alone().pair};
 };
 
-/// A classifier of 256 tokens with so many kinds of segments; 0: it knows none.
+/// A classifier of 256 tokens with this many kinds of segments; 0: it knows none.
 ModelSpec classifier(std::size_t segment_rows) {
     ModelSpec spec;
     spec.head = HeadKind::classifier;

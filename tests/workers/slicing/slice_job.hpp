@@ -11,7 +11,8 @@
 
 namespace lathe {
 
-/// `count` sequences of 12 to 16 random tokens, of so many different ones (0: all there are).
+/// `count` sequences of 12 to 16 random tokens, made of `different` different tokens (0: all there
+/// are).
 [[nodiscard]] TokenSequences random_samples(const ModelSpec& spec, std::size_t count,
                                             std::size_t different = 0);
 

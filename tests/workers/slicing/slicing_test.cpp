@@ -26,7 +26,7 @@ namespace fs = std::filesystem;
 /// Every family that can be sliced: fused tensors, transposed ones, tied heads, parallel blocks,
 /// norms of heads, an embedding with a norm, positions of all kinds.
 class SlicedFamily : public ::testing::TestWithParam<std::string> {};
-/// Of each kind of block, norm and position one.
+/// One of each kind of block, norm and position.
 class ExactlySliced : public ::testing::TestWithParam<std::string> {};
 
 // The method notes ask for 1e-6 in fp32; logits of these random models are small sums of large
