@@ -39,7 +39,7 @@ void add_settings(const CandidateEntry& entry, std::vector<Setting>& settings) {
     }
 }
 
-/// The source as it is: what every unit can have, and ignored ones do.
+/// The source as it is: every unit can have this, and ignored units always do.
 const CandidateEntry source_entry{"dense", {}, {}};
 
 const CandidateEntry::Key* targets_of(const CandidateEntry& entry) {

@@ -57,7 +57,7 @@ void add_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_option("--set", line.overrides, "Override a key of the job file: a.b=value")
         ->take_all();
     app.add_option("--max-walltime", shorts.max_walltime,
-                   "Stop in good order after so many seconds");
+                   "Stop in good order after this many seconds");
 }
 
 void add_ignore_option(CLI::App& app, std::vector<std::string>& names) {
@@ -94,7 +94,7 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
     eval.add_option("--data", line.data, "Labelled file of the task: GLUE's .tsv, else .jsonl")
         ->needs(task);
     eval.add_option("--limit", line.limit,
-                    "Only the first so many windows of the text, or examples of the task")
+                    "Use only this many windows of the text or examples of the task")
         ->check(CLI::Range(1, most_counted));
     eval.add_option("--seqlen", line.seqlen,
                     "Tokens of a window (2048), or of a task's sequence (GLUE: 128)")
@@ -114,19 +114,20 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
 void add_generate_options(CLI::App& generate, CommandLine& line) {
     GenerationOptions& options = line.generation;
     generate.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
-    generate.add_option("--prompt", line.prompt, "The text to go on with")->required();
+    generate.add_option("--prompt", line.prompt, "The text to continue")->required();
     add_ignore_option(generate, line.reading.ignore);
-    generate.add_option("--max-new-tokens", options.max_new_tokens, "Stop after so many (128)")
+    generate.add_option("--max-new-tokens", options.max_new_tokens, "Stop after this many (128)")
         ->check(CLI::Range(1, most_counted));
     generate.add_option(
         "--temperature", options.temperature,
-        "0 (default): always the likeliest token; else sample, 1: as the model has it");
+        "0 (default): always the likeliest token; above 0: sample (1: as the model has it)");
     generate.add_option("--top-p", options.top_p,
                         "Sample from the likeliest tokens that have this probability together (1)");
-    generate.add_option("--seed", options.seed, "Of the random numbers (0)");
-    generate.add_option("--tables", options.tables,
-                        "Of products with compressed weights: fp32 (default), or int8: faster, the "
-                        "input rounded to about half a per cent");
+    generate.add_option("--seed", options.seed, "Seed of the random numbers (0)");
+    generate.add_option(
+        "--tables", options.tables,
+        "Products with compressed weights: fp32 (default), or int8: faster, with the "
+        "input rounded to about half a per cent");
 }
 
 void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
@@ -139,12 +140,12 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
         return sub;
     };
     for (auto [name, help] : {std::pair("plan", "Check a job and say what it will take"),
-                              std::pair("run", "Run a job, or go on with it")}) {
+                              std::pair("run", "Run a job, or continue it")}) {
         CLI::App* sub = command(name, help);
         add_new_job_options(*sub, line, shorts);
         add_runtime_options(*sub, shorts);
     }
-    CLI::App* resume = command("resume", "Go on with a run directory");
+    CLI::App* resume = command("resume", "Continue a run directory");
     resume->add_option("run", line.path, "Run directory")->required();
     add_job_options(*resume, line, shorts);
     add_runtime_options(*resume, shorts);
@@ -163,9 +164,9 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     search->add_option("--strategy", shorts.strategy,
                        "homogeneous, greedy, knapsack or evolution: each tries more");
     search->add_option("--speedup", shorts.speedup,
-                       "Products with the plan's weights at least so often as fast");
+                       "How many times as fast products with the plan's weights must be");
     search->add_option("--kernel-times", shorts.kernel_times,
-                       "What products take on the device to be used; else measured here");
+                       "Times of products on the device to be used; else measured here");
     add_runtime_options(*search, shorts);
 
     CLI::App* inspect = command("inspect", "What a model, checkpoint or run directory holds");
@@ -177,7 +178,7 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     add_eval_options(*command("eval", "Perplexity or a task's score of a model or checkpoint"),
                      line);
     add_runtime_options(*app.get_subcommand("eval"), shorts);
-    add_generate_options(*command("generate", "Let a language model go on with a text"), line);
+    add_generate_options(*command("generate", "Let a language model continue a text"), line);
     add_runtime_options(*app.get_subcommand("generate"), shorts);
 
     CLI::App* exporter = command("export", "Write a checkpoint in another format");
@@ -263,7 +264,7 @@ JobConfig load_job(const CommandLine& line) {
         job =
             read_job(yaml, line.path.empty() ? "command line" : line.path.string(), line.overrides);
     }
-    // A run goes on from any working directory.
+    // A run continues from any working directory.
     const auto absolute = [](fs::path& path) { path = fs::absolute(path).lexically_normal(); };
     absolute(job.model);
     absolute(job.output);

@@ -8,7 +8,7 @@
 
 #include "lib/config/job_config.hpp"
 #include "lib/core/log.hpp"
-#include "workers/generation_options.hpp"
+#include "workers/network/generation_options.hpp"
 
 namespace lathe {
 

@@ -11,7 +11,7 @@ std::string error_json(const std::string& status, int exit_code, const std::stri
     return nlohmann::json{{"status", status}, {"exit_code", exit_code}, {"error", message}}.dump();
 }
 
-ModelToRun open_model(const CommandLine& line, kernels::LookupTables tables) {
+ModelToRun open_model(const CommandLine& line, LookupTables tables) {
     ModelToRun model(line.path, line.reading, tables);
     KnownNames known;
     model.add_names(known);

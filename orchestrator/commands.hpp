@@ -6,7 +6,7 @@
 #include "orchestrator/command_line.hpp"
 #include "orchestrator/coordinator.hpp"
 #include "orchestrator/progress.hpp"
-#include "workers/evaluation.hpp"
+#include "workers/checkpoint/model_to_run.hpp"
 
 namespace lathe {
 
@@ -33,7 +33,7 @@ struct CommandOutput {
 /// @throws UsageError  if `--ignore` names something that neither it nor its reference has
 /// @throws DataError   if the reference has other outputs; whatever ModelToRun throws
 [[nodiscard]] ModelToRun open_model(const CommandLine& line,
-                                    kernels::LookupTables tables = kernels::LookupTables::fp32);
+                                    LookupTables tables = LookupTables::fp32);
 
 /// Runs the command of the line. @throws any Error
 CommandOutput run_command(const CommandContext& context);

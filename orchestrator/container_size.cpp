@@ -1,9 +1,9 @@
 #include "orchestrator/container_size.hpp"
 
 #include "lib/encoding/encoded_tensor.hpp"
-#include "workers/compressed_checkpoint.hpp"
-#include "workers/compression.hpp"
-#include "workers/hf_export.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/checkpoint/hf_export.hpp"
+#include "workers/model/side_files.hpp"
 
 namespace lathe {
 namespace {

@@ -17,7 +17,7 @@ namespace {
 /// each result is written to the journal, which may be slow.
 constexpr double listen_seconds = 0.02;
 
-/// As the type of its own that callers catch, where a code has one.
+/// As the error type that belongs to the code, if there is one, so that callers can catch it.
 [[noreturn]] void throw_error(ExitCode code, const std::string& message) {
     switch (code) {
         case ExitCode::usage:

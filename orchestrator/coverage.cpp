@@ -5,7 +5,7 @@
 
 #include "lib/core/json.hpp"
 #include "lib/model/name_patterns.hpp"
-#include "workers/compression.hpp"
+#include "workers/candidates/compression.hpp"
 
 namespace lathe {
 namespace {

@@ -1,7 +1,7 @@
 #include "orchestrator/evaluation_tasks.hpp"
 
 #include "lib/core/hash.hpp"
-#include "workers/evaluation.hpp"
+#include "workers/evaluation/evaluation.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {

@@ -5,8 +5,8 @@
 
 #include "lib/config/job_config.hpp"
 #include "lib/job/task.hpp"
-#include "workers/scoring.hpp"
-#include "workers/token_data.hpp"
+#include "workers/evaluation/scoring.hpp"
+#include "workers/samples/token_data.hpp"
 
 namespace lathe {
 

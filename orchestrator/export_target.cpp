@@ -10,7 +10,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/hash.hpp"
-#include "workers/hf_export.hpp"
+#include "workers/model/side_files.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;

@@ -2,7 +2,7 @@
 
 #include <filesystem>
 
-#include "workers/compressed_checkpoint.hpp"
+#include "workers/checkpoint/compressed_checkpoint.hpp"
 
 namespace lathe {
 

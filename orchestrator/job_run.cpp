@@ -66,8 +66,8 @@ void require_same_job(const JobContext& context) {
         throw DataError(run.manifest().string() +
                         " is damaged; remove the run directory to begin again");
     }
-    if (manifest["model_fingerprint"] != to_hex(context.source->weights.fingerprint())) {
-        throw DataError("the weights in " + context.source->directory.string() +
+    if (manifest["model_fingerprint"] != to_hex(context.given->weights.fingerprint())) {
+        throw DataError("the weights in " + context.given->directory.string() +
                         " are not those this run began with (" + run.root().string() + ")");
     }
     if (manifest["samples_fingerprint"] != samples_fingerprint(context.job)) {
@@ -83,8 +83,8 @@ bool has_samples(const JobContext& context) {
 }
 
 JobSamples read_sample_texts(const JobContext& context) {
-    const auto tokenizer = open_tokenizer(context.source->directory, context.spec());
-    return make_samples(context.job, context.spec(), tokenizer.get());
+    const auto tokenizer = open_tokenizer(context.given->directory, context.given->spec);
+    return make_samples(context.job, context.given->spec, tokenizer.get());
 }
 
 }  // namespace
@@ -118,14 +118,17 @@ bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
     }  // damaged: made again
 }
 
-JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Record record)
-    : context_(std::move(context)), coordinator_(coordinator) {
+JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinator, Record record)
+    : given_(std::move(context)), coordinator_(coordinator) {
+    if (!job().slice) {
+        compressed_ = given_->of_compressed_model();
+    }
     const fs::path root = run().root();
     require_usable(run());
     // What a job is refused for is found before its directory is made.
     std::optional<JobSamples> samples;
     if (!is_run(run())) {
-        samples = read_sample_texts(*context_);
+        samples = read_sample_texts(*given_);
     }
     make_directories(root);
     lock_ = FileLock::try_lock(run().lock());
@@ -134,14 +137,15 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Re
     }
     const bool continues = continue_existing_run(record);
     remove_temporary_files(root);
-    // Before anything else, so that a run killed right after its start is known for one.
+    // Before anything else, so that a run killed right after its start is recognised as a run.
     if (!continues || record == Record::replace) {
-        write_file(run().job(), to_yaml(context_->job));
+        write_file(run().job(), to_yaml(job()));
     }
-    const nlohmann::json manifest{{"format_version", 1},
-                                  {"program_version", program_version},
-                                  {"model_fingerprint", to_hex(source().weights.fingerprint())},
-                                  {"samples_fingerprint", samples_fingerprint(context_->job)}};
+    const nlohmann::json manifest{
+        {"format_version", 1},
+        {"program_version", program_version},
+        {"model_fingerprint", to_hex(given_model().weights.fingerprint())},
+        {"samples_fingerprint", samples_fingerprint(job())}};
     if (!continues) {
         write_file(run().manifest(), manifest.dump(1) + "\n");
     }
@@ -152,7 +156,8 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Re
     Hasher identity;
     identity.add_field(manifest.at("model_fingerprint").get<std::string>());
     identity.add_field(manifest.at("samples_fingerprint").get<std::string>());
-    identity_ = to_hex(identity.digest());
+    given_identity_ = to_hex(identity.digest());
+    identity_ = given_identity_;
     journal_.emplace(run().journal());
 }
 
@@ -161,12 +166,12 @@ bool JobRun::continue_existing_run(Record record) {
         return false;
     }
     try {
-        require_same_job(*context_);
+        require_same_job(*given_);
     } catch (const Error& error) {
         if (record == Record::keep || has_finished_task(run())) {
             throw;
         }
-        (void)read_sample_texts(*context_);  // before anything is removed
+        (void)read_sample_texts(*given_);  // before anything is removed
         log_warning("run_directory_taken_over path=" + run().root().string() +
                     " (no task had finished): " + error.what());
         remove_run_files(run());
@@ -196,36 +201,55 @@ void JobRun::remove_outdated(const JobConfig& before) const {
         job.search = samples;
         return to_yaml(job);
     };
-    if (slice_of(before) != slice_of(context_->job)) {
+    if (slice_of(before) != slice_of(job())) {
         std::error_code ignored;
         fs::remove_all(run().sliced(), ignored);
         fs::remove_all(run().hf_export(), ignored);
     }
 }
 
-void JobRun::enter_sliced_model(const std::string& identity) {
-    context_->enter_sliced_model();
+const JobContext& JobRun::context() const {
+    if (!compressed_) {
+        throw InternalError("the sliced model was asked for before it was made");
+    }
+    return *compressed_;
+}
+
+void JobRun::take_sliced_model(const std::string& identity) {
+    compressed_ = given_->of_compressed_model();
     Hasher hasher;
-    hasher.add_field(identity_);
+    hasher.add_field(given_identity_);
     hasher.add_field(identity);
     identity_ = to_hex(hasher.digest());
 }
 
 void JobRun::prepare_samples(const std::optional<JobSamples>& made) {
-    const std::string expected = samples_fingerprint(context_->job);
+    const std::string expected = samples_fingerprint(job());
     if (!has_fingerprint(run().samples(), expected)) {
-        write_samples(made ? *made : read_sample_texts(*context_), run().samples(), expected);
+        write_samples(made ? *made : read_sample_texts(*given_), run().samples(), expected);
     }
     samples_ = read_samples(run().samples());
 }
 
-std::string JobRun::fingerprint(const std::vector<std::string>& parts) const {
+namespace {
+
+std::string hash_of_fields(const std::string& first, const std::vector<std::string>& others) {
     Hasher hasher;
-    hasher.add_field(identity_);
-    for (const std::string& part : parts) {
-        hasher.add_field(part);
+    hasher.add_field(first);
+    for (const std::string& field : others) {
+        hasher.add_field(field);
     }
     return to_hex(hasher.digest());
+}
+
+}  // namespace
+
+std::string JobRun::given_fingerprint(const std::vector<std::string>& parts) const {
+    return hash_of_fields(given_identity_, parts);
+}
+
+std::string JobRun::fingerprint(const std::vector<std::string>& parts) const {
+    return hash_of_fields(identity_, parts);
 }
 
 bool JobRun::is_done(const StageTask& task) const {

@@ -12,11 +12,11 @@
 #include "lib/model/name_patterns.hpp"
 #include "lib/model/stream.hpp"
 #include "orchestrator/container_size.hpp"
-#include "workers/compression.hpp"
-#include "workers/forward.hpp"
-#include "workers/output_gradients.hpp"
-#include "workers/sliced_model.hpp"
-#include "workers/stream_widths.hpp"
+#include "workers/calibration/output_gradients.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/network/forward.hpp"
+#include "workers/slicing/sliced_model.hpp"
+#include "workers/slicing/stream_widths.hpp"
 
 namespace lathe {
 

@@ -68,7 +68,7 @@ double seconds_until_job_end() {
 void StopRequest::install() {
     struct sigaction action {};
     action.sa_handler = handle_stop_signal;
-    action.sa_flags = SA_RESTART;  // a write in progress goes on
+    action.sa_flags = SA_RESTART;  // a write in progress continues
     sigemptyset(&action.sa_mask);
     for (const int number : {SIGUSR1, SIGTERM, SIGINT}) {
         ::sigaction(number, &action, nullptr);

@@ -111,9 +111,10 @@ void require_consistent(const SliceConfig& slice, const SourcePlace& place) {
         }
     }
     if (is_sequential && slice.touch_up > 0) {
-        refuse_at(place,
-                  "slice: touch_up brings order: dense near to order: sequential; expected "
-                  "touch_up: 0 with the latter");
+        refuse_at(
+            place,
+            "slice: touch_up is for order: dense, which it brings near to sequential; expected "
+            "touch_up: 0 with order: sequential");
     }
     if (slice.signal == SliceConfig::Signal::normalised && (is_sequential || slice.touch_up > 0)) {
         refuse_at(place, "slice: signal: normalised is for order: dense and touch_up: 0");

@@ -154,7 +154,7 @@ struct ModelSpec {
     std::vector<std::size_t> windows;  ///< tokens a query of each block sees, 0: all; none: all
     bool causal = true;
     Activation pooler_activation = Activation::tanh;
-    /// Of a sliced model: how wide the residual stream is at each boundary (lib/model/stream.hpp).
+    /// For a sliced model: how wide the residual stream is at each boundary (lib/model/stream.hpp).
     /// The norms of its stream have no parameters: x / sqrt(|x|^2 / hidden_size + norm_epsilon),
     /// whatever the width. Empty: not sliced.
     std::vector<std::size_t> stream_widths;

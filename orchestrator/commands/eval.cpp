@@ -7,7 +7,9 @@
 #include "orchestrator/commands.hpp"
 #include "orchestrator/evaluation_report.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
-#include "workers/evaluation.hpp"
+#include "workers/checkpoint/model_to_run.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/evaluation/logits_file.hpp"
 
 namespace lathe {
 

@@ -8,7 +8,9 @@
 #include "orchestrator/commands.hpp"
 #include "orchestrator/evaluation_report.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
-#include "workers/evaluation.hpp"
+#include "workers/checkpoint/model_to_run.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/evaluation/task_evaluation_table.hpp"
 
 namespace lathe {
 

@@ -3,7 +3,7 @@
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/export_target.hpp"
-#include "workers/hf_export.hpp"
+#include "workers/checkpoint/hf_export.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {

@@ -5,7 +5,7 @@
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/compressed_checkpoint.hpp"
+#include "workers/checkpoint/compressed_checkpoint.hpp"
 
 namespace lathe {
 using nlohmann::json;

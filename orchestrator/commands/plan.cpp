@@ -51,7 +51,7 @@ CommandOutput run_plan(const CommandContext& context) {
                          {"parameters", p.slice->parameters},
                          {"parameter_reduction", parameter_cut}};
         slice = fmt::format(
-            "slice: width {} of {} ({:.2f} % of the hidden size goes), {} parameters ({:.2f} % "
+            "slice: width {} of {} ({:.2f} % smaller), {} parameters ({:.2f} % "
             "{})\n",
             p.slice->width, p.slice->hidden_size, 100.0 * hidden_cut, p.slice->parameters,
             100.0 * std::abs(parameter_cut), parameter_cut < 0.0 ? "more" : "fewer");

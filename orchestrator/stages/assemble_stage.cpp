@@ -7,10 +7,12 @@
 #include "lib/model/stream.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/version.hpp"
-#include "workers/compressed_checkpoint.hpp"
-#include "workers/hf_export.hpp"
+#include "workers/checkpoint/assembly.hpp"
+#include "workers/checkpoint/compressed_checkpoint.hpp"
+#include "workers/checkpoint/hf_export.hpp"
+#include "workers/checkpoint/verification.hpp"
+#include "workers/model/side_files.hpp"
 #include "workers/task_table.hpp"
-#include "workers/verification.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;

@@ -159,7 +159,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"slice: {sparsity: 0.1, rotation: global, signal: raw}",
                 "expected signal: normalised with rotation: global"},
         Refusal{"slice: {sparsity: 0.1, order: sequential, touch_up: 1}",
-                "expected touch_up: 0 with the latter"},
+                "expected touch_up: 0 with order: sequential"},
         Refusal{"slice: {sparsity: 0.1, order: sequential, signal: normalised}",
                 "signal: normalised is for order: dense and touch_up: 0"},
         Refusal{"slice: {sparsity: 0.1, order: sequential, widths: energy}",
