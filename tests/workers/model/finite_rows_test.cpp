@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/parallel.hpp"
 #include "workers/model/source_model.hpp"
