@@ -14,9 +14,10 @@ namespace fs = std::filesystem;
 namespace {
 
 /// The manifest last: until then the directory is known for a run's.
-constexpr std::array run_files{"journal.jsonl", "status.json", "report.json", "calibration",
-                               "candidates",    "search",      "logs",        "rotation",
-                               "gradients",     "sliced",      "job.yaml",    "manifest.json"};
+constexpr std::array run_files{"journal.jsonl", "status.json",  "report.json",  "calibration",
+                               "candidates",    "search",       "logs",         "rotation",
+                               "gradients",     "sliced",       "refined",      "streams",
+                               "job.yaml",      "sources.json", "manifest.json"};
 
 /// The directory to write in: it, or the nearest above it that is there.
 void require_writable(const fs::path& directory) {
