@@ -21,7 +21,8 @@ ContainerSize ContainerSize::of(const ModelOutline& source) {
     const std::uint64_t n_files = spec.n_blocks + 2;  // shards, the outer one, the master
     ContainerSize size;
     size.fixed_bytes = n_files * (file_overhead + index_entry) + 16 * index_entry +
-                       side_file_bytes(source.directory) + spec.units.size() * plan_entry;
+                       side_file_bytes(source.directory) + spec.units.size() * plan_entry +
+                       (source.settled_config ? source.settled_config->size() : 0);
     for (const TensorSpec& tensor : spec.tensors) {
         size.fixed_bytes += group_overhead + dataset_overhead + tensor.name.size();
     }

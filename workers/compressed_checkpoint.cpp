@@ -92,7 +92,8 @@ void run_assembly(const JobContext& context, const AssemblyTask& task) {
     const ModelSpec& spec = context.spec();
     const PlanWeights weights(context, task.choice, task.refined);
     // The family's own names, also where the source lacks their usual prefix.
-    const ModelSpec canonical = CompressedCheckpoint::describe(context.source->directory);
+    const ModelSpec canonical =
+        read_model_directory(context.source->directory, context.source->config_text());
     ArtifactWriter file(task.directory / shard_file(task.block));
     file.group("/", {{"fingerprint", task.fingerprint}});
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {

@@ -105,6 +105,8 @@ struct RopeSpec {
     /// formed in float32 (position * frequency, both rounded) agree with transformers.
     std::vector<double> inv_freq;
     double attention_factor = 1.0;  ///< multiplies cos and sin
+    std::string kind{};             ///< of the scaling: "default" (none), "linear", "llama3"
+    double theta = 0.0;             ///< the base of the unscaled frequencies
 };
 
 enum class NormKind { rms, layer };
@@ -195,6 +197,12 @@ struct ModelSpec {
 ///   that is already quantised
 [[nodiscard]] ModelSpec read_model_spec(const std::string& config_json, const std::string& where);
 
+/// The same, but what is unsupported is not refused: a line for each such value is added to
+/// `unsupported`, and the rest is read as if it were not there. For what only counts and describes.
+/// @throws DataError  as above, for the rest
+[[nodiscard]] ModelSpec read_model_spec(const std::string& config_json, const std::string& where,
+                                        std::vector<std::string>& unsupported);
+
 /// What a checkpoint's tensors are, against the model. Tensors: name, dtype, shape.
 struct FoundTensor {
     std::string name;
@@ -212,6 +220,7 @@ struct PassedOver {
 /// Known buffers that carry no weights (rotary inv_freq) and a head stored beside a tied embedding
 /// are passed over, and so are other names matched by `ignore`: exact, or "re:" and a regular
 /// expression that matches from the start of the name. What the model needs is never ignored.
+/// Of a tied head and embedding either may be the one that is stored.
 /// Weights stored with or without the family's prefix ("model.") are found, and norms of BERT's
 /// that are spelt "LayerNorm.gamma" and "LayerNorm.beta": TensorSpec::name is set to the name in
 /// the checkpoint.
