@@ -1,4 +1,6 @@
 #include <cmath>
+#include <filesystem>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -10,8 +12,34 @@
 
 namespace lathe {
 
+namespace {
+
+/// The config.json to plan by if the model has no weights: a file that is named itself, or a
+/// directory's that holds it and no weights.
+std::optional<std::filesystem::path> config_alone(const std::filesystem::path& model) {
+    std::error_code ignored;
+    if (std::filesystem::is_regular_file(model, ignored)) {
+        return model;
+    }
+    const bool has_weights =
+        std::filesystem::exists(model / "model.safetensors", ignored) ||
+        std::filesystem::exists(model / "model.safetensors.index.json", ignored);
+    const std::filesystem::path config = model / "config.json";
+    return !has_weights && std::filesystem::is_regular_file(config, ignored) ? std::optional(config)
+                                                                             : std::nullopt;
+}
+
+}  // namespace
+
 CommandOutput run_plan(const CommandContext& context) {
+    if (const auto config = config_alone(context.line.model);
+        config && !context.line.model.empty()) {
+        return plan_without_weights(*config);
+    }
     const JobConfig job = load_job(context.line);
+    if (const auto config = config_alone(job.model)) {
+        return plan_without_weights(*config);
+    }
     const auto opened = JobContext::open(job, context.world);
     const Preflight p = preflight(*opened, check_inputs(*opened));
     const std::vector<TensorCoverage> tensors = coverage(*opened);
