@@ -26,6 +26,25 @@ void read_heads(const ConfigReader& config, const SizeKeys& keys, ModelSpec& spe
     spec.head_dim = head_dim.value_or(spec.hidden_size / spec.n_heads);
 }
 
+/// Fills windows for the blocks that `layer_types` calls "sliding_attention".
+void read_layer_types(const ConfigReader& config, std::optional<std::size_t> window,
+                      ModelSpec& spec) {
+    const std::vector<std::string> types = config.strings("layer_types");
+    if (types.size() != spec.n_blocks)
+        config.refuse("layer_types",
+                      "one entry for each of the " + std::to_string(spec.n_blocks) + " blocks");
+    for (const std::string& type : types) {
+        const bool slides = type == "sliding_attention";
+        if (slides && !window)
+            config.refuse("layer_types",
+                          "no \"sliding_attention\": there is no window (use_sliding_window, "
+                          "sliding_window)");
+        if (!slides && type != "full_attention")
+            config.unsupported("layer_types", "\"full_attention\" and \"sliding_attention\" only");
+        if (window) spec.windows.push_back(slides ? *window : 0);
+    }
+}
+
 }  // namespace
 
 ModelSpec read_sizes(const ConfigReader& config, const SizeKeys& keys) {
@@ -79,29 +98,19 @@ void read_sliding_window(const ConfigReader& config, ModelSpec& spec) {
     if (window) spec.windows.assign(spec.n_blocks, *window);
 }
 
+void read_listed_windows(const ConfigReader& config, ModelSpec& spec) {
+    if (!config.has("layer_types")) return read_sliding_window(config, spec);
+    read_layer_types(config, config.optional_integer("sliding_window", size_limits::positions),
+                     spec);
+}
+
 void read_layer_windows(const ConfigReader& config, ModelSpec& spec) {
     const auto size = config.optional_integer("sliding_window", size_limits::positions);
     const auto window = config.boolean("use_sliding_window") ? size : std::nullopt;
-    if (!config.has("layer_types")) {
-        const std::size_t first = config.integer("max_window_layers", {.low = 0});
-        for (std::size_t block = 0; window && block < spec.n_blocks; ++block)
-            spec.windows.push_back(block >= first ? *window : 0);
-        return;
-    }
-    const std::vector<std::string> types = config.strings("layer_types");
-    if (types.size() != spec.n_blocks)
-        config.refuse("layer_types",
-                      "one entry for each of the " + std::to_string(spec.n_blocks) + " blocks");
-    for (const std::string& type : types) {
-        const bool slides = type == "sliding_attention";
-        if (slides && !window)
-            config.refuse("layer_types",
-                          "no \"sliding_attention\": there is no window "
-                          "(use_sliding_window, sliding_window)");
-        if (!slides && type != "full_attention")
-            config.unsupported("layer_types", "\"full_attention\" and \"sliding_attention\" only");
-        if (window) spec.windows.push_back(slides ? *window : 0);
-    }
+    if (config.has("layer_types")) return read_layer_types(config, window, spec);
+    const std::size_t first = config.integer("max_window_layers", {.low = 0});
+    for (std::size_t block = 0; window && block < spec.n_blocks; ++block)
+        spec.windows.push_back(block >= first ? *window : 0);
 }
 
 std::vector<std::string> read_labels(const ConfigReader& config) {

@@ -49,8 +49,12 @@ struct SizeKeys {
 /// @throws DataError  what read_rope() refuses; a rotated width that is odd or nothing
 void read_rotary_positions(const ConfigReader& config, ModelSpec& spec, const RopeKeys& keys = {});
 
-/// Fills windows from `sliding_window`: the same for all blocks, as Mistral and Phi-3 have it.
+/// Fills windows from `sliding_window`: the same for all blocks, as Phi-3 has it.
 void read_sliding_window(const ConfigReader& config, ModelSpec& spec);
+
+/// As Mistral has it: the same for all blocks, or, if there are `layer_types`, for those that it
+/// calls "sliding_attention". (transformers takes such a model for a Ministral.)
+void read_listed_windows(const ConfigReader& config, ModelSpec& spec);
 
 /// Fills windows as Qwen has it: if `use_sliding_window`, the blocks that `layer_types` calls
 /// "sliding_attention", or without that list those from `max_window_layers` on.

@@ -32,7 +32,7 @@ constexpr std::array table{
         "num_hidden_layers": 32, "num_attention_heads": 32, "num_key_value_heads": 8,
         "head_dim": null, "max_position_embeddings": 131072, "hidden_act": "silu",
         "rms_norm_eps": 1e-6, "tie_word_embeddings": false, "eos_token_id": 2,
-        "sliding_window": 4096,
+        "sliding_window": 4096, "layer_types": null,
         "rope_theta": 10000.0, "rope_scaling": null, "rope_parameters": null,
         "partial_rotary_factor": null, "original_max_position_embeddings": null})"},
     FamilyDefaults{"qwen2", R"({

@@ -7,7 +7,7 @@ namespace {
 
 ModelSpec read_mistral(const ConfigReader& config) {
     ModelSpec spec = read_llama_kind(config);
-    read_sliding_window(config, spec);
+    read_listed_windows(config, spec);
     add_transformer_tensors(spec, llama_names, {});
     return spec;
 }

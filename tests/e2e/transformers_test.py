@@ -22,6 +22,7 @@ except ImportError as error:
     sys.exit(77)
 
 transformers.logging.set_verbosity_error()
+transformers.utils.logging.disable_progress_bar()
 torch.set_num_threads(1)
 LENGTH = 60
 HEADS = {"gpt_neox": ("lm_head.weight", "embed_out.weight")}  # the other families: ("lm_head.weight",)
@@ -31,6 +32,23 @@ PREFIXES = {"gpt2": "transformer.", "bloom": "transformer.", "gpt_neox": "gpt_ne
             "bert": "bert.", "roberta": "roberta.", "distilbert": "distilbert."}
 
 
+# What old programs stored beside the weights: names and values.
+FREQUENCIES = {"model.rotary_emb.inv_freq": None, "model.layers.0.self_attn.rotary_emb.inv_freq": None,
+               "model.layers.1.self_attn.rotary_emb.cos_cached": torch.ones(1, 1, 4, 4)}
+MASK = torch.ones(1, 1, 8, 8, dtype=torch.bool).tril()
+BUFFERS = {
+    "gpt2": {"transformer.h.0.attn.bias": MASK, "transformer.h.1.attn.masked_bias": torch.tensor(-1e4)},
+    "gpt_neox": {"gpt_neox.layers.0.attention.bias": MASK, "gpt_neox.layers.0.attention.masked_bias": torch.tensor(-1e9),
+                 "gpt_neox.layers.0.attention.rotary_emb.inv_freq": None},
+    "opt": {"model.decoder.version": torch.tensor([3.0])},
+    "bloom": {},
+    "bert": {"bert.embeddings.position_ids": torch.arange(100)[None]},
+    "roberta": {"roberta.embeddings.position_ids": torch.arange(100)[None], "roberta.pooler.dense.bias": torch.ones(96),
+                "roberta.pooler.dense.weight": torch.ones(96, 96)},
+    "distilbert": {"distilbert.embeddings.position_ids": torch.arange(100)[None]},
+}
+
+
 def kind_of(family):
     return transformers.AutoModelForSequenceClassification if family in defaults.ENCODERS \
         else transformers.AutoModelForCausalLM
@@ -38,7 +56,7 @@ def kind_of(family):
 
 def save(family, directory):
     """A random model of the family's full config, all norms and biases random too."""
-    config = transformers.AutoConfig.for_model(**json.loads(json.dumps(full_config(family))))
+    config = transformers.AutoConfig.for_model(**json.loads(json.dumps(defaults.full_config(family))))
     torch.manual_seed(7)
     model = kind_of(family).from_config(config).eval()
     with torch.no_grad():
@@ -53,10 +71,6 @@ def save(family, directory):
     model.save_pretrained(directory)
     (directory / "generation_config.json").unlink(missing_ok=True)
     return directory
-
-
-def full_config(family):
-    return {"model_type": family, **defaults.ALWAYS.get(family, {}), **defaults.FULL[family]}
 
 
 def expected_logits(family, directory, ids):
@@ -114,7 +128,7 @@ def every_key_of_every_family():
                     continue
                 if row["facts"].get("block_form"):
                     continue  # other tensors
-                config = defaults.applied(full_config(family), row["changes"]) | {"architectures": architectures}
+                config = defaults.applied(defaults.full_config(family), row["changes"]) | {"architectures": architectures}
                 write_config(directory, config)
                 comparison.expect_same(family, directory, row["case"])
         print(f"{comparison.cases} configs, largest error {comparison.worst:.1e}")
@@ -154,10 +168,21 @@ def tensors_stored_in_other_ways(family, directory, comparison):
     expect("no prefix", {k.removeprefix(prefix): v for k, v in whole.items()}, False)
 
 
+def with_buffers(family, directory, comparison):
+    file = directory / "model.safetensors"
+    stored = load_file(file)
+    frequencies = json.loads(defaults.FILE.read_text())["families"][family]["facts"].get("inv_freq")
+    buffers = {name: torch.tensor(frequencies) if value is None else value.contiguous()
+               for name, value in BUFFERS.get(family, FREQUENCIES).items()}
+    save_file(stored | buffers, file, metadata={"format": "pt"})
+    comparison.expect_same(family, directory, "buffers")
+
+
 def tensors_of_every_family():
     with lathe.Scratch() as scratch:
         comparison = Comparison(scratch)
         for family in defaults.FULL:
+            with_buffers(family, save(family, scratch / family), comparison)
             if family not in defaults.ENCODERS:
                 tensors_stored_in_other_ways(family, save(family, scratch / family), comparison)
         print(f"{comparison.cases} files, {comparison.refused} refused by name, largest error {comparison.worst:.1e}")

@@ -214,7 +214,11 @@ TEST(Families, SlidingWindows) {
     json absent = config_of("mistral");
     absent.erase("sliding_window");
     EXPECT_EQ(read_as("mistral", absent).window(0), 4096U);
-    // Mistral has one window for all, whatever words of Qwen's stand there.
+    const ModelSpec ministral = changed(
+        "mistral",
+        {{"num_hidden_layers", 2}, {"layer_types", {"full_attention", "sliding_attention"}}});
+    EXPECT_THAT(ministral.windows, ElementsAre(0U, 4096U));
+    // Without a list Mistral has one window for all, whatever words of Qwen's stand there.
     EXPECT_EQ(
         changed("mistral", {{"use_sliding_window", false}, {"max_window_layers", 31}}).window(0),
         4096U);

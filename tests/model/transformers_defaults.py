@@ -13,6 +13,7 @@ import argparse
 import json
 import pathlib
 import sys
+import tempfile
 
 FILE = pathlib.Path(__file__).resolve().parents[1] / "data/config/transformers.json"
 
@@ -31,7 +32,8 @@ BERT = {**ENCODER, "hidden_size": 96, "intermediate_size": 80, "num_hidden_layer
 
 FULL = {
     "llama": {**LLAMA, "attention_bias": True, "mlp_bias": True},
-    "mistral": {**LLAMA, "sliding_window": 24},
+    # With layer_types it is another class.
+    "mistral": {**LLAMA, "sliding_window": 24, "layer_types": DROP},
     "qwen2": QWEN,
     "qwen3": {**QWEN, "attention_bias": True},
     "phi3": {**LLAMA, "sliding_window": 24, "rope_scaling": None, "partial_rotary_factor": 0.5},
@@ -82,9 +84,9 @@ VARIANTS = {
     "base as an integer": (("llama", "gpt_neox"), {"rope_theta": 5000, "rotary_emb_base": 5000}),
     "type, the older word": (("llama",), {"rope_scaling": {"type": "linear", "factor": 2}}),
     "scaling that is empty": (("llama",), {"rope_scaling": {}}),
-    "one window for all": (("mistral", "phi3"), {
-        "use_sliding_window": False, "max_window_layers": 2, "layer_types": ["full_attention"] * 3}),
-    "windows by a list": (("qwen2", "qwen3"), {
+    "one window for all": (("mistral", "phi3"), {"use_sliding_window": False, "max_window_layers": 2}),
+    "a list that is not looked at": (("phi3",), {"layer_types": ["full_attention"] * 3}),
+    "windows by a list": (("mistral", "qwen2", "qwen3"), {
         "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}),
     "a list without windows": (("qwen2", "qwen3"), {"use_sliding_window": False, "layer_types": ["full_attention"] * 3}),
     "windows off": (("qwen2", "qwen3"), {"use_sliding_window": False}),
@@ -130,7 +132,9 @@ def facts_of(config):
     import transformers
     config = dict(config)
     family = config["model_type"]
-    config = transformers.AutoConfig.for_model(**config)
+    with tempfile.TemporaryDirectory() as directory:  # as from a file: some keys choose another class
+        (pathlib.Path(directory) / "config.json").write_text(json.dumps(config))
+        config = transformers.AutoConfig.from_pretrained(directory)
     kind = transformers.AutoModelForSequenceClassification if family in ENCODERS else transformers.AutoModelForCausalLM
     config._attn_implementation = "eager"
     with torch.device("meta"):
@@ -157,9 +161,9 @@ def facts_of(config):
     if family != "bloom":
         offset = config.pad_token_id + 1 if family == "roberta" else 0
         facts["max_positions"] = config.max_position_embeddings - offset
-    if family in ("mistral", "phi3"):
+    if config.model_type in ("mistral", "phi3"):
         facts["windows"] = [config.sliding_window or 0] * n_blocks
-    elif family in ("qwen2", "qwen3"):
+    elif family in ("mistral", "qwen2", "qwen3"):
         facts["windows"] = [layer.self_attn.sliding_window or 0 for layer in model.model.layers]
     else:
         facts["windows"] = [0] * n_blocks
@@ -176,6 +180,10 @@ def facts_of(config):
 def applied(full, changes):
     config = {**full, **changes}
     return {key: value for key, value in config.items() if value != DROP}
+
+
+def full_config(family):
+    return applied({"model_type": family, **ALWAYS.get(family, {})}, FULL[family])
 
 
 def changes_of(family):
@@ -200,7 +208,7 @@ def answers():
     """Of each family its config, what transformers makes of it, and for each case what differs from that."""
     families = {}
     for family, keys in FULL.items():
-        full = {"model_type": family, **ALWAYS.get(family, {}), **keys}
+        full = full_config(family)
         base = answer(full)["facts"]
         rows = []
         for name, changes in changes_of(family):
