@@ -65,6 +65,7 @@ int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks) {
         session.world().size());
     Coordinator::Options options;
     options.stop_requested = [] { return StopRequest::requested(); };
+    options.stop_reason = [] { return StopRequest::reason(); };
     options.on_progress = [&](const StageProgress& p) { progress.update(p); };
     Coordinator coordinator(session.world(), std::move(options));
     std::thread worker(
@@ -86,6 +87,9 @@ int run_program(int argc, char** argv) {
             return 0;
         }
         start_logging(line->log_level, session.world().rank());
+        if (leads && !StopRequest::warning().empty()) {
+            log_warning(StopRequest::warning());
+        }
         TaskTable tasks(
             session.world(), [&line] { return load_job(*line); }, line->runtime);
         if (leads) {

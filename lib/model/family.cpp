@@ -13,15 +13,16 @@ namespace {
 
 using nlohmann::json;
 
-void refuse_quantised(const ConfigReader& config) {
+/// ModelSpec::quantisation
+std::string quantisation_of(const ConfigReader& config) {
     for (const char* key : {"quantization_config", "compression_config"}) {
         const auto quantisation = config.object(key);
         if (!quantisation) continue;
         const std::string method =
             quantisation->optional_string("quant_method").value_or("unknown");
-        config.unsupported("the checkpoint is already quantised (" + std::string(key) +
-                           ", quant_method \"" + method + "\"); start from the original weights");
+        return std::string(key) + ", quant_method \"" + method + "\"";
     }
+    return "";
 }
 
 const FamilyRow& family_of(const ConfigReader& config) {
@@ -71,11 +72,11 @@ ModelSpec read_spec(const std::string& config_json, const std::string& where,
     ConfigReader general(parsed, where);
     general.list_unsupported(unsupported);
     const FamilyRow& family = family_of(general);
-    refuse_quantised(general);
     ConfigReader config = general;
     config.assume_defaults(family.model_type);
     ModelSpec spec = family.read(config);
     spec.family = family.model_type;
+    spec.quantisation = quantisation_of(general);
     refuse_other_heads(general, spec);
     return spec;
 }

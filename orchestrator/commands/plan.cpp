@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <filesystem>
 #include <optional>
@@ -8,40 +10,60 @@
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/coverage.hpp"
+#include "orchestrator/job_run.hpp"
 #include "orchestrator/preflight.hpp"
 
 namespace lathe {
+namespace fs = std::filesystem;
 
 namespace {
 
-/// The config.json to plan by if the model has no weights: a file that is named itself, or a
-/// directory's that holds it and no weights.
-std::optional<std::filesystem::path> config_alone(const std::filesystem::path& model) {
-    std::error_code ignored;
-    if (std::filesystem::is_regular_file(model, ignored)) {
-        return model;
+/// Whether the command line names a model and nothing else of a job.
+bool names_a_model_alone(const CommandLine& line) {
+    const auto is_of_a_job = [](const std::string& override_) {
+        return override_.starts_with("output=") || override_.starts_with("budget=") ||
+               override_.starts_with("calibration.");
+    };
+    return !line.model.empty() && line.path.empty() &&
+           std::ranges::none_of(line.overrides, is_of_a_job);
+}
+
+/// The config.json to plan by: a .json file that is named itself, or that of a directory with
+/// nothing in it that could be weights.
+std::optional<fs::path> config_alone(const fs::path& model) {
+    std::error_code error;
+    if (fs::is_regular_file(model, error)) {
+        return model.extension() == ".json" ? std::optional(model) : std::nullopt;
     }
-    const bool has_weights =
-        std::filesystem::exists(model / "model.safetensors", ignored) ||
-        std::filesystem::exists(model / "model.safetensors.index.json", ignored);
-    const std::filesystem::path config = model / "config.json";
-    return !has_weights && std::filesystem::is_regular_file(config, ignored) ? std::optional(config)
-                                                                             : std::nullopt;
+    const fs::path config = model / "config.json";
+    if (!fs::is_regular_file(config, error)) {
+        return std::nullopt;
+    }
+    constexpr std::array<std::string_view, 8> weights{".safetensors", ".bin", ".pt",      ".pth",
+                                                      ".gguf",        ".h5",  ".msgpack", ".onnx"};
+    for (const auto& entry : fs::directory_iterator(model, error)) {
+        if (std::ranges::count(weights, entry.path().extension().string()) > 0 ||
+            entry.path().filename() == "model.safetensors.index.json") {
+            return std::nullopt;
+        }
+    }
+    return config;
 }
 
 }  // namespace
 
 CommandOutput run_plan(const CommandContext& context) {
-    if (const auto config = config_alone(context.line.model);
-        config && !context.line.model.empty()) {
-        return plan_without_weights(*config);
+    if (names_a_model_alone(context.line)) {
+        if (const auto config = config_alone(context.line.model)) {
+            return plan_without_weights(*config);
+        }
     }
     const JobConfig job = load_job(context.line);
-    if (const auto config = config_alone(job.model)) {
-        return plan_without_weights(*config);
-    }
     const auto opened = JobContext::open(job, context.world);
     const Preflight p = preflight(*opened, check_inputs(*opened));
+    if (p.feasible()) {
+        check_run(*opened);
+    }
     const std::vector<TensorCoverage> tensors = coverage(*opened);
     CommandOutput output;
     nlohmann::json stages = nlohmann::json::array();
@@ -75,7 +97,7 @@ CommandOutput run_plan(const CommandContext& context) {
                          {"parameters", p.slice->parameters},
                          {"parameter_reduction", parameter_cut}};
         slice = fmt::format(
-            "slice: width {} of {} ({:.2f} % of the hidden size goes), {} parameters ({:.2f} % "
+            "slice: width {} of {} ({:.2f} % smaller), {} parameters ({:.2f} % "
             "{})\n",
             p.slice->width, p.slice->hidden_size, 100.0 * hidden_cut, p.slice->parameters,
             100.0 * std::abs(parameter_cut), parameter_cut < 0.0 ? "more" : "fewer");

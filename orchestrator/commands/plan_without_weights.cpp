@@ -105,6 +105,10 @@ CommandOutput plan_without_weights(const std::filesystem::path& config) {
     const ModelSpec spec = read_model_spec(text, config.string(), refused);
     const nlohmann::json parsed = parse_json(text);
     const DType dtype = dtype_of(ConfigReader(parsed, config.string()), notes);
+    if (!spec.quantisation.empty()) {
+        notes.push_back("config.json has " + spec.quantisation +
+                        ": run would refuse weights that are quantised");
+    }
     const nlohmann::json plan{{"weights_read", false},
                               {"config", config.string()},
                               {"family", spec.family},

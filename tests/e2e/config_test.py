@@ -159,7 +159,12 @@ def planning_by_config_alone():
         plan = lathe.run_json(["plan", "--model", scratch])
         assert plan["parameters"] == 124439808 and plan["source_bytes"] == 4 * 124439808, plan
         assert "float8_e4m3fn" in plan["notes"][0], plan
-        lathe.run(["run", *job(scratch, scratch / "run")], code=66)
+        # A whole job on it is planned as it would run.
+        for command in ("plan", "run"):
+            lathe.run([command, *job(scratch, scratch / "run")], code=66)
+        (scratch / "pytorch_model.bin").write_text("weights that are not read here")
+        assert "weights_read" not in lathe.run(["plan", "--model", scratch, "--json"], code=64).stdout
+        (scratch / "pytorch_model.bin").unlink()
         (scratch / "config.json").write_text('{"model_type": "gpt3"}')
         assert "gpt3" in lathe.run(["plan", "--model", scratch], code=65).stderr
         lathe.run(["plan", "--model", scratch / "none"], code=64)
