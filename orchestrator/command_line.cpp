@@ -69,7 +69,8 @@ void add_ignore_option(CLI::App& app, std::vector<std::string>& names) {
 
 void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_option("job", line.path, "Job file (YAML); may be left out if --model is given");
-    app.add_option("--model", shorts.model, "Hugging Face directory");
+    app.add_option("--model", shorts.model,
+                   "Hugging Face directory; plan also takes a config.json without weights");
     app.add_option("--output", shorts.output, "Run directory");
     app.add_option("--calibration", shorts.calibration, "Calibration text(s)");
     app.add_option("--evaluate", shorts.evaluate, "Text(s) to measure perplexity on at the end");
@@ -218,6 +219,7 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
     if (!shorts.backend.empty()) {
         line.runtime.backend = shorts.backend;
     }
+    line.model = shorts.model;
     line.runtime.threads = shorts.threads;
     line.log_level = shorts.verbose ? LogLevel::verbose
                      : shorts.quiet ? LogLevel::quiet

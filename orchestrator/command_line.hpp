@@ -19,6 +19,7 @@ struct CommandLine {
     bool json = false;
     LogLevel log_level = LogLevel::normal;
 
+    std::filesystem::path model;         ///< --model of plan and run; empty: not given
     std::vector<std::string> overrides;  ///< "a.b=value", from --set and the short options
     RuntimeConfig runtime;               ///< for commands outside a job
     /// For commands outside a job. They write no weights, so rows that no text reads do no harm.
