@@ -34,6 +34,8 @@ CommandOutput run_command(const CommandContext& context);
 // One file each in commands/.
 CommandOutput run_plan(const CommandContext& context);
 CommandOutput run_run(const CommandContext& context);  ///< run and resume
+CommandOutput run_submit(const CommandContext& context);
+CommandOutput run_cancel(const CommandContext& context);
 CommandOutput run_status(const CommandContext& context);
 CommandOutput run_search(const CommandContext& context);
 CommandOutput run_inspect(const CommandContext& context);

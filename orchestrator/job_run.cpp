@@ -55,7 +55,8 @@ void require_nothing_foreign(const RunDirectory& run) {
     }
     for (const auto& entry : fs::directory_iterator(run.root())) {
         const std::string name = entry.path().filename().string();
-        if (entry.path() == run.lock() || name.starts_with("job.yaml") ||
+        if (entry.path() == run.lock() || entry.path() == run.batch() ||
+            entry.path() == run.logs() || name.starts_with("job.yaml") ||
             name.starts_with("manifest.json.")) {
             continue;
         }

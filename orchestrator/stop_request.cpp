@@ -36,7 +36,7 @@ std::int64_t now_nanoseconds() {
         .count();
 }
 
-/// Seconds until the Slurm job ends; infinite if it does not say.
+/// Seconds until the Slurm job ends; infinite if it does not say, or names a time that is past.
 double seconds_until_job_end() {
     const char* text = std::getenv("SLURM_JOB_END_TIME");
     if (text == nullptr) {
@@ -48,7 +48,7 @@ double seconds_until_job_end() {
         return HUGE_VAL;
     }
     const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
-    return epoch_seconds - now.count();
+    return epoch_seconds > now.count() ? epoch_seconds - now.count() : HUGE_VAL;
 }
 
 }  // namespace
@@ -78,6 +78,14 @@ void StopRequest::set_deadline(double seconds_from_now) {
 
 bool StopRequest::requested() noexcept {
     return received_signal.load() != 0 || now_nanoseconds() >= deadline_nanoseconds.load();
+}
+
+double StopRequest::seconds_left() noexcept {
+    const std::int64_t deadline = deadline_nanoseconds.load();
+    if (deadline == no_deadline) {
+        return HUGE_VAL;
+    }
+    return std::max(0.0, static_cast<double>(deadline - now_nanoseconds()) * 1e-9);
 }
 
 std::string StopRequest::reason() {

@@ -17,6 +17,7 @@ MAY_INCLUDE = {
     "lib/config": ["lib/core", "lib/job"],
     "methods": ["lib/core", "lib/encoding", "lib/job", "lib/config", "lib/model", "kernels"],
     "workers": ["lib", "kernels", "methods"],
+    "orchestrator/batch": ["lib"],
     "orchestrator": ["lib", "workers"],
 }
 
@@ -31,6 +32,7 @@ FENCED = {
     r"xxhash\.h": ["lib/core"],
     r"spdlog/.*": ["lib/core"],
     r"CLI/.*": ["orchestrator"],
+    r"boost/.*": ["orchestrator/batch"],
 }
 
 root = pathlib.Path(sys.argv[1])

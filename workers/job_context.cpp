@@ -53,11 +53,16 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& directory, const Model
     return tokenizer;
 }
 
+std::size_t default_threads(const comm::Communicator& world) {
+    const comm::RankPlace& place = world.places()[static_cast<std::size_t>(world.rank())];
+    return std::max<std::size_t>(1,
+                                 available_processors() / static_cast<std::size_t>(place.sharing));
+}
+
 Device Device::open(const std::string& backend, std::size_t threads,
                     const comm::Communicator& world) {
     if (threads == 0) {
-        threads = std::max<std::size_t>(
-            1, available_processors() / static_cast<std::size_t>(world.local_size()));
+        threads = default_threads(world);
     }
     Device device;
     device.pool = std::make_unique<ThreadPool>(threads);

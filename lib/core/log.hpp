@@ -1,5 +1,6 @@
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 
@@ -11,10 +12,16 @@ enum class LogLevel { quiet, normal, verbose };
 /// Called once by the program; before that, and in tests, nothing is logged.
 void start_logging(LogLevel level, int rank);
 
+/// From now on events also go to this file, all of them, each with date and host: what is read when
+/// something went wrong. Appends; a file that cannot be opened is a warning and no more. Called
+/// again with the same file it does nothing.
+void log_to_file(const std::filesystem::path& file);
+
 /// One event. `text` is `event key=value key=value`. `info` shows from `normal` on, `detail` only
-/// when verbose, `warning` always.
-void log_info(std::string_view text);
-void log_detail(std::string_view text);
-void log_warning(std::string_view text);
+/// when verbose, `warning` always. A line that cannot be written (standard error closed or full) is
+/// lost, and that is all.
+void log_info(std::string_view text) noexcept;
+void log_detail(std::string_view text) noexcept;
+void log_warning(std::string_view text) noexcept;
 
 }  // namespace lathe

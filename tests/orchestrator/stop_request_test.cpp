@@ -97,6 +97,29 @@ TEST_F(StopRequestTest, TheEndOfTheSlurmJobIsADeadlineWithAMargin) {
                 "");
 }
 
+TEST_F(StopRequestTest, AnEndThatIsPastIsStale) {
+    // A job that was put back into the queue sees the end of its life before: taken at its word, it
+    // would stop at once, each time.
+    const auto stale = [] {
+        set_job_end(-100.0);
+        StopRequest::install();
+        expect(!StopRequest::requested() && std::isinf(StopRequest::seconds_left()));
+        ::_exit(0);
+    };
+    EXPECT_EXIT(stale(), ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(StopRequestTest, SecondsLeftUntilTheDeadline) {
+    const auto left = [] {
+        StopRequest::set_deadline(1000.0);
+        expect(StopRequest::seconds_left() > 990.0 && StopRequest::seconds_left() <= 1000.0);
+        StopRequest::set_deadline(0.0);
+        expect(StopRequest::seconds_left() == 0.0);
+        ::_exit(0);
+    };
+    EXPECT_EXIT(left(), ::testing::ExitedWithCode(0), "");
+}
+
 TEST_F(StopRequestTest, AnOddJobEndIsIgnored) {
     for (const char* text : {"", "soon", "Unlimited", "0", "12x"}) {
         const auto odd = [&] {
