@@ -26,7 +26,7 @@ state=${LATHE_STATE:-$PWD/lathe-slurm}
 
 # mpirun starts a daemon on each node by srun, in a step that must survive a lost node, too.
 launch() {
-  export SLURM_NO_KILL=1
+  export SLURM_NO_KILL=set
   exec mpirun --enable-recovery "${mpirun_options[@]}" "${container[@]}" "$@"
 }
 

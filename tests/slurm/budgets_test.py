@@ -12,9 +12,8 @@ def an_array_after_the_run(bench):
     expected = {plan["budget"]: plan["checkpoint_hash"] for plan in lathe.run_json(
         ["search", bench.folder / "undisturbed", "--budget", ",".join(BUDGETS), "--assemble"])["plans"]}
     run, said = bench.submit("budgets", "--budgets", ",".join(BUDGETS))
-    waiting = bench.status(run)
-    assert [job["reason"] for job in waiting["batch"]["jobs"] if job["id"].startswith(said["budgets_job_id"])] == [
-        "Dependency"], waiting
+    reasons = lambda: [job["reason"] for job in bench.status(run)["batch"]["jobs"] if job["id"].startswith(said["budgets_job_id"])]
+    wait_for(lambda: reasons() == ["Dependency"], 10, f"the array waits for the job, its reasons are {reasons()}")
     bench.wait_done(run, said["job_id"])
     states = lambda: output("squeue", "-h", "--states=all", "-r", "-j", said["budgets_job_id"], "-o", "%T").split()
     wait_for(lambda: states() == ["COMPLETED"] * 2, 60, f"the array is {states()}\n{bench.log(run)}")

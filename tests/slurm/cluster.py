@@ -23,16 +23,16 @@ SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 INSIDE = "LATHE_SLURM_NAMESPACE"
 NAMESPACES = ["unshare", "--mount", "--propagation", "private", "--pid", "--net", "--ipc", "--uts", "--fork",
               "--kill-child", "--mount-proc"]
-MPI_INTERFACE = {"OMPI_MCA_btl_tcp_if_include": "127.0.0.0/8", "OMPI_MCA_oob_tcp_if_include": "127.0.0.0/8"}
+ADDRESS = "127.0.0.2"
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 CONFIGURATION = """
 ClusterName=selftest
-SlurmctldHost=controller(127.0.0.1)
+SlurmctldHost=controller({address})
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-# A requeued job waits until its old credential has expired: two minutes, unless told otherwise.
+# A requeued job waits until its old credentials have expired: two minutes, unless told otherwise.
 AuthInfo=socket={root}/run/munge.sock,cred_expire=5
 CredType=cred/munge
 SlurmctldPidFile={root}/run/slurmctld.pid
@@ -97,13 +97,13 @@ def reap_for_the_test():
 
 
 def raise_loopback():
-    """Also gives it an address besides 127.0.0.1: without one, getaddrinfo finds no names where Slurm looks them up
-    (AI_ADDRCONFIG)."""
+    """With another address than 127.0.0.1: with that one alone getaddrinfo finds no names where Slurm looks them up
+    (AI_ADDRCONFIG), and with two MPI takes one for the other."""
     SIOCSIFFLAGS, SIOCSIFADDR, IFF_UP = 0x8914, 0x8916, 1
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as control:
         fcntl.ioctl(control, SIOCSIFFLAGS, struct.pack("16sh14x", b"lo", IFF_UP))
-        address = struct.pack("=H2x4s8x", socket.AF_INET, socket.inet_aton("10.213.0.1"))
-        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16s16s", b"lo:1", address))
+        address = struct.pack("=H2x4s8x", socket.AF_INET, socket.inet_aton(ADDRESS))
+        fcntl.ioctl(control, SIOCSIFADDR, struct.pack("16s16s", b"lo", address))
 
 
 def mount_scratch(size="4g"):
@@ -139,22 +139,23 @@ class Cluster:
             "SLURM_CONF": str(self.root / "slurm.conf"),
             # A job gets the environment of who submits it; MPI leaves loopback out unless told.
             "OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
-        } | MPI_INTERFACE
+            "OMPI_MCA_btl_tcp_if_include": "lo", "OMPI_MCA_oob_tcp_if_include": "lo",
+        }
         os.environ.update(self.environment)
         for folder in ("state", "spool", "log", "run", "tmp"):
             (self.root / folder).mkdir()
         self.root.chmod(0o755)
         socket.sethostname("controller")
-        lines = ["127.0.0.1 localhost controller", *(f"127.0.0.1 {node}" for node in self.nodes)]
+        lines = [f"{ADDRESS} {name}" for name in ("localhost", "controller", *self.nodes)]
         (self.root / "hosts").write_text("\n".join(lines) + "\n")
         subprocess.run(["mount", "--bind", self.root / "hosts", "/etc/hosts"], check=True)
         self._configure(processors)
         self._start()
 
     def _configure(self, processors):
-        text = CONFIGURATION.format(root=self.root)
+        text = CONFIGURATION.format(root=self.root, address=ADDRESS)
         for i, node in enumerate(self.nodes):
-            text += (f"NodeName={node} NodeHostname={node} NodeAddr=127.0.0.1 Port={17001 + i} CPUs={processors} "
+            text += (f"NodeName={node} NodeHostname={node} NodeAddr={ADDRESS} Port={17001 + i} CPUs={processors} "
                      "RealMemory=4000 State=UNKNOWN\n")
         # A job of `main` makes room for one of `urgent`: told to stop, and 20 s later killed.
         text += "PartitionName=main Nodes=ALL Default=YES MaxTime=60 PriorityTier=1 GraceTime=20 State=UP\n"
@@ -212,10 +213,11 @@ class Cluster:
         return wait_for(lambda: (state := self.job(job_id)["JobState"]) in states and state, seconds,
                         f"job {job_id} {' or '.join(states)}, it is {self.job(job_id)}")
 
-    def start_requeued(self, job_id):
-        """A requeued job waits a while before it may start again: not here."""
-        self.wait_state(job_id, ["PENDING"])
-        call("scontrol", "update", f"JobId={job_id}", "StartTime=now")
+    def wait_requeued(self, job_id, restarts=1):
+        """Until the job runs again. Slurm starts it when its old credentials have expired, after some 6 s; before
+        that a node may still take the new step for the old one."""
+        wait_for(lambda: (job := self.job(job_id))["JobState"] == "RUNNING" and job["Restarts"] == str(restarts), 30,
+                 f"job {job_id} runs again")
 
 
 def call(*command):

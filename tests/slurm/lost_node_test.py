@@ -6,7 +6,7 @@ def under_srun_the_job_starts_again(bench):
     run, said = bench.submit("srun", "--nodes", "2")
     bench.wait_tasks(run, 5)
     bench.cluster.lose_node("n2")
-    bench.cluster.start_requeued(said["job_id"])
+    bench.cluster.wait_requeued(said["job_id"])
     bench.wait_done(run, said["job_id"])
     bench.cluster.bring_back("n2")
     bench.cluster.wait_idle()

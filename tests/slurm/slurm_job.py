@@ -9,9 +9,6 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "e2e"))
 import cluster as slurm  # noqa: E402
 import lathe  # noqa: E402
 
-# Loopback has two addresses here (see cluster.py), and MPI must not take one for the other.
-lathe.MPI_ENVIRONMENT |= slurm.MPI_INTERFACE
-
 # Many tasks of some hundredths of a second, so that it can be interrupted anywhere: about 4 s on one processor.
 JOB = {"candidates": "[{method: integer, num_bits: [2, 3, 4], solver: gptq}, {method: integer, num_bits: 8, solver: rtn}]",
        "search__generations": 2, "search__offspring": 8, "runtime__threads": 1, "runtime__worker_timeout": 5}
