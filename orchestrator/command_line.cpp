@@ -132,7 +132,7 @@ void add_submit_options(CLI::App& submit, CommandLine& line) {
     count("--cpus-per-task", wishes.cpus_per_task, "Processors of each rank (its share of a node)");
     count("--gpus-per-node", wishes.gpus_per_node, "GPUs on each node");
     submit.add_option("--time", options.time, "Time limit as Slurm writes it (from the plan)");
-    submit.add_option("--mem", options.memory, "Memory of a node, as 350G (from the plan)");
+    submit.add_option("--mem", options.memory, "Memory of a node, as 350G; 0: all of it (from the plan)");
     submit.add_option("--partition", wishes.partition, "Partition");
     submit.add_option("--account", options.account, "Account");
     submit

@@ -118,8 +118,8 @@ Resources choose_resources(const Demand& demand, const Wishes& wishes,
     resources.cpus_per_task = chosen_cpus(wishes, resources, limits);
     if (resources.cpus_per_task == 0) {
         resources.remarks.push_back(
-            "--cpus-per-task is not known: Slurm gives each task what it gives by itself, often "
-            "one");
+            "--cpus-per-task is not known: it is the template's, and the plan's time that of one "
+            "processor for each task");
     }
     require_memory(demand, wishes, resources, limits);
     require_disk(demand, free_disk_bytes);

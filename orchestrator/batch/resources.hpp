@@ -34,7 +34,7 @@ struct Wishes {
 struct Resources {
     int nodes = 1;
     int ntasks_per_node = 1;
-    int cpus_per_task = 0;  ///< 0: Slurm's own way
+    int cpus_per_task = 0;  ///< 0: the template's
     int gpus_per_node = 0;  ///< 0: none
     int minutes = 0;
     std::uint64_t memory_bytes_per_node = 0;

@@ -162,7 +162,9 @@ BatchOptions batch_options(const JobConfig& job, const SubmitOptions& given,
     if (resources.gpus_per_node > 0) {
         options.emplace_back("gpus-per-node", std::to_string(resources.gpus_per_node));
     }
-    options.emplace_back("mem", fmt::format("{}M", resources.memory_bytes_per_node >> 20));
+    options.emplace_back("mem", given.memory == "0"
+                                    ? "0"
+                                    : fmt::format("{}M", resources.memory_bytes_per_node >> 20));
     options.emplace_back("time", batch::time_text(resources.minutes));
     options.emplace_back("output", (RunDirectory(job.output).logs() / "%x-%j.out").string());
     if (!partition.empty()) {

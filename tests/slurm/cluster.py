@@ -18,7 +18,7 @@ import subprocess
 import sys
 import time
 
-TOOLS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "scontrol", "unshare", "mpirun")
+TOOLS = ("munged", "slurmctld", "slurmd", "srun", "sbatch", "scontrol", "unshare", "mpirun", "shellcheck")
 SKIPPED = 77  # ctest's SKIP_RETURN_CODE
 INSIDE = "LATHE_SLURM_NAMESPACE"
 NAMESPACES = ["unshare", "--mount", "--propagation", "private", "--pid", "--net", "--ipc", "--uts", "--fork",
