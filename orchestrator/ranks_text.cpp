@@ -80,14 +80,20 @@ std::string ranks_text(const std::vector<comm::RankPlace>& places, const std::st
 
 std::string slow_ranks_text(const std::vector<comm::RankPlace>& places, std::size_t threads) {
     for (const comm::RankPlace& place : places) {
-        const auto wanted = threads_of(place, threads) * static_cast<std::size_t>(place.sharing);
+        const auto sharing = static_cast<std::size_t>(place.sharing);
         const auto there = static_cast<std::size_t>(std::max(1, place.processors));
-        if (wanted > there) {
+        if (threads_of(place, threads) * sharing > there) {
             return fmt::format(
                 "host {}: {} of {} share {}: they wait for each other. Fewer ranks or threads, or "
                 "more processors for each (--cpus-per-task, --bind-to none)",
-                place.host, counted(static_cast<std::size_t>(place.sharing), "rank"),
-                counted(threads_of(place, threads), "thread"), counted(there, "processor"));
+                place.host, counted(sharing, "rank"), counted(threads_of(place, threads), "thread"),
+                counted(there, "processor"));
+        }
+        if (place.sharing > 1 && place.memory_nodes > 1) {
+            return fmt::format(
+                "host {}: {} may run on any of {} memory nodes, so that their memory may be far. "
+                "Bind each to one (srun --cpu-bind=cores, mpirun --bind-to numa)",
+                place.host, counted(sharing, "rank"), place.memory_nodes);
         }
     }
     return "";

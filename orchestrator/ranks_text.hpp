@@ -15,7 +15,7 @@ namespace lathe {
                                      const std::string& backend, std::size_t threads);
 
 /// What makes such a job slow and would not be seen: "" or a sentence. Ranks of a host that have
-/// more threads together than processors.
+/// more threads together than processors; several that are bound to no memory node.
 [[nodiscard]] std::string slow_ranks_text(const std::vector<comm::RankPlace>& places,
                                           std::size_t threads);
 

@@ -55,8 +55,7 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& directory, const Model
 
 std::size_t default_threads(const comm::Communicator& world) {
     const comm::RankPlace& place = world.places()[static_cast<std::size_t>(world.rank())];
-    return std::max<std::size_t>(1,
-                                 available_processors() / static_cast<std::size_t>(place.sharing));
+    return std::max<std::size_t>(1, static_cast<std::size_t>(place.processors / place.sharing));
 }
 
 Device Device::open(const std::string& backend, std::size_t threads,

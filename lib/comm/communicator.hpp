@@ -26,10 +26,11 @@ struct Message {
 /// Where a rank runs.
 struct RankPlace {
     std::string host;
-    int processors = 0;  ///< that it may use, by its affinity mask
+    int processors = 0;  ///< cores that it may use, by its affinity mask; hyperthreads count once
     /// Ranks of this host, this one among them, whose masks overlap with its own: those that it
     /// shares the processors with. 1 where the launcher gave each rank processors of its own.
     int sharing = 1;
+    int memory_nodes = 1;  ///< NUMA nodes that these processors belong to
 };
 
 /// Point-to-point messages between the ranks of a job, and nothing collective: a rank that is gone

@@ -42,7 +42,7 @@ CommandOutput run_run(const CommandContext& context) {
     log_info("start where=\"" + ranks_text(places, job.runtime.backend, job.runtime.threads) +
              "\"");
     if (const auto slow = slow_ranks_text(places, job.runtime.threads); !slow.empty()) {
-        log_warning("too_many_threads reason=\"" + slow + "\"");
+        log_warning("ranks_are_slow reason=\"" + slow + "\"");
     }
     JobReport report;
     work_on_artifacts(RunDirectory(job.output), [&] {
