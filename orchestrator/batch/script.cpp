@@ -62,20 +62,6 @@ std::vector<std::string> words_of(std::string_view text) {
     return words;
 }
 
-/// The options in the #SBATCH lines of a script.
-BatchOptions options_in(std::string_view script) {
-    BatchOptions options;
-    for (const std::string_view line : lines_of(script)) {
-        if (line.starts_with(directive)) {
-            for (const auto& [name, value] :
-                 parse_options(words_of(line.substr(directive.size())))) {
-                set_option(options, name, value);
-            }
-        }
-    }
-    return options;
-}
-
 std::string words_text(const std::vector<std::string>& words) {
     std::string text;
     for (const std::string& word : words) {
@@ -155,10 +141,23 @@ BatchOptions parse_options(const std::vector<std::string>& arguments) {
     return options;
 }
 
+BatchOptions script_options(std::string_view script) {
+    BatchOptions options;
+    for (const std::string_view line : lines_of(script)) {
+        if (line.starts_with(directive)) {
+            for (const auto& [name, value] :
+                 parse_options(words_of(line.substr(directive.size())))) {
+                set_option(options, name, value);
+            }
+        }
+    }
+    return options;
+}
+
 std::string render_script(std::string_view script_template, std::string_view site,
                           const ScriptSettings& settings) {
-    BatchOptions options = options_in(script_template);
-    for (const BatchOptions& more : {options_in(site), settings.options}) {
+    BatchOptions options = script_options(script_template);
+    for (const BatchOptions& more : {script_options(site), settings.options}) {
         for (const auto& [name, value] : more) {
             set_option(options, name, value);
         }

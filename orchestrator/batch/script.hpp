@@ -21,6 +21,9 @@ void set_option(BatchOptions& options, const std::string& name, const std::strin
 /// @throws UsageError  at what is no option
 [[nodiscard]] BatchOptions parse_options(const std::vector<std::string>& arguments);
 
+/// The options in the #SBATCH lines of a script.
+[[nodiscard]] BatchOptions script_options(std::string_view script);
+
 /// What `lathe submit` puts into a template.
 struct ScriptSettings {
     BatchOptions options;              ///< win over the site's, which win over the template's

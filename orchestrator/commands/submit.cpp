@@ -6,10 +6,11 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "lib/job/run_directory.hpp"
 #include "orchestrator/batch/script.hpp"
 #include "orchestrator/batch/submission.hpp"
+#include "orchestrator/batch_demand.hpp"
 #include "orchestrator/commands.hpp"
-#include "orchestrator/preflight.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -37,86 +38,6 @@ std::string site_text(const SubmitOptions& options) {
     std::error_code ignored;
     return fs::exists(usual, ignored) ? read_file(usual)
                                       : std::string(batch::built_in_template("site"));
-}
-
-/// What was given behind `--` counts as well where it has a name of its own here.
-batch::Wishes wishes_of(const SubmitOptions& options, const BatchOptions& passed_on) {
-    batch::Wishes wishes = options.wishes;
-    const auto number = [&](const char* name, int& value) {
-        if (const std::string* text = batch::find_option(passed_on, name)) {
-            value = std::atoi(text->c_str());
-        }
-    };
-    number("nodes", wishes.nodes);
-    number("ntasks-per-node", wishes.ntasks_per_node);
-    number("cpus-per-task", wishes.cpus_per_task);
-    number("gpus-per-node", wishes.gpus_per_node);
-    const auto text_of = [&](const char* name, const std::string& own) {
-        const std::string* text = batch::find_option(passed_on, name);
-        return text != nullptr ? *text : own;
-    };
-    wishes.partition = text_of("partition", wishes.partition);
-    if (const std::string time = text_of("time", options.time); !time.empty()) {
-        wishes.minutes = batch::minutes_in(time);
-        if (!wishes.minutes) {
-            throw UsageError("--time " + time + ": expected minutes, HH:MM:SS or D-HH:MM:SS");
-        }
-    }
-    // --mem=0 is Slurm's way to say: all of a node.
-    if (const std::string mem = text_of("mem", options.memory); !mem.empty()) {
-        wishes.memory_bytes_per_node = batch::memory_in(mem);
-    }
-    return wishes;
-}
-
-std::uint64_t bytes_below(const fs::path& folder) {
-    std::error_code error;
-    std::uint64_t bytes = 0;
-    for (auto it = fs::recursive_directory_iterator(folder, error);
-         !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
-        std::error_code ignored;
-        bytes += it->is_regular_file(ignored) ? it->file_size(ignored) : 0;
-    }
-    return bytes;
-}
-
-std::uint64_t free_bytes_for(fs::path folder) {
-    std::error_code error;
-    while (!fs::exists(folder, error) && folder.has_relative_path()) {
-        folder = folder.parent_path();
-    }
-    const fs::space_info space = fs::space(folder, error);
-    return error ? std::numeric_limits<std::uint64_t>::max() : space.available;
-}
-
-/// What the job needs, found out here: on a login node, without the device.
-batch::Demand demand_of(const JobConfig& job, const std::vector<std::string>& budgets,
-                        comm::Communicator& world) {
-    JobConfig planned = job;
-    planned.runtime.backend = "cpu";
-    const auto opened = JobContext::open(planned, world);
-    const Preflight plan = preflight(*opened, check_inputs(*opened));
-    require_feasible(plan, job.budget);
-    for (const std::string& text : budgets) {
-        Preflight other = plan;
-        const Budget budget = parse_budget(text);
-        other.budget_bytes = budget.limit_bytes(plan.source_bytes, plan.parameters);
-        require_feasible(other, budget);
-    }
-    batch::Demand demand;
-    demand.memory_bytes_per_rank = plan.peak_memory_bytes_per_rank;
-    demand.disk_bytes = plan.run_directory_bytes;
-    demand.disk_there = bytes_below(job.output);
-    if (job.runtime.backend != "cuda") {
-        const std::size_t threads =
-            job.runtime.threads > 0 ? job.runtime.threads : default_threads(world);
-        double seconds = 0.0;
-        for (const Preflight::Stage& stage : plan.stages) {
-            seconds += stage.seconds;
-        }
-        demand.thread_seconds = seconds * static_cast<double>(threads);
-    }
-    return demand;
 }
 
 void require_own_run(const JobConfig& job) {
@@ -152,7 +73,7 @@ void require_none_in_queue(const batch::Slurm& slurm, const batch::BatchFolder& 
 
 /// The options of sbatch that come from the plan and the command line.
 BatchOptions batch_options(const JobConfig& job, const SubmitOptions& given,
-                           const batch::Resources& resources, const std::string& partition) {
+                           const batch::Resources& resources) {
     BatchOptions options{{"job-name", "lathe-" + job.output.filename().string()},
                          {"nodes", std::to_string(resources.nodes)},
                          {"ntasks-per-node", std::to_string(resources.ntasks_per_node)}};
@@ -167,8 +88,8 @@ BatchOptions batch_options(const JobConfig& job, const SubmitOptions& given,
                                     : fmt::format("{}M", resources.memory_bytes_per_node >> 20));
     options.emplace_back("time", batch::time_text(resources.minutes));
     options.emplace_back("output", (RunDirectory(job.output).logs() / "%x-%j.out").string());
-    if (!partition.empty()) {
-        options.emplace_back("partition", partition);
+    if (!given.wishes.partition.empty()) {
+        options.emplace_back("partition", given.wishes.partition);
     }
     if (!given.account.empty()) {
         options.emplace_back("account", given.account);
@@ -207,11 +128,10 @@ struct Scripts {
 
 Scripts render(const JobConfig& job, const CommandLine& line, const batch::Demand& demand,
                const batch::Resources& resources, const BatchOptions& passed_on,
-               const std::string& partition, const batch::Slurm& slurm) {
+               const std::string& site, const batch::Slurm& slurm) {
     const batch::BatchFolder folder{RunDirectory(job.output).batch()};
-    const std::string site = site_text(line.submit);
     batch::ScriptSettings settings;
-    settings.options = batch_options(job, line.submit, resources, partition);
+    settings.options = batch_options(job, line.submit, resources);
     const auto pass_on = [&] {
         for (const auto& [name, value] : passed_on) {
             batch::set_option(settings.options, name, value);
@@ -273,15 +193,20 @@ CommandOutput run_submit(const CommandContext& context) {
     const CommandLine& line = context.line;
     const JobConfig job = load_job(line);
     const BatchOptions passed_on = batch::parse_options(line.submit.sbatch_options);
-    const batch::Wishes wishes = wishes_of(line.submit, passed_on);
+    const std::string site = site_text(line.submit);
+    batch::Wishes wishes = wishes_of(line.submit, passed_on);
+    if (wishes.partition.empty()) {
+        const BatchOptions usual = batch::script_options(site);
+        const std::string* const partition = batch::find_option(usual, "partition");
+        wishes.partition = partition != nullptr ? *partition : "";
+    }
     const batch::Slurm slurm([](const auto& command) { return batch::run_process(command); });
     const batch::BatchFolder folder{RunDirectory(job.output).batch()};
     require_own_run(job);
     const batch::Demand demand = demand_of(job, line.budgets, context.world);
     const batch::Resources resources = choose_resources(
         demand, wishes, slurm.limits(wishes.partition), free_bytes_for(job.output));
-    const Scripts scripts =
-        render(job, line, demand, resources, passed_on, wishes.partition, slurm);
+    const Scripts scripts = render(job, line, demand, resources, passed_on, site, slurm);
     nlohmann::json json{{"run", job.output.string()},
                         {"nodes", resources.nodes},
                         {"ntasks_per_node", resources.ntasks_per_node},
