@@ -132,7 +132,8 @@ void add_submit_options(CLI::App& submit, CommandLine& line) {
     count("--cpus-per-task", wishes.cpus_per_task, "Processors of each rank (its share of a node)");
     count("--gpus-per-node", wishes.gpus_per_node, "GPUs on each node");
     submit.add_option("--time", options.time, "Time limit as Slurm writes it (from the plan)");
-    submit.add_option("--mem", options.memory, "Memory of a node, as 350G; 0: all of it (from the plan)");
+    submit.add_option("--mem", options.memory,
+                      "Memory of a node, as 350G; 0: all of it (from the plan)");
     submit.add_option("--partition", wishes.partition, "Partition");
     submit.add_option("--account", options.account, "Account");
     submit
@@ -153,6 +154,8 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_flag("--json", line.json, "Print one JSON object on standard output");
     app.add_option("--exit-file", line.exit_file,
                    "Write the exit code to this file at the end: not all launchers pass it on");
+    app.add_flag_callback(
+        "--log-json", [&] { line.log_format = LogFormat::json; }, "Log lines as JSON objects");
     app.add_flag("-q,--quiet", shorts.quiet, "Warnings only");
     app.add_flag("-v,--verbose", shorts.verbose, "More log lines");
     const auto command = [&](const char* name, const char* help) {

@@ -32,6 +32,7 @@ struct CommandLine {
     bool json = false;
     std::filesystem::path exit_file;  ///< where rank 0 leaves its exit code; empty: nowhere
     LogLevel log_level = LogLevel::normal;
+    LogFormat log_format = LogFormat::text;
 
     std::vector<std::string> overrides;  ///< "a.b=value", from --set and the short options
     RuntimeConfig runtime;               ///< for commands outside a job

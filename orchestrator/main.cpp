@@ -108,7 +108,7 @@ int run_program(int argc, char** argv) {
         if (!line) {
             return 0;
         }
-        start_logging(line->log_level, session.world().rank());
+        start_logging(line->log_level, session.world().rank(), line->log_format);
         TaskTable tasks(
             session.world(),
             [&line, rank = session.world().rank()] { return load_logged_job(*line, rank); },

@@ -4,10 +4,13 @@
 #include <memory>
 #include <mutex>
 
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <unistd.h>
+
+#include "lib/core/json.hpp"
 
 namespace lathe {
 namespace {
@@ -18,6 +21,7 @@ struct Log {
     std::shared_ptr<spdlog::logger> logger;
     std::filesystem::path file;
     int rank = 0;
+    LogFormat format = LogFormat::text;
 };
 
 Log& log() {
@@ -56,6 +60,32 @@ std::string host_name() {
     return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
+/// The event as a JSON string: %* in a pattern.
+class JsonText final : public spdlog::custom_flag_formatter {
+public:
+    void format(const spdlog::details::log_msg& message, const std::tm& /*time*/,
+                spdlog::memory_buf_t& to) override {
+        const std::string text(message.payload.data(), message.payload.size());
+        const std::string quoted =
+            nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+        to.append(quoted.data(), quoted.data() + quoted.size());
+    }
+    [[nodiscard]] std::unique_ptr<custom_flag_formatter> clone() const override {
+        return std::make_unique<JsonText>();
+    }
+};
+
+/// `text_pattern` counts unless the format is JSON.
+void set_pattern(spdlog::sinks::sink& sink, const std::string& text_pattern) {
+    auto formatter = std::make_unique<spdlog::pattern_formatter>();
+    formatter->add_flag<JsonText>('*').set_pattern(
+        log().format == LogFormat::text
+            ? text_pattern
+            : R"({"time":"%Y-%m-%dT%H:%M:%S.%e%z","host":")" + host_name() + R"(","rank":)" +
+                  std::to_string(log().rank) + R"(,"level":"%l","event":%*})");
+    sink.set_formatter(std::move(formatter));
+}
+
 std::shared_ptr<spdlog::logger> logger_of(std::vector<spdlog::sink_ptr> sinks) {
     auto logger = std::make_shared<spdlog::logger>("lathe", sinks.begin(), sinks.end());
     logger->set_level(spdlog::level::debug);  // each sink has its own
@@ -65,13 +95,14 @@ std::shared_ptr<spdlog::logger> logger_of(std::vector<spdlog::sink_ptr> sinks) {
 
 }  // namespace
 
-void start_logging(LogLevel level, int rank) {
+void start_logging(LogLevel level, int rank, LogFormat format) {
     const auto sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
-    sink->set_pattern("%H:%M:%S %L rank=" + std::to_string(rank) + " %v");
     sink->set_level(level_of(level));
     const std::lock_guard lock(log().mutex);
     log().rank = rank;
+    log().format = format;
     log().file.clear();
+    set_pattern(*sink, "%H:%M:%S %L rank=" + std::to_string(rank) + " %v");
     log().logger = logger_of({sink});
 }
 
@@ -85,8 +116,8 @@ void log_to_file(const std::filesystem::path& file) {
         log().file = file;
         try {
             const auto sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file.string());
-            sink->set_pattern("%Y-%m-%d %H:%M:%S.%e " + host_name() +
-                              " %L rank=" + std::to_string(log().rank) + " %v");
+            set_pattern(*sink, "%Y-%m-%d %H:%M:%S.%e " + host_name() +
+                                   " %L rank=" + std::to_string(log().rank) + " %v");
             log().logger = logger_of({log().logger->sinks().front(), sink});
         } catch (const spdlog::spdlog_ex& error) {
             problem = error.what();

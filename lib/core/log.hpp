@@ -7,12 +7,15 @@
 namespace lathe {
 
 enum class LogLevel { quiet, normal, verbose };
+/// `json`: a line is an object with `time`, `host`, `rank`, `level` and `event`, for programs.
+enum class LogFormat { text, json };
 
 /// Starts logging to standard error, one line an event: `time rank=0 event key=value ...`.
 /// Called once by the program; before that, and in tests, nothing is logged.
-void start_logging(LogLevel level, int rank);
+void start_logging(LogLevel level, int rank, LogFormat format = LogFormat::text);
 
-/// From now on events also go to this file, all of them, each with date and host: what is read when
+/// From now on events also go to this file, all of them, each with date and host, or in the format
+/// given above: what is read when
 /// something went wrong. Appends; a file that cannot be opened is a warning and no more. Called
 /// again with the same file it does nothing.
 void log_to_file(const std::filesystem::path& file);

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/core/file.hpp"
+#include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/exit_file.hpp"
@@ -42,6 +43,22 @@ TEST(RankLog, EventsGoToTheFileOfTheRank) {
     EXPECT_EQ(words.find('\n'), words.size() - 1) << "one line: " << words;
     EXPECT_TRUE(std::filesystem::exists(run / "logs/rank_0012.log"));
     std::filesystem::remove_all(run);
+}
+
+TEST(RankLog, AsJsonForPrograms) {
+    const std::filesystem::path file =
+        std::filesystem::path(::testing::TempDir()) / "lathe_json.log";
+    std::filesystem::remove(file);
+    start_logging(LogLevel::quiet, 3, LogFormat::json);
+    log_to_file(file);
+    log_info("task_failed reason=\"no \\ \n line\"");
+    const nlohmann::json event = parse_json(read_file(file));
+    EXPECT_EQ(event.at("rank"), 3);
+    EXPECT_EQ(event.at("level"), "info");
+    EXPECT_EQ(event.at("event"), "task_failed reason=\"no \\ \n line\"");
+    EXPECT_TRUE(event.contains("time") && event.contains("host"));
+    start_logging(LogLevel::quiet, 0);
+    std::filesystem::remove(file);
 }
 
 TEST(ExitFile, HoldsTheCode) {
