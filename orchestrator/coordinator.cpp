@@ -199,10 +199,15 @@ void Coordinator::report(const StageState& stage, const Task& task, const TaskRe
 
 void Coordinator::handle_failure(StageState& stage, std::size_t position,
                                  const TaskResult& result) const {
-    const bool retried = stage.retry_or_fail(
-        position, result.rank, {static_cast<ExitCode>(result.exit_code), result.text});
+    // The host is worth a word where there are several.
+    const auto& places = communicator_.places();
+    const std::string& host = places[static_cast<std::size_t>(result.rank)].host;
+    const bool on_one = std::ranges::all_of(places, [&](const auto& p) { return p.host == host; });
+    const std::string text = result.text + (on_one ? "" : " (on host " + host + ")");
+    const bool retried =
+        stage.retry_or_fail(position, result.rank, {static_cast<ExitCode>(result.exit_code), text});
     log_warning("task_failed task=" + result.id + " rank=" + std::to_string(result.rank) +
-                " exit_code=" + std::to_string(result.exit_code) +
+                " host=" + host + " exit_code=" + std::to_string(result.exit_code) +
                 " again=" + (retried ? "yes" : "no") + " reason=\"" + result.text + "\"");
 }
 

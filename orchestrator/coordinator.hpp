@@ -64,8 +64,8 @@ public:
 
     /// Runs all tasks of one stage and returns their results, in the order of the tasks.
     ///
-    /// A task that fails with ExitCode::internal, or whose rank is lost, is tried once more, on
-    /// another rank if there is one. Other codes mean that trying again would not help. A pinned
+    /// A task that fails with ExitCode::internal or io, or whose rank is lost, is tried once more,
+    /// on another rank if there is one. Other codes mean that trying again would not help. A pinned
     /// task (Task::rank) is neither moved nor tried again: it may depend on what its rank holds.
     /// A task for all ranks is handed out when none of them works, and done when all have answered;
     /// its result is rank 0's.

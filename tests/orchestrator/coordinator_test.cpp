@@ -294,7 +294,7 @@ TEST(Coordinator, AfterAFailureNothingIsHandedOutAndRunningTasksAreAwaited) {
         });
 }
 
-TEST(Coordinator, InputAndFileErrorsAreNotTriedAgain) {
+TEST(Coordinator, PinnedTasksAreNotTriedAgainAndErrorsKeepTheirKind) {
     std::atomic<int> n_calls = 0;
     const auto handler = [&](const Task& task) -> std::string {
         ++n_calls;
