@@ -39,7 +39,7 @@ void add_settings(const CandidateEntry& entry, std::vector<Setting>& settings) {
     }
 }
 
-/// The source as it is: what every unit can have, and ignored ones do.
+/// The source as it is: every unit can have this, and ignored units always do.
 const CandidateEntry source_entry{"dense", {}, {}};
 
 const CandidateEntry::Key* targets_of(const CandidateEntry& entry) {
@@ -80,6 +80,11 @@ std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
 }
 
 void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec) {
+    std::vector<std::string> names;
+    for (const UnitSpec& unit : spec.units) {
+        const std::vector<std::string> own = names_of(spec, unit);
+        names.insert(names.end(), own.begin(), own.end());
+    }
     for (const CandidateEntry& entry : entries) {
         const CandidateEntry::Key* targets = targets_of(entry);
         if (targets == nullptr) {
@@ -91,10 +96,8 @@ void require_known_targets(const std::vector<CandidateEntry>& entries, const Mod
                 std::any_of(spec.units.begin(), spec.units.end(),
                             [&](const UnitSpec& unit) { return pattern.has(spec, unit); });
             if (!known) {
-                throw UsageError(
-                    place_of(*targets) + "targets names \"" + target +
-                    "\", which is no unit or tensor of the model; its first units are " +
-                    spec.units.front().name + ", " + spec.units.at(1).name);
+                throw UsageError(place_of(*targets) + "targets " +
+                                 describe_unknown_name(target, names));
             }
         }
     }

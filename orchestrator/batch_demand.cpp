@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "lib/core/errors.hpp"
+#include "orchestrator/job_run.hpp"
 #include "orchestrator/preflight.hpp"
 
 namespace lathe {
@@ -60,6 +61,7 @@ batch::Demand demand_of(const JobConfig& job, const std::vector<std::string>& bu
     const auto opened = JobContext::open(planned, world);
     const Preflight plan = preflight(*opened, check_inputs(*opened));
     require_feasible(plan, job.budget);
+    check_run(*opened);
     for (const std::string& text : budgets) {
         Preflight other = plan;
         const Budget budget = parse_budget(text);

@@ -17,7 +17,8 @@ namespace lathe {
 
 /// What the job needs by its plan, found out here: on a login node, without the device. `budgets`:
 /// further ones that are to be met.
-/// @throws InfeasibleError  if a budget cannot be met; any Error of what is wrong with the job
+/// @throws InfeasibleError  if a budget cannot be met; any Error of what is wrong with the job or
+///   its run directory
 [[nodiscard]] batch::Demand demand_of(const JobConfig& job, const std::vector<std::string>& budgets,
                                       comm::Communicator& world);
 

@@ -40,7 +40,7 @@ void set_deadline_of_batch_job() {
     const double left = static_cast<double>(*end) - now.count();
     log_info("job_end job=" + id + " seconds_left=" + std::to_string(std::lround(left)));
     if (left > 0.0) {
-        StopRequest::set_deadline(left - StopRequest::margin_seconds);
+        StopRequest::set_deadline(left - StopRequest::margin_seconds, "the end of job " + id);
     }
 }
 

@@ -83,9 +83,10 @@ int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks) {
         session.world().size());
     Coordinator::Options options;
     options.stop_requested = [] { return StopRequest::requested(); };
-    options.on_rank_asked = [] { StopRequest::set_deadline(0.0); };
+    options.on_rank_asked = [] { StopRequest::request_elsewhere(); };
     options.seconds_left = [] { return StopRequest::seconds_left(); };
     options.last_words = [&line](int rank) { return last_words(line, rank); };
+    options.stop_reason = [] { return StopRequest::reason(); };
     options.on_progress = [&](const StageProgress& p) { progress.update(p); };
     Coordinator coordinator(session.world(), std::move(options));
     const StopWatchdog watchdog(given_up(line));
@@ -109,6 +110,9 @@ int run_program(int argc, char** argv) {
             return 0;
         }
         start_logging(line->log_level, session.world().rank(), line->log_format);
+        if (leads && !StopRequest::warning().empty()) {
+            log_warning(StopRequest::warning());
+        }
         TaskTable tasks(
             session.world(),
             [&line, rank = session.world().rank()] { return load_logged_job(*line, rank); },

@@ -6,6 +6,7 @@
 #include "lib/checkpoint/hdf5_handle.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/inner_path.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -22,7 +23,7 @@ std::vector<std::string> components(const std::string& path) {
     std::vector<std::string> parts;
     for (std::size_t begin = 0; begin < path.size();) {
         const std::size_t end = std::min(path.find('/', begin), path.size());
-        if (end > begin) {
+        if (end > begin && path.compare(begin, end - begin, ".") != 0) {
             parts.push_back(path.substr(begin, end - begin));
         }
         begin = end + 1;
@@ -79,39 +80,40 @@ struct ArtifactReader::State {
 
     /// The object, or an invalid handle if a name on the way does not exist.
     ///
-    /// External links are followed here, not by the library: it would also look in the working
-    /// directory and where an environment variable says, and cannot tell which shard is missing.
+    /// Links are followed here, not by the library. It would look for files also in the working
+    /// directory and where an environment variable says, cannot tell which shard is missing, and
+    /// would go wherever a file of somebody else's points to.
     Handle find(const std::string& object) {
-        std::vector<std::string> todo = components(object);
-        std::reverse(todo.begin(), todo.end());
-        fs::path place = path;
-        int n_links = 0;
-        Handle here = open(file(place), "/", object);
-        while (!todo.empty()) {
-            const std::string next = todo.back();
-            todo.pop_back();
-            if (H5Iget_type(here.get()) != H5I_GROUP ||
-                check<DataError>(H5Lexists(here.get(), next.c_str(), H5P_DEFAULT),
+        Walk walk{path, open(file(path), "/", object), {}};
+        walk.add(object, false);
+        while (!walk.todo.empty()) {
+            const Step step = std::move(walk.todo.back());
+            walk.todo.pop_back();
+            const char* const name = step.name.c_str();
+            if (H5Iget_type(walk.here.get()) != H5I_GROUP ||
+                check<DataError>(H5Lexists(walk.here.get(), name, H5P_DEFAULT),
                                  where(object) + " cannot be looked up") == 0) {
                 return {};
             }
             H5L_info_t link{};
-            check<DataError>(H5Lget_info(here.get(), next.c_str(), &link, H5P_DEFAULT),
+            check<DataError>(H5Lget_info(walk.here.get(), name, &link, H5P_DEFAULT),
                              where(object) + " cannot be looked up");
-            if (link.type != H5L_TYPE_EXTERNAL) {
-                here = open(here.get(), next, object);
+            if (link.type == H5L_TYPE_HARD) {
+                walk.here = open(walk.here.get(), step.name, object);
                 continue;
             }
-            if (++n_links > max_links) {
+            if (++walk.n_links > max_links) {
                 throw DataError(where(object) + ": links lead round in a circle");
             }
-            const auto [target_file, target] = external_target(here.get(), next, link, object);
-            place = place.parent_path() / target_file;
-            here = open_linked(place, object);
-            const std::vector<std::string> before = components(target);
-            todo.insert(todo.end(), before.rbegin(), before.rend());
+            if (link.type == H5L_TYPE_SOFT) {
+                follow_soft(walk, step, link, object);
+            } else if (link.type == H5L_TYPE_EXTERNAL) {
+                follow_external(walk, step, link, object);
+            } else {
+                refuse_link(object, step, "is of a kind this program does not know");
+            }
         }
-        return here;
+        return std::move(walk.here);
     }
 
     Handle get(const std::string& object) {
@@ -138,6 +140,67 @@ private:
             throw MissingInputError(std::string(error.what()) + ", which " + where(object) +
                                     " needs");
         }
+    }
+
+    /// A name that is still to be looked up.
+    struct Step {
+        std::string name;
+        bool from_soft_link;
+    };
+
+    /// How far the way to an object is gone.
+    struct Walk {
+        fs::path place;          // the file
+        Handle here;             // the group in it
+        std::vector<Step> todo;  // the next one last
+        int n_links = 0;
+
+        void add(const std::string& object, bool from_soft_link) {
+            const std::vector<std::string> names = components(object);
+            for (auto name = names.rbegin(); name != names.rend(); ++name) {
+                todo.push_back({*name, from_soft_link});
+            }
+        }
+    };
+
+    [[noreturn]] void refuse_link(const std::string& object, const Step& link,
+                                  const std::string& reason) const {
+        throw DataError(where(object) + ": the link '" + link.name + "' " + reason +
+                        "; it is not followed");
+    }
+
+    /// Within the file that was opened, and to no other.
+    void follow_soft(Walk& walk, const Step& step, const H5L_info_t& link,
+                     const std::string& object) {
+        if (walk.place != path) {
+            refuse_link(object, step, "is a soft link in another file, " + walk.place.string());
+        }
+        std::vector<char> value(link.u.val_size + 1);
+        check<DataError>(
+            H5Lget_val(walk.here.get(), step.name.c_str(), value.data(), value.size(), H5P_DEFAULT),
+            where(object) + ": the link '" + step.name + "' cannot be read");
+        walk.add(value.data(), true);
+        if (value.front() == '/') {
+            walk.here = open(file(walk.place), "/", object);
+        }
+    }
+
+    /// To a file in the directory of this one, or below.
+    void follow_external(Walk& walk, const Step& step, const H5L_info_t& link,
+                         const std::string& object) {
+        if (step.from_soft_link) {
+            refuse_link(object, step, "leads to another file from behind a soft link");
+        }
+        const auto [target_file, target] =
+            external_target(walk.here.get(), step.name, link, object);
+        if (!is_inner_path(target_file)) {
+            refuse_link(object, step,
+                        "names the file '" + target_file +
+                            "', expected one in the same directory or below");
+        }
+        walk.place = walk.place.parent_path() / target_file;
+        walk.here = open_linked(walk.place, object);
+        walk.add(target, false);
     }
 
     /// File and object that an external link names.
@@ -257,12 +320,21 @@ void ArtifactReader::read_into(const std::string& path, std::byte* data, std::si
     }
 }
 
+void ArtifactReader::check_hash_if_ours(const std::string& path) const {
+    const Attributes attributes = this->attributes(path);
+    if (attributes.contains("dtype") && attributes.contains("hash")) {
+        (void)read(path);
+    }
+}
+
 std::vector<std::int64_t> ArtifactReader::read_integers(const std::string& path) const {
+    check_hash_if_ours(path);
     const hdf5::Session session;
     return state_->dataset(path).read_integers();
 }
 
 std::vector<float> ArtifactReader::read_floats(const std::string& path) const {
+    check_hash_if_ours(path);
     const hdf5::Session session;
     return state_->dataset(path).read_floats();
 }

@@ -3,6 +3,7 @@
 #include <array>
 #include <memory>
 #include <mutex>
+#include <set>
 
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
@@ -136,6 +137,14 @@ void log_detail(std::string_view text) noexcept {
 }
 void log_warning(std::string_view text) noexcept {
     write(spdlog::level::warn, text);
+}
+void log_warning_once(const std::string& text) {
+    static std::mutex mutex;
+    static std::set<std::string> written;
+    const std::scoped_lock lock(mutex);
+    if (written.insert(text).second) {
+        log_warning(text);
+    }
 }
 
 }  // namespace lathe

@@ -40,23 +40,6 @@ std::string site_text(const SubmitOptions& options) {
                                       : std::string(batch::built_in_template("site"));
 }
 
-void require_own_run(const JobConfig& job) {
-    const RunDirectory run(job.output);
-    std::error_code ignored;
-    if (!fs::exists(run.job(), ignored)) {
-        return;
-    }
-    JobConfig before = read_job(read_file(run.job()), run.job().string(), {});
-    before.output = job.output;
-    std::string text;
-    for (const std::string& change : incompatible_changes(before, job)) {
-        text += "\n  " + change;
-    }
-    if (!text.empty()) {
-        throw UsageError(job.output.string() + " is the run directory of another job:" + text);
-    }
-}
-
 /// A job of this run that is in the queue would find it locked, or be in each other's way.
 void require_none_in_queue(const batch::Slurm& slurm, const batch::BatchFolder& folder) {
     const auto submission = read_submission(folder);
@@ -202,7 +185,6 @@ CommandOutput run_submit(const CommandContext& context) {
     }
     const batch::Slurm slurm([](const auto& command) { return batch::run_process(command); });
     const batch::BatchFolder folder{RunDirectory(job.output).batch()};
-    require_own_run(job);
     const batch::Demand demand = demand_of(job, line.budgets, context.world);
     const batch::Resources resources = choose_resources(
         demand, wishes, slurm.limits(wishes.partition), free_bytes_for(job.output));
