@@ -79,12 +79,27 @@ std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
     return own.empty() ? general : own;
 }
 
-void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec) {
+namespace {
+
+/// Why no unit has this name: it is that of a norm or bias, or of nothing.
+std::string describe_bad_target(const std::string& target, const NamePatterns& pattern,
+                                const ModelSpec& spec) {
+    if (std::any_of(spec.tensors.begin(), spec.tensors.end(),
+                    [&](const TensorSpec& tensor) { return pattern.has(tensor.name); })) {
+        return "names \"" + target +
+               "\", which no candidate is for: norms, biases and small tables stay as they are";
+    }
     std::vector<std::string> names;
     for (const UnitSpec& unit : spec.units) {
         const std::vector<std::string> own = names_of(spec, unit);
         names.insert(names.end(), own.begin(), own.end());
     }
+    return describe_unknown_name(target, names);
+}
+
+}  // namespace
+
+void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec) {
     for (const CandidateEntry& entry : entries) {
         const CandidateEntry::Key* targets = targets_of(entry);
         if (targets == nullptr) {
@@ -97,7 +112,7 @@ void require_known_targets(const std::vector<CandidateEntry>& entries, const Mod
                             [&](const UnitSpec& unit) { return pattern.has(spec, unit); });
             if (!known) {
                 throw UsageError(place_of(*targets) + "targets " +
-                                 describe_unknown_name(target, names));
+                                 describe_bad_target(target, pattern, spec));
             }
         }
     }

@@ -109,12 +109,12 @@ void remove_model(const fs::path& directory) {
 
 void prepare_export_target(const CompressedCheckpoint& checkpoint, const fs::path& target,
                            bool overwrite) {
+    refuse_precious(checkpoint, target);
     std::error_code error;
     if (fs::exists(target, error)) {
         if (!fs::is_directory(target, error)) {
             throw UsageError("--output " + target.string() + " is a file; expected a directory");
         }
-        refuse_precious(checkpoint, target);
         const std::vector<std::string> names = names_in(target);
         if (!names.empty() && !overwrite && !has(target, unfinished_mark)) {
             throw UsageError("--output " + target.string() + " is not empty (it has " +

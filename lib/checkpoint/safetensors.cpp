@@ -145,6 +145,10 @@ SafetensorsCheckpoint::SafetensorsCheckpoint(const fs::path& directory) : direct
     check_directory(directory);
     // A single file goes before an index, as in transformers.
     const bool single = is_there(directory / single_file);
+    if (single && is_there(directory / index_file)) {
+        log_warning_once("two_models directory=" + directory.string() + ": " + single_file +
+                         " is read, as transformers does, not the files of " + index_file);
+    }
     const WeightMap shard_of = single ? WeightMap{} : read_index(directory / index_file);
     const std::vector<std::string> shards =
         single ? std::vector<std::string>{single_file} : shard_names(shard_of);

@@ -119,7 +119,7 @@ struct RuntimeConfig {
 struct ModelReading {
     /// Names (lib/model/name_patterns.hpp): parts of the model stay dense, others are passed over.
     std::vector<std::string> ignore;
-    /// Rows of the token embedding that are not finite stand for tokens that no text has.
+    /// Rows of embeddings that are not finite are read by no text.
     bool allow_nan_rows = false;
 };
 

@@ -145,8 +145,8 @@ struct ModelSpec {
     /// What config.json says of a quantisation: "quantization_config, quant_method "gptq""; else
     /// "". It may be left over from one that was undone: match_tensors() looks at the weights.
     std::string quantisation;
-    /// Rows of the token embedding that are not finite belong to tokens that no text has: they
-    /// count as zeros, and a text that has one is refused. Said by the user, not by the model.
+    /// Rows of embeddings that are not finite are read by no text: they count as zeros, and a text
+    /// that reads one is refused. Said by the user, not by the model.
     bool allow_nan_rows = false;
     RopeSpec rope;                     ///< no frequencies: no rotary positions
     std::size_t position_offset = 0;   ///< row of the first position in a position_embedding

@@ -172,7 +172,7 @@ def rows_that_nothing_reads_may_be_nan():
         prompt = lathe.run_json(["generate", sound, "--prompt", "In the beginning", "--max-new-tokens", 1])
         break_row(broken, "model.embed_tokens.weight", prompt["ids"][0])
         refused(["generate", broken, "--prompt", "In the beginning", "--max-new-tokens", 2], BAD_DATA,
-                f"token {prompt['ids'][0]}")
+                f"row {prompt['ids'][0]} of tensor model.embed_tokens.weight")
         break_row(sound, "lm_head.weight", 2100)
         refused(["eval", sound, "--text", TEXT], BAD_DATA, "lm_head.weight", "row 2100 (1 of 2112)")
 

@@ -81,6 +81,13 @@ TEST(MethodTable, TargetsReplaceTheOtherCandidatesOfAUnit) {
         [&] { require_known_targets(entries, spec); },
         ::testing::ThrowsMessage<UsageError>(AllOf(
             HasSubstr("job.yaml:8:9: "), HasSubstr("re:.*down_proj"), HasSubstr("down, other"))));
+    spec.tensors.emplace_back().name = "model.norm.weight";
+    EXPECT_THAT(
+        [&] {
+            require_known_targets({entry("nm", {{"targets", {"norm"}}})}, spec);
+        },
+        ::testing::ThrowsMessage<UsageError>(
+            AllOf(HasSubstr("targets names \"norm\""), HasSubstr("no candidate is for"))));
     EXPECT_THAT(
         [&] {
             require_known_targets({entry("nm", {{"targets", {"re:("}}})}, spec);

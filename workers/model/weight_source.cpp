@@ -111,6 +111,13 @@ std::vector<std::uint32_t> rows_not_finite(MatrixView<const float> values) {
     return rows;
 }
 
+/// Whether texts read single rows of the tensor.
+bool is_looked_up(const TensorSpec& tensor) {
+    return !tensor.is_bias &&
+           (tensor.role == Role::token_embedding || tensor.role == Role::position_embedding ||
+            tensor.role == Role::segment_embedding);
+}
+
 }  // namespace
 
 NanRows require_finite(const ModelSpec& spec, const TensorSpec& tensor,
@@ -122,16 +129,17 @@ NanRows require_finite(const ModelSpec& spec, const TensorSpec& tensor,
     const MatrixView<float> copy(host.data(), values.rows, values.cols);
     NanRows found{tensor.name, rows_not_finite(copy)};
     const std::string rows = described(found.rows, values.rows);
-    const bool is_embedding = tensor.role == Role::token_embedding;
-    if (!is_embedding || spec.tied_head || !spec.allow_nan_rows) {
+    const bool read_by_head = tensor.role == Role::token_embedding && spec.tied_head;
+    if (!is_looked_up(tensor) || read_by_head || !spec.allow_nan_rows) {
         std::string message = "tensor " + tensor.name + " has NaN or infinite weights" +
                               (values.rows > 1 ? " in " + rows : "") +
                               "; every weight must be finite";
-        if (is_embedding) {
-            message += spec.tied_head
-                           ? ", and the head, which is this embedding, reads every row"
-                           : ". Rows of tokens that no text has: allow_nan_rows: true in the job "
-                             "file, or --set allow_nan_rows=true, takes them for zeros";
+        if (read_by_head) {
+            message += ", and the head, which is this embedding, reads every row";
+        } else if (is_looked_up(tensor)) {
+            message +=
+                ". If no text reads these rows, allow_nan_rows: true in the job file, or --set "
+                "allow_nan_rows=true, takes them for zeros";
         }
         throw DataError(message);
     }
@@ -140,7 +148,7 @@ NanRows require_finite(const ModelSpec& spec, const TensorSpec& tensor,
     }
     backend.upload(reinterpret_cast<const std::byte*>(host.data()), DType::f32, values);
     log_warning_once("rows_not_finite tensor=" + tensor.name + " " + rows +
-                     ": taken for zeros, since no text may have these tokens");
+                     ": taken for zeros, and a text that reads one is refused");
     return found;
 }
 
@@ -170,7 +178,7 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
         }
         NanRows nan_rows = require_finite(spec, tensor, backend, values);
         if (!nan_rows.rows.empty()) {
-            loaded.nan_rows_ = std::move(nan_rows);
+            loaded.nan_rows_[tensor.role] = std::move(nan_rows);
         }
         loaded.add(tensor, std::move(entry), backend);
     }
@@ -242,11 +250,15 @@ MatrixView<const float> LoadedWeights::table(Role role) const {
     return found.values;
 }
 
-void LoadedWeights::require_finite_rows(std::span<const std::uint32_t> ids) const {
-    for (const std::uint32_t id : nan_rows_.rows.empty() ? std::span<const std::uint32_t>() : ids) {
-        if (std::ranges::binary_search(nan_rows_.rows, id)) {
-            throw DataError("a text has token " + std::to_string(id) + ", and its row of tensor " +
-                            nan_rows_.tensor + " has NaN or infinite weights");
+void LoadedWeights::require_finite_rows(Role table, std::span<const std::uint32_t> read) const {
+    const auto found = nan_rows_.find(table);
+    if (found == nan_rows_.end()) {
+        return;
+    }
+    for (const std::uint32_t row : read) {
+        if (std::ranges::binary_search(found->second.rows, row)) {
+            throw DataError("a text reads row " + std::to_string(row) + " of tensor " +
+                            found->second.tensor + ", which has NaN or infinite weights");
         }
     }
 }

@@ -71,8 +71,9 @@ struct NanRows {
     std::vector<std::uint32_t> rows;  ///< ascending
 };
 
-/// Checks that every value is finite. Rows of the token embedding that are not become zeros where
-/// the model may have such (ModelSpec::allow_nan_rows) and no tied head reads them.
+/// Checks that every value is finite. Rows of an embedding (of tokens, positions or segments) that
+/// are not become zeros where the model may have such (ModelSpec::allow_nan_rows) and no tied head
+/// reads them.
 /// @returns  those rows; none as a rule
 /// @throws DataError  naming the tensor, the rows and, if there is one, the key that allows them
 NanRows require_finite(const ModelSpec& spec, const TensorSpec& tensor,
@@ -107,8 +108,8 @@ public:
     [[nodiscard]] Weight weight(Role role) const;
     /// The same, for a weight that is never packed.
     [[nodiscard]] MatrixView<const float> table(Role role) const;
-    /// @throws DataError  for a token whose row in the embedding is not finite
-    void require_finite_rows(std::span<const std::uint32_t> ids) const;
+    /// @throws DataError  if one of these rows of an embedding is not finite
+    void require_finite_rows(Role table, std::span<const std::uint32_t> read) const;
     /// A norm's weight, or the bias of a linear role; empty if the model has none.
     [[nodiscard]] std::span<const float> vector(Role role, bool is_bias) const;
 
@@ -124,7 +125,7 @@ private:
                     const kernels::Backend& backend);
     [[nodiscard]] const Entry& entry(Role role) const;
 
-    NanRows nan_rows_;  ///< of the token embedding
+    std::map<Role, NanRows> nan_rows_;  ///< of embeddings that have such
     std::optional<std::size_t> block_;
     std::map<std::pair<Role, bool>, Entry> entries_;
 };

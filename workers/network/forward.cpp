@@ -144,7 +144,7 @@ void ForwardPass::multiply(MatrixView<const float> x, MatrixView<const float> we
 
 void ForwardPass::embed_tokens(const LoadedWeights& embedding, const TokenSequences& batch,
                                MatrixView<float> y) const {
-    embedding.require_finite_rows(batch.ids);
+    embedding.require_finite_rows(Role::token_embedding, batch.ids);
     const Weight table = embedding.weight(Role::token_embedding);
     if (table.packed != nullptr) {
         backend_.embed(batch.ids, *table.packed, y);
@@ -187,11 +187,13 @@ void ForwardPass::embed_sum(const LoadedWeights& embedding, const TokenSequences
         for (std::size_t t = 0; t < tokens; ++t) {
             rows[t] = positions_[t] + static_cast<std::uint32_t>(spec_.position_offset);
         }
+        embedding.require_finite_rows(Role::position_embedding, rows);
         backend_.add_embedding(rows, embedding.table(Role::position_embedding), hidden);
     }
     if (embedding.has(Role::segment_embedding)) {
         std::ranges::fill(rows, 0U);
         std::ranges::copy(batch.segments, rows.begin());
+        embedding.require_finite_rows(Role::segment_embedding, rows);
         backend_.add_embedding(rows, embedding.table(Role::segment_embedding), hidden);
     }
 }

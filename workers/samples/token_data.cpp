@@ -8,6 +8,8 @@
 #include "lib/core/file.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/log.hpp"
+#include "lib/tokenizer/unicode.hpp"
 
 namespace lathe {
 namespace {
@@ -82,27 +84,37 @@ void require_tokenizer(const std::filesystem::path& file, const Tokenizer* token
     }
 }
 
-[[noreturn]] void refuse_extension(const std::filesystem::path& file, const std::string& others) {
-    throw DataError(file.string() +
-                    ": unknown kind of text file; expected .txt, .raw, .jsonl (field \"text\")" +
-                    others + " or .h5 (dataset input_ids)");
+/// The ending that says how a text is read. A file with an ending of its own ("corpus.train", none
+/// at all) is read as .txt if it holds nothing but text.
+std::string text_kind(const std::filesystem::path& file, const std::string& others) {
+    const std::string extension = file.extension().string();
+    if (extension == ".txt" || extension == ".raw" || extension == ".jsonl" ||
+        extension == ".tsv") {
+        return extension == ".raw" ? ".txt" : extension;
+    }
+    const std::string content = read_file(file);
+    if (content.find('\0') != std::string::npos || !tokenizer::is_valid_utf8(content)) {
+        throw DataError(file.string() +
+                        ": unknown kind of text file, and it is not plain text in UTF-8; expected "
+                        ".txt, .raw, .jsonl (field \"text\")" +
+                        others + " or .h5 (dataset input_ids)");
+    }
+    log_warning_once("unknown_ending file=" + file.string() + ": read as plain text, like .txt");
+    return ".txt";
 }
 
 std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tokenizer* tokenizer) {
     if (is_h5(file)) {
         return ids_of_h5(file);
     }
-    const std::string extension = file.extension().string();
-    if (extension == ".tsv") {
+    const std::string kind = text_kind(file, "");
+    if (kind == ".tsv") {
         throw DataError(file.string() +
                         ": a .tsv holds single sentences for a classifier; a language model reads "
                         "a running text");
     }
-    if (extension != ".txt" && extension != ".raw" && extension != ".jsonl") {
-        refuse_extension(file, "");
-    }
     require_tokenizer(file, tokenizer);
-    if (extension != ".jsonl") {
+    if (kind != ".jsonl") {
         return tokenizer->encode(read_text(file), false);
     }
     std::string text;
@@ -290,17 +302,15 @@ bool has_segments(const ModelSpec& spec) {
 /// Calls `use(texts)` for every text or pair of a file.
 template <class Use>
 void for_each_text(const std::filesystem::path& file, const Use& use) {
-    const std::string extension = file.extension().string();
-    if (extension == ".tsv") {
+    const std::string kind = text_kind(file, ", .tsv (of GLUE)");
+    if (kind == ".tsv") {
         for (const TextPair& pair : read_sentences(file)) {
             use(pair);
         }
-    } else if (extension == ".jsonl") {
+    } else if (kind == ".jsonl") {
         for_each_jsonl_text(file, [&](const std::string& text) { use(TextPair{text, ""}); });
-    } else if (extension == ".txt" || extension == ".raw") {
-        for_each_line(file, [&](const std::string& line, std::size_t) { use(TextPair{line, ""}); });
     } else {
-        refuse_extension(file, ", .tsv (of GLUE)");
+        for_each_line(file, [&](const std::string& line, std::size_t) { use(TextPair{line, ""}); });
     }
 }
 

@@ -51,7 +51,8 @@ struct TokenSequences {
 /// every line end (CR LF, CR) as LF, as Python's text mode reads it;
 /// `.jsonl`: the field `text` of each line, one after another; `.h5`: dataset `input_ids`, row
 /// after row.
-/// @throws MissingInputError, DataError  naming file and line; unknown extension
+/// A file with another ending is read like `.txt`, with a warning, if it is plain text.
+/// @throws MissingInputError, DataError  naming file and line; neither a known ending nor text
 [[nodiscard]] std::vector<std::uint32_t> read_token_stream(
     std::span<const std::filesystem::path> files, const Tokenizer* tokenizer,
     std::size_t vocab_size);

@@ -35,7 +35,8 @@ SequenceScores score(const fs::path& model, const ScoredSequences& sequences,
     SequenceScores scores;
     for (const ScoredSequences& chunk : sequences.chunks(chunk_tokens)) {
         // By way of their text forms, which travel between ranks.
-        const ScoringTask task = scoring_task_from_json(to_json({model, reference, chunk}));
+        const ScoringTask task =
+            scoring_task_from_json(to_json(ScoringTask{model, reference, {}, chunk}));
         scores.append(sequence_scores_from_json(to_json(run_scoring(*backend, task))));
     }
     return scores;
@@ -269,7 +270,7 @@ TEST(TaskEvaluation, RefusesWhatDoesNotFit) {
 
 TEST(Scoring, RefusesAReferenceWithOtherOutputs) {
     const auto task = task_of(example_model, {"piqa", data_dir / "piqa.jsonl", 1});
-    ScoringTask other{example_model, source_dir / "tests/data/parity/llama", task->sequences()};
+    ScoringTask other{example_model, source_dir / "tests/data/parity/llama", {}, task->sequences()};
     // Ids of the one vocabulary that the other does not have.
     for (std::uint32_t& id : other.sequences.samples.ids) {
         id %= 100;

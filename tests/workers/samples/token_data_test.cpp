@@ -158,6 +158,23 @@ TEST_F(TokenStream, RowsOfIdsKeepTheirSegments) {
     EXPECT_TRUE(read_texts(files, nullptr, classifier(1), 2).segments.empty());
 }
 
+TEST_F(TokenStream, AFileWithAnotherEndingIsPlainTextOrRefused) {
+    for (const char* name : {"corpus.train", "noending", "wiki.text", "a.TXT"}) {
+        const std::vector<fs::path> files{file(name, "ab\n\ncd\n")};
+        EXPECT_THAT(read_token_stream(files, &tokenizer, 256),
+                    ElementsAre('a', 'b', '\n', '\n', 'c', 'd', '\n'))
+            << name;
+        EXPECT_THAT(read_texts(files, &tokenizer, classifier(0), 5).lengths, ElementsAre(4, 4));
+    }
+    for (const std::string& content : {std::string("PAR1\0ab", 7), std::string("gr\xFCn")}) {
+        const std::vector<fs::path> files{file("data.parquet", content)};
+        const auto refuses = ::testing::ThrowsMessage<DataError>(
+            AllOf(HasSubstr("data.parquet: unknown kind of text file"), HasSubstr(".jsonl")));
+        EXPECT_THAT([&] { (void)read_token_stream(files, &tokenizer, 256); }, refuses);
+        EXPECT_THAT([&] { (void)read_texts(files, &tokenizer, classifier(0), 5); }, refuses);
+    }
+}
+
 TEST_F(TokenStream, SentencesAreNoRunningText) {
     const std::vector<fs::path> files{file("a.tsv", "sentence\tlabel\nab\t0\n")};
     EXPECT_THAT([&] { (void)read_token_stream(files, &tokenizer, 256); },
@@ -179,7 +196,7 @@ TEST_F(TokenStream, RefusesWhatItCannotRead) {
         const std::vector<fs::path> files{path};
         EXPECT_THROW((void)read_token_stream(files, with, vocab), DataError) << path;
     };
-    refused(file("a.csv", "x"), &tokenizer, 256);
+    refused(file("a.csv", "\xFF"), &tokenizer, 256);
     refused(file("a.txt", "x"), nullptr, 256);
     refused(file("a.txt", "x"), &tokenizer, 'x');  // the id is not below the vocabulary
     refused(file("a.h5", "not HDF5"), nullptr, 256);
