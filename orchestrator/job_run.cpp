@@ -113,9 +113,10 @@ bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
     try {
         const Attributes attributes = ArtifactReader(artifact).attributes("/");
         return text_attribute(attributes, "fingerprint", artifact.string()) == fingerprint;
-    } catch (const DataError&) {
+    } catch (const DataError& error) {
+        log_warning(std::string("artifact_damaged made_again=yes reason=\"") + error.what() + "\"");
         return false;
-    }  // damaged: made again
+    }
 }
 
 JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinator, Record record)

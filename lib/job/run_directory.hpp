@@ -20,6 +20,14 @@ public:
     [[nodiscard]] std::filesystem::path journal() const { return root_ / "journal.jsonl"; }
     [[nodiscard]] std::filesystem::path lock() const { return root_ / "lock"; }
     [[nodiscard]] std::filesystem::path status() const { return root_ / "status.json"; }
+    /// What was submitted to a batch system: scripts, job ids.
+    [[nodiscard]] std::filesystem::path batch() const { return root_ / "slurm"; }
+    [[nodiscard]] std::filesystem::path logs() const { return root_ / "logs"; }
+    [[nodiscard]] std::filesystem::path log(int rank) const {
+        const std::string digits = std::to_string(rank);
+        return logs() / ("rank_" + std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') +
+                         digits + ".log");
+    }
     [[nodiscard]] std::filesystem::path report() const { return root_ / "report.json"; }
 
     /// Token ids of the calibration and the evaluation samples.

@@ -119,7 +119,7 @@ void verify(JobRun& run, const fs::path& directory) {
         for (const std::string& name : found.missing) {
             text += " missing " + name;
         }
-        throw IoError(text);
+        throw DataError(text);
     });
 }
 
