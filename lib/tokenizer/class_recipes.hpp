@@ -1,0 +1,32 @@
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include "lib/tokenizer/tokenizer_class.hpp"
+#include "lib/tokenizer/tokenizer_document.hpp"
+#include "lib/tokenizer/tokenizer_settings.hpp"
+
+namespace lathe::tokenizer {
+
+/// How a class of transformers 5 makes a tokenizer from a vocabulary and the settings.
+struct ClassRecipe {
+    /// "BPE" or "WordPiece": the only model it can make.
+    std::string_view model_type;
+    std::span<const DefaultToken> defaults;
+    /// Components and, in `model`, {"vocab": ...} with {"merges": ...}, to be completed.
+    void (*build)(nlohmann::json& root, const TokenizerSettings& settings);
+    /// After all tokens were added; null: nothing more.
+    void (*finish)(TokenizerDocument& document, const TokenizerSettings& settings);
+    /// What add_bos_token is where the settings do not say; none: the class does not say either,
+    /// and a post-processor of a tokenizer.json stays.
+    std::optional<bool> adds_bos;
+};
+
+/// None of `generic` and `unknown`.
+[[nodiscard]] const ClassRecipe* find_recipe(ClassKind kind);
+
+}  // namespace lathe::tokenizer
