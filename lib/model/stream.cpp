@@ -6,6 +6,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "lib/model/family.hpp"
+#include "lib/model/generation_config.hpp"
 
 namespace lathe {
 namespace {
@@ -297,6 +298,7 @@ StreamShape stream_shape_from_json(const std::string& text, const std::string& w
 ModelSpec read_model_directory(const std::filesystem::path& directory) {
     const std::filesystem::path config = directory / "config.json";
     ModelSpec spec = read_model_spec(read_file(config), config.string());
+    if (auto ends = read_end_tokens(directory)) spec.eos_ids = *std::move(ends);
     const std::filesystem::path slicing = directory / slicing_file;
     std::error_code ignored;
     if (!std::filesystem::exists(slicing, ignored)) return spec;
