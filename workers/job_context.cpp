@@ -6,6 +6,7 @@
 #include "lib/config/default_candidates.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/log.hpp"
 #include "lib/model/stream.hpp"
 #include "methods/method.hpp"
 #include "workers/compression.hpp"
@@ -45,10 +46,9 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& directory, const Model
         return nullptr;
     }
     if (tokenizer->id_limit() > spec.vocab_size) {
-        throw DataError(directory.string() + ": the tokenizer has ids up to " +
-                        std::to_string(tokenizer->id_limit() - 1) +
-                        ", but the model's vocabulary (vocab_size) is " +
-                        std::to_string(spec.vocab_size));
+        log_info("tokenizer_beyond_model largest_id=" + std::to_string(tokenizer->id_limit() - 1) +
+                 " vocab_size=" + std::to_string(spec.vocab_size) +
+                 " (an error only where a text uses such an id)");
     }
     return tokenizer;
 }
@@ -73,12 +73,12 @@ namespace {
 class SampleSource {
 public:
     SampleSource(const std::vector<fs::path>& files, const ModelSpec& spec,
-                 const Tokenizer* tokenizer, std::size_t length)
+                 const TextReader& reader, std::size_t length)
         : length_(length), is_classifier_(spec.head == HeadKind::classifier) {
         if (is_classifier_) {
-            texts_ = read_texts(files, tokenizer, spec, length);
+            texts_ = read_texts(files, reader, spec, length);
         } else {
-            stream_ = read_token_stream(files, tokenizer, spec.vocab_size);
+            stream_ = read_token_stream(files, reader, spec.vocab_size);
         }
     }
 
@@ -100,7 +100,8 @@ private:
 JobSamples make_samples(const JobConfig& job, const ModelSpec& spec, const Tokenizer* tokenizer) {
     const std::size_t length = std::min(job.calibration.max_seq_length, spec.max_positions);
     const std::size_t n_evaluated = job.search.num_evaluation_samples;
-    const SampleSource calibration(job.calibration.data, spec, tokenizer, length);
+    const TextReader reader = text_reader(tokenizer, job.model, job.calibration.chat_template);
+    const SampleSource calibration(job.calibration.data, spec, reader, length);
     JobSamples samples;
     samples.calibration =
         calibration.select(job.calibration.num_calibration_samples, 0.0, "the calibration text");
@@ -108,7 +109,7 @@ JobSamples make_samples(const JobConfig& job, const ModelSpec& spec, const Token
         samples.evaluation = calibration.select(n_evaluated, 0.5, "the calibration text");
         return samples;
     }
-    const SampleSource held_out(job.search.evaluation, spec, tokenizer, length);
+    const SampleSource held_out(job.search.evaluation, spec, reader, length);
     samples.evaluation = held_out.select(n_evaluated, 0.0, "the search's evaluation text");
     return samples;
 }
