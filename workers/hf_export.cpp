@@ -22,6 +22,7 @@ constexpr std::array side_files{
     "generation_config.json",
     "tokenizer.json",
     "tokenizer.model",
+    "spiece.model",
     "tokenizer_config.json",
     "special_tokens_map.json",
     "vocab.json",

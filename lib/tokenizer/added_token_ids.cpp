@@ -4,13 +4,14 @@ namespace lathe::tokenizer {
 
 std::optional<std::uint32_t> AddedTokenIds::add(const TokenDeclaration& token) {
     if (token.content.empty()) return std::nullopt;
-    if (token.special && specials_.insert(token.content).second) special_order_.push_back(token);
+    if (token.special && specials_.insert(token.content).second)
+        special_order_.push_back(token.content);
     const std::uint32_t id = id_of(token.content).value_or(next_id());
     const auto known = by_id_.find(id);
     if (known != by_id_.end() && known->second == token) return id;
-    ids_.insert_or_assign(token.content, id);
+    const bool is_new = ids_.insert_or_assign(token.content, id).second;
     by_id_.insert_or_assign(id, token);
-    if (!specials_.contains(token.content)) plain_order_.push_back(token);
+    if (is_new && !specials_.contains(token.content)) plain_order_.push_back(token.content);
     return id;
 }
 
@@ -28,8 +29,13 @@ std::uint32_t AddedTokenIds::next_id() const {
 }
 
 std::vector<TokenDeclaration> AddedTokenIds::in_search_order() const {
-    std::vector<TokenDeclaration> order = special_order_;
-    order.insert(order.end(), plain_order_.begin(), plain_order_.end());
+    std::vector<TokenDeclaration> order;
+    for (const auto* contents : {&special_order_, &plain_order_}) {
+        for (const std::string& content : *contents) {
+            const bool is_later_special = contents == &plain_order_ && specials_.contains(content);
+            if (!is_later_special) order.push_back(by_id_.at(ids_.find(content)->second));
+        }
+    }
     return order;
 }
 

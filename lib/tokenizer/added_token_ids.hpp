@@ -29,8 +29,7 @@ public:
     /// Of an added token or one of the vocabulary.
     [[nodiscard]] std::optional<std::uint32_t> id_of(std::string_view content) const;
 
-    /// In the order in which a text is searched for them: the special ones first. One that was
-    /// added with several switches stands there several times.
+    /// In the order in which a text is searched for them: the special ones first.
     [[nodiscard]] std::vector<TokenDeclaration> in_search_order() const;
 
     /// By id, with the switches that count.
@@ -48,8 +47,8 @@ private:
     std::unordered_map<std::string, std::uint32_t, TextHash, std::equal_to<>> ids_;
     std::map<std::uint32_t, TokenDeclaration> by_id_;
     std::unordered_set<std::string> specials_;
-    std::vector<TokenDeclaration> special_order_;
-    std::vector<TokenDeclaration> plain_order_;
+    std::vector<std::string> special_order_;
+    std::vector<std::string> plain_order_;
 };
 
 }  // namespace lathe::tokenizer

@@ -146,7 +146,6 @@ AddedTokens::AddedTokens(const JsonPlace& place, const Vocabulary& vocabulary,
     for (const auto& [id, declared] : ids.by_id()) {
         AddedToken& token = tokens_[id];
         static_cast<TokenDeclaration&>(token) = declared;
-        token.special = ids.is_special(declared.content);
         token.id = id;
         id_limit_ = std::max(id_limit_, std::size_t{id} + 1);
     }
@@ -156,7 +155,10 @@ AddedTokens::AddedTokens(const JsonPlace& place, const Vocabulary& vocabulary,
         if (token.normalized) normalizer.apply(section);
         return section.text;
     };
-    for (auto& [id, token] : tokens_) token.text = text_of(token);
+    for (auto& [id, token] : tokens_) {
+        token.text = text_of(token);
+        token.special = ids.is_special(token.text);
+    }
     for (const TokenDeclaration& token : ids.in_search_order()) {
         if (in_text == SpecialTokensInText::plain_text && ids.is_special(token.content)) continue;
         (token.normalized ? normalized_ : raw_)

@@ -46,7 +46,8 @@ public:
     /// Cuts normalised `text` at the others.
     [[nodiscard]] std::vector<TextPart> cut_normalized(std::string_view text) const;
 
-    /// None if no added token has this id. `special` counts for decode.
+    /// None if no added token has this id. `special` is what counts for decode: as in the original,
+    /// a special token that normalisation changes is none there.
     [[nodiscard]] const AddedToken* find(std::uint32_t id) const;
     /// One more than the largest id; 0 if there are none.
     [[nodiscard]] std::size_t id_limit() const { return id_limit_; }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <memory>
 #include <utility>
 
@@ -20,9 +21,8 @@ namespace {
 using nlohmann::json;
 
 /// Files of other programs, or of classes that Lathe does not know.
-constexpr std::array<std::string_view, 6> other_vocabularies = {
-    "tekken.json", "tiktoken.model",          "spiece.model",
-    "spm.model",   "sentencepiece.bpe.model", "qwen.tiktoken"};
+constexpr std::array<std::string_view, 5> other_vocabularies = {
+    "tekken.json", "tiktoken.model", "spm.model", "sentencepiece.bpe.model", "qwen.tiktoken"};
 
 constexpr const char* convert_hint =
     "; make a tokenizer.json of it: python3 -c \"from transformers import AutoTokenizer as T; "
@@ -59,6 +59,40 @@ struct Draft {
                     chosen.name + " makes nothing here; expected a tokenizer.json" + convert_hint);
 }
 
+/// The part of a tokenizer.json's normalizer that a class of Unigram keeps.
+json character_map_of(const json& tokenizer) {
+    const json normalizer = tokenizer.value("normalizer", json());
+    if (!normalizer.is_object()) return nullptr;
+    const json steps =
+        normalizer.contains("normalizers") ? normalizer["normalizers"] : json::array({normalizer});
+    for (const json& step : steps) {
+        if (step.is_object() && step.value("type", json()) == "Precompiled") return step;
+    }
+    return nullptr;
+}
+
+/// The sentinels of T5, behind the other tokens without a name. Those of a SentencePiece model are
+/// in the vocabulary too, the last one first.
+void add_sentinels(Draft& draft, const TokenizerSettings& settings, bool in_vocabulary) {
+    const std::size_t n_all = settings.count("extra_ids", 100);
+    for (std::size_t i = n_all; in_vocabulary && i-- > 0;) {
+        draft.root["model"]["vocab"].push_back({"<extra_id_" + std::to_string(i) + ">", 0.0});
+    }
+    std::vector<TokenDeclaration> tokens =
+        draft.extra.value_or(settings.extra_tokens().value_or(TokenizerSettings::Tokens{}));
+    const bool has_some = std::ranges::any_of(tokens, [](const TokenDeclaration& token) {
+        return token.content.find("<extra_id_") != std::string::npos;
+    });
+    for (std::size_t i = 0; !has_some && i < n_all; ++i) {
+        tokens.push_back(special_token("<extra_id_" + std::to_string(i) + ">"));
+    }
+    draft.extra = std::move(tokens);
+}
+
+bool reads_vocab_json(ClassKind kind) {
+    return kind != ClassKind::llama && kind != ClassKind::code_llama;
+}
+
 /// {"vocab": ...} and what belongs to it, for a class that makes the rest itself.
 json vocabulary_for(const ClassRecipe& recipe, const TokenizerFiles& files,
                     const TokenizerClass& chosen, Draft& draft) {
@@ -66,7 +100,8 @@ json vocabulary_for(const ClassRecipe& recipe, const TokenizerFiles& files,
         draft.where = files.tokenizer.where;
         const JsonPlace model = JsonPlace(files.tokenizer.value, draft.where).at("model");
         const std::string type = model.string_or("type", recipe.model_type);
-        if (type != recipe.model_type || !model.at("vocab").is_object()) {
+        const bool is_list = model.at("vocab").is_list();
+        if (type != recipe.model_type || is_list != (recipe.model_type == "Unigram")) {
             model.fail("a model of type " + type + ", but the tokenizer class " + chosen.name +
                        " (tokenizer_config.json, config.json or the kind of model) makes a " +
                        std::string(recipe.model_type) +
@@ -75,9 +110,18 @@ json vocabulary_for(const ClassRecipe& recipe, const TokenizerFiles& files,
         }
         json parts{{"vocab", model.at("vocab").value()}};
         if (const auto merges = model.find("merges")) parts["merges"] = merges->value();
+        draft.root["normalizer"] = character_map_of(files.tokenizer.value);
         return parts;
     }
-    if (recipe.model_type == "WordPiece") {
+    if (recipe.model_type == "Unigram") {
+        draft.where = (files.directory / "spiece.model").string();
+        if (files.has("spiece.model")) {
+            const SentencePieceModel model = read_sentencepiece_model(draft.where);
+            draft.extra = added_pieces(model, true);
+            draft.root["normalizer"] = character_normalizer(model);
+            return scored_pieces(model);
+        }
+    } else if (recipe.model_type == "WordPiece") {
         draft.where = (files.directory / "vocab.txt").string();
         if (files.has("vocab.txt")) return read_vocab_lines(draft.where);
     } else if (files.has("tokenizer.model")) {
@@ -85,7 +129,8 @@ json vocabulary_for(const ClassRecipe& recipe, const TokenizerFiles& files,
         const SentencePieceModel model = read_sentencepiece_model(draft.where);
         draft.extra = added_pieces(model, true);
         return bpe_of_pieces(model);
-    } else if (files.has("vocab.json") && files.has("merges.txt")) {
+    } else if (reads_vocab_json(chosen.kind) && files.has("vocab.json") &&
+               files.has("merges.txt")) {
         draft.where = (files.directory / "vocab.json").string();
         return read_vocab_and_merges(draft.where, files.directory / "merges.txt");
     }
@@ -100,6 +145,9 @@ Draft draft_by_recipe(const ClassRecipe& recipe, const TokenizerFiles& files,
         draft.root["model"]["merges"] = json::array();
     }
     recipe.build(draft.root, settings);
+    if (chosen.kind == ClassKind::t5) {
+        add_sentinels(draft, settings, !files.tokenizer.value.is_object());
+    }
     if (files.tokenizer.value.is_object()) {
         draft.root["post_processor"] = files.tokenizer.value.value("post_processor", json());
     }
@@ -146,27 +194,34 @@ void add_tokens(TokenizerDocument& document, const Draft& draft,
         token.special = token.special || same != named.end();
         document.add(token);
     }
+    // Of tokens with one content in different roles the last one's switches count.
+    std::vector<TokenDeclaration> missing;
     const auto add_missing = [&](const std::vector<TokenDeclaration>& tokens) {
-        for (const TokenDeclaration& token : tokens) {
-            if (!document.has_added(token.content)) document.add(token);
-        }
+        std::ranges::copy_if(tokens, std::back_inserter(missing),
+                             [&](const auto& token) { return !document.has_added(token.content); });
     };
     add_missing(named);
     const auto extra =
         settings.strong_extra_tokens() || !draft.extra ? settings.extra_tokens() : draft.extra;
     if (extra) add_missing(*extra);
+    for (const TokenDeclaration& token : missing) document.add(token);
 }
 
 /// What stands around a text: as the switches say, where there are any.
 void put_around(TokenizerDocument& document, const Draft& draft, const TokenizerSettings& settings,
                 std::optional<bool> adds_bos) {
-    const bool is_said = adds_bos || settings.has("add_bos_token") || settings.has("add_eos_token");
+    const auto is_said_of = [&](const char* key) {
+        return settings.has(key) || settings.is_null(key);
+    };
+    const bool is_said = adds_bos || is_said_of("add_bos_token") || is_said_of("add_eos_token");
     if (!is_said && document.has_post_processor()) return;
     const auto token = [&](bool wanted, const char* name) {
         return wanted ? settings.named_token(name, draft.defaults) : std::nullopt;
     };
     document.put_around_texts(
-        token(settings.flag("add_bos_token", adds_bos.value_or(false)), "bos_token"),
+        token(settings.flag("add_bos_token",
+                            adds_bos.value_or(false) && !settings.is_null("add_bos_token")),
+              "bos_token"),
         token(settings.flag("add_eos_token", false), "eos_token"));
 }
 

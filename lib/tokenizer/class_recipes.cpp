@@ -37,6 +37,9 @@ constexpr std::array code_llama_tokens = {
 constexpr std::array qwen2_tokens = {DefaultToken{"unk_token", "<|endoftext|>"},
                                      DefaultToken{"eos_token", "<|endoftext|>"},
                                      DefaultToken{"pad_token", "<|endoftext|>"}};
+constexpr std::array t5_tokens = {DefaultToken{"eos_token", "</s>"},
+                                  DefaultToken{"unk_token", "<unk>"},
+                                  DefaultToken{"pad_token", "<pad>"}};
 constexpr std::array roberta_tokens = {
     DefaultToken{"bos_token", "<s>"},    DefaultToken{"eos_token", "</s>"},
     DefaultToken{"sep_token", "</s>"},   DefaultToken{"cls_token", "<s>"},
@@ -49,6 +52,7 @@ json byte_level(bool add_prefix_space, bool use_regex = true) {
 }
 
 void complete_bpe(json& root, bool byte_fallback) {
+    root["normalizer"] = nullptr;
     root["model"]["type"] = "BPE";
     root["model"]["fuse_unk"] = byte_fallback;
     root["model"]["byte_fallback"] = byte_fallback;
@@ -125,6 +129,21 @@ void build_bert(json& root, const TokenizerSettings& settings) {
     root["decoder"] = {{"type", "WordPiece"}, {"prefix", "##"}, {"cleanup", true}};
 }
 
+/// The normalizer is that of the vocabulary's file.
+void build_t5(json& root, const TokenizerSettings& /*settings*/) {
+    root["model"]["type"] = "Unigram";
+    root["model"]["unk_id"] = 2;
+    const json marks{{"type", "Metaspace"},
+                     {"replacement", space_mark},
+                     {"prepend_scheme", "always"},
+                     {"split", true}};
+    json steps = json::array();
+    steps.push_back({{"type", "WhitespaceSplit"}});
+    steps.push_back(marks);
+    root["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+    root["decoder"] = marks;
+}
+
 std::string content_of(std::string_view name, const TokenizerSettings& settings,
                        std::span<const DefaultToken> defaults) {
     const auto token = settings.named_token(name, defaults);
@@ -139,6 +158,10 @@ void finish_bert(TokenizerDocument& document, const TokenizerSettings& settings)
 void finish_roberta(TokenizerDocument& document, const TokenizerSettings& settings) {
     document.put_as_roberta(content_of("cls_token", settings, roberta_tokens),
                             content_of("sep_token", settings, roberta_tokens));
+}
+
+void finish_t5(TokenizerDocument& document, const TokenizerSettings& settings) {
+    document.put_eos_behind(content_of("eos_token", settings, t5_tokens));
 }
 
 /// Special tokens lose their other switches.
@@ -177,6 +200,7 @@ constexpr std::array recipes = {
               ClassRecipe{"BPE", qwen2_tokens, build_qwen2, finish_qwen2, std::nullopt}},
     std::pair{ClassKind::roberta,
               ClassRecipe{"BPE", roberta_tokens, build_byte_level, finish_roberta, std::nullopt}},
+    std::pair{ClassKind::t5, ClassRecipe{"Unigram", t5_tokens, build_t5, finish_t5, std::nullopt}},
 };
 
 }  // namespace

@@ -14,10 +14,11 @@ namespace lathe::tokenizer {
 
 /// How a class of transformers 5 makes a tokenizer from a vocabulary and the settings.
 struct ClassRecipe {
-    /// "BPE" or "WordPiece": the only model it can make.
+    /// "BPE", "Unigram" or "WordPiece": the only model it can make.
     std::string_view model_type;
     std::span<const DefaultToken> defaults;
-    /// Components and, in `model`, {"vocab": ...} with {"merges": ...}, to be completed.
+    /// Completes `root`, which has {"vocab": ...}, for BPE with {"merges": ...}, in "model" and,
+    /// for Unigram, the file's character map as "normalizer".
     void (*build)(nlohmann::json& root, const TokenizerSettings& settings);
     /// After all tokens were added; null: nothing more.
     void (*finish)(TokenizerDocument& document, const TokenizerSettings& settings);

@@ -82,9 +82,8 @@ json replace(const json& pattern, const char* content) {
 /// In SentencePiece's order. Only spaces are removed, no other white space.
 json normalizer_of(const SentencePieceModel& model, bool legacy) {
     json steps = json::array();
-    if (!model.character_map.empty()) {
-        steps.push_back(
-            {{"type", "Precompiled"}, {"precompiled_charsmap", to_base64(model.character_map)}});
+    if (json rewriting = character_normalizer(model); !rewriting.is_null()) {
+        steps.push_back(std::move(rewriting));
     }
     if (model.remove_extra_whitespaces) {
         steps.push_back(replace({{"Regex", "\\A +| +\\z"}}, ""));
@@ -145,19 +144,28 @@ json decoder_of(const SentencePieceModel& model) {
 }
 
 json unigram_of(const SentencePieceModel& model) {
-    json vocabulary = json::array();
-    for (const auto& piece : model.pieces) vocabulary.push_back({piece.text, piece.score});
-    json unigram{{"type", "Unigram"},
-                 {"vocab", std::move(vocabulary)},
-                 {"byte_fallback", model.byte_fallback}};
+    json unigram = scored_pieces(model);
+    unigram["type"] = "Unigram";
+    unigram["byte_fallback"] = model.byte_fallback;
     if (model.unknown_id >= 0) unigram["unk_id"] = model.unknown_id;
     return unigram;
 }
 
 }  // namespace
 
+json character_normalizer(const SentencePieceModel& model) {
+    if (model.character_map.empty()) return nullptr;
+    return {{"type", "Precompiled"}, {"precompiled_charsmap", to_base64(model.character_map)}};
+}
+
+json scored_pieces(const SentencePieceModel& model) {
+    json vocabulary = json::array();
+    for (const auto& piece : model.pieces) vocabulary.push_back({piece.text, piece.score});
+    return {{"vocab", std::move(vocabulary)}};
+}
+
 json convert_sentencepiece(const SentencePieceModel& model, const TokenizerSettings& settings) {
-    const bool legacy = settings.flag("legacy", true);
+    const bool legacy = settings.flag("legacy", true) && !settings.is_null("legacy");
     const bool is_bpe = model.algorithm == SentencePieceModel::Algorithm::bpe;
     std::vector<std::string> names;
     for (const auto& piece : model.pieces) names.push_back(piece.text);

@@ -19,6 +19,12 @@ namespace lathe::tokenizer {
 /// order of ids. This is what the class of Llama makes of a model.
 [[nodiscard]] nlohmann::json bpe_of_pieces(const SentencePieceModel& model);
 
+/// {"vocab": [[piece, score], ...]}
+[[nodiscard]] nlohmann::json scored_pieces(const SentencePieceModel& model);
+
+/// The normalizer that rewrites characters as the model does; null if it rewrites none.
+[[nodiscard]] nlohmann::json character_normalizer(const SentencePieceModel& model);
+
 /// The control tokens and, if asked for, the user-defined ones, as added tokens.
 [[nodiscard]] std::vector<TokenDeclaration> added_pieces(const SentencePieceModel& model,
                                                          bool with_user_defined);

@@ -37,6 +37,7 @@ constexpr std::array known_classes = {
     std::pair{"Qwen2Tokenizer"sv, ClassKind::qwen2},
     std::pair{"RobertaTokenizer"sv, ClassKind::roberta},
     std::pair{"SqueezeBertTokenizer"sv, ClassKind::bert},
+    std::pair{"T5Tokenizer"sv, ClassKind::t5},
 };
 
 // Classes of transformers that do something of their own with a vocabulary. All other names,
@@ -84,7 +85,6 @@ constexpr std::array other_classes = {
     "RoCBertTokenizer"sv,
     "RoFormerTokenizer"sv,
     "SplinterTokenizer"sv,
-    "T5Tokenizer"sv,
     "WhisperTokenizer"sv,
     "XGLMTokenizer"sv,
     "XLMRobertaTokenizer"sv,

@@ -18,6 +18,7 @@ enum class ClassKind {
     llama,
     qwen2,
     roberta,
+    t5,
     unknown,  ///< a class of transformers with a way that is not known here
 };
 

@@ -104,6 +104,13 @@ void TokenizerDocument::put_around_texts(const std::optional<TokenDeclaration>& 
     set_template(around("A", 0), std::move(pair));
 }
 
+void TokenizerDocument::put_eos_behind(std::string_view eos) {
+    const json single = {text_piece("A", 0), special_piece(eos, 0)};
+    json pair = single;
+    append(pair, {text_piece("B", 0), special_piece(eos, 0)});
+    set_template(single, std::move(pair));
+}
+
 void TokenizerDocument::put_cls_and_sep(std::string_view cls, std::string_view sep) {
     const json single = {special_piece(cls, 0), text_piece("A", 0), special_piece(sep, 0)};
     json pair = single;

@@ -30,6 +30,8 @@ public:
     /// `bos` before each text and `eos` behind it, those that there are.
     void put_around_texts(const std::optional<TokenDeclaration>& bos,
                           const std::optional<TokenDeclaration>& eos);
+    /// text eos, and for a pair first eos second eos.
+    void put_eos_behind(std::string_view eos);
     /// cls text sep, and for a pair cls first sep second sep, the second a segment of its own.
     void put_cls_and_sep(std::string_view cls, std::string_view sep);
     /// cls text sep, and for a pair cls first sep sep second sep.

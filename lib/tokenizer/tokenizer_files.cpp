@@ -12,14 +12,20 @@ namespace fs = std::filesystem;
 
 namespace {
 
-constexpr std::array<std::string_view, 4> vocabularies = {"tokenizer.json", "tokenizer.model",
-                                                          "vocab.json", "vocab.txt"};
+constexpr std::array<std::string_view, 5> vocabularies = {
+    "tokenizer.json", "tokenizer.model", "spiece.model", "vocab.json", "vocab.txt"};
 
 // config.json counts too: the kind of model and "tokenizer_class" decide which class is taken.
-constexpr std::array<std::string_view, 9> deciding = {
-    "tokenizer.json", "tokenizer.model",       "vocab.json",        "merges.txt",
-    "vocab.txt",      "tokenizer_config.json", "added_tokens.json", "special_tokens_map.json",
-    "config.json"};
+constexpr std::array<std::string_view, 10> deciding = {"tokenizer.json",
+                                                       "tokenizer.model",
+                                                       "spiece.model",
+                                                       "vocab.json",
+                                                       "merges.txt",
+                                                       "vocab.txt",
+                                                       "tokenizer_config.json",
+                                                       "added_tokens.json",
+                                                       "special_tokens_map.json",
+                                                       "config.json"};
 
 bool is_there(const fs::path& file) {
     std::error_code ignored;

@@ -99,7 +99,11 @@ void TokenizerSettings::read_added_tokens_file(const JsonFile& file) {
     std::vector<std::string> specials;
     for (const std::string_view name : standard_names) {
         const auto member = values_.find(name);
-        if (member == values_.end() || member->is_null()) continue;
+        // An object of tokenizer_config.json (it has "__type") is not looked at here, in the
+        // original.
+        const bool counts = member != values_.end() && !member->is_null() &&
+                            (!member->is_object() || !member->contains("__type"));
+        if (!counts) continue;
         specials.push_back(read_token(place_of(name)).content);
     }
     for (const TokenDeclaration& token : read_list(extra_key).value_or(Tokens{})) {
@@ -112,7 +116,11 @@ void TokenizerSettings::read_added_tokens_file(const JsonFile& file) {
         token.content = content;
         token.special = std::ranges::find(specials, content) != specials.end();
         token.normalized = !token.special;
-        added_.insert_or_assign(id, token);
+        if (added_.contains(id)) {
+            root.at(content).fail("id " + std::to_string(id) + " is that of \"" +
+                                  added_.at(id).content + "\" too");
+        }
+        added_.emplace(id, token);
         added_by_content_.insert_or_assign(content, token);
     }
 }
@@ -146,6 +154,16 @@ bool TokenizerSettings::flag(std::string_view key, bool fallback) const {
     return flag(key).value_or(fallback);
 }
 
+std::size_t TokenizerSettings::count(std::string_view key, std::size_t fallback) const {
+    const auto place = JsonPlace(values_, where_).find(key);
+    return place ? place->integer() : fallback;
+}
+
+bool TokenizerSettings::is_null(std::string_view key) const {
+    const auto member = values_.find(key);
+    return member != values_.end() && member->is_null();
+}
+
 bool TokenizerSettings::has(std::string_view key) const {
     return JsonPlace(values_, where_).find(key).has_value();
 }
@@ -171,11 +189,14 @@ std::vector<std::pair<std::string, TokenDeclaration>> TokenizerSettings::tokens_
         if (const auto token = named_token(name, defaults)) tokens.emplace_back(name, *token);
     };
     for (const std::string_view name : standard_names) add(name);
-    for (const auto& [key, value] : values_.items()) {
-        if (names_a_token(key, value) && !is_standard(key)) add(key);
-    }
     for (const DefaultToken& token : defaults) {
-        if (!is_standard(token.name) && !values_.contains(token.name)) add(token.name);
+        if (!is_standard(token.name)) add(token.name);
+    }
+    const auto is_default = [&](const std::string& key) {
+        return std::ranges::find(defaults, key, &DefaultToken::name) != defaults.end();
+    };
+    for (const auto& [key, value] : values_.items()) {
+        if (names_a_token(key, value) && !is_standard(key) && !is_default(key)) add(key);
     }
     const auto dictionary = values_.find(extra_key);
     if (dictionary != values_.end() && dictionary->is_object()) {

@@ -34,6 +34,9 @@ public:
     [[nodiscard]] bool flag(std::string_view key, bool fallback) const;
     [[nodiscard]] std::optional<bool> flag(std::string_view key) const;
     [[nodiscard]] bool has(std::string_view key) const;
+    [[nodiscard]] bool is_null(std::string_view key) const;
+    /// A whole number.
+    [[nodiscard]] std::size_t count(std::string_view key, std::size_t fallback) const;
 
     /// bos, eos, unk, sep, pad, cls and mask token, then others with a name, as far as there are
     /// such. A null in the files takes a default away.

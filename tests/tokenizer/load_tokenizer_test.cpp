@@ -50,6 +50,12 @@ TEST_F(CheckpointDirectory, AClassThatIsNotKnownNeedsATokenizerJson) {
     EXPECT_THAT(load_tokenizer(directory())->encode("ab", false), ElementsAre(2));
 }
 
+TEST_F(CheckpointDirectory, TwoAddedTokensOfOneIdAreRefused) {
+    put("tokenizer.json", bpe);
+    put("added_tokens.json", R"({"<a>": 3, "<b>": 3})");
+    EXPECT_THAT(refusal(), HasSubstr("added_tokens.json: <b>: id 3 is that of \"<a>\" too"));
+}
+
 TEST_F(CheckpointDirectory, WrongTypesAreRefusedByKey) {
     put("tokenizer.json", bpe);
     const auto refusal_of = [&](const std::string& config) {

@@ -85,7 +85,7 @@ TEST(LoadTokenizer, NamesWhatIsMissing) {
 }
 
 TEST(LoadTokenizer, NamesAFileThatIsNotRead) {
-    for (const char* name : {"tekken.json", "spiece.model", "qwen.tiktoken"}) {
+    for (const char* name : {"tekken.json", "spm.model", "qwen.tiktoken"}) {
         const TemporaryFile file(name, "x");
         EXPECT_THAT(
             message_of<DataError>([&] { (void)load_tokenizer(file.directory()); }),

@@ -326,6 +326,37 @@ def unigram_json_bytes():
     return "llama", {"tokenizer.json": trained_unigram(True), "tokenizer_config.json": {"tokenizer_class": "PreTrainedTokenizerFast", **LLAMA, "pad_token": "<pad>"}}
 
 
+def t5_slow():
+    return "gpt_neox", {"spiece.model": trained_sentencepiece(model_type="unigram", pad_id=0, eos_id=1, unk_id=2, bos_id=-1, user_defined_symbols=["<sep>"]),
+                        "tokenizer_config.json": {"tokenizer_class": "T5Tokenizer", "extra_ids": 3, "bos_token": "<s>"}}
+
+
+def t5_json():
+    content = trained_unigram(False)
+    content["normalizer"] = None
+    return "gpt2", {"tokenizer.json": content, "tokenizer_config.json": {"tokenizer_class": "T5Tokenizer", "extra_ids": 0, "eos_token": "</s>"},
+                    "special_tokens_map.json": {"additional_special_tokens": ["<|im_end|>"]}}
+
+
+def roles_share_a_token():
+    """The switches of the last role count."""
+    return "llama", {"tokenizer.json": copy("llama3/tokenizer.json"), "tokenizer_config.json": {
+        "tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "sep_token": token("<sep>", __type="AddedToken", lstrip=True, rstrip=True),
+        "cls_token": "<sep>", "mask_token": token("<mask>", __type="AddedToken", lstrip=True, normalized=True), "pad_token": "<pad>"},
+        "added_tokens.json": {"<mask>": 463}}
+
+
+def added_again():
+    """added_tokens_decoder gives tokens of tokenizer.json other switches."""
+    return "mistral", {"tokenizer.json": copy("llama2/tokenizer.json"), "tokenizer_config.json": {"added_tokens_decoder": {
+        "2": token("</s>", normalized=True, special=False), "1": token("<s>", lstrip=True, rstrip=True), "560": token("Unhappy", normalized=True, single_word=True)}}}
+
+
+def code_llama_slow():
+    return "llama", {"tokenizer.model": copy("sentencepiece/tokenizer.model"), "tokenizer_config.json": {
+        "tokenizer_class": "CodeLlamaTokenizer", "add_bos_token": None, "image_token": "<image>", "suffix_token": "<sep>", "add_prefix_space": False}}
+
+
 def word_level():
     tokenizer = Tokenizer(models.WordLevel(unk_token="<unk>"))
     tokenizer.normalizer = normalizers.Sequence([normalizers.Nmt(), normalizers.Lowercase()])
@@ -347,7 +378,7 @@ CHECKPOINTS = [
     spm_unigram_as_llama, opt_slow, gpt2_slow, gpt2_prefix_space, gpt2_json_without_its_prefix, codegen, gpt_neox_slow, gpt_neox_json, bloom,
     qwen2_slow, qwen2_json_of_another_kind, qwen3_generic, roberta_slow, roberta_json, bert_lines, bert_lines_cased, bert_json_cased,
     bert_json_generic, distilbert_json_lower_by_default, electra_class, config_names_the_class, added_switches, added_in_order,
-    special_as_text, map_wins_over_config, unigram_json, unigram_json_bytes, word_level, byte_level_normalizer]
+    special_as_text, map_wins_over_config, unigram_json, unigram_json_bytes, t5_slow, t5_json, roles_share_a_token, added_again, code_llama_slow, word_level, byte_level_normalizer]
 
 
 def write_into(directory, files):
