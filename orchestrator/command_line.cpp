@@ -9,6 +9,7 @@
 #include "lib/core/file.hpp"
 #include "lib/dataset/task_table.hpp"
 #include "lib/job/run_directory.hpp"
+#include "lib/template/chat_template.hpp"
 #include "orchestrator/version.hpp"
 
 namespace lathe {
@@ -92,6 +93,9 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
     eval.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
     eval.add_option("--text", line.texts,
                     "Perplexity on text(s): .txt, .jsonl or .h5 of token ids");
+    eval.add_option("--chat-template", line.chat_template,
+                    "Rows of messages in a .jsonl become texts by the model's template: true, the "
+                    "name of one, or a .jinja file");
     auto* const task = eval.add_option("--task", line.task, "Score on a task: " + task_names());
     eval.add_option("--data", line.data, "Labelled file of the task: GLUE's .tsv, else .jsonl")
         ->needs(task);
@@ -107,6 +111,7 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
     auto* const logits = eval.add_option("--logits-out", line.logits_out,
                                          "Write the logits of --ids to this HDF5 file");
     eval.add_flag("--hidden", line.hidden, "With --logits-out: hidden states too");
+    eval.get_option("--chat-template")->needs(eval.get_option("--text"));
     for (auto* const other : {eval.get_option("--text"), ids, logits}) {
         task->excludes(other);
     }
@@ -326,6 +331,11 @@ JobConfig load_job(const CommandLine& line) {
     absolute(job.output);
     for (fs::path& path : job.calibration.data) {
         absolute(path);
+    }
+    if (is_template_file(job.calibration.chat_template)) {
+        fs::path file = job.calibration.chat_template;
+        absolute(file);
+        job.calibration.chat_template = file.string();
     }
     for (fs::path& path : job.search.evaluation) {
         absolute(path);

@@ -44,6 +44,7 @@ struct CommandLine {
     bool watch = false;                ///< status
 
     std::vector<std::filesystem::path> texts;  ///< eval
+    std::string chat_template;                 ///< eval: text_reader()'s
     std::size_t seqlen = 0;                    ///< 0: the default of what is evaluated
     std::filesystem::path reference;
     std::string task;

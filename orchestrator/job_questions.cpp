@@ -28,10 +28,12 @@ JobQuestions JobQuestions::read(const JobContext& context) {
         return questions;
     }
     const auto tokenizer = open_tokenizer(context.source->directory, context.spec());
+    const TextReader reader = text_reader(tokenizer.get(), context.source->directory,
+                                          context.job.calibration.chat_template);
     for (const std::filesystem::path& file : config.perplexity) {
         questions.texts.push_back(
             {file.string(), TextEvaluation({{file}, config.limit, config.max_seq_length},
-                                           context.spec(), tokenizer.get())});
+                                           context.spec(), reader)});
     }
     for (const TaskEntry& entry : config.tasks) {
         questions.tasks.push_back(

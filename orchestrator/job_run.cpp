@@ -8,6 +8,7 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
+#include "lib/template/chat_template.hpp"
 #include "orchestrator/run_place.hpp"
 #include "orchestrator/version.hpp"
 
@@ -35,10 +36,15 @@ std::string samples_fingerprint(const JobConfig& job) {
     for (const fs::path& file : job.search.evaluation) {
         add_file(file);
     }
-    for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-        std::error_code ignored;
-        if (fs::exists(job.model / name, ignored)) {
-            add_file(job.model / name);
+    for (const fs::path& file : tokenizer_files(job.model)) {
+        hasher.add_field(file.filename().string());
+        add_file(file);
+    }
+    hasher.add_field(job.calibration.chat_template);
+    if (!job.calibration.chat_template.empty()) {
+        for (const fs::path& file : chat_template_files(job.model, job.calibration.chat_template)) {
+            hasher.add_field(file.filename().string());
+            add_file(file);
         }
     }
     hasher.add_field(job.calibration.num_calibration_samples);

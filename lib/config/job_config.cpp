@@ -84,6 +84,10 @@ CalibrationConfig read_calibration(const YamlValue* value) {
     CalibrationConfig calibration;
     MapReader map(value, "calibration");
     map.read_paths("data", calibration.data);
+    map.read_text("chat_template", calibration.chat_template);
+    if (calibration.chat_template == "false" || calibration.chat_template == "none") {
+        calibration.chat_template.clear();
+    }
     map.read_whole("num_calibration_samples", calibration.num_calibration_samples, 1, max_samples);
     map.read_whole("max_seq_length", calibration.max_seq_length, 2, max_tokens);
     read_choice(map, "precision", precision_names, calibration.precision);

@@ -30,6 +30,9 @@ struct CandidateEntry {
 
 struct CalibrationConfig {
     std::vector<std::filesystem::path> data;  ///< .txt, .jsonl (field `text`), .h5 of token ids
+    /// How rows of messages become texts, of calibration and evaluation: "": not at all; "true": by
+    /// the model's template; else the name of one of its templates, or a .jinja file.
+    std::string chat_template;
     std::size_t num_calibration_samples = 128;
     std::size_t max_seq_length = 2048;  ///< capped by the model's own maximum
     /// What linear layers are computed in, in the forward passes that gather statistics.

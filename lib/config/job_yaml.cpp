@@ -181,6 +181,11 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         keys.insert(std::ranges::find(keys, std::string_view("ignore"), &JobKey::name),
                     entries_key("", "candidates", job.candidates, false));
     }
+    if (!calibration.chat_template.empty()) {
+        keys.insert(
+            std::ranges::find(keys, std::string_view("num_calibration_samples"), &JobKey::name),
+            {"calibration", "chat_template", yaml_text(calibration.chat_template), {}});
+    }
     if (!search.kernel_times.empty()) {
         keys.insert(std::ranges::find(keys, std::string_view("kernel_tokens"), &JobKey::name),
                     {"search", "kernel_times", yaml_text(search.kernel_times), {}, may_change});

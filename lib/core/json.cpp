@@ -20,6 +20,32 @@ std::string parser_words(const nlohmann::json::parse_error& error) {
     return words.size() > longest ? words.substr(0, longest) + "..." : words;
 }
 
+/// `text` with null in place of NaN, Infinity and -Infinity outside of strings. Inside the longer
+/// words that are left over (NaNs) the parser finds its own mistake.
+std::string without_python_numbers(std::string_view text) {
+    std::string out;
+    bool in_string = false;
+    for (std::size_t i = 0; i < text.size();) {
+        if (!in_string) {
+            std::size_t length = 0;
+            for (const std::string_view name : {"NaN", "Infinity", "-Infinity"}) {
+                if (text.substr(i).starts_with(name)) length = name.size();
+            }
+            if (length > 0) {
+                out += "null";
+                i += length;
+                continue;
+            }
+        }
+        if (in_string && text[i] == '\\' && i + 1 < text.size())
+            out.push_back(text[i++]);
+        else if (text[i] == '"')
+            in_string = !in_string;
+        out.push_back(text[i++]);
+    }
+    return out;
+}
+
 }  // namespace
 
 nlohmann::json parse_json(std::string_view text) {
@@ -37,6 +63,14 @@ nlohmann::json parse_json(std::string_view text, const std::string& where) {
                         (has_lines ? "line " + std::to_string(line) + ", " : "") + "byte " +
                         std::to_string(error.byte) + ": " + parser_words(error));
     }
+}
+
+nlohmann::json parse_python_json(std::string_view text, const std::string& where) {
+    const auto strict = try_parse_json(text);
+    if (!strict.is_discarded()) return strict;
+    const auto lenient = try_parse_json(without_python_numbers(text));
+    // The message is about the text as it stands.
+    return lenient.is_discarded() ? parse_json(text, where) : lenient;
 }
 
 nlohmann::json try_parse_json(std::string_view text) {

@@ -20,6 +20,11 @@ namespace lathe {
 ///   if the text has several
 [[nodiscard]] nlohmann::json parse_json(std::string_view text, const std::string& where);
 
+/// As parse_json(), for a line that a program may have written with Python's json module: the NaN,
+/// Infinity and -Infinity of that module count as null.
+/// @throws DataError  as above
+[[nodiscard]] nlohmann::json parse_python_json(std::string_view text, const std::string& where);
+
 /// As parse_json(), but for a text that is no JSON a value for which is_discarded() holds.
 [[nodiscard]] nlohmann::json try_parse_json(std::string_view text);
 

@@ -101,7 +101,7 @@ std::vector<ChoiceExample> read_multiple_choice(const std::filesystem::path& fil
     const TextFile text(file);
     std::vector<ChoiceExample> examples;
     for (std::size_t i = 0; i < text.lines().size(); ++i) {
-        const nlohmann::json object = parse_json(text.lines()[i], text.place(i));
+        const nlohmann::json object = parse_python_json(text.lines()[i], text.place(i));
         const JsonRow row(object, text.place(i));
         const ChoiceQuestion question = find_form(task_row.forms, row).read(row);
         if (stripped(question.text).empty()) row.fail("the question is empty");

@@ -1,15 +1,13 @@
 #include "lib/dataset/text_file.hpp"
 
 #include "lib/core/errors.hpp"
-#include "lib/core/file.hpp"
+#include "lib/core/text_input.hpp"
 
 namespace lathe {
 
 TextFile::TextFile(const std::filesystem::path& path)
-    : name_(path.string()), content_(read_file(path)) {
-    constexpr std::string_view byte_order_mark = "\xEF\xBB\xBF";
+    : name_(path.string()), content_(read_text_file(path)) {
     std::string_view rest = content_;
-    if (rest.starts_with(byte_order_mark)) rest.remove_prefix(byte_order_mark.size());
     while (!rest.empty()) {
         const std::size_t end = rest.find('\n');
         std::string_view line = rest.substr(0, end);

@@ -8,12 +8,12 @@
 
 namespace lathe {
 
-/// A text file in memory, cut into lines. A byte order mark, the carriage returns of CRLF files and
+/// A text file in memory (read_text_file()), cut into lines. The carriage returns of CRLF files and
 /// blank lines at the end are dropped.
 class TextFile {
 public:
     /// @throws MissingInputError, IoError
-    /// @throws DataError  if there is no line
+    /// @throws DataError  if there is no line, or what is there is no text
     explicit TextFile(const std::filesystem::path& path);
     TextFile(const TextFile&) = delete;
     TextFile& operator=(const TextFile&) = delete;

@@ -184,6 +184,7 @@ std::vector<std::uint32_t> ConfigReader::token_ids(std::string_view key) const {
     if (!value) return {};
     std::vector<std::uint32_t> ids;
     const auto add = [&](const json& item) {
+        if (item == -1) return;  // how some programs write "none"
         const auto id = as_integer(item, IntegerRange{});
         if (!id) refuse(key, "a token id or a list of token ids");
         ids.push_back(static_cast<std::uint32_t>(*id));

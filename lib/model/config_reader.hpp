@@ -62,7 +62,7 @@ public:
     [[nodiscard]] bool boolean(std::string_view key) const;
     [[nodiscard]] std::string string(std::string_view key) const;
     [[nodiscard]] std::optional<std::string> optional_string(std::string_view key) const;
-    /// Token ids: one integer or a list of them; absent: none.
+    /// Token ids: one integer or a list of them; absent or -1: none.
     [[nodiscard]] std::vector<std::uint32_t> token_ids(std::string_view key) const;
     /// A list of strings; absent: none.
     [[nodiscard]] std::vector<std::string> strings(std::string_view key) const;

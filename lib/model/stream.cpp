@@ -6,6 +6,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "lib/model/family.hpp"
+#include "lib/model/generation_config.hpp"
 
 namespace lathe {
 namespace {
@@ -301,6 +302,7 @@ ModelSpec read_model_directory(const std::filesystem::path& directory) {
 ModelSpec read_model_directory(const std::filesystem::path& directory,
                                const std::string& config_json) {
     ModelSpec spec = read_model_spec(config_json, (directory / "config.json").string());
+    if (auto ends = read_end_tokens(directory)) spec.eos_ids = *std::move(ends);
     const std::filesystem::path slicing = directory / slicing_file;
     std::error_code ignored;
     if (!std::filesystem::exists(slicing, ignored)) return spec;

@@ -4,6 +4,7 @@
 #include <array>
 #include <utility>
 
+#include "lib/core/log.hpp"
 #include "lib/tokenizer/regex.hpp"
 #include "lib/tokenizer/regex_dialect.hpp"
 #include "lib/tokenizer/unicode.hpp"
@@ -55,12 +56,12 @@ public:
 
     /// Of two tokens with the same text the first one counts. A token whose text is empty, because
     /// normalisation left nothing of it, is never found.
-    void add(const AddedToken& token) {
-        if (token.text.empty()) return;
+    void add(std::string_view text, const AddedToken& token) {
+        if (text.empty()) return;
         std::size_t node = 0;
-        for (const char byte : token.text) node = child_or_new(node, byte);
+        for (const char byte : text) node = child_or_new(node, byte);
         if (nodes_[node].token == nullptr) nodes_[node].token = &token;
-        starts_[static_cast<unsigned char>(token.text.front())] = true;
+        starts_[static_cast<unsigned char>(text.front())] = true;
     }
 
     std::vector<TextPart> cut(std::string_view text) const {
@@ -138,58 +139,61 @@ private:
 };
 
 AddedTokens::AddedTokens(const JsonPlace& place, const Vocabulary& vocabulary,
-                         const Normalizer& normalizer)
+                         const Normalizer& normalizer, SpecialTokensInText in_text)
     : raw_(std::make_unique<Finder>()), normalized_(std::make_unique<Finder>()) {
-    for (const JsonPlace& item : place.items()) add(item, vocabulary);
-    // From here on tokens_ does not move. Special tokens come first, as in the original: of two
-    // tokens that normalise to the same text the first one counts.
-    std::stable_partition(tokens_.begin(), tokens_.end(),
-                          [](const AddedToken& token) { return token.special; });
-    for (std::size_t i = 0; i < tokens_.size(); ++i) {
-        AddedToken& token = tokens_[i];
-        index_of_id_[token.id] = i;
-        if (token.normalized) {
-            Section section{token.content, true};
-            normalizer.apply(section);
-            token.text = std::move(section.text);
-        }
-        (token.normalized ? normalized_ : raw_)->add(token);
+    AddedTokenIds ids(vocabulary);
+    for (const JsonPlace& item : place.items()) add(item, vocabulary, ids);
+    for (const auto& [id, declared] : ids.by_id()) {
+        AddedToken& token = tokens_[id];
+        static_cast<TokenDeclaration&>(token) = declared;
+        token.id = id;
+        id_limit_ = std::max(id_limit_, std::size_t{id} + 1);
+    }
+    // From here on tokens_ does not move.
+    const auto text_of = [&](const TokenDeclaration& token) {
+        Section section{token.content, true};
+        if (token.normalized) normalizer.apply(section);
+        return section.text;
+    };
+    for (auto& [id, token] : tokens_) {
+        token.text = text_of(token);
+        token.special = ids.is_special(token.text);
+    }
+    for (const TokenDeclaration& token : ids.in_search_order()) {
+        if (in_text == SpecialTokensInText::plain_text && ids.is_special(token.content)) continue;
+        (token.normalized ? normalized_ : raw_)
+            ->add(text_of(token), tokens_.at(*ids.id_of(token.content)));
     }
 }
 
 AddedTokens::~AddedTokens() = default;
 
-void AddedTokens::add(const JsonPlace& place, const Vocabulary& vocabulary) {
-    const bool special = place.boolean_or("special", false);
-    AddedToken token{place.at("id").integer(),
-                     place.at("content").string(),
-                     place.at("content").string(),
-                     place.boolean_or("single_word", false),
-                     place.boolean_or("lstrip", false),
-                     place.boolean_or("rstrip", false),
-                     place.boolean_or("normalized", !special),
-                     special};
-    if (token.content.empty()) place.fail("the content of an added token is empty");
-    if (token.id >= Vocabulary::id_bound)
-        place.fail("id " + std::to_string(token.id) + " is too large");
-    const std::optional<std::uint32_t> id = vocabulary.id_of(token.content);
-    if (id && *id != token.id) {
-        place.fail("token \"" + token.content + "\" has id " + std::to_string(token.id) +
-                   " here and " + std::to_string(*id) + " in the vocabulary");
+void AddedTokens::add(const JsonPlace& place, const Vocabulary& vocabulary, AddedTokenIds& ids) {
+    const TokenDeclaration token = read_token_declaration(place);
+    const auto stated = place.find("id");
+    if (stated && stated->integer() >= Vocabulary::id_bound) {
+        place.fail("id " + std::to_string(stated->integer()) + " is too large");
     }
-    const std::string* owner = vocabulary.token_of(token.id);
-    if (owner != nullptr && *owner != token.content) {
-        place.fail("id " + std::to_string(token.id) + " of \"" + token.content +
-                   "\" belongs to \"" + *owner + "\" in the vocabulary");
+    const std::string in_quotes = "\"" + token.content + "\"";
+    const std::optional<std::uint32_t> known = vocabulary.id_of(token.content);
+    if (stated && known && *known != stated->integer()) {
+        place.fail("token " + in_quotes + " has id " + std::to_string(stated->integer()) +
+                   " here and " + std::to_string(*known) + " in the vocabulary");
     }
-    for (const AddedToken& other : tokens_) {
-        if (other.id == token.id || other.content == token.content) {
-            place.fail("token \"" + token.content + "\" with id " + std::to_string(token.id) +
-                       " repeats the id or the content of an earlier one");
-        }
+    const std::optional<std::uint32_t> id = ids.add(token);
+    if (!id) return;
+    const std::string* owner = known ? nullptr : vocabulary.token_of(*id);
+    if (owner != nullptr) {
+        place.fail("token " + in_quotes + " gets id " + std::to_string(*id) + ", the " +
+                   std::to_string(vocabulary.size()) +
+                   " tokens of the vocabulary being counted, but that is the id of \"" + *owner +
+                   "\"");
     }
-    id_limit_ = std::max(id_limit_, std::size_t{token.id} + 1);
-    tokens_.push_back(std::move(token));
+    if (stated && stated->integer() != *id) {
+        log_warning("added_token_id " + place.path() + " token=" + in_quotes +
+                    " stated=" + std::to_string(stated->integer()) +
+                    " used=" + std::to_string(*id) + " (ids follow one another)");
+    }
 }
 
 std::vector<TextPart> AddedTokens::cut_raw(std::string_view text) const {
@@ -201,8 +205,8 @@ std::vector<TextPart> AddedTokens::cut_normalized(std::string_view text) const {
 }
 
 const AddedToken* AddedTokens::find(std::uint32_t id) const {
-    const auto entry = index_of_id_.find(id);
-    return entry == index_of_id_.end() ? nullptr : &tokens_[entry->second];
+    const auto entry = tokens_.find(id);
+    return entry == tokens_.end() ? nullptr : &entry->second;
 }
 
 }  // namespace lathe::tokenizer

@@ -8,22 +8,17 @@
 #include <unordered_map>
 #include <vector>
 
+#include "lib/tokenizer/added_token_ids.hpp"
 #include "lib/tokenizer/json_place.hpp"
 #include "lib/tokenizer/normalizer.hpp"
 #include "lib/tokenizer/vocabulary.hpp"
 
 namespace lathe::tokenizer {
 
-/// A token that is found as a whole in the text, before the model sees it.
-struct AddedToken {
-    std::uint32_t id;
-    std::string content;  ///< as the file has it
-    std::string text;     ///< what is looked for, and what decode returns
-    bool single_word;     ///< only where no word character touches it
-    bool lstrip;          ///< takes the white space before it along
-    bool rstrip;          ///< takes the white space behind it along
-    bool normalized;      ///< looked for, itself normalised, in normalised text, else as it came
-    bool special;         ///< left out by decode
+/// A declared token with its id.
+struct AddedToken : TokenDeclaration {
+    std::uint32_t id = 0;
+    std::string text;  ///< what decode returns: the content, normalised if it is looked for so
 };
 
 /// Bytes [begin, end) of a text: an added token, or text between two of them.
@@ -33,12 +28,16 @@ struct TextPart {
     std::optional<std::uint32_t> id;  ///< of the added token
 };
 
+/// Whether special tokens written out in a text are taken for what they look like.
+enum class SpecialTokensInText { found, plain_text };
+
 /// The "added_tokens" of a tokenizer file.
 class AddedTokens {
 public:
     /// `vocabulary` and `normalizer` are those of the same file; they are only used here.
-    /// @throws DataError  if an id or a content contradicts another one or the vocabulary
-    AddedTokens(const JsonPlace& place, const Vocabulary& vocabulary, const Normalizer& normalizer);
+    /// @throws DataError  if an id contradicts the vocabulary, or would belong to two tokens
+    AddedTokens(const JsonPlace& place, const Vocabulary& vocabulary, const Normalizer& normalizer,
+                SpecialTokensInText in_text = SpecialTokensInText::found);
     ~AddedTokens();
 
     /// Cuts `text` as it came at the tokens that are not `normalized`. Of several that begin at the
@@ -47,7 +46,8 @@ public:
     /// Cuts normalised `text` at the others.
     [[nodiscard]] std::vector<TextPart> cut_normalized(std::string_view text) const;
 
-    /// None if no added token has this id.
+    /// None if no added token has this id. `special` is what counts for decode: as in the original,
+    /// a special token that normalisation changes is none there.
     [[nodiscard]] const AddedToken* find(std::uint32_t id) const;
     /// One more than the largest id; 0 if there are none.
     [[nodiscard]] std::size_t id_limit() const { return id_limit_; }
@@ -55,10 +55,9 @@ public:
 private:
     class Finder;
 
-    void add(const JsonPlace& place, const Vocabulary& vocabulary);
+    void add(const JsonPlace& place, const Vocabulary& vocabulary, AddedTokenIds& ids);
 
-    std::vector<AddedToken> tokens_;
-    std::unordered_map<std::uint32_t, std::size_t> index_of_id_;
+    std::unordered_map<std::uint32_t, AddedToken> tokens_;  // by id
     std::unique_ptr<Finder> raw_;
     std::unique_ptr<Finder> normalized_;
     std::size_t id_limit_ = 0;

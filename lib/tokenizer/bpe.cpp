@@ -1,12 +1,12 @@
 #include "lib/tokenizer/bpe.hpp"
 
 #include <algorithm>
-#include <cstdio>
 #include <limits>
 #include <utility>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
+#include "lib/tokenizer/byte_tokens.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::tokenizer {
@@ -16,12 +16,6 @@ constexpr std::uint32_t no_symbol = std::numeric_limits<std::uint32_t>::max();
 constexpr std::size_t n_low_symbols = 1 << 16;
 /// Longer segments hardly repeat.
 constexpr std::size_t n_cached_symbols_max = 64;
-
-std::string byte_token(unsigned byte) {
-    char text[8];
-    std::snprintf(text, sizeof text, "<0x%02X>", byte);
-    return text;
-}
 
 struct MergeParts {
     std::string left;

@@ -30,6 +30,18 @@ bool JsonPlace::is_null() const {
     return value_->is_null();
 }
 
+bool JsonPlace::is_list() const {
+    return value_->is_array();
+}
+
+bool JsonPlace::is_object() const {
+    return value_->is_object();
+}
+
+bool JsonPlace::is_string() const {
+    return value_->is_string();
+}
+
 JsonPlace JsonPlace::at(std::string_view key) const {
     if (!value_->is_object()) fail_type("an object");
     const auto member = value_->find(std::string(key));
@@ -64,7 +76,10 @@ bool JsonPlace::boolean() const {
 }
 
 std::uint32_t JsonPlace::integer() const {
-    if (!value_->is_number_unsigned() ||
+    // A parser gives unsigned numbers, values made here are signed.
+    const bool is_negative = value_->is_number_integer() && !value_->is_number_unsigned() &&
+                             value_->get<std::int64_t>() < 0;
+    if (!value_->is_number_integer() || is_negative ||
         value_->get<std::uint64_t>() > std::numeric_limits<std::uint32_t>::max()) {
         fail_type("a whole number below 2^32");
     }

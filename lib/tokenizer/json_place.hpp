@@ -19,6 +19,12 @@ public:
 
     [[nodiscard]] const nlohmann::json& value() const { return *value_; }
     [[nodiscard]] bool is_null() const;
+    [[nodiscard]] bool is_list() const;
+    [[nodiscard]] bool is_object() const;
+    [[nodiscard]] bool is_string() const;
+    /// "model.vocab", "added_tokens[3]"; empty for the whole file.
+    [[nodiscard]] const std::string& path() const { return path_; }
+    [[nodiscard]] const std::string& file() const { return *file_; }
 
     /// Member `key`. @throws DataError  if this is not an object or has no such member
     [[nodiscard]] JsonPlace at(std::string_view key) const;

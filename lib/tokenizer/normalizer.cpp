@@ -3,8 +3,12 @@
 #include <utility>
 #include <vector>
 
+#include "lib/core/errors.hpp"
+#include "lib/tokenizer/base64.hpp"
+#include "lib/tokenizer/byte_alphabet.hpp"
 #include "lib/tokenizer/component_table.hpp"
 #include "lib/tokenizer/pattern.hpp"
+#include "lib/tokenizer/precompiled_map.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::tokenizer {
@@ -104,6 +108,56 @@ private:
     bool right_;
 };
 
+/// Of SentencePiece.
+class Precompiled final : public Normalizer {
+public:
+    explicit Precompiled(PrecompiledMap map) : map_(std::move(map)) {}
+    void apply(Section& section) const override {
+        std::string out = map_.apply(section.text);
+        if (!section.text.empty() && out.empty()) section.at_start = false;
+        section.text = std::move(out);
+    }
+
+private:
+    PrecompiledMap map_;
+};
+
+/// Drops control characters and makes spaces of white space and of what is invisible, as programs
+/// for machine translation do.
+class Nmt final : public Normalizer {
+public:
+    void apply(Section& section) const override {
+        remove_if(section, [](char32_t c) {
+            return (c >= 0x1 && c <= 0x8) || c == 0xB || (c >= 0xE && c <= 0x1F) || c == 0x7F ||
+                   c == 0x8F || c == 0x9F;
+        });
+        std::string out;
+        out.reserve(section.text.size());
+        for (std::size_t i = 0; i < section.text.size();) {
+            const char32_t c = next_code_point(section.text, i);
+            append_code_point(out, is_space(c) ? U' ' : c);
+        }
+        section.text = std::move(out);
+    }
+
+private:
+    static bool is_space(char32_t c) {
+        return c == 0x9 || c == 0xA || c == 0xC || c == 0xD || c == 0x1680 ||
+               (c >= 0x200B && c <= 0x200F) || c == 0x2028 || c == 0x2029 || c == 0x2581 ||
+               c == 0xFEFF || c == 0xFFFD;
+    }
+};
+
+/// Each byte as its character of the byte alphabet.
+class ByteLevelNormalizer final : public Normalizer {
+public:
+    void apply(Section& section) const override {
+        std::string out;
+        append_byte_characters(out, section.text);
+        section.text = std::move(out);
+    }
+};
+
 class NormalizerSequence final : public Normalizer {
 public:
     explicit NormalizerSequence(std::vector<Result> steps) : steps_(std::move(steps)) {}
@@ -120,12 +174,20 @@ Result read_normal_form(const JsonPlace& /*place*/) {
     return std::make_unique<NormalFormNormalizer>(form);
 }
 
-Result read_lowercase(const JsonPlace& /*place*/) {
-    return std::make_unique<Lowercase>();
+template <class Kind>
+Result read_without_settings(const JsonPlace& /*place*/) {
+    return std::make_unique<Kind>();
 }
 
-Result read_strip_accents(const JsonPlace& /*place*/) {
-    return std::make_unique<StripAccents>();
+Result read_precompiled(const JsonPlace& place) {
+    const JsonPlace map = place.at("precompiled_charsmap");
+    const auto bytes = from_base64(map.string());
+    if (!bytes) map.fail("expected base64");
+    try {
+        return std::make_unique<Precompiled>(PrecompiledMap(*bytes));
+    } catch (const DataError& error) {
+        map.fail(error.what());
+    }
 }
 
 Result read_prepend(const JsonPlace& place) {
@@ -152,16 +214,19 @@ Result read_sequence(const JsonPlace& place) {
 
 constexpr ComponentKind<Normalizer> kinds[] = {
     {"BertNormalizer", read_bert_normalizer},
-    {"Lowercase", read_lowercase},
+    {"ByteLevel", read_without_settings<ByteLevelNormalizer>},
+    {"Lowercase", read_without_settings<Lowercase>},
     {"NFC", read_normal_form<NormalForm::nfc>},
     {"NFD", read_normal_form<NormalForm::nfd>},
     {"NFKC", read_normal_form<NormalForm::nfkc>},
     {"NFKD", read_normal_form<NormalForm::nfkd>},
+    {"Nmt", read_without_settings<Nmt>},
+    {"Precompiled", read_precompiled},
     {"Prepend", read_prepend},
     {"Replace", read_replace},
     {"Sequence", read_sequence},
     {"Strip", read_strip},
-    {"StripAccents", read_strip_accents},
+    {"StripAccents", read_without_settings<StripAccents>},
 };
 
 }  // namespace

@@ -164,6 +164,13 @@ Result read_punctuation(const JsonPlace& place) {
         behavior ? read_split_behavior(*behavior) : SplitBehavior::isolated);
 }
 
+Result read_char_delimiter_split(const JsonPlace& place) {
+    std::string delimiter;
+    append_code_point(delimiter, place.at("delimiter").character());
+    return std::make_unique<SplitPreTokenizer>(make_literal_pattern(delimiter),
+                                               SplitBehavior::removed);
+}
+
 PrependScheme read_prepend_scheme(const JsonPlace& place) {
     const auto scheme = place.find("prepend_scheme");
     // Files from before "prepend_scheme" have this switch instead.
@@ -196,6 +203,7 @@ Result read_sequence(const JsonPlace& place) {
 constexpr ComponentKind<PreTokenizer> kinds[] = {
     {"BertPreTokenizer", read_bert},
     {"ByteLevel", read_byte_level},
+    {"CharDelimiterSplit", read_char_delimiter_split},
     {"Digits", read_digits},
     {"Metaspace", read_metaspace},
     {"Punctuation", read_punctuation},

@@ -3,8 +3,8 @@
 #include <algorithm>
 
 #include "lib/core/errors.hpp"
+#include "lib/tokenizer/checkpoint_tokenizer.hpp"
 #include "lib/tokenizer/post_processor.hpp"
-#include "lib/tokenizer/sentencepiece_model.hpp"
 #include "lib/tokenizer/tokenizer_json.hpp"
 
 namespace lathe {
@@ -44,18 +44,20 @@ EncodedText Tokenizer::encode_pair(std::string_view first, std::string_view seco
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory) {
-    for (const char* name : {"tokenizer.json", "tokenizer.model"}) {
-        const std::filesystem::path file = directory / name;
-        if (std::filesystem::exists(file)) return load_tokenizer_file(file);
-    }
-    throw MissingInputError(directory.string() +
-                            ": found no tokenizer.json and no tokenizer.model");
+    using namespace tokenizer;
+    return make_tokenizer(combine_tokenizer_files(read_tokenizer_files(directory)));
+}
+
+std::map<std::string, std::string> named_special_tokens(const std::filesystem::path& directory) {
+    return tokenizer::named_tokens_of(tokenizer::read_tokenizer_files(directory));
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer_file(const std::filesystem::path& file) {
     const std::string extension = file.extension().string();
     if (extension == ".json") return tokenizer::load_json_tokenizer(file);
-    if (extension == ".model") return tokenizer::load_sentencepiece_tokenizer(file);
+    if (extension == ".model") {
+        return tokenizer::make_tokenizer(tokenizer::document_of_sentencepiece(file));
+    }
     throw DataError(file.string() + ": a tokenizer file ends in .json or .model, not in \"" +
                     extension + "\"");
 }

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -51,12 +52,25 @@ private:
     [[nodiscard]] virtual const tokenizer::PostProcessor& post_processor() const = 0;
 };
 
-/// From `tokenizer.json` of a checkpoint directory, else from its `tokenizer.model`.
-/// @throws MissingInputError  if it has neither
-/// @throws DataError          naming file and what is wrong or not supported
+/// The tokenizer of a checkpoint directory as transformers 5 makes it from all files that are
+/// there: tokenizer.json, tokenizer.model, vocab.json and merges.txt or vocab.txt for the tokens;
+/// tokenizer_config.json, special_tokens_map.json and added_tokens.json for special tokens and
+/// switches; config.json for the class of tokenizer where these do not name it.
+/// @throws MissingInputError  if it has none of the first five
+/// @throws DataError          naming file and what is wrong or not supported, and both values where
+///                            two files contradict each other
 [[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer(const std::filesystem::path& directory);
 
-/// From one file, by its extension (.json or .model).
+/// From one file alone, by its extension (.json or .model).
 [[nodiscard]] std::unique_ptr<Tokenizer> load_tokenizer_file(const std::filesystem::path& file);
+
+/// "bos_token" and the like with their contents, as the files of the directory name them and, where
+/// they do not, its class of tokenizer. @throws DataError
+[[nodiscard]] std::map<std::string, std::string> named_special_tokens(
+    const std::filesystem::path& directory);
+
+/// Those of the files that load_tokenizer() reads which are there, always in the same order.
+[[nodiscard]] std::vector<std::filesystem::path> tokenizer_files(
+    const std::filesystem::path& directory);
 
 }  // namespace lathe

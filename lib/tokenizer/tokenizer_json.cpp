@@ -29,12 +29,13 @@ JsonPlace component(const JsonPlace& root, const std::string& file, const char* 
 
 class JsonTokenizer final : public Tokenizer {
 public:
-    JsonTokenizer(const JsonPlace& root, const std::string& file)
-        : file_(file),
-          normalizer_(read_normalizer(component(root, file, "normalizer"))),
+    JsonTokenizer(const JsonPlace& root, const std::string& file,
+                  SpecialTokensInText special_in_text)
+        : normalizer_(read_normalizer(component(root, file, "normalizer"))),
           pre_tokenizer_(read_pre_tokenizer(component(root, file, "pre_tokenizer"))),
           model_(read_token_model(root.at("model"))),
-          added_tokens_(root.at("added_tokens"), model_->vocabulary(), *normalizer_),
+          added_tokens_(root.at("added_tokens"), model_->vocabulary(), *normalizer_,
+                        special_in_text),
           post_processor_(read_post_processor(component(root, file, "post_processor"))),
           decoder_(read_decoder(component(root, file, "decoder"))) {}
 
@@ -44,7 +45,10 @@ public:
         for (const std::uint32_t id : ids) {
             const AddedToken* added = added_tokens_.find(id);
             if (added != nullptr && added->special) continue;
-            tokens.push_back(added != nullptr ? added->text : token_of(id));
+            const std::string* token =
+                added != nullptr ? &added->text : model_->vocabulary().token_of(id);
+            // Vocabularies have gaps, and embeddings more rows than there are tokens.
+            if (token != nullptr) tokens.push_back(*token);
         }
         decoder_->apply(tokens);
         std::string text;
@@ -91,17 +95,6 @@ private:
         }
     }
 
-    const std::string& token_of(std::uint32_t id) const {
-        const std::string* token = model_->vocabulary().token_of(id);
-        if (token == nullptr) {
-            throw DataError(file_ + ": id " + std::to_string(id) +
-                            " is not in the vocabulary; ids are below " +
-                            std::to_string(id_limit()));
-        }
-        return *token;
-    }
-
-    std::string file_;
     std::unique_ptr<Normalizer> normalizer_;
     std::unique_ptr<PreTokenizer> pre_tokenizer_;
     std::unique_ptr<TokenModel> model_;
@@ -112,11 +105,14 @@ private:
 
 }  // namespace
 
+std::unique_ptr<Tokenizer> make_tokenizer(const DocumentSource& source) {
+    return std::make_unique<JsonTokenizer>(JsonPlace(source.root, source.where), source.where,
+                                           source.special_in_text);
+}
+
 std::unique_ptr<Tokenizer> load_json_tokenizer(const std::filesystem::path& file) {
     const std::string name = file.string();
-    const std::string content = read_file(file);
-    const nlohmann::json root = parse_json(content, name);
-    return std::make_unique<JsonTokenizer>(JsonPlace(root, name), name);
+    return make_tokenizer({parse_json(read_file(file), name), name});
 }
 
 }  // namespace lathe::tokenizer

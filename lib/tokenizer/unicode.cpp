@@ -3,59 +3,18 @@
 #include <cstdint>
 #include <cstdlib>
 #include <memory>
+#include <utility>
 
 #include <utf8proc.h>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/utf8.hpp"
 
 namespace lathe::tokenizer {
 namespace {
 
 bool is_ascii(char c) {
     return static_cast<unsigned char>(c) < 0x80;
-}
-
-bool is_between(unsigned char byte, unsigned low, unsigned high) {
-    return byte >= low && byte <= high;
-}
-
-struct Sequence {
-    std::size_t length;  // bytes, at least 1
-    bool is_valid;
-};
-
-/// The UTF-8 sequence at the start of `bytes`, or the longest start of one if it is broken.
-Sequence read_sequence(std::string_view bytes) {
-    const auto lead = static_cast<unsigned char>(bytes[0]);
-    if (lead < 0x80) return {1, true};
-    if (!is_between(lead, 0xC2, 0xF4)) return {1, false};
-
-    const std::size_t length = lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    // The second byte has a narrower range after four leads: no overlong forms, no surrogates,
-    // nothing above U+10FFFF.
-    const unsigned low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    const unsigned high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    for (std::size_t i = 1; i < length; ++i) {
-        if (i == bytes.size()) return {i, false};
-        const auto byte = static_cast<unsigned char>(bytes[i]);
-        if (i == 1 ? !is_between(byte, low, high) : !is_between(byte, 0x80, 0xBF)) {
-            return {i, false};
-        }
-    }
-    return {length, true};
-}
-
-std::size_t find_invalid(std::string_view bytes, std::size_t position) {
-    while (position < bytes.size()) {
-        if (is_ascii(bytes[position])) {
-            ++position;
-            continue;
-        }
-        const Sequence sequence = read_sequence(bytes.substr(position));
-        if (!sequence.is_valid) break;
-        position += sequence.length;
-    }
-    return position;
 }
 
 utf8proc_category_t category(char32_t code_point) {
@@ -95,14 +54,7 @@ char32_t previous_code_point(std::string_view text, std::size_t& position) {
 }
 
 void append_code_point(std::string& out, char32_t code_point) {
-    if (code_point < 0x80) {
-        out.push_back(static_cast<char>(code_point));
-        return;
-    }
-    utf8proc_uint8_t bytes[4];
-    const utf8proc_ssize_t length =
-        utf8proc_encode_char(static_cast<utf8proc_int32_t>(code_point), bytes);
-    out.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(length));
+    append_utf8(out, code_point);
 }
 
 std::size_t count_code_points(std::string_view text) {
@@ -112,7 +64,7 @@ std::size_t count_code_points(std::string_view text) {
 }
 
 bool is_valid_utf8(std::string_view bytes) {
-    return find_invalid(bytes, 0) == bytes.size();
+    return find_invalid_utf8(bytes, 0) == bytes.size();
 }
 
 std::string repair_utf8(std::string_view bytes) {
@@ -120,11 +72,11 @@ std::string repair_utf8(std::string_view bytes) {
     out.reserve(bytes.size());
     std::size_t position = 0;
     while (position < bytes.size()) {
-        const std::size_t bad = find_invalid(bytes, position);
+        const std::size_t bad = find_invalid_utf8(bytes, position);
         out.append(bytes, position, bad - position);
         if (bad == bytes.size()) break;
         out += "\xEF\xBF\xBD";
-        position = bad + read_sequence(bytes.substr(bad)).length;
+        position = bad + read_utf8_sequence(bytes.substr(bad)).length;
     }
     return out;
 }
@@ -168,6 +120,17 @@ bool is_control(char32_t code_point) {
     const utf8proc_category_t kind = category(code_point);
     return kind == UTF8PROC_CATEGORY_CC || kind == UTF8PROC_CATEGORY_CF ||
            kind == UTF8PROC_CATEGORY_CO;
+}
+
+bool GraphemeBreaks::before(char32_t code_point) {
+    const bool is_first = std::exchange(is_first_, false);
+    const char32_t previous = std::exchange(previous_, code_point);
+    if (is_first) return false;
+    utf8proc_int32_t state = state_;
+    const bool breaks = utf8proc_grapheme_break_stateful(
+        static_cast<utf8proc_int32_t>(previous), static_cast<utf8proc_int32_t>(code_point), &state);
+    state_ = state;
+    return breaks;
 }
 
 void append_lowercase(std::string& out, char32_t code_point) {

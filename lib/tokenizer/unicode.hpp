@@ -58,6 +58,19 @@ void append_code_point(std::string& out, char32_t code_point);
 /// General categories Cc, Cf, Co. Unassigned code points are not meant.
 [[nodiscard]] bool is_control(char32_t code_point);
 
+/// Where graphemes ("characters as people see them", Unicode annex 29) begin, told code point by
+/// code point.
+class GraphemeBreaks {
+public:
+    /// Whether a grapheme ends before this code point; false before the first.
+    [[nodiscard]] bool before(char32_t code_point);
+
+private:
+    char32_t previous_ = 0;
+    int state_ = 0;
+    bool is_first_ = true;
+};
+
 /// Lower case of one code point without regard to its neighbours: no final sigma.
 void append_lowercase(std::string& out, char32_t code_point);
 

@@ -22,6 +22,15 @@ Vocabulary::Vocabulary(const JsonPlace& place) {
         }
         token_of_[id] = &entry->first;
     }
+    n_tokens_ = ids_.size();
+}
+
+Vocabulary::Vocabulary(const std::vector<std::string>& tokens) : n_tokens_(tokens.size()) {
+    ids_.reserve(tokens.size());
+    for (std::size_t id = 0; id < tokens.size(); ++id) {
+        const auto entry = ids_.insert_or_assign(tokens[id], static_cast<std::uint32_t>(id)).first;
+        token_of_.push_back(&entry->first);
+    }
 }
 
 std::optional<std::uint32_t> Vocabulary::id_of(std::string_view token) const {

@@ -25,6 +25,8 @@ public:
     /// `place` is an object {token: id}.
     /// @throws DataError  if two tokens share an id, or an id is above id_bound
     explicit Vocabulary(const JsonPlace& place);
+    /// Token i has id i. A token that stands there several times is found as the last of them.
+    explicit Vocabulary(const std::vector<std::string>& tokens);
     Vocabulary(const Vocabulary&) = delete;  // token_of_ points into ids_
     Vocabulary& operator=(const Vocabulary&) = delete;
 
@@ -36,10 +38,13 @@ public:
     [[nodiscard]] const std::string* token_of(std::uint32_t id) const;
     /// One more than the largest id.
     [[nodiscard]] std::size_t id_limit() const { return token_of_.size(); }
+    /// How many tokens there are, without the gaps.
+    [[nodiscard]] std::size_t size() const { return n_tokens_; }
 
 private:
     std::unordered_map<std::string, std::uint32_t, TextHash, std::equal_to<>> ids_;
     std::vector<const std::string*> token_of_;  // by id; null in gaps
+    std::size_t n_tokens_ = 0;
 };
 
 }  // namespace lathe::tokenizer

@@ -66,7 +66,7 @@ CommandOutput run_eval(const CommandContext& context) {
     }
     const auto tokenizer = open_tokenizer(line.path, model.spec());
     const TextEvaluation evaluation({line.texts, line.limit, line.seqlen}, model.spec(),
-                                    tokenizer.get());
+                                    text_reader(tokenizer.get(), line.path, line.chat_template));
     const auto start = std::chrono::steady_clock::now();
     SampleLosses losses;
     for (const TaskResult& result : context.coordinator.run(numbered(

@@ -46,6 +46,7 @@ std::vector<std::uint32_t> encode_prompt(const CommandLine& line, const ModelSpe
     if (prompt.empty()) {
         throw UsageError("the prompt is empty, and the tokenizer begins a text with no token");
     }
+    check_ids(prompt, spec.vocab_size, "the prompt");
     if (prompt.size() > spec.max_positions) {
         throw UsageError("the prompt has " + std::to_string(prompt.size()) +
                          " tokens, the model's longest sequence " +

@@ -155,11 +155,15 @@ def shift_out(header, begin, end):
     return header
 
 
-def tokenizer_beyond_the_vocabulary():
+def a_text_with_a_token_beyond_the_model():
     def change(tokenizer):
-        tokenizer["added_tokens"].append({"id": 2100, "content": "<far>", "single_word": False, "lstrip": False,
+        tokenizer["added_tokens"].append({"id": 2048, "content": "<far>", "single_word": False, "lstrip": False,
                                           "rstrip": False, "normalized": False, "special": True})
-    with_model(lambda m: lathe.edit_json(m / "tokenizer.json", change), BAD_DATA, "2100", "2048")
+    with lathe.Scratch() as scratch:
+        text = scratch / "far.txt"
+        text.write_text("<far>" + (lathe.TEXTS / "validation.txt").read_text())
+        with_model(lambda m: lathe.edit_json(m / "tokenizer.json", change), BAD_DATA, "far.txt", "token id 2048",
+                   "vocabulary of 2048", calibration__data=text)
 
 
 def calibration_text_too_short():

@@ -63,6 +63,8 @@ TEST(Llama, OptionalKeys) {
     EXPECT_TRUE(spec.tied_head);
     EXPECT_THAT(spec.eos_ids, ElementsAre(3U, 5U));
     EXPECT_THAT(read(sample_config({{"eos_token_id", 2}})).eos_ids, ElementsAre(2U));
+    EXPECT_THAT(read(sample_config({{"eos_token_id", -1}})).eos_ids, ElementsAre());
+    EXPECT_THAT(read(sample_config({{"eos_token_id", {-1, 5}}})).eos_ids, ElementsAre(5U));
 }
 
 TEST(Llama, KeysThatChangeNothing) {
@@ -177,7 +179,7 @@ TEST(Llama, AbsurdSizesAreRefused) {
                 HasSubstr("\"rms_norm_eps\" is -1e-05; expected a number from 0 to 1"));
     EXPECT_THAT(refusal({{"tie_word_embeddings", "true"}}),
                 HasSubstr("\"tie_word_embeddings\" is \"true\"; expected true or false"));
-    EXPECT_THAT(refusal({{"eos_token_id", -1}}), HasSubstr("\"eos_token_id\" is -1"));
+    EXPECT_THAT(refusal({{"eos_token_id", -2}}), HasSubstr("\"eos_token_id\" is -2"));
 }
 
 TEST(Llama, HeadsMustDivide) {

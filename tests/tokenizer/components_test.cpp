@@ -107,8 +107,8 @@ TEST(Normalizer, SequenceAppliesInOrder) {
 }
 
 TEST(Normalizer, RefusesUnknownTypesWithTheChoices) {
-    EXPECT_THAT(message_of<DataError>([] { (void)normalize(R"({"type":"Precompiled"})", ""); }),
-                ::testing::AllOf(HasSubstr("t.json: normalizer of type \"Precompiled\""),
+    EXPECT_THAT(message_of<DataError>([] { (void)normalize(R"({"type":"Transliterate"})", ""); }),
+                ::testing::AllOf(HasSubstr("t.json: normalizer of type \"Transliterate\""),
                                  HasSubstr("supported are BertNormalizer, Lowercase, NFC")));
     EXPECT_THAT(message_of<DataError>([] { (void)normalize(R"({"type":"Prepend"})", ""); }),
                 HasSubstr("t.json: \"prepend\" is missing"));

@@ -44,21 +44,28 @@ std::unique_ptr<TaskEvaluation> make_task_evaluation(const TaskQuestions& questi
     require_head(task, spec);
     if (tokenizer == nullptr) {
         throw MissingInputError("task " + questions.task +
-                                " needs the model's tokenizer (tokenizer.json or tokenizer.model), "
-                                "and it has none");
+                                " needs the model's tokenizer, and it has none");
     }
     const bool is_choice = task.kind == TaskKind::multiple_choice;
     const std::size_t usual = is_choice ? choice_length : sentence_length;
     const std::size_t max_length =
         std::min(questions.max_length > 0 ? questions.max_length : usual, spec.max_positions);
+    std::unique_ptr<TaskEvaluation> evaluation;
     if (is_choice) {
-        return std::make_unique<ChoiceEvaluation>(
+        evaluation = std::make_unique<ChoiceEvaluation>(
             task, first_of(read_multiple_choice(questions.data, task.name), questions.limit),
             *tokenizer, max_length);
+    } else {
+        evaluation = std::make_unique<SentenceEvaluation>(
+            find_glue_task(task.name),
+            first_of(read_glue(questions.data, task.name), questions.limit), spec, *tokenizer,
+            max_length);
     }
-    return std::make_unique<SentenceEvaluation>(
-        find_glue_task(task.name), first_of(read_glue(questions.data, task.name), questions.limit),
-        spec, *tokenizer, max_length);
+    for (const auto* ids :
+         {&evaluation->sequences().samples.ids, &evaluation->sequences().targets}) {
+        check_ids(*ids, spec.vocab_size, questions.data.string());
+    }
+    return evaluation;
 }
 
 }  // namespace lathe

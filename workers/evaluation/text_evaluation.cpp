@@ -53,18 +53,18 @@ Perplexity perplexity_of(const TokenSequences& windows, const std::vector<double
 }  // namespace
 
 TextEvaluation::TextEvaluation(const TextQuestions& questions, const ModelSpec& spec,
-                               const Tokenizer* tokenizer)
+                               const TextReader& reader)
     : predicts_(spec.head == HeadKind::language_model) {
     const std::size_t length = std::min(
         questions.max_length > 0 ? questions.max_length : usual_window, spec.max_positions);
     if (!predicts_) {
-        samples_ = first_of(read_texts(questions.files, tokenizer, spec, length), questions.limit);
+        samples_ = first_of(read_texts(questions.files, reader, spec, length), questions.limit);
         if (samples_.count() == 0) {
             throw DataError(names_of(questions.files) + ": no text to evaluate on");
         }
         return;
     }
-    const auto stream = read_token_stream(questions.files, tokenizer, spec.vocab_size);
+    const auto stream = read_token_stream(questions.files, reader, spec.vocab_size);
     samples_ = first_of(all_windows(stream, length), questions.limit);
     if (samples_.count() == 0) {
         throw DataError(names_of(questions.files) +

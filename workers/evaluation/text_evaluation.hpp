@@ -44,8 +44,7 @@ class TextEvaluation {
 public:
     /// @throws MissingInputError
     /// @throws DataError  malformed, or too short for one window
-    TextEvaluation(const TextQuestions& questions, const ModelSpec& spec,
-                   const Tokenizer* tokenizer);
+    TextEvaluation(const TextQuestions& questions, const ModelSpec& spec, const TextReader& reader);
 
     [[nodiscard]] const TokenSequences& samples() const { return samples_; }
     /// `losses` of all samples(), in their order.

@@ -14,12 +14,12 @@ namespace {
 class SampleSource {
 public:
     SampleSource(const std::vector<fs::path>& files, const ModelSpec& spec,
-                 const Tokenizer* tokenizer, std::size_t length)
+                 const TextReader& reader, std::size_t length)
         : length_(length), is_classifier_(spec.head == HeadKind::classifier) {
         if (is_classifier_) {
-            texts_ = read_texts(files, tokenizer, spec, length);
+            texts_ = read_texts(files, reader, spec, length);
         } else {
-            stream_ = read_token_stream(files, tokenizer, spec.vocab_size);
+            stream_ = read_token_stream(files, reader, spec.vocab_size);
         }
     }
 
@@ -41,7 +41,8 @@ private:
 JobSamples make_samples(const JobConfig& job, const ModelSpec& spec, const Tokenizer* tokenizer) {
     const std::size_t length = std::min(job.calibration.max_seq_length, spec.max_positions);
     const std::size_t n_evaluated = job.search.num_evaluation_samples;
-    const SampleSource calibration(job.calibration.data, spec, tokenizer, length);
+    const TextReader reader = text_reader(tokenizer, job.model, job.calibration.chat_template);
+    const SampleSource calibration(job.calibration.data, spec, reader, length);
     JobSamples samples;
     samples.calibration =
         calibration.select(job.calibration.num_calibration_samples, 0.0, "the calibration text");
@@ -49,7 +50,7 @@ JobSamples make_samples(const JobConfig& job, const ModelSpec& spec, const Token
         samples.evaluation = calibration.select(n_evaluated, 0.5, "the calibration text");
         return samples;
     }
-    const SampleSource held_out(job.search.evaluation, spec, tokenizer, length);
+    const SampleSource held_out(job.search.evaluation, spec, reader, length);
     samples.evaluation = held_out.select(n_evaluated, 0.0, "the search's evaluation text");
     return samples;
 }

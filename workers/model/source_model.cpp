@@ -120,10 +120,9 @@ std::unique_ptr<Tokenizer> open_tokenizer(const fs::path& directory, const Model
         return nullptr;
     }
     if (tokenizer->id_limit() > spec.vocab_size) {
-        throw DataError(directory.string() + ": the tokenizer has ids up to " +
-                        std::to_string(tokenizer->id_limit() - 1) +
-                        ", but the model's vocabulary (vocab_size) is " +
-                        std::to_string(spec.vocab_size));
+        log_info("tokenizer_beyond_model largest_id=" + std::to_string(tokenizer->id_limit() - 1) +
+                 " vocab_size=" + std::to_string(spec.vocab_size) +
+                 " (an error only where a text uses such an id)");
     }
     return tokenizer;
 }

@@ -43,8 +43,8 @@ struct SourceModel : ModelOutline {
 /// Whether the tensor is one of a unit; norms and biases are not.
 [[nodiscard]] bool is_in_unit(const ModelSpec& spec, std::size_t tensor);
 
-/// The model's tokenizer, checked against its vocabulary; none if the directory has none.
-/// @throws DataError  if it produces ids the model does not have
+/// The model's tokenizer; none if the directory has none. It may have tokens that the model has no
+/// row for: check_ids() finds the texts that use one. @throws DataError
 [[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& directory,
                                                         const ModelSpec& spec);
 

@@ -9,55 +9,11 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
-#include "lib/tokenizer/unicode.hpp"
+#include "lib/core/text_input.hpp"
+#include "lib/template/chat_template.hpp"
 
 namespace lathe {
 namespace {
-
-/// The text with line ends as Python's text mode reads them, whose "\n" is what the programs behind
-/// published figures see: "\r\n" and "\r" become "\n".
-std::string read_text(const std::filesystem::path& file) {
-    std::string text = read_file(file);
-    std::size_t size = 0;
-    for (std::size_t i = 0; i < text.size(); ++i) {
-        const bool ends_line = text[i] == '\r';
-        if (ends_line && i + 1 < text.size() && text[i + 1] == '\n') {
-            continue;
-        }
-        text[size++] = ends_line ? '\n' : text[i];
-    }
-    text.resize(size);
-    return text;
-}
-
-/// Calls `use(line, number)` for every line that is not blank.
-template <class Use>
-void for_each_line(const std::filesystem::path& file, const Use& use) {
-    const std::string content = read_text(file);
-    std::size_t number = 0;
-    for (std::size_t begin = 0; begin < content.size();) {
-        const std::size_t end = std::min(content.find('\n', begin), content.size());
-        const std::string line = content.substr(begin, end - begin);
-        begin = end + 1;
-        ++number;
-        if (line.find_first_not_of(" \t\r") != std::string::npos) {
-            use(line, number);
-        }
-    }
-}
-
-/// Calls `use(text)` for the field `text` of every line.
-template <class Use>
-void for_each_jsonl_text(const std::filesystem::path& file, const Use& use) {
-    for_each_line(file, [&](const std::string& line, std::size_t number) {
-        const auto row = try_parse_json(line);
-        if (!row.is_object() || !row.contains("text") || !row["text"].is_string()) {
-            throw DataError(file.string() + ":" + std::to_string(number) +
-                            ": expected a JSON object with a field \"text\"");
-        }
-        use(row["text"].get<std::string>());
-    });
-}
 
 std::vector<std::uint32_t> ids_of_h5(const std::filesystem::path& file) {
     const std::vector<std::int64_t> stored = ArtifactReader(file).read_integers("input_ids");
@@ -92,18 +48,16 @@ std::string text_kind(const std::filesystem::path& file, const std::string& othe
         extension == ".tsv") {
         return extension == ".raw" ? ".txt" : extension;
     }
-    const std::string content = read_file(file);
-    if (content.find('\0') != std::string::npos || !tokenizer::is_valid_utf8(content)) {
-        throw DataError(file.string() +
-                        ": unknown kind of text file, and it is not plain text in UTF-8; expected "
-                        ".txt, .raw, .jsonl (field \"text\")" +
-                        others + " or .h5 (dataset input_ids)");
+    try {
+        (void)read_text_file(file);
+    } catch (const DataError&) {
+        refuse_text_file(file, others);
     }
     log_warning_once("unknown_ending file=" + file.string() + ": read as plain text, like .txt");
     return ".txt";
 }
 
-std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tokenizer* tokenizer) {
+std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const TextReader& reader) {
     if (is_h5(file)) {
         return ids_of_h5(file);
     }
@@ -113,24 +67,13 @@ std::vector<std::uint32_t> read_one(const std::filesystem::path& file, const Tok
                         ": a .tsv holds single sentences for a classifier; a language model reads "
                         "a running text");
     }
-    require_tokenizer(file, tokenizer);
+    require_tokenizer(file, reader.tokenizer);
     if (kind != ".jsonl") {
-        return tokenizer->encode(read_text(file), false);
+        return reader.tokenizer->encode(read_running_text(file), false);
     }
     std::string text;
-    for_each_jsonl_text(file, [&](const std::string& part) { text += part; });
-    return tokenizer->encode(text, false);
-}
-
-void check_ids(std::span<const std::uint32_t> ids, const std::filesystem::path& file,
-               std::size_t vocab_size) {
-    for (std::uint32_t id : ids) {
-        if (id >= vocab_size) {
-            throw DataError(file.string() + ": token id " + std::to_string(id) +
-                            " is not below the model's vocabulary of " +
-                            std::to_string(vocab_size));
-        }
-    }
+    for_each_jsonl_text(file, reader.render, [&](const std::string& part) { text += part; });
+    return reader.tokenizer->encode(text, false);
 }
 
 /// Number w of `count` places spread evenly over `available`.
@@ -141,6 +84,32 @@ std::size_t spread_place(std::size_t w, std::size_t count, std::size_t available
 }
 
 }  // namespace
+
+TextReader text_reader(const Tokenizer* tokenizer, const std::filesystem::path& directory,
+                       const std::string& chat_template) {
+    if (chat_template.empty() || chat_template == "false") {
+        return {tokenizer};
+    }
+    const auto chat = std::make_shared<const ChatTemplate>(
+        is_template_file(chat_template)
+            ? ChatTemplate(read_text_file(chat_template), chat_template,
+                           named_special_tokens(directory))
+            : load_chat_template(directory, chat_template == "true" ? "" : chat_template));
+    return {tokenizer, [chat](const std::string& row, const std::string& where) {
+                return chat->render(row, where);
+            }};
+}
+
+void check_ids(std::span<const std::uint32_t> ids, std::size_t vocab_size,
+               const std::string& where) {
+    for (std::uint32_t id : ids) {
+        if (id >= vocab_size) {
+            throw DataError(where + ": token id " + std::to_string(id) +
+                            " is not below the model's vocabulary of " +
+                            std::to_string(vocab_size));
+        }
+    }
+}
 
 std::size_t TokenSequences::max_length() const {
     return lengths.empty() ? 0 : *std::ranges::max_element(lengths);
@@ -197,11 +166,11 @@ std::vector<SequenceRange> TokenSequences::ranges(std::size_t max_tokens) const 
 }
 
 std::vector<std::uint32_t> read_token_stream(std::span<const std::filesystem::path> files,
-                                             const Tokenizer* tokenizer, std::size_t vocab_size) {
+                                             const TextReader& reader, std::size_t vocab_size) {
     std::vector<std::uint32_t> stream;
     for (const std::filesystem::path& file : files) {
-        const std::vector<std::uint32_t> ids = read_one(file, tokenizer);
-        check_ids(ids, file, vocab_size);
+        const std::vector<std::uint32_t> ids = read_one(file, reader);
+        check_ids(ids, vocab_size, file.string());
         stream.insert(stream.end(), ids.begin(), ids.end());
     }
     return stream;
@@ -256,7 +225,7 @@ TokenSequences read_token_rows(const std::filesystem::path& file, std::size_t vo
                         ", expected [sequences, length]");
     }
     const std::vector<std::uint32_t> ids = ids_of_h5(file);
-    check_ids(ids, file, vocab_size);
+    check_ids(ids, vocab_size, file.string());
     const auto names = reader.children("/");
     const auto beside = [&](const std::string& name, std::int64_t fallback) {
         if (std::ranges::find(names, name) == names.end()) {
@@ -301,14 +270,16 @@ bool has_segments(const ModelSpec& spec) {
 
 /// Calls `use(texts)` for every text or pair of a file.
 template <class Use>
-void for_each_text(const std::filesystem::path& file, const Use& use) {
+void for_each_text(const std::filesystem::path& file, const RenderChat& render, const Use& use) {
     const std::string kind = text_kind(file, ", .tsv (of GLUE)");
     if (kind == ".tsv") {
         for (const TextPair& pair : read_sentences(file)) {
             use(pair);
         }
     } else if (kind == ".jsonl") {
-        for_each_jsonl_text(file, [&](const std::string& text) { use(TextPair{text, ""}); });
+        for_each_jsonl_text(file, render, [&](const std::string& text) {
+            use(TextPair{text, ""});
+        });
     } else {
         for_each_line(file, [&](const std::string& line, std::size_t) { use(TextPair{line, ""}); });
     }
@@ -348,7 +319,7 @@ TokenSequences encode_texts(const TextPair& texts, const ModelSpec& spec,
     return sequence;
 }
 
-TokenSequences read_texts(std::span<const std::filesystem::path> files, const Tokenizer* tokenizer,
+TokenSequences read_texts(std::span<const std::filesystem::path> files, const TextReader& reader,
                           const ModelSpec& spec, std::size_t max_length) {
     TokenSequences sequences;
     for (const std::filesystem::path& file : files) {
@@ -356,10 +327,11 @@ TokenSequences read_texts(std::span<const std::filesystem::path> files, const To
             sequences.append(cut_rows(file, spec, max_length));
             continue;
         }
-        for_each_text(file, [&](const TextPair& texts) {
-            require_tokenizer(file, tokenizer);
-            const TokenSequences sequence = encode_texts(texts, spec, *tokenizer, max_length);
-            check_ids(sequence.ids, file, spec.vocab_size);
+        for_each_text(file, reader.render, [&](const TextPair& texts) {
+            require_tokenizer(file, reader.tokenizer);
+            const TokenSequences sequence =
+                encode_texts(texts, spec, *reader.tokenizer, max_length);
+            check_ids(sequence.ids, spec.vocab_size, file.string());
             sequences.append(sequence);
         });
     }

@@ -4,9 +4,11 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "lib/dataset/glue.hpp"
+#include "lib/dataset/text_corpus.hpp"
 #include "lib/model/model_spec.hpp"
 #include "lib/tokenizer/tokenizer.hpp"
 
@@ -47,15 +49,37 @@ struct TokenSequences {
     [[nodiscard]] std::vector<SequenceRange> ranges(std::size_t max_tokens) const;
 };
 
+/// What texts are read with.
+struct TextReader {
+    /// Null: only files of ids can be read. Without `render` a chat is refused.
+    TextReader(const Tokenizer* tokenizer, RenderChat render = {})  // NOLINT(*-explicit-*)
+        : tokenizer(tokenizer), render(std::move(render)) {}
+
+    const Tokenizer* tokenizer;
+    RenderChat render;
+};
+
+/// Chats become texts by `chat_template`: "" or "false": not at all; "true": by the template of the
+/// model in `directory`; else by the one of this name there or, if it ends in .jinja, by that file.
+/// @throws MissingInputError  no such template
+/// @throws DataError          in the template, naming its line
+[[nodiscard]] TextReader text_reader(const Tokenizer* tokenizer,
+                                     const std::filesystem::path& directory,
+                                     const std::string& chat_template);
+
+/// @throws DataError  naming `where`, if an id is not below `vocab_size`. A tokenizer may have
+/// tokens that the model has no row for; only a text that uses one is at fault.
+void check_ids(std::span<const std::uint32_t> ids, std::size_t vocab_size,
+               const std::string& where);
+
 /// All tokens of the files as one stream, without special tokens. `.txt`, `.raw`: the text, with
 /// every line end (CR LF, CR) as LF, as Python's text mode reads it;
-/// `.jsonl`: the field `text` of each line, one after another; `.h5`: dataset `input_ids`, row
-/// after row.
-/// A file with another ending is read like `.txt`, with a warning, if it is plain text.
+/// `.jsonl`: the field `text` of each line (or a chat), one after another; `.h5`: dataset
+/// `input_ids`, row after row. A file with another ending is read like `.txt`, with a warning, if
+/// it is plain text.
 /// @throws MissingInputError, DataError  naming file and line; neither a known ending nor text
 [[nodiscard]] std::vector<std::uint32_t> read_token_stream(
-    std::span<const std::filesystem::path> files, const Tokenizer* tokenizer,
-    std::size_t vocab_size);
+    std::span<const std::filesystem::path> files, const TextReader& reader, std::size_t vocab_size);
 
 /// Consecutive windows of the whole stream; the last short one is dropped.
 [[nodiscard]] TokenSequences all_windows(std::span<const std::uint32_t> stream, std::size_t length);
@@ -80,7 +104,7 @@ struct TokenSequences {
 /// (read_token_rows()), of which only the first `max_length` tokens are taken.
 /// @throws MissingInputError, DataError  naming file and line; unknown extension
 [[nodiscard]] TokenSequences read_texts(std::span<const std::filesystem::path> files,
-                                        const Tokenizer* tokenizer, const ModelSpec& spec,
+                                        const TextReader& reader, const ModelSpec& spec,
                                         std::size_t max_length);
 
 /// `count` of the sequences, spread like the windows of spread_windows().

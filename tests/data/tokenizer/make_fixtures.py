@@ -129,8 +129,8 @@ def make_sentencepiece(corpus):
     with open(folder / "expected.jsonl", "w") as lines:
         for text in TEXTS:
             ids = model.encode(text)
-            lines.write(json.dumps({"text": text, "ids": ids, "ids_special": [model.bos_id()] + ids,
-                                    "decoded": model.decode(ids)}) + "\n")
+            # A model alone puts nothing around a text: tokenizer_config.json says whether a BOS is wanted.
+            lines.write(json.dumps({"text": text, "ids": ids, "ids_special": ids, "decoded": model.decode(ids)}) + "\n")
     print(f"sentencepiece: {model.get_piece_size()} tokens")
 
     vocabulary = {model.id_to_piece(i): i for i in range(model.get_piece_size())}

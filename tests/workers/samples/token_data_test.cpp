@@ -181,6 +181,72 @@ TEST_F(TokenStream, SentencesAreNoRunningText) {
                 ::testing::ThrowsMessage<DataError>(HasSubstr("for a classifier")));
 }
 
+TEST_F(TokenStream, RowsAreRefusedForTheirTrueCause) {
+    const auto refusal = [&](const std::string& row) {
+        const std::vector<fs::path> files{file("row.jsonl", "{\"text\": \"a\"}\n" + row + "\n")};
+        try {
+            (void)read_token_stream(files, &tokenizer, 256);
+        } catch (const DataError& e) {
+            EXPECT_THAT(e.what(), HasSubstr("row.jsonl:2: "));
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    EXPECT_THAT(refusal("{\"text\": \"x \\ud83d\"}"), HasSubstr("surrogate"));
+    EXPECT_THAT(refusal("{\"text\": \"x\"} y"), HasSubstr("not JSON, byte 15"));
+    EXPECT_THAT(refusal("[1]"), HasSubstr("found array, expected a JSON object"));
+    EXPECT_THAT(refusal("{\"text\": null}"), HasSubstr("\"text\" is null, expected a string"));
+    EXPECT_THAT(refusal("{\"txt\": \"b\", \"id\": 1}"),
+                HasSubstr("no field \"text\"; fields: id, txt"));
+    EXPECT_THAT(refusal("{\"messages\": []}"), HasSubstr("calibration.chat_template: true"));
+}
+
+TEST_F(TokenStream, NumbersThatOnlyPythonWritesDoNotMatterElsewhere) {
+    const std::vector<fs::path> files{
+        file("nan.jsonl", "{\"text\": \"NaN\", \"score\": NaN, \"x\": [Infinity, -Infinity]}\n")};
+    EXPECT_THAT(read_token_stream(files, &tokenizer, 256), ElementsAre('N', 'a', 'N'));
+}
+
+TEST_F(TokenStream, ChatsBecomeTextsByTheReader) {
+    const std::vector<fs::path> files{
+        file("chat.jsonl", "{\"messages\": [{}]}\n{\"text\": \"t\"}\n{\"conversations\": []}\n")};
+    const TextReader reader(&tokenizer, [](const std::string& row, const std::string& where) {
+        return std::to_string(row.size()) + where.substr(where.rfind(':'));
+    });
+    // The lengths of the first and the last row with their numbers, the text between them.
+    EXPECT_THAT(read_token_stream(files, reader, 256),
+                ElementsAre('1', '8', ':', '1', 't', '2', '1', ':', '3'));
+}
+
+TEST_F(TokenStream, OtherKindsOfFilesAreRefusedWithWhatConvertsThem) {
+    const auto refusal = [&](const std::string& name) {
+        const std::vector<fs::path> files{file(name, "x")};
+        EXPECT_THROW((void)read_texts(files, &tokenizer, classifier(0), 4), DataError);
+        try {
+            (void)read_token_stream(files, &tokenizer, 256);
+        } catch (const DataError& e) {
+            return std::string(e.what());
+        }
+        return std::string();
+    };
+    const std::string parquet = refusal("a.parquet");
+    EXPECT_THAT(parquet, HasSubstr("parquet is not read; convert it: python3 -c"));
+    EXPECT_THAT(parquet, HasSubstr("a.parquet.jsonl"));
+    EXPECT_THAT(refusal("a.json"), HasSubstr("json is not read; convert it"));
+    EXPECT_THAT(refusal("a.jsonl.gz"), HasSubstr("gunzip -k "));
+    EXPECT_THAT(refusal("a.doc"), HasSubstr("unknown kind of text file; expected .txt"));
+}
+
+TEST_F(TokenStream, TextsInOtherEncodingsAreConvertedOrRefused) {
+    const std::vector<fs::path> marked{file("wide.txt", std::string("\xFF\xFE"
+                                                                    "a\0\n\0",
+                                                                    6))};
+    EXPECT_THAT(read_token_stream(marked, &tokenizer, 256), ElementsAre('a', '\n'));
+    const std::vector<fs::path> latin{file("latin.txt", "caf\xE9")};
+    EXPECT_THAT([&] { (void)read_token_stream(latin, &tokenizer, 256); },
+                ::testing::ThrowsMessage<DataError>(HasSubstr("byte 0xE9 at offset 3")));
+}
+
 TEST_F(TokenStream, NamesFileAndLineOfABadRow) {
     const std::vector<fs::path> files{file("bad.jsonl", "{\"text\": \"a\"}\n{\"txt\": \"b\"}\n")};
     try {

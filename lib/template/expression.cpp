@@ -1,0 +1,308 @@
+#include "lib/template/expression.hpp"
+
+#include <charconv>
+
+#include "lib/core/errors.hpp"
+#include "lib/template/nodes.hpp"
+
+namespace lathe::jinja {
+namespace {
+
+template <class Node, class... Parts>
+ExpressionPointer make(Parts&&... parts) {
+    return std::make_unique<const Node>(std::forward<Parts>(parts)...);
+}
+
+}  // namespace
+
+void ExpressionParser::fail(const std::string& problem) const {
+    throw DataError("line " + std::to_string(peek().line) + ": " + problem);
+}
+
+bool ExpressionParser::take(std::string_view text) {
+    if (!is_name(text) && !is_mark(text)) return false;
+    ++at_;
+    return true;
+}
+
+std::string ExpressionParser::take_name() {
+    if (peek().kind != Token::Kind::name) fail("expected a name, found '" + peek().text + "'");
+    return tokens_[at_++].text;
+}
+
+void ExpressionParser::expect(std::string_view text) {
+    if (!take(text)) {
+        fail("expected '" + std::string(text) + "', found '" + peek().text + "'");
+    }
+}
+
+void ExpressionParser::expect_end() {
+    if (!at_end()) fail("unexpected '" + peek().text + "'");
+}
+
+ExpressionPointer ExpressionParser::expression(bool with_tuples) {
+    ExpressionPointer value = disjunction();
+    while (take("if")) {
+        ExpressionPointer condition = disjunction();
+        ExpressionPointer otherwise = take("else") ? expression() : nullptr;
+        value = make<Conditional>(std::move(value), std::move(condition), std::move(otherwise));
+    }
+    if (!with_tuples || !is_mark(",")) return value;
+    std::vector<ExpressionPointer> items;
+    items.push_back(std::move(value));
+    while (take(",") && !at_end()) items.push_back(expression());
+    return make<ListLiteral>(std::move(items), true);
+}
+
+ExpressionPointer ExpressionParser::simple_expression() {
+    return disjunction();
+}
+
+ExpressionPointer ExpressionParser::disjunction() {
+    ExpressionPointer value = conjunction();
+    while (take("or")) value = make<Binary>("or", std::move(value), conjunction());
+    return value;
+}
+
+ExpressionPointer ExpressionParser::conjunction() {
+    ExpressionPointer value = negation();
+    while (take("and")) value = make<Binary>("and", std::move(value), negation());
+    return value;
+}
+
+ExpressionPointer ExpressionParser::negation() {
+    if (take("not")) return make<Unary>("not", negation());
+    return comparison();
+}
+
+ExpressionPointer ExpressionParser::comparison() {
+    ExpressionPointer value = sum();
+    Comparison::Steps steps;
+    while (true) {
+        std::string operation;
+        for (const char* mark : {"==", "!=", "<=", ">=", "<", ">"}) {
+            if (is_mark(mark)) operation = mark;
+        }
+        if (is_name("in")) operation = "in";
+        const bool is_negated = is_name("not") && tokens_[at_ + 1].text == "in";
+        if (is_negated) {
+            operation = "not in";
+            ++at_;
+        }
+        if (operation.empty()) break;
+        ++at_;
+        steps.emplace_back(operation, sum());
+    }
+    if (steps.empty()) return value;
+    return make<Comparison>(std::move(value), std::move(steps));
+}
+
+ExpressionPointer ExpressionParser::sum() {
+    ExpressionPointer value = concatenation();
+    while (is_mark("+") || is_mark("-")) {
+        const std::string operation = tokens_[at_++].text;
+        value = make<Binary>(operation, std::move(value), concatenation());
+    }
+    return value;
+}
+
+ExpressionPointer ExpressionParser::concatenation() {
+    ExpressionPointer value = product();
+    while (take("~")) value = make<Binary>("~", std::move(value), product());
+    return value;
+}
+
+ExpressionPointer ExpressionParser::product() {
+    ExpressionPointer value = signed_value();
+    while (is_mark("*") || is_mark("/") || is_mark("//") || is_mark("%")) {
+        const std::string operation = tokens_[at_++].text;
+        value = make<Binary>(operation, std::move(value), signed_value());
+    }
+    return value;
+}
+
+/// A sign binds closer than filters: -1|abs is 1.
+ExpressionPointer ExpressionParser::signed_value() {
+    for (const char* sign : {"-", "+"}) {
+        if (!take(sign)) continue;
+        ExpressionPointer value = make<Unary>(sign, power());
+        return test(filters(std::move(value)));
+    }
+    return test(filters(power()));
+}
+
+ExpressionPointer ExpressionParser::power() {
+    ExpressionPointer value = postfix(primary());
+    while (take("**")) value = make<Binary>("**", std::move(value), postfix(primary()));
+    return value;
+}
+
+ExpressionPointer ExpressionParser::postfix(ExpressionPointer value) {
+    while (true) {
+        if (take(".")) {
+            if (peek().kind == Token::Kind::integer) {
+                const auto place = static_cast<std::int64_t>(std::stoll(tokens_[at_++].text));
+                value = make<Part>(std::move(value), make<Constant>(place));
+            } else {
+                value = make<Part>(std::move(value), make<Constant>(take_name()));
+            }
+        } else if (take("[")) {
+            value = subscript(std::move(value));
+        } else if (is_mark("(")) {
+            value = make<Call>(std::move(value), arguments());
+        } else {
+            return value;
+        }
+    }
+}
+
+/// Behind the opening bracket.
+ExpressionPointer ExpressionParser::subscript(ExpressionPointer value) {
+    ExpressionPointer parts[3];
+    std::size_t n_colons = 0;
+    while (!take("]")) {
+        if (take(":")) {
+            if (++n_colons > 2) fail("a slice with more than three parts");
+        } else {
+            parts[n_colons] = expression(true);
+            if (!is_mark(":") && !is_mark("]")) fail("expected ']', found '" + peek().text + "'");
+        }
+    }
+    if (n_colons > 0) {
+        return make<Slice>(std::move(value), std::move(parts[0]), std::move(parts[1]),
+                           std::move(parts[2]));
+    }
+    if (!parts[0]) fail("an empty subscript");
+    return make<Part>(std::move(value), std::move(parts[0]));
+}
+
+ExpressionPointer ExpressionParser::filters(ExpressionPointer value) {
+    while (take("|")) {
+        const std::string name = take_name();
+        value =
+            make<Filter>(name, std::move(value), is_mark("(") ? arguments() : WrittenArguments{});
+        // A part of what a filter gives: (x | list)[0] without the parentheses.
+        value = postfix(std::move(value));
+    }
+    return value;
+}
+
+ExpressionPointer ExpressionParser::test(ExpressionPointer value) {
+    while (take("is")) {
+        const bool is_negated = take("not");
+        const std::string name = take_name();
+        WrittenArguments written;
+        const Token& next = peek();
+        const bool is_value = next.kind == Token::Kind::string ||
+                              next.kind == Token::Kind::integer || next.kind == Token::Kind::real ||
+                              (next.kind == Token::Kind::name && next.text != "and" &&
+                               next.text != "or" && next.text != "if" && next.text != "else" &&
+                               next.text != "is" && next.text != "not" && next.text != "in");
+        if (is_mark("(")) {
+            written = arguments();
+        } else if (is_value || is_mark("[") || is_mark("{")) {
+            written.positional.push_back(postfix(primary()));
+        }
+        value = make<Test>(name, std::move(value), std::move(written));
+        if (is_negated) value = make<Unary>("not", std::move(value));
+        value = filters(std::move(value));
+    }
+    return value;
+}
+
+WrittenArguments ExpressionParser::arguments() {
+    expect("(");
+    WrittenArguments written;
+    while (!take(")")) {
+        if (is_mark("*") || is_mark("**")) fail("starred arguments are not supported");
+        const bool is_named = peek().kind == Token::Kind::name && tokens_[at_ + 1].text == "=" &&
+                              tokens_[at_ + 1].kind == Token::Kind::mark;
+        if (is_named) {
+            std::string name = take_name();
+            expect("=");
+            written.named.emplace_back(std::move(name), expression());
+        } else {
+            written.positional.push_back(expression());
+        }
+        if (!is_mark(")")) expect(",");
+    }
+    return written;
+}
+
+ExpressionPointer ExpressionParser::primary() {
+    const Token& token = peek();
+    switch (token.kind) {
+        case Token::Kind::string:
+            return string_literal();
+        case Token::Kind::integer: {
+            std::int64_t value = 0;
+            const char* end = token.text.data() + token.text.size();
+            if (std::from_chars(token.text.data(), end, value).ptr != end) {
+                fail("the number " + token.text + " is too large");
+            }
+            ++at_;
+            return make<Constant>(value);
+        }
+        case Token::Kind::real:
+            return make<Constant>(std::stod(tokens_[at_++].text));
+        case Token::Kind::name:
+            return name_or_constant();
+        default:
+            break;
+    }
+    if (take("(")) return parenthesis();
+    if (take("[")) return list_literal();
+    if (take("{")) return dict_literal();
+    fail(at_end() ? "the expression ends too early" : "unexpected '" + token.text + "'");
+}
+
+ExpressionPointer ExpressionParser::name_or_constant() {
+    const std::string name = take_name();
+    if (name == "true" || name == "True") return make<Constant>(true);
+    if (name == "false" || name == "False") return make<Constant>(false);
+    if (name == "none" || name == "None") return make<Constant>(Value());
+    return make<Name>(name);
+}
+
+/// Strings that follow one another are one.
+ExpressionPointer ExpressionParser::string_literal() {
+    std::string text;
+    while (peek().kind == Token::Kind::string) text += tokens_[at_++].text;
+    return make<Constant>(std::move(text));
+}
+
+ExpressionPointer ExpressionParser::list_literal() {
+    std::vector<ExpressionPointer> items;
+    while (!take("]")) {
+        items.push_back(expression());
+        if (!is_mark("]")) expect(",");
+    }
+    return make<ListLiteral>(std::move(items), false);
+}
+
+ExpressionPointer ExpressionParser::dict_literal() {
+    DictLiteral::Items items;
+    while (!take("}")) {
+        ExpressionPointer key = expression();
+        expect(":");
+        items.emplace_back(std::move(key), expression());
+        if (!is_mark("}")) expect(",");
+    }
+    return make<DictLiteral>(std::move(items));
+}
+
+/// Behind the opening parenthesis.
+ExpressionPointer ExpressionParser::parenthesis() {
+    if (take(")")) return make<ListLiteral>(std::vector<ExpressionPointer>{}, true);
+    ExpressionPointer value = expression();
+    if (take(")")) return value;
+    std::vector<ExpressionPointer> items;
+    items.push_back(std::move(value));
+    while (!take(")")) {
+        expect(",");
+        if (!is_mark(")")) items.push_back(expression());
+    }
+    return make<ListLiteral>(std::move(items), true);
+}
+
+}  // namespace lathe::jinja
