@@ -10,7 +10,10 @@
 #include "lib/core/log.hpp"
 #include "orchestrator/command_line.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/exit_file.hpp"
+#include "orchestrator/rank_log.hpp"
 #include "orchestrator/stop_request.hpp"
+#include "orchestrator/stop_watchdog.hpp"
 #include "workers/task_table.hpp"
 #include "workers/worker.hpp"
 
@@ -24,6 +27,21 @@ namespace {
     std::cout.flush();
     std::fflush(nullptr);
     ::_exit(code);
+}
+
+/// Ends the process in the midst of what it does, if it does not stop by itself.
+StopWatchdog::Options given_up(const CommandLine& line) {
+    StopWatchdog::Options options;
+    options.stop_requested = [] { return StopRequest::requested(); };
+    options.give_up = [&line] {
+        std::cerr << "lathe: stopped: " << StopRequest::reason() << ", and "
+                  << StopWatchdog::limit_seconds
+                  << " s later something was still at work and was given up; run again to continue"
+                  << std::endl;
+        leave_exit_code(line.exit_file, static_cast<int>(ExitCode::stopped));
+        ::_exit(static_cast<int>(ExitCode::stopped));
+    };
+    return options;
 }
 
 /// Runs the command on rank 0 and says what came of it. Returns the exit code.
@@ -65,12 +83,17 @@ int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks) {
         session.world().size());
     Coordinator::Options options;
     options.stop_requested = [] { return StopRequest::requested(); };
+    options.on_rank_asked = [] { StopRequest::request_elsewhere(); };
+    options.seconds_left = [] { return StopRequest::seconds_left(); };
+    options.last_words = [&line](int rank) { return last_words(line, rank); };
     options.stop_reason = [] { return StopRequest::reason(); };
     options.on_progress = [&](const StageProgress& p) { progress.update(p); };
     Coordinator coordinator(session.world(), std::move(options));
+    const StopWatchdog watchdog(given_up(line));
     std::thread worker(
         [&] { serve(session.world(), [&](const Task& task) { return tasks.run(task); }); });
     const int code = run_and_report({line, session.world(), coordinator, progress});
+    leave_exit_code(line.exit_file, code);
     if (!coordinator.shut_down(code)) {
         end_without_mpi(session, code);
     }
@@ -86,17 +109,21 @@ int run_program(int argc, char** argv) {
         if (!line) {
             return 0;
         }
-        start_logging(line->log_level, session.world().rank());
+        start_logging(line->log_level, session.world().rank(), line->log_format);
         if (leads && !StopRequest::warning().empty()) {
             log_warning(StopRequest::warning());
         }
         TaskTable tasks(
-            session.world(), [&line] { return load_job(*line); }, line->runtime);
+            session.world(),
+            [&line, rank = session.world().rank()] { return load_logged_job(*line, rank); },
+            line->runtime);
         if (leads) {
             return lead(session, *line, tasks);
         }
         const auto handler = [&](const Task& task) { return tasks.run(task); };
-        if (const auto code = serve(session.world(), handler)) {
+        WorkerOptions options;
+        options.stop_requested = [] { return StopRequest::requested(); };
+        if (const auto code = serve(session.world(), handler, options)) {
             end_without_mpi(session, *code);
         }
         return 0;

@@ -15,6 +15,9 @@ using TaskHandler = std::function<std::string(const Task&)>;
 
 struct WorkerOptions {
     double heartbeat_seconds = 1.0;  ///< between signs of life; far below the coordinator's limit
+    /// Whether this rank was asked to stop, by a signal: the coordinator is told with the next sign
+    /// of life. Called from another thread. Null: never.
+    std::function<bool()> stop_requested = {};
 };
 
 /// Does the tasks that rank 0 sends, one after another, until it says stop. While it runs, a
@@ -25,6 +28,6 @@ struct WorkerOptions {
 /// hang: call Session::abandon() and end the process by _exit with the code returned.
 /// @throws InternalError  if messages fail or make no sense; errors of tasks are sent, not thrown
 std::optional<int> serve(comm::Communicator& communicator, const TaskHandler& handler,
-                         WorkerOptions options = {});
+                         const WorkerOptions& options = {});
 
 }  // namespace lathe
