@@ -186,10 +186,10 @@ bool JobRun::continue_existing_run(Record record) {
         return false;
     }
     remove_outdated(read_job(read_file(run().job()), run().job().string(), {}));
-    const auto began =
-        try_parse_json(read_file(run().manifest())).value("program_version", nlohmann::json());
-    if (began != program_version) {
-        log_warning("run_of_another_version began=" + began.dump() + " this=\"" + program_version +
+    const auto manifest = try_parse_json(read_file(run().manifest()));
+    const std::string began = manifest.value("program_version", nlohmann::json()).dump();
+    if (began != nlohmann::json(program_version).dump()) {
+        log_warning("run_of_another_version began=" + began + " this=\"" + program_version +
                     "\" finished_tasks=kept");
     }
     return true;

@@ -87,10 +87,11 @@ void StopRequest::install() {
                             "runtime.max_walltime to have one";
         return;
     }
-    set_deadline(left - margin_seconds, variable + ", " + std::to_string(std::llround(left)) +
-                                            " s after the start, " +
-                                            std::to_string(std::llround(margin_seconds)) +
-                                            " s of which are kept for the end");
+    set_deadline(
+        left - margin_seconds,
+        variable + ", " + std::to_string(std::llround(left)) + " s after the start, " +
+            std::to_string(std::llround(margin_seconds)) +
+            " s of which are kept for the end; unset the variable if it is not this job's");
 }
 
 std::string StopRequest::warning() {
