@@ -166,7 +166,7 @@ TEST_F(ChoiceFiles, Lines) {
     expect(good + "\n\n" + good, "piqa", "line 2: not JSON");
     expect(good + "\n[1, 2]\n", "piqa", "line 2: found a list, expected a JSON object");
     expect("[" + good + "]", "piqa", "line 1: found a list");
-    expect("{\"question\": \"\xFF\"}", "piqa", "line 1: not JSON");
+    expect("{\"question\": \"\xFF\"}", "piqa", "byte 0xFF at offset 14 (line 1) is not UTF-8");
     EXPECT_EQ(read_multiple_choice(written(good + "\r\n" + good + "\r\n\r\n"), "piqa").size(), 2U);
 }
 

@@ -80,7 +80,7 @@ def chats():
         assert perplexity(lathe.MODEL, chat, "--chat-template", own) == right
         assert "calibration.chat_template: true" in refusal(["eval", model, "--text", chat])
         assert "no chat template" in refusal(["eval", lathe.MODEL, "--text", chat, "--chat-template", "true"], MISSING)
-        small = {"model": model, "calibration__data": chat, "search__evaluation": chat, "search__strategy": "homogeneous",
+        small = {"model": model, "budget": "3x", "calibration__data": chat, "search__evaluation": chat, "search__strategy": "homogeneous",
                  "candidates": "[{method: integer, num_bits: 4, solver: rtn}]", "calibration__num_calibration_samples": 4,
                  "calibration__max_seq_length": 64}
         lathe.run(["run", *lathe.job(scratch / "run", calibration__chat_template="true", **small)])
@@ -115,7 +115,7 @@ def end_tokens():
 def files_of_the_fingerprint():
     with lathe.Scratch() as scratch:
         model = model_with(scratch / "model")
-        job = lathe.job(scratch / "run", model=model, candidates="[{method: integer, num_bits: 4, solver: rtn}]", search__strategy="homogeneous",
+        job = lathe.job(scratch / "run", model=model, budget="3x", candidates="[{method: integer, num_bits: 4, solver: rtn}]", search__strategy="homogeneous",
                         calibration__num_calibration_samples=4, calibration__max_seq_length=64)
         lathe.run(["run", *job])
         (model / "added_tokens.json").write_text(json.dumps({"light": 2048}))

@@ -107,9 +107,10 @@ TEST(Normalizer, SequenceAppliesInOrder) {
 }
 
 TEST(Normalizer, RefusesUnknownTypesWithTheChoices) {
-    EXPECT_THAT(message_of<DataError>([] { (void)normalize(R"({"type":"Transliterate"})", ""); }),
-                ::testing::AllOf(HasSubstr("t.json: normalizer of type \"Transliterate\""),
-                                 HasSubstr("supported are BertNormalizer, Lowercase, NFC")));
+    EXPECT_THAT(
+        message_of<DataError>([] { (void)normalize(R"({"type":"Transliterate"})", ""); }),
+        ::testing::AllOf(HasSubstr("t.json: normalizer of type \"Transliterate\""),
+                         HasSubstr("supported are BertNormalizer, ByteLevel, Lowercase, NFC")));
     EXPECT_THAT(message_of<DataError>([] { (void)normalize(R"({"type":"Prepend"})", ""); }),
                 HasSubstr("t.json: \"prepend\" is missing"));
 }

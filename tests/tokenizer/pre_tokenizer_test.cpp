@@ -113,10 +113,11 @@ TEST(PreTokenizer, RefusalsNamePlaceAndChoices) {
     const auto refusal = [](const std::string& settings) {
         return message_of<DataError>([&] { (void)cut(settings, "a"); });
     };
-    EXPECT_THAT(refusal(R"({"type":"Sequence","pretokenizers":[{"type":"UnicodeScripts"}]})"),
-                ::testing::AllOf(HasSubstr("t.json: pretokenizers[0]: "),
-                                 HasSubstr("\"UnicodeScripts\" is not supported"),
-                                 HasSubstr("BertPreTokenizer, ByteLevel, Digits")));
+    EXPECT_THAT(
+        refusal(R"({"type":"Sequence","pretokenizers":[{"type":"UnicodeScripts"}]})"),
+        ::testing::AllOf(HasSubstr("t.json: pretokenizers[0]: "),
+                         HasSubstr("\"UnicodeScripts\" is not supported"),
+                         HasSubstr("BertPreTokenizer, ByteLevel, CharDelimiterSplit, Digits")));
     EXPECT_THAT(
         refusal(split_settings("Dropped")),
         HasSubstr("t.json: behavior: behavior \"Dropped\" is not known; known are Removed"));

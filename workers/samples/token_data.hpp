@@ -51,9 +51,9 @@ struct TokenSequences {
 
 /// What texts are read with.
 struct TextReader {
-    /// Null: only files of ids can be read. Without `render` a chat is refused.
-    TextReader(const Tokenizer* tokenizer, RenderChat render = {})  // NOLINT(*-explicit-*)
-        : tokenizer(tokenizer), render(std::move(render)) {}
+    /// Null: only files of ids can be read. Without `chats` a chat is refused.
+    TextReader(const Tokenizer* with, RenderChat chats = {})  // NOLINT(*-explicit-*)
+        : tokenizer(with), render(std::move(chats)) {}
 
     const Tokenizer* tokenizer;
     RenderChat render;
