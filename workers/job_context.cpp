@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "kernels/cpu/blas.hpp"
+#include "kernels/cpu/vector_kernels.hpp"
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/config/default_candidates.hpp"
 #include "lib/core/errors.hpp"
@@ -64,6 +66,19 @@ Device Device::open(const std::string& backend, std::size_t threads,
     device.backend = kernels::make_backend(kernels::backend_from_name(backend), *device.pool,
                                            static_cast<std::size_t>(world.local_rank()));
     return device;
+}
+
+std::string instruction_set() {
+    const bool is_first_of_all = kernels::runnable_vector_kernels().size() == 1;
+    // Loops that the compiler translates for several instruction sets see what the processor has.
+    return std::string(kernels::vector_kernels().name) + (is_first_of_all ? " alone" : "") +
+           ", BLAS " + kernels::blas::core_name();
+}
+
+std::string use_instruction_set(const std::string& name) {
+    kernels::use_vector_kernels(name);
+    const std::string core(kernels::blas::core_for(name));
+    return core == kernels::blas::core_name() ? "" : core;
 }
 
 namespace {
@@ -155,6 +170,7 @@ JobSamples read_samples(const fs::path& file) {
 std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communicator& world) {
     auto context = std::make_unique<JobContext>();
     context->job = job;
+    static_cast<void>(use_instruction_set(job.runtime.instruction_set));
     context->run = RunDirectory(job.output);
     context->source = SourceModel::open(job.model, job.ignore);
     if (job.candidates.empty()) {
