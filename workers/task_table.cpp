@@ -112,6 +112,10 @@ std::string TaskTable::run_stage(const Task& task) {
         run_gradients(s.job_after_slicing(), gradient_task_from_json(task.arguments));
         return "";
     }
+    if (task.stage == stage::reference) {
+        run_reference(s.job_after_slicing(), reference_task_from_json(task.arguments));
+        return "";
+    }
     if (task.stage == stage::variants) {
         return nlohmann::json(
                    run_variants(s.job_after_slicing(), variant_task_from_json(task.arguments)))
