@@ -55,8 +55,8 @@ void require_nothing_foreign(const RunDirectory& run) {
     }
     for (const auto& entry : fs::directory_iterator(run.root())) {
         const std::string name = entry.path().filename().string();
-        if (entry.path() == run.lock() || name.starts_with("job.yaml") ||
-            name.starts_with("manifest.json.")) {
+        if (entry.path() == run.lock() || entry.path() == FileLock::stand_in(run.lock()) ||
+            name.starts_with("job.yaml") || name.starts_with("manifest.json.")) {
             continue;
         }
         throw UsageError("output " + run.root().string() +
@@ -84,15 +84,19 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Re
     : context_(std::move(context)), coordinator_(coordinator) {
     const fs::path root = run().root();
     std::error_code error;
-    const bool is_run = fs::exists(run().manifest(), error);
-    if (!is_run) {
-        require_nothing_foreign(run());
+    const auto has_manifest = [&] { return fs::exists(run().manifest(), error); };
+    if (!has_manifest()) {
+        require_nothing_foreign(run());  // before a lock is left in somebody's directory
     }
     make_directories(root);
     lock_ = FileLock::try_lock(run().lock());
     if (!lock_) {
-        throw UsageError("another lathe process is working on run directory " + root.string());
+        const std::string holder = FileLock::holder(run().lock());
+        throw UsageError("another lathe process is working on run directory " + root.string() +
+                         (holder.empty() ? "" : ": " + holder));
     }
+    // Only now: until the lock was ours, another process may have made a run of it.
+    const bool is_run = has_manifest();
     if (is_run) {
         check_existing_run();
     }
@@ -104,7 +108,8 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Re
     const nlohmann::json manifest{{"format_version", 1},
                                   {"program_version", program_version},
                                   {"model_fingerprint", to_hex(source().weights.fingerprint())},
-                                  {"samples_fingerprint", samples_fingerprint(context_->job)}};
+                                  {"samples_fingerprint", samples_fingerprint(context_->job)},
+                                  {"instruction_set", instruction_set()}};
     if (!is_run) {
         write_file(run().manifest(), manifest.dump(1) + "\n");
     }
@@ -151,6 +156,11 @@ void JobRun::check_existing_run() {
     if (began != program_version) {
         log_warning("run_of_another_version began=" + began.dump() + " this=\"" + program_version +
                     "\" finished_tasks=kept");
+    }
+    const auto set = manifest.value("instruction_set", nlohmann::json());
+    if (set.is_string() && set != instruction_set()) {
+        log_warning("run_of_another_instruction_set began=" + set.dump() + " this=\"" +
+                    instruction_set() + "\" results=may_differ_in_their_last_bits");
     }
 }
 

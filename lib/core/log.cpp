@@ -13,9 +13,12 @@ std::shared_ptr<spdlog::logger>& logger() {
     return instance;
 }
 
-void write(spdlog::level::level_enum level, std::string_view text) {
-    if (logger()) {
-        logger()->log(level, text);
+void write(spdlog::level::level_enum level, std::string_view text) noexcept {
+    try {
+        if (logger()) {
+            logger()->log(level, text);
+        }
+    } catch (...) {  // NOLINT(bugprone-empty-catch): a line is lost, what it tells of goes on
     }
 }
 
@@ -32,13 +35,13 @@ void start_logging(LogLevel level, int rank) {
     logger() = std::move(instance);
 }
 
-void log_info(std::string_view text) {
+void log_info(std::string_view text) noexcept {
     write(spdlog::level::info, text);
 }
-void log_detail(std::string_view text) {
+void log_detail(std::string_view text) noexcept {
     write(spdlog::level::debug, text);
 }
-void log_warning(std::string_view text) {
+void log_warning(std::string_view text) noexcept {
     write(spdlog::level::warn, text);
 }
 

@@ -12,9 +12,10 @@ enum class LogLevel { quiet, normal, verbose };
 void start_logging(LogLevel level, int rank);
 
 /// One event. `text` is `event key=value key=value`. `info` shows from `normal` on, `detail` only
-/// when verbose, `warning` always.
-void log_info(std::string_view text);
-void log_detail(std::string_view text);
-void log_warning(std::string_view text);
+/// when verbose, `warning` always. A line that cannot be written (standard error closed or full) is
+/// lost, and that is all.
+void log_info(std::string_view text) noexcept;
+void log_detail(std::string_view text) noexcept;
+void log_warning(std::string_view text) noexcept;
 
 }  // namespace lathe
