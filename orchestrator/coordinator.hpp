@@ -95,9 +95,11 @@ private:
     using Clock = std::chrono::steady_clock;
     struct Worker {
         bool lost = false;
-        bool spoke_again = false;  ///< after it was declared lost, so it does live
-        bool left = false;         ///< was told to stop, and did
-        [[nodiscard]] bool is_gone() const { return lost && !spoke_again; }
+        bool spoke_again = false;            ///< after it was declared lost, so it does live
+        bool left = false;                   ///< was told to stop, and did
+        std::optional<std::string> failure;  ///< why it cannot go on, in its own words
+        [[nodiscard]] bool is_gone() const { return (lost && !spoke_again) || failure; }
+        std::string instruction_set;      ///< what it computes with, once it has said so
         std::optional<std::string> task;  ///< id of what it does
         bool is_pinned = false;           ///< that task, or for all ranks
         Clock::time_point task_start;
@@ -111,6 +113,7 @@ private:
                 std::size_t n_reused) const;
     void handle_failure(StageState& stage, std::size_t position, const TaskResult& result) const;
     void forgive_own_pause();
+    void note_instruction_set(int rank, const std::string& name);
     void find_lost_ranks(StageState& stage);
     void declare_lost(StageState& stage, int rank);
     void hand_out(StageState& stage);
@@ -124,6 +127,7 @@ private:
     Options options_;
     std::vector<Worker> workers_;  // for each rank
     Clock::time_point last_listen_;
+    bool told_of_mixed_sets_ = false;
 };
 
 }  // namespace lathe

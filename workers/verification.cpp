@@ -10,6 +10,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
+#include "lib/tokenizer/unicode.hpp"
 #include "workers/compressed_checkpoint.hpp"
 
 namespace lathe {
@@ -144,6 +145,10 @@ void write_index(const fs::path& directory) {
         const std::string name = fs::relative(entry.path(), directory).string();
         if (!entry.is_regular_file() || name == index_name) {
             continue;
+        }
+        if (!tokenizer::is_valid_utf8(name)) {
+            throw DataError(directory.string() + ": the name of a file is not UTF-8: " +
+                            tokenizer::repair_utf8(name));
         }
         const MappedFile file(entry.path());
         files[name] = {{"size", file.bytes().size()}, {"hash", to_hex(hash_bytes(file.bytes()))}};

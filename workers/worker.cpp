@@ -22,21 +22,22 @@ constexpr int coordinator_rank = 0;
 /// Sends a sign of life now and then for as long as it exists.
 class Heartbeat {
 public:
-    Heartbeat(comm::Communicator& communicator, double seconds)
-        : thread_([&communicator, seconds](const std::stop_token& stop) {
-              beat(communicator, seconds, stop);
+    Heartbeat(comm::Communicator& communicator, const WorkerOptions& options)
+        : thread_([&communicator, &options](const std::stop_token& stop) {
+              beat(communicator, options, stop);
           }) {}
 
 private:
-    static void beat(comm::Communicator& communicator, double seconds,
+    static void beat(comm::Communicator& communicator, const WorkerOptions& options,
                      const std::stop_token& stop) {
         std::mutex mutex;
         std::condition_variable_any never;
         std::unique_lock lock(mutex);
         try {
             while (!stop.stop_requested()) {
-                comm::send_control(communicator, coordinator_rank, comm::ControlKind::heartbeat);
-                never.wait_for(lock, stop, std::chrono::duration<double>(seconds),
+                comm::send_control(communicator, coordinator_rank, comm::ControlKind::heartbeat,
+                                   options.instruction_set);
+                never.wait_for(lock, stop, std::chrono::duration<double>(options.heartbeat_seconds),
                                [] { return false; });
             }
         } catch (const std::exception& error) {
@@ -109,17 +110,32 @@ std::optional<int> serve_until_stop(comm::Communicator& communicator, const Task
     }
 }
 
+/// As far as it can: messages may be what fails.
+void tell_failure(comm::Communicator& communicator, const char* reason) noexcept {
+    try {
+        log_warning(std::string("worker_failed reason=\"") + reason + "\"");
+        comm::send_control(communicator, coordinator_rank, comm::ControlKind::failed, reason);
+    } catch (const std::exception& error) {
+        log_warning(error.what());
+    }
+}
+
 }  // namespace
 
 std::optional<int> serve(comm::Communicator& communicator, const TaskHandler& handler,
-                         WorkerOptions options) {
-    std::optional<int> exit_code;
-    {
-        const Heartbeat heartbeat(communicator, options.heartbeat_seconds);
-        exit_code = serve_until_stop(communicator, handler);
+                         const WorkerOptions& options) {
+    try {
+        std::optional<int> exit_code;
+        {
+            const Heartbeat heartbeat(communicator, options);
+            exit_code = serve_until_stop(communicator, handler);
+        }
+        comm::send_control(communicator, coordinator_rank, comm::ControlKind::stopped);
+        return exit_code;
+    } catch (const std::exception& error) {
+        tell_failure(communicator, error.what());
+        throw;
     }
-    comm::send_control(communicator, coordinator_rank, comm::ControlKind::stopped);
-    return exit_code;
 }
 
 }  // namespace lathe

@@ -15,6 +15,8 @@ using TaskHandler = std::function<std::string(const Task&)>;
 
 struct WorkerOptions {
     double heartbeat_seconds = 1.0;  ///< between signs of life; far below the coordinator's limit
+    /// What it computes with (job_context.hpp); each sign of life tells the coordinator.
+    std::string instruction_set = {};
 };
 
 /// Does the tasks that rank 0 sends, one after another, until it says stop. While it runs, a
@@ -23,8 +25,10 @@ struct WorkerOptions {
 ///
 /// Returns empty if all ranks leave together. If not (a rank is lost or stuck), MPI_Finalize would
 /// hang: call Session::abandon() and end the process by _exit with the code returned.
-/// @throws InternalError  if messages fail or make no sense; errors of tasks are sent, not thrown
+/// Errors of tasks are sent, not thrown. Anything else that ends it, it throws, after telling the
+/// coordinator, which then waits for this rank no longer.
+/// @throws InternalError  if messages fail or make no sense
 std::optional<int> serve(comm::Communicator& communicator, const TaskHandler& handler,
-                         WorkerOptions options = {});
+                         const WorkerOptions& options = {});
 
 }  // namespace lathe

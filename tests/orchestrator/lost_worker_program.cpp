@@ -59,7 +59,7 @@ bool coordinate(comm::Communicator& world) {
 bool run(comm::Session& session) {
     comm::Communicator& world = session.world();
     const auto handler = [&](const Task&) { return work(world.rank()); };
-    constexpr WorkerOptions quick = {0.1};
+    const WorkerOptions quick = {0.1};
     if (world.rank() != 0) {
         return serve(world, handler, quick) == 0;  // a code: not all ranks leave
     }
