@@ -147,8 +147,8 @@ void write_index(const fs::path& directory) {
             continue;
         }
         if (!tokenizer::is_valid_utf8(name)) {
-            throw DataError(directory.string() + ": the name of a file is not UTF-8: " +
-                            tokenizer::repair_utf8(name));
+            throw DataError(directory.string() +
+                            ": the name of a file is not UTF-8: " + tokenizer::repair_utf8(name));
         }
         const MappedFile file(entry.path());
         files[name] = {{"size", file.bytes().size()}, {"hash", to_hex(hash_bytes(file.bytes()))}};
