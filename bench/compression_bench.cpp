@@ -8,8 +8,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "kernels/backend.hpp"
-#include "kernels/cpu/blas.hpp"
+#include "kernels/backends.hpp"
+#include "kernels/cpu/common/blas.hpp"
 #include "lib/core/parallel.hpp"
 #include "methods/splitting.hpp"
 
@@ -153,7 +153,8 @@ void BM_GramAgainstBlas(benchmark::State& state) {
             kernels::blas::use_threads(n_threads);
             one_call.push_back(seconds_of([&] { multiply(0, d); }));
             kernels::blas::use_threads(1);
-            // OpenBLAS's threads spin for some 2^26 cycles after a call; nobody else shall pay.
+            // OpenBLAS's threads spin for some 2^26 cycles after a call; the others must not pay
+            // for that.
             std::this_thread::sleep_for(std::chrono::milliseconds(60));
             call_each.push_back(seconds_of([&] {
                 pool().for_each(n_threads, [&](std::size_t i) { multiply(i * share, share); });

@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend.hpp"
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/parallel.hpp"
 

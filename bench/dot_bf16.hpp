@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "kernels/cpu/vector_clones.hpp"
+#include "kernels/cpu/common/vector_clones.hpp"
 
 namespace lathe {
 

@@ -85,7 +85,7 @@ def uniform(options, scratch, name, candidate):
 
 
 def peak_memory(binary, scratch, blocks):
-    """Peak resident bytes of a job on a random model of so many blocks."""
+    """Peak resident bytes of a job on a random model of this many blocks."""
     model = scratch / f"random{blocks}"
     subprocess.run([sys.executable, ROOT / "bench/make_random_llama.py", model, "--hidden", "512", "--ffn", "1408",
                     "--blocks", str(blocks), "--heads", "8", "--kv-heads", "8", "--vocab", "512"], check=True,

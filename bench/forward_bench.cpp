@@ -6,8 +6,8 @@
 
 #include <benchmark/benchmark.h>
 
-#include "kernels/backend.hpp"
-#include "kernels/cpu/blas.hpp"
+#include "kernels/backends.hpp"
+#include "kernels/cpu/common/blas.hpp"
 #include "lib/core/parallel.hpp"
 
 // The forward pass of the cpu backend over 2048 tokens: one Llama block, its attention, its linear

@@ -23,13 +23,13 @@
 
 #include "bench/dot_bf16.hpp"
 #include "bench/energy.hpp"
-#include "kernels/backend.hpp"
+#include "kernels/backends.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/parallel.hpp"
 #include "lib/encoding/bcq.hpp"
 #include "lib/encoding/integer.hpp"
 #include "lib/encoding/nm.hpp"
-#include "workers/generation.hpp"
+#include "workers/network/generation.hpp"
 
 namespace lathe {
 namespace {
@@ -67,7 +67,7 @@ struct Coding {
 /// Weights of about the spread 1 / sqrt(in); norms of 1, biases of 0.
 class RandomWeights final : public WeightSource {
 public:
-    RandomWeights(const ModelSpec& spec, const Coding& coding, kernels::LookupTables tables)
+    RandomWeights(const ModelSpec& spec, const Coding& coding, LookupTables tables)
         : spec_(spec), coding_(coding), tables_(tables) {}
 
     void load(std::size_t index, const kernels::Backend& backend,
@@ -120,12 +120,12 @@ public:
         return encode_nm_codes(shape, coding_.nm(), {keep.data(), rows, cols}, code_view,
                                scale_view);
     }
-    [[nodiscard]] kernels::LookupTables tables() const override { return tables_; }
+    [[nodiscard]] LookupTables tables() const override { return tables_; }
 
 private:
     const ModelSpec& spec_;
     Coding coding_;
-    kernels::LookupTables tables_;
+    LookupTables tables_;
 };
 
 /// Every linear weight of a model in bf16, one after another.
@@ -179,9 +179,8 @@ int run(int count, char** arguments) {
     const Coding coding{arguments[2], static_cast<unsigned>(std::atoi(arguments[3])),
                         std::strtoul(arguments[4], nullptr, 10)};
     const bool bf16 = coding.name == "bf16";
-    const auto tables = count > 7 && std::string(arguments[7]) == "int8"
-                            ? kernels::LookupTables::int8
-                            : kernels::LookupTables::fp32;
+    const auto tables =
+        count > 7 && std::string(arguments[7]) == "int8" ? LookupTables::int8 : LookupTables::fp32;
     const std::size_t n_tokens = std::strtoul(arguments[5], nullptr, 10);
     ThreadPool pool(count > 6 ? std::strtoul(arguments[6], nullptr, 10) : available_processors());
     const auto backend = kernels::make_backend(kernels::BackendKind::cpu, pool);

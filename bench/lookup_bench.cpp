@@ -16,11 +16,10 @@
 #include <vector>
 
 #include "bench/dot_bf16.hpp"
-#include "kernels/backend.hpp"
-#include "kernels/cpu/blas.hpp"
-#include "kernels/cpu/scratch.hpp"
-#include "kernels/cpu/vector_clones.hpp"
-#include "kernels/nm_matrix.hpp"
+#include "kernels/backends.hpp"
+#include "kernels/cpu/common/blas.hpp"
+#include "kernels/cpu/common/scratch.hpp"
+#include "kernels/cpu/common/vector_clones.hpp"
 #include "lib/core/half.hpp"
 #include "lib/core/parallel.hpp"
 

@@ -8,9 +8,11 @@
 #include <cstdlib>
 #include <random>
 
+#include "kernels/backends.hpp"
 #include "lib/core/parallel.hpp"
-#include "workers/evaluation.hpp"
-#include "workers/forward.hpp"
+#include "workers/checkpoint/model_to_run.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/network/forward.hpp"
 
 namespace lathe {
 namespace {

@@ -1,7 +1,7 @@
 include_guard()
 
 # Sets LATHE_HAS_CUDA: whether the CUDA backend can be compiled. With LATHE_CUDA=OFF, or without nvcc
-# and the toolkit's libraries, the build goes on without it and the program says so when asked.
+# and the toolkit's libraries, the build continues without it and the program says so when asked.
 set(LATHE_HAS_CUDA OFF)
 if(LATHE_CUDA)
   include(CheckLanguage)

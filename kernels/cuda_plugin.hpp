@@ -3,7 +3,7 @@
 #include <cstddef>
 #include <memory>
 
-#include "kernels/backend.hpp"
+#include "kernels/contract/backend.hpp"
 
 /// The CUDA backend lives in a shared library of its own, which is opened when it is asked for:
 /// loading the CUDA libraries takes from half a second to several.

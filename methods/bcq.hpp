@@ -17,10 +17,10 @@ namespace lathe {
 ///   dampening_frac  gptq, admm: share of the mean diagonal added to the Gram matrix that error
 ///                   feedback and ADMM work with (default 0.01)
 ///
-/// All fits weigh each input by its power. Rows do not meet; of each row a solver keeps the best of
-/// what it and those before it in this list from `alternating` on found, so that none is worse than
-/// the one it starts from. A table of embeddings has no Gram matrix: gptq and admm are refused
-/// there, the others weigh all columns alike.
+/// All fits weigh each input by its power. Rows do not meet. For each row a solver keeps the best
+/// of what it found and what those before it in this list, from `alternating` on, found. So none is
+/// worse than the one it starts from. A table of embeddings has no Gram matrix: gptq and admm are
+/// refused there, the others weigh all columns alike.
 [[nodiscard]] MethodRow bcq_method();
 
 }  // namespace lathe

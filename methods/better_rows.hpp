@@ -5,8 +5,8 @@
 
 namespace lathe {
 
-/// Where `other` has the smaller error of a row: takes it over, and calls copy(first row, count)
-/// for each run of such rows. A copy of many rows costs a device hardly more than that of one.
+/// Takes over the rows in which `other` has the smaller error, and calls copy(first row, count) for
+/// each run of such rows. A copy of many rows costs a device hardly more than that of one.
 template <class Copy>
 void take_better_rows(std::vector<double>& errors, const std::vector<double>& other,
                       const Copy& copy) {

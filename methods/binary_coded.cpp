@@ -2,7 +2,7 @@
 
 #include <vector>
 
-#include "kernels/binary_codes.hpp"
+#include "kernels/layouts/binary_codes.hpp"
 #include "methods/better_rows.hpp"
 
 namespace lathe {

@@ -108,4 +108,8 @@ MethodRow dense_method() {
     return {"dense", expand, bytes, flops, refuses, solve};
 }
 
+Setting source_setting() {
+    return {"dense", {{"dtype", "source"}}};
+}
+
 }  // namespace lathe

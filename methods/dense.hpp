@@ -11,4 +11,7 @@ namespace lathe {
 /// beyond the range of the type become its largest number.
 [[nodiscard]] MethodRow dense_method();
 
+/// The setting under which a tensor is its source's bytes.
+[[nodiscard]] Setting source_setting();
+
 }  // namespace lathe

@@ -11,7 +11,7 @@ namespace lathe {
 
 /// Improves each of `solutions`, which hold a solution of `problem` and its errors: ADMM onto their
 /// grids in the damped matrix of `system`, then coordinate descent over codes and scales in the
-/// matrix of `problem.output_error`. Of each row the best that was seen stays: none gets worse.
+/// matrix of `problem.output_error`. The best that was seen of each row stays, so none gets worse.
 /// Deterministic, and the same for a solution alone and among others.
 void refine_on_grid(const GridProblem& problem, SplittingSystem& system,
                     std::span<Quantised* const> solutions, const kernels::Backend& backend);

@@ -17,7 +17,7 @@ namespace lathe {
 /// Grids minimise the rounding error weighted by the power of each input. Weights of dead inputs
 /// (always zero) become zero. Rows do not meet, so gptq takes for each row the better of error
 /// feedback and rounding to nearest, and is never worse than rtn; admm starts from gptq's result,
-/// goes on with ADMM onto the grid and with coordinate descent over codes and scales, keeps the
+/// continues with ADMM onto the grid and with coordinate descent over codes and scales, keeps the
 /// best of each row, and is never worse than gptq. A table of embeddings has no Gram matrix:
 /// solvers other than rtn are refused there, and rtn weighs all columns alike.
 [[nodiscard]] MethodRow integer_method();

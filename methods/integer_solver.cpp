@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/backend.hpp"
+#include "kernels/contract/backend.hpp"
 #include "lib/core/errors.hpp"
 #include "methods/grid_refinement.hpp"
 #include "methods/grouped_tasks.hpp"
@@ -93,7 +93,8 @@ private:
         return order;
     }
 
-    /// Rounding to nearest, or of each row the better of that and error feedback as prepared.
+    /// Rounding to nearest or, if feedback is prepared, the better of that and error feedback for
+    /// each row.
     [[nodiscard]] Quantised start_of(const IntegerTask& task) const {
         const IntegerGridSettings grid{task.layout.num_bits, task.layout.group_size,
                                        task.layout.symmetric};

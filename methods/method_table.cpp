@@ -39,7 +39,7 @@ void add_settings(const CandidateEntry& entry, std::vector<Setting>& settings) {
     }
 }
 
-/// The source as it is: what every unit can have, and ignored ones do.
+/// The source as it is: every unit can have this, and ignored units always do.
 const CandidateEntry source_entry{"dense", {}, {}};
 
 const CandidateEntry::Key* targets_of(const CandidateEntry& entry) {
@@ -79,6 +79,26 @@ std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
     return own.empty() ? general : own;
 }
 
+namespace {
+
+/// Why no unit has this name: it is that of a norm or bias, or of nothing.
+std::string describe_bad_target(const std::string& target, const NamePatterns& pattern,
+                                const ModelSpec& spec) {
+    if (std::any_of(spec.tensors.begin(), spec.tensors.end(),
+                    [&](const TensorSpec& tensor) { return pattern.has(tensor.name); })) {
+        return "names \"" + target +
+               "\", which no candidate is for: norms, biases and small tables stay as they are";
+    }
+    std::vector<std::string> names;
+    for (const UnitSpec& unit : spec.units) {
+        const std::vector<std::string> own = names_of(spec, unit);
+        names.insert(names.end(), own.begin(), own.end());
+    }
+    return describe_unknown_name(target, names);
+}
+
+}  // namespace
+
 void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec) {
     for (const CandidateEntry& entry : entries) {
         const CandidateEntry::Key* targets = targets_of(entry);
@@ -91,10 +111,8 @@ void require_known_targets(const std::vector<CandidateEntry>& entries, const Mod
                 std::any_of(spec.units.begin(), spec.units.end(),
                             [&](const UnitSpec& unit) { return pattern.has(spec, unit); });
             if (!known) {
-                throw UsageError(
-                    place_of(*targets) + "targets names \"" + target +
-                    "\", which is no unit or tensor of the model; its first units are " +
-                    spec.units.front().name + ", " + spec.units.at(1).name);
+                throw UsageError(place_of(*targets) + "targets " +
+                                 describe_bad_target(target, pattern, spec));
             }
         }
     }

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <numeric>
 
-#include "kernels/backend.hpp"
+#include "kernels/contract/backend.hpp"
 #include "methods/binary_coded.hpp"
 #include "methods/grid_refinement.hpp"
 #include "methods/grouped_tasks.hpp"
@@ -102,7 +102,7 @@ private:
         return values_.matrix(unit_.rows(), unit_.cols());
     }
 
-    /// Grids fitted to the values that stay, and codes: rounded to nearest, or of each row the
+    /// Grids fitted to the values that stay, and codes: rounded to nearest, or for each row the
     /// better of that and error feedback.
     [[nodiscard]] Quantised quantise(const NmTask& task, const Pruned& pruned) {
         const IntegerGridSettings grid{task.num_bits, task.group_size, true};

@@ -14,7 +14,7 @@ namespace lathe {
 
 /// How the places of an N:M matrix are found.
 struct PlaceTask {
-    kernels::NmPattern pattern;
+    NmPattern pattern;
     PruningSolver solver = PruningSolver::admm;
     double damping = 0.01;
 

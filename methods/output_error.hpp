@@ -4,7 +4,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/backend.hpp"
+#include "kernels/contract/backend.hpp"
 #include "methods/method.hpp"
 
 namespace lathe {
@@ -15,8 +15,8 @@ public:
     /// Makes the fp32 copy of the Gram matrix that row_errors() of a backend wants.
     OutputError(const UnitStatistics& statistics, const kernels::Backend& backend);
 
-    /// Squared error of each output of `weight` [rows, cols] when it is replaced by `values`; of a
-    /// table of embeddings, of each row as often as it is looked up. fp64, at least 0.
+    /// Squared error of each output of `weight` [rows, cols] when it is replaced by `values`; for a
+    /// table of embeddings that of each row, as often as it is looked up. fp64, at least 0.
     [[nodiscard]] std::vector<double> of_rows(MatrixView<const float> weight,
                                               MatrixView<const float> values) const;
 

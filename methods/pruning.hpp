@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "kernels/backend.hpp"
+#include "kernels/contract/backend.hpp"
 #include "methods/output_error.hpp"
 #include "methods/splitting.hpp"
 #include "methods/stacked_unit.hpp"
@@ -45,7 +45,7 @@ struct Pruned {
 /// What a solver works with.
 struct PruningProblem {
     const StackedUnit& unit;
-    kernels::NmPattern pattern;
+    NmPattern pattern;
     MatrixView<const double> gram;   ///< empty: the unit has none, and only magnitude will do
     UnitFactors* factors = nullptr;  ///< of that matrix, for sparsegpt and admm
 };

@@ -174,7 +174,7 @@ private:
     Array<float> y_;
 };
 
-/// The places that stay: of each row all but the `n_dropped` with the smallest scores among those
+/// The places that stay: all of each row but the `n_dropped` with the smallest scores among those
 /// that are not the n best of their group of m, which `keep` holds at first.
 void keep_more(MatrixView<const float> state, std::span<const float> diagonal,
                std::size_t n_dropped, MatrixView<std::uint8_t> keep, const Backend& backend) {

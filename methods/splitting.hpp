@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/backend.hpp"
+#include "kernels/contract/backend.hpp"
 
 namespace lathe {
 
@@ -41,8 +41,8 @@ private:
     kernels::Array<float> inverse_;
 };
 
-/// What solvers share that work on one Gram matrix with one damping, each made when first asked
-/// for.
+/// What solvers that work on one Gram matrix with one damping share. Each part is made when it is
+/// first asked for.
 class UnitFactors {
 public:
     UnitFactors(MatrixView<const double> gram, double damping, const kernels::Backend& backend)

@@ -62,7 +62,7 @@ public:
         }
     }
 
-    /// Of each row the best that is seen goes into `solutions`.
+    /// The best that is seen of each row goes into `solutions`.
     void run() {
         for (std::size_t phase = 0; phase < n_splitting_phases; ++phase) {
             const double rho = penalty_of_phase(phase);

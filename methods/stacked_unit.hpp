@@ -2,7 +2,7 @@
 
 #include <span>
 
-#include "kernels/backend.hpp"
+#include "kernels/contract/backend.hpp"
 #include "methods/method.hpp"
 
 namespace lathe {

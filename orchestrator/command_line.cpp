@@ -17,7 +17,7 @@ namespace {
 /// Values of the short options that stand for keys of the job file.
 struct ShortOptions {
     std::string model, output, budget, backend, strategy, speedup, kernel_times;
-    std::vector<std::string> calibration, evaluate;
+    std::vector<std::string> calibration, evaluate, ignore;
     std::size_t threads = 0;
     bool quiet = false;
     bool verbose = false;
@@ -56,7 +56,14 @@ void add_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_option("--set", line.overrides, "Override a key of the job file: a.b=value")
         ->take_all();
     app.add_option("--max-walltime", shorts.max_walltime,
-                   "Stop in good order after so many seconds");
+                   "Stop in good order after this many seconds");
+}
+
+void add_ignore_option(CLI::App& app, std::vector<std::string>& names) {
+    app.add_option("--ignore", names,
+                   "Names of parts that stay as they are, and of tensors to pass over; may be "
+                   "given several times")
+        ->take_all();
 }
 
 void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
@@ -66,6 +73,7 @@ void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts)
     app.add_option("--calibration", shorts.calibration, "Calibration text(s)");
     app.add_option("--evaluate", shorts.evaluate, "Text(s) to measure perplexity on at the end");
     app.add_option("--budget", shorts.budget, "4x, 35GB or 3.5bpw");
+    add_ignore_option(app, shorts.ignore);
     add_job_options(app, line, shorts);
 }
 
@@ -85,12 +93,13 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
     eval.add_option("--data", line.data, "Labelled file of the task: GLUE's .tsv, else .jsonl")
         ->needs(task);
     eval.add_option("--limit", line.limit,
-                    "Only the first so many windows of the text, or examples of the task")
+                    "Use only this many windows of the text or examples of the task")
         ->check(CLI::Range(1, most_counted));
     eval.add_option("--seqlen", line.seqlen,
                     "Tokens of a window (2048), or of a task's sequence (GLUE: 128)")
         ->check(CLI::Range(2, most_counted));
     eval.add_option("--kl,--reference", line.reference, "Also the divergence from this model");
+    add_ignore_option(eval, line.reading.ignore);
     auto* const ids = eval.add_option("--ids", line.ids, "HDF5 file with input_ids");
     auto* const logits = eval.add_option("--logits-out", line.logits_out,
                                          "Write the logits of --ids to this HDF5 file");
@@ -104,18 +113,20 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
 void add_generate_options(CLI::App& generate, CommandLine& line) {
     GenerationOptions& options = line.generation;
     generate.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
-    generate.add_option("--prompt", line.prompt, "The text to go on with")->required();
-    generate.add_option("--max-new-tokens", options.max_new_tokens, "Stop after so many (128)")
+    generate.add_option("--prompt", line.prompt, "The text to continue")->required();
+    add_ignore_option(generate, line.reading.ignore);
+    generate.add_option("--max-new-tokens", options.max_new_tokens, "Stop after this many (128)")
         ->check(CLI::Range(1, most_counted));
     generate.add_option(
         "--temperature", options.temperature,
-        "0 (default): always the likeliest token; else sample, 1: as the model has it");
+        "0 (default): always the likeliest token; above 0: sample (1: as the model has it)");
     generate.add_option("--top-p", options.top_p,
                         "Sample from the likeliest tokens that have this probability together (1)");
-    generate.add_option("--seed", options.seed, "Of the random numbers (0)");
-    generate.add_option("--tables", options.tables,
-                        "Of products with compressed weights: fp32 (default), or int8: faster, the "
-                        "input rounded to about half a per cent");
+    generate.add_option("--seed", options.seed, "Seed of the random numbers (0)");
+    generate.add_option(
+        "--tables", options.tables,
+        "Products with compressed weights: fp32 (default), or int8: faster, with the "
+        "input rounded to about half a per cent");
 }
 
 void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
@@ -128,12 +139,12 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
         return sub;
     };
     for (auto [name, help] : {std::pair("plan", "Check a job and say what it will take"),
-                              std::pair("run", "Run a job, or go on with it")}) {
+                              std::pair("run", "Run a job, or continue it")}) {
         CLI::App* sub = command(name, help);
         add_new_job_options(*sub, line, shorts);
         add_runtime_options(*sub, shorts);
     }
-    CLI::App* resume = command("resume", "Go on with a run directory");
+    CLI::App* resume = command("resume", "Continue a run directory");
     resume->add_option("run", line.path, "Run directory")->required();
     add_job_options(*resume, line, shorts);
     add_runtime_options(*resume, shorts);
@@ -152,27 +163,30 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     search->add_option("--strategy", shorts.strategy,
                        "homogeneous, greedy, knapsack or evolution: each tries more");
     search->add_option("--speedup", shorts.speedup,
-                       "Products with the plan's weights at least so often as fast");
+                       "How many times as fast products with the plan's weights must be");
     search->add_option("--kernel-times", shorts.kernel_times,
-                       "What products take on the device to be used; else measured here");
+                       "Times of products on the device to be used; else measured here");
     add_runtime_options(*search, shorts);
 
     CLI::App* inspect = command("inspect", "What a model, checkpoint or run directory holds");
     inspect->add_option("path", line.path, "Directory")->required();
+    add_ignore_option(*inspect, line.reading.ignore);
     CLI::App* verify = command("verify", "Read a compressed checkpoint back and check every byte");
     verify->add_option("checkpoint", line.path, "Directory")->required();
 
     add_eval_options(*command("eval", "Perplexity or a task's score of a model or checkpoint"),
                      line);
     add_runtime_options(*app.get_subcommand("eval"), shorts);
-    add_generate_options(*command("generate", "Let a language model go on with a text"), line);
+    add_generate_options(*command("generate", "Let a language model continue a text"), line);
     add_runtime_options(*app.get_subcommand("generate"), shorts);
 
     CLI::App* exporter = command("export", "Write a checkpoint in another format");
     exporter->add_option("checkpoint", line.path, "Directory")->required();
     exporter->add_option("--format", line.format, "hf: a dequantised Hugging Face directory")
         ->check(CLI::IsMember({"hf"}));
-    exporter->add_option("--output", line.output, "Directory to write")->required();
+    exporter->add_option("--output", line.output, "Directory to write, new or empty")->required();
+    exporter->add_flag("--overwrite", line.overwrite,
+                       "Remove the model that is in the directory first");
     app.require_subcommand(1);
 }
 
@@ -185,6 +199,7 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
     set("model", quoted(shorts.model));
     set("output", quoted(shorts.output));
     set("calibration.data", quoted_list(shorts.calibration));
+    set("ignore", quoted_list(shorts.ignore));
     set("evaluate.perplexity", quoted_list(shorts.evaluate));
     set("search.strategy", quoted(shorts.strategy));
     set("search.speedup", shorts.speedup);

@@ -8,7 +8,7 @@
 
 #include "lib/config/job_config.hpp"
 #include "lib/core/log.hpp"
-#include "workers/generation_options.hpp"
+#include "workers/network/generation_options.hpp"
 
 namespace lathe {
 
@@ -21,9 +21,11 @@ struct CommandLine {
 
     std::vector<std::string> overrides;  ///< "a.b=value", from --set and the short options
     RuntimeConfig runtime;               ///< for commands outside a job
-    std::vector<std::string> budgets;    ///< search
-    bool assemble = false;               ///< search: write the checkpoints too
-    bool watch = false;                  ///< status
+    /// For commands outside a job. They write no weights, so rows that no text reads do no harm.
+    ModelReading reading{{}, true};
+    std::vector<std::string> budgets;  ///< search
+    bool assemble = false;             ///< search: write the checkpoints too
+    bool watch = false;                ///< status
 
     std::vector<std::filesystem::path> texts;  ///< eval
     std::size_t seqlen = 0;                    ///< 0: the default of what is evaluated
@@ -39,6 +41,7 @@ struct CommandLine {
 
     std::string format = "hf";  ///< export
     std::filesystem::path output;
+    bool overwrite = false;
 };
 
 /// Parses the command line. None: help or version was asked for and printed (`print` true).

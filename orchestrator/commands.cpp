@@ -13,6 +13,19 @@ std::string error_json(const std::string& status, int exit_code, const std::stri
         -1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
+ModelToRun open_model(const CommandLine& line, LookupTables tables) {
+    ModelToRun model(line.path, line.reading, tables);
+    KnownNames known;
+    model.add_names(known);
+    if (!line.reference.empty()) {
+        const ModelToRun reference(line.reference, line.reading);
+        reference.add_names(known);
+        require_same_outputs(model.spec(), reference.spec(), line.reference.string());
+    }
+    known.require(line.reading.ignore, "--ignore");
+    return model;
+}
+
 CommandOutput run_command(const CommandContext& context) {
     static const std::map<std::string, CommandOutput (*)(const CommandContext&)> table{
         {"plan", run_plan},         {"run", run_run},       {"resume", run_run},

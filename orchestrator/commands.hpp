@@ -6,6 +6,7 @@
 #include "orchestrator/command_line.hpp"
 #include "orchestrator/coordinator.hpp"
 #include "orchestrator/progress.hpp"
+#include "workers/checkpoint/model_to_run.hpp"
 
 namespace lathe {
 
@@ -27,6 +28,12 @@ struct CommandOutput {
 /// What `--json` prints for a command that failed: `status`, `exit_code`, `error`.
 [[nodiscard]] std::string error_json(const std::string& status, int exit_code,
                                      const std::string& message);
+
+/// The model a command outside a job works on, opened.
+/// @throws UsageError  if `--ignore` names something that neither it nor its reference has
+/// @throws DataError   if the reference has other outputs; whatever ModelToRun throws
+[[nodiscard]] ModelToRun open_model(const CommandLine& line,
+                                    LookupTables tables = LookupTables::fp32);
 
 /// Runs the command of the line. @throws any Error
 CommandOutput run_command(const CommandContext& context);

@@ -1,8 +1,9 @@
 #include "orchestrator/container_size.hpp"
 
 #include "lib/encoding/encoded_tensor.hpp"
-#include "workers/compression.hpp"
-#include "workers/hf_export.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/checkpoint/hf_export.hpp"
+#include "workers/model/side_files.hpp"
 
 namespace lathe {
 namespace {
@@ -10,6 +11,7 @@ namespace {
 // Upper bounds, in bytes, of what HDF5 and the index add.
 constexpr std::uint64_t file_overhead = 1024;
 constexpr std::uint64_t group_overhead = 400;  // with its attributes, without its name
+constexpr std::uint64_t attribute_overhead = 64;
 constexpr std::uint64_t dataset_overhead = 320;
 constexpr std::uint64_t index_entry = 128;
 constexpr std::uint64_t plan_entry = 256;
@@ -20,7 +22,11 @@ ContainerSize ContainerSize::of(const ModelOutline& source) {
     const ModelSpec& spec = source.spec;
     const std::uint64_t n_files = spec.n_blocks + 2;  // shards, the outer one, the master
     ContainerSize size;
-    size.fixed_bytes = n_files * (file_overhead + index_entry) + 16 * index_entry +
+    std::uint64_t side_entries = 16 * index_entry;
+    if (const auto files = side_files(source.directory); files.size() > 12) {
+        side_entries = (files.size() + 4) * index_entry;
+    }
+    size.fixed_bytes = n_files * (file_overhead + index_entry) + side_entries +
                        side_file_bytes(source.directory) + spec.units.size() * plan_entry;
     for (const TensorSpec& tensor : spec.tensors) {
         size.fixed_bytes += group_overhead + dataset_overhead + tensor.name.size();
@@ -31,8 +37,11 @@ ContainerSize ContainerSize::of(const ModelOutline& source) {
             in_unit[t] = true;
         }
     }
+    const DType main = main_dtype(source);
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
-        if (!in_unit[t]) {
+        if (in_unit[t]) {
+            size.fixed_bytes += source.dtype(t) == main ? 0 : attribute_overhead;
+        } else {
             size.fixed_bytes += element_count(spec.tensors[t].shape) * size_bytes(source.dtype(t));
         }
     }

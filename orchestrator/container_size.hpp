@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "lib/job/candidate.hpp"
-#include "workers/job_context.hpp"
+#include "workers/job/job_context.hpp"
 
 namespace lathe {
 

@@ -17,7 +17,7 @@ namespace {
 /// each result is written to the journal, which may be slow.
 constexpr double listen_seconds = 0.02;
 
-/// As the type of its own that callers catch, where a code has one.
+/// As the error type that belongs to the code, if there is one, so that callers can catch it.
 [[noreturn]] void throw_error(ExitCode code, const std::string& message) {
     switch (code) {
         case ExitCode::usage:
@@ -71,9 +71,11 @@ std::vector<TaskResult> Coordinator::run(std::span<const Task> tasks, std::size_
     if (stage.failure()) {
         throw_error(stage.failure()->code, stage.failure()->message);
     }
+    const std::string reason = options_.stop_reason ? options_.stop_reason() : "";
     throw StoppedError("stopped: " + std::to_string(stage.n_done() + n_reused) + " of " +
                        std::to_string(stage.n_tasks() + n_reused) + " tasks of stage " +
-                       tasks.front().stage + " are done; run again to continue");
+                       tasks.front().stage + " are done" + (reason.empty() ? "" : ", " + reason) +
+                       "; run again to continue");
 }
 
 void Coordinator::work(StageState& stage, std::size_t n_reused) {

@@ -16,7 +16,7 @@ namespace lathe {
 
 class StageState;
 
-/// How far a stage is, told after each finished task.
+/// How far a stage is; reported after each finished task.
 struct StageProgress {
     std::string stage;
     std::size_t done = 0;    ///< of `total`, those reused from an earlier run included
@@ -34,9 +34,9 @@ struct StageProgress {
 class Coordinator {
 public:
     struct Options {
-        /// A rank that sends nothing for so long, no sign of life either, is lost: it gets no task
-        /// again, and its own goes to another rank. Should its result come after all, it counts,
-        /// if it is the first.
+        /// A rank that sends nothing for this long, not even a sign of life, is lost. It gets no
+        /// task again, and its own task goes to another rank. If its result comes after all, it
+        /// counts if it is the first.
         double worker_timeout_seconds = 600.0;
         /// After a stop request, how long tasks that are running may take to finish.
         double grace_seconds = 60.0;
@@ -44,9 +44,11 @@ public:
         double farewell_seconds = 30.0;
         /// Asked at least every 50 ms; must be quick. Null: never.
         std::function<bool()> stop_requested;
+        /// Why a stop is asked for, for the error. Null: not told.
+        std::function<std::string()> stop_reason;
         std::function<void(const StageProgress&)> on_progress;
         /// Each finished task, as soon as it is known (for the journal), before on_progress.
-        /// Failed attempts are not told; they are logged.
+        /// Failed attempts are not reported; they are logged.
         std::function<void(const Task&, const TaskResult&)> on_result;
     };
 
@@ -62,11 +64,11 @@ public:
     /// task (Task::rank) is neither moved nor tried again: it may depend on what its rank holds.
     /// A task for all ranks is handed out when none of them works, and done when all have answered;
     /// its result is rank 0's.
-    /// When a task has failed for good, nothing more is handed out, running tasks are waited for
-    /// (pinned ones up to the grace limit: they may wait for a peer that failed), then the error is
-    /// thrown.
+    /// When a task has failed for good, nothing more is handed out. The coordinator waits for
+    /// running tasks (for pinned ones up to the grace limit: they may wait for a peer that failed)
+    /// and throws the error.
     ///
-    /// `n_reused` more tasks of the stage were finished by an earlier run; for the progress only.
+    /// An earlier run finished `n_reused` more tasks of the stage; this is for the progress only.
     ///
     /// @throws Error of the failed task's code, naming the task, the rank and the task's own text
     /// @throws StoppedError  after stop_requested(), saying how many tasks are done; if a rank is
@@ -82,11 +84,11 @@ public:
     /// Tells the living workers to leave and waits a moment until they say that they do; those
     /// that still run a task are not waited for. Returns whether every rank has left: only then
     /// may MPI be finalized. Else the workers have been told to end with `exit_code` at once (see
-    /// serve()), and this process has to, last: by Session::abort() if ranks are busy, which do not
-    /// hear anything, or by Session::abandon() and _exit if ranks are only lost.
+    /// serve()). This process must then end last: by Session::abort() if ranks are busy and so hear
+    /// nothing, or by Session::abandon() and _exit if ranks are only lost.
     bool shut_down(int exit_code = 0);
 
-    /// Ranks that live, for all that is known, and have not finished their task.
+    /// Ranks that live, as far as is known, and have not finished their task.
     [[nodiscard]] std::vector<int> busy_ranks() const;
     /// Ranks that were lost so far, in order.
     [[nodiscard]] std::vector<int> lost_ranks() const;

@@ -5,7 +5,7 @@
 
 #include "lib/core/json.hpp"
 #include "lib/model/name_patterns.hpp"
-#include "workers/compression.hpp"
+#include "workers/candidates/compression.hpp"
 
 namespace lathe {
 namespace {
@@ -44,7 +44,7 @@ std::vector<TensorCoverage> coverage(const JobContext& context) {
         const UnitSpec& unit = spec.units[u];
         const bool has_choice =
             usable_settings(context, u) != std::vector<Setting>{source_setting()};
-        const bool ignored = NamePatterns(context.job.ignore, "ignore").has(spec, unit);
+        const bool ignored = NamePatterns(context.job.reading.ignore, "ignore").has(spec, unit);
         for (std::size_t t : unit.tensors) {
             TensorCoverage& tensor = result[t];
             if (has_choice) {

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "workers/job_context.hpp"
+#include "workers/job/job_context.hpp"
 
 namespace lathe {
 

@@ -6,8 +6,8 @@
 
 #include <nlohmann/json_fwd.hpp>
 
-#include "workers/task_evaluation.hpp"
-#include "workers/text_evaluation.hpp"
+#include "workers/evaluation/task_evaluation.hpp"
+#include "workers/evaluation/text_evaluation.hpp"
 
 namespace lathe {
 

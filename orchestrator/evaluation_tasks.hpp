@@ -3,9 +3,10 @@
 #include <filesystem>
 #include <vector>
 
+#include "lib/config/job_config.hpp"
 #include "lib/job/task.hpp"
-#include "workers/scoring.hpp"
-#include "workers/token_data.hpp"
+#include "workers/evaluation/scoring.hpp"
+#include "workers/samples/token_data.hpp"
 
 namespace lathe {
 
@@ -20,6 +21,7 @@ inline constexpr std::size_t tokens_per_evaluation_task = 16384;
 struct EvaluatedModels {
     std::filesystem::path model;
     std::filesystem::path reference;  ///< or empty: no divergence
+    ModelReading reading;             ///< of both
 };
 
 /// One task a chunk; its id is a hash of the chunk. Their answers are SampleLosses and

@@ -3,6 +3,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/dataset/task_table.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
+#include "workers/evaluation/task_evaluation_table.hpp"
 
 namespace lathe {
 namespace {

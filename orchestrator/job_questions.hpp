@@ -4,9 +4,9 @@
 #include <string>
 #include <vector>
 
-#include "workers/job_context.hpp"
-#include "workers/task_evaluation.hpp"
-#include "workers/text_evaluation.hpp"
+#include "workers/evaluation/task_evaluation.hpp"
+#include "workers/evaluation/text_evaluation.hpp"
+#include "workers/job/job_context.hpp"
 
 namespace lathe {
 

@@ -8,6 +8,7 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
+#include "orchestrator/run_place.hpp"
 #include "orchestrator/version.hpp"
 
 namespace lathe {
@@ -46,26 +47,63 @@ std::string samples_fingerprint(const JobConfig& job) {
     return to_hex(hasher.digest());
 }
 
-/// A directory without a manifest may hold what a run killed at its very start leaves, else
-/// nothing.
-void require_nothing_foreign(const RunDirectory& run) {
-    std::error_code error;
-    if (!fs::exists(run.root(), error)) {
-        return;
-    }
-    for (const auto& entry : fs::directory_iterator(run.root())) {
-        const std::string name = entry.path().filename().string();
-        if (entry.path() == run.lock() || entry.path() == FileLock::stand_in(run.lock()) ||
-            name.starts_with("job.yaml") || name.starts_with("manifest.json.")) {
-            continue;
+/// Throws what tells a job from the one its run directory was made for.
+void require_same_job(const JobContext& context) {
+    const RunDirectory& run = context.run;
+    JobConfig before = read_job(read_file(run.job()), run.job().string(), {});
+    before.output = context.job.output;  // the directory may have been moved
+    const auto changes = incompatible_changes(before, context.job);
+    if (!changes.empty()) {
+        std::string text = run.root().string() + " is the run directory of another job:";
+        for (const std::string& change : changes) {
+            text += "\n  " + change;
         }
-        throw UsageError("output " + run.root().string() +
-                         " is neither empty nor a run directory (it has " + name +
-                         " but no manifest.json)");
+        throw UsageError(text);
+    }
+    const auto manifest = try_parse_json(read_file(run.manifest()));
+    if (!manifest.is_object() || !manifest.contains("model_fingerprint") ||
+        !manifest.contains("samples_fingerprint")) {
+        throw DataError(run.manifest().string() +
+                        " is damaged; remove the run directory to begin again");
+    }
+    if (manifest["model_fingerprint"] != to_hex(context.given->weights.fingerprint())) {
+        throw DataError("the weights in " + context.given->directory.string() +
+                        " are not those this run began with (" + run.root().string() + ")");
+    }
+    if (manifest["samples_fingerprint"] != samples_fingerprint(context.job)) {
+        throw DataError(
+            "the calibration or evaluation texts, or the tokenizer, are not those this "
+            "run began with (" +
+            run.root().string() + ")");
     }
 }
 
+bool has_samples(const JobContext& context) {
+    return has_fingerprint(context.run.samples(), samples_fingerprint(context.job));
+}
+
+JobSamples read_sample_texts(const JobContext& context) {
+    const auto tokenizer = open_tokenizer(context.given->directory, context.given->spec);
+    return make_samples(context.job, context.given->spec, tokenizer.get());
+}
+
 }  // namespace
+
+void check_run(const JobContext& context) {
+    require_usable(context.run);
+    if (is_run(context.run)) {
+        try {
+            require_same_job(context);
+        } catch (const Error&) {
+            if (has_finished_task(context.run)) {
+                throw;
+            }
+        }
+    }
+    if (!has_samples(context)) {
+        (void)read_sample_texts(context);
+    }
+}
 
 bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
     std::error_code ignored;
@@ -80,13 +118,17 @@ bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
     }  // damaged: made again
 }
 
-JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Record record)
-    : context_(std::move(context)), coordinator_(coordinator) {
+JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinator, Record record)
+    : given_(std::move(context)), coordinator_(coordinator) {
+    if (!job().slice) {
+        compressed_ = given_->of_compressed_model();
+    }
     const fs::path root = run().root();
-    std::error_code error;
-    const auto has_manifest = [&] { return fs::exists(run().manifest(), error); };
-    if (!has_manifest()) {
-        require_nothing_foreign(run());  // before a lock is left in somebody's directory
+    require_usable(run());
+    // What a job is refused for is found before its directory is made.
+    std::optional<JobSamples> samples;
+    if (!is_run(run())) {
+        samples = read_sample_texts(*given_);
     }
     make_directories(root);
     lock_ = FileLock::try_lock(run().lock());
@@ -95,63 +137,51 @@ JobRun::JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator, Re
         throw UsageError("another lathe process is working on run directory " + root.string() +
                          (holder.empty() ? "" : ": " + holder));
     }
-    // Only now: until the lock was ours, another process may have made a run of it.
-    const bool is_run = has_manifest();
-    if (is_run) {
-        check_existing_run();
-    }
+    const bool continues = continue_existing_run(record);
     remove_temporary_files(root);
-    // Before anything else, so that a run killed right after its start is known for one.
-    if (!is_run || record == Record::replace) {
-        write_file(run().job(), to_yaml(context_->job));
+    // Before anything else, so that a run killed right after its start is recognised as a run.
+    if (!continues || record == Record::replace) {
+        write_file(run().job(), to_yaml(job()));
     }
-    const nlohmann::json manifest{{"format_version", 1},
-                                  {"program_version", program_version},
-                                  {"model_fingerprint", to_hex(source().weights.fingerprint())},
-                                  {"samples_fingerprint", samples_fingerprint(context_->job)},
-                                  {"instruction_set", instruction_set()}};
-    if (!is_run) {
+    const nlohmann::json manifest{
+        {"format_version", 1},
+        {"program_version", program_version},
+        {"model_fingerprint", to_hex(given_model().weights.fingerprint())},
+        {"samples_fingerprint", samples_fingerprint(job())},
+        {"instruction_set", instruction_set()}};
+    if (!continues) {
         write_file(run().manifest(), manifest.dump(1) + "\n");
     }
     for (const char* folder : {"calibration", "candidates", "search", "logs"}) {
         make_directories(root / folder);
     }
-    prepare_samples();
+    prepare_samples(samples);
     Hasher identity;
     identity.add_field(manifest.at("model_fingerprint").get<std::string>());
     identity.add_field(manifest.at("samples_fingerprint").get<std::string>());
-    identity_ = to_hex(identity.digest());
+    given_identity_ = to_hex(identity.digest());
+    identity_ = given_identity_;
     journal_.emplace(run().journal());
 }
 
-void JobRun::check_existing_run() {
-    JobConfig before = read_job(read_file(run().job()), run().job().string(), {});
-    before.output = context_->job.output;  // the directory may have been moved
-    const auto changes = incompatible_changes(before, context_->job);
-    if (!changes.empty()) {
-        std::string text = run().root().string() + " is the run directory of another job:";
-        for (const std::string& change : changes) {
-            text += "\n  " + change;
+bool JobRun::continue_existing_run(Record record) {
+    if (!is_run(run())) {
+        return false;
+    }
+    try {
+        require_same_job(*given_);
+    } catch (const Error& error) {
+        if (record == Record::keep || has_finished_task(run())) {
+            throw;
         }
-        throw UsageError(text);
+        (void)read_sample_texts(*given_);  // before anything is removed
+        log_warning("run_directory_taken_over path=" + run().root().string() +
+                    " (no task had finished): " + error.what());
+        remove_run_files(run());
+        return false;
     }
-    remove_outdated(before);
+    remove_outdated(read_job(read_file(run().job()), run().job().string(), {}));
     const auto manifest = try_parse_json(read_file(run().manifest()));
-    if (!manifest.is_object() || !manifest.contains("model_fingerprint") ||
-        !manifest.contains("samples_fingerprint")) {
-        throw DataError(run().manifest().string() +
-                        " is damaged; remove the run directory to begin again");
-    }
-    if (manifest["model_fingerprint"] != to_hex(source().weights.fingerprint())) {
-        throw DataError("the weights in " + source().directory.string() +
-                        " are not those this run began with (" + run().root().string() + ")");
-    }
-    if (manifest["samples_fingerprint"] != samples_fingerprint(context_->job)) {
-        throw DataError(
-            "the calibration or evaluation texts, or the tokenizer, are not those this "
-            "run began with (" +
-            run().root().string() + ")");
-    }
     const auto began = manifest.value("program_version", nlohmann::json());
     if (began != program_version) {
         log_warning("run_of_another_version began=" + began.dump() + " this=\"" + program_version +
@@ -162,6 +192,7 @@ void JobRun::check_existing_run() {
         log_warning("run_of_another_instruction_set began=" + set.dump() + " this=\"" +
                     instruction_set() + "\" results=may_differ_in_their_last_bits");
     }
+    return true;
 }
 
 /// Where another width is asked for: files that do not say themselves what they were made from.
@@ -178,38 +209,55 @@ void JobRun::remove_outdated(const JobConfig& before) const {
         job.search = samples;
         return to_yaml(job);
     };
-    if (slice_of(before) != slice_of(context_->job)) {
+    if (slice_of(before) != slice_of(job())) {
         std::error_code ignored;
         fs::remove_all(run().sliced(), ignored);
         fs::remove_all(run().hf_export(), ignored);
     }
 }
 
-void JobRun::enter_sliced_model(const std::string& identity) {
-    context_->enter_sliced_model();
+const JobContext& JobRun::context() const {
+    if (!compressed_) {
+        throw InternalError("the sliced model was asked for before it was made");
+    }
+    return *compressed_;
+}
+
+void JobRun::take_sliced_model(const std::string& identity) {
+    compressed_ = given_->of_compressed_model();
     Hasher hasher;
-    hasher.add_field(identity_);
+    hasher.add_field(given_identity_);
     hasher.add_field(identity);
     identity_ = to_hex(hasher.digest());
 }
 
-void JobRun::prepare_samples() {
-    const std::string expected = samples_fingerprint(context_->job);
+void JobRun::prepare_samples(const std::optional<JobSamples>& made) {
+    const std::string expected = samples_fingerprint(job());
     if (!has_fingerprint(run().samples(), expected)) {
-        const auto tokenizer = open_tokenizer(source().directory, spec());
-        write_samples(make_samples(context_->job, spec(), tokenizer.get()), run().samples(),
-                      expected);
+        write_samples(made ? *made : read_sample_texts(*given_), run().samples(), expected);
     }
     samples_ = read_samples(run().samples());
 }
 
-std::string JobRun::fingerprint(const std::vector<std::string>& parts) const {
+namespace {
+
+std::string hash_of_fields(const std::string& first, const std::vector<std::string>& others) {
     Hasher hasher;
-    hasher.add_field(identity_);
-    for (const std::string& part : parts) {
-        hasher.add_field(part);
+    hasher.add_field(first);
+    for (const std::string& field : others) {
+        hasher.add_field(field);
     }
     return to_hex(hasher.digest());
+}
+
+}  // namespace
+
+std::string JobRun::given_fingerprint(const std::vector<std::string>& parts) const {
+    return hash_of_fields(given_identity_, parts);
+}
+
+std::string JobRun::fingerprint(const std::vector<std::string>& parts) const {
+    return hash_of_fields(identity_, parts);
 }
 
 bool JobRun::is_done(const StageTask& task) const {

@@ -12,7 +12,7 @@
 #include "lib/job/task.hpp"
 #include "orchestrator/coordinator.hpp"
 #include "orchestrator/journal.hpp"
-#include "workers/job_context.hpp"
+#include "workers/job/job_context.hpp"
 
 namespace lathe {
 
@@ -36,35 +36,45 @@ struct StageTask {
 /// stages (stages.hpp) work on it.
 class JobRun {
 public:
-    /// Whether the job in the run directory becomes `context`'s, or stays: a question asked of a
-    /// run in other words than its job's must not change what it resumes as.
+    /// Whether the job in the run directory becomes `context`'s or stays as it is. A question about
+    /// a run, asked with other settings than its job's, must not change what the run resumes as.
     enum class Record { replace, keep };
 
-    /// Opens or creates the run directory of `context`'s job.
+    /// Opens or creates the run directory of `context`'s job. What the job is refused for is found
+    /// before the directory is made. The directory of another job is taken over, with a warning, if
+    /// none of its tasks has finished.
     /// @throws UsageError  another process works on it; it is another job's (naming the keys that
     ///   differ and both values); the directory is not a run directory and not empty
     /// @throws DataError   the model or the texts are not those the run began with
     /// @throws IoError
-    JobRun(std::unique_ptr<JobContext> context, Coordinator& coordinator,
+    JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinator,
            Record record = Record::replace);
 
-    [[nodiscard]] const JobContext& context() const { return *context_; }
-    [[nodiscard]] const RunDirectory& run() const { return context_->run; }
-    /// What is compressed: the model as given or, after the slice stage, the sliced one.
-    [[nodiscard]] const SourceModel& source() const { return *context_->source; }
-    [[nodiscard]] const SourceModel& given_model() const { return context_->given_model(); }
-    [[nodiscard]] const ModelSpec& spec() const { return context_->source->spec; }
+    [[nodiscard]] const JobConfig& job() const { return given_->job; }
+    [[nodiscard]] const RunDirectory& run() const { return given_->run; }
     [[nodiscard]] const JobSamples& samples() const { return samples_; }
-    [[nodiscard]] int n_ranks() const { return context_->world->size(); }
+    [[nodiscard]] int n_ranks() const { return given_->world->size(); }
 
-    /// Fingerprint of an artifact: of the model, the samples and what `parts` say of the task.
+    /// Of the model the job was given: for calibration and slicing.
+    [[nodiscard]] const JobContext& given_context() const { return *given_; }
+    [[nodiscard]] const SourceModel& given_model() const { return *given_->given; }
+    /// Of the model that is compressed: the sliced one of a job that slices, else the given one.
+    /// @throws InternalError  in a job that slices before take_sliced_model()
+    [[nodiscard]] const JobContext& context() const;
+    [[nodiscard]] const SourceModel& source() const { return *context().source; }
+    [[nodiscard]] const ModelSpec& spec() const { return context().spec(); }
+
+    /// Of an artifact that is made of the given model: of the model, the samples and what `parts`
+    /// say of the task. fingerprint(): of one that is made of the compressed model.
+    [[nodiscard]] std::string given_fingerprint(const std::vector<std::string>& parts) const;
     [[nodiscard]] std::string fingerprint(const std::vector<std::string>& parts) const;
 
-    /// From now on the stages work on the sliced model; what they make depends on its identity.
-    void enter_sliced_model(const std::string& identity);
+    /// The sliced model is in its directory: context() is there from now on. `identity` tells it
+    /// from sliced models of other settings.
+    void take_sliced_model(const std::string& identity);
 
-    /// Runs the tasks of a stage that are not done yet; tells how it goes on through the
-    /// coordinator. Answers in the order of `tasks`, reused ones from the journal.
+    /// Runs the tasks of a stage that are not done yet; the coordinator reports the progress.
+    /// Returns the answers in the order of `tasks`, reused ones from the journal.
     std::vector<std::string> run_stage(const std::string& name, std::vector<StageTask> tasks);
     /// Times what rank 0 does by itself as (part of) a stage.
     void time_stage(const std::string& name, const std::function<void()>& work);
@@ -73,19 +83,27 @@ public:
     [[nodiscard]] bool is_done(const StageTask& task) const;
 
 private:
-    void check_existing_run();
-    void prepare_samples();
+    /// Whether the directory is this job's run already; another job's in which no task has finished
+    /// is emptied.
+    bool continue_existing_run(Record record);
+    void prepare_samples(const std::optional<JobSamples>& made);
     void remove_outdated(const JobConfig& before) const;
     StageReport& stage_report(const std::string& name);
 
-    std::unique_ptr<JobContext> context_;
+    std::unique_ptr<const JobContext> given_;
+    std::unique_ptr<const JobContext> compressed_;  ///< null: not known yet
     Coordinator& coordinator_;
     std::optional<FileLock> lock_;
     std::optional<Journal> journal_;
     JobSamples samples_;
-    std::string identity_;  ///< hash of model and samples
+    std::string given_identity_;  ///< hash of the given model and the samples
+    std::string identity_;        ///< of the compressed model and the samples
     std::vector<StageReport> stages_;
 };
+
+/// What opening a JobRun would refuse, found without writing anything: its directory, and the texts
+/// its samples come from. @throws as JobRun
+void check_run(const JobContext& context);
 
 /// Whether an artifact is there, readable, and carries the fingerprint.
 [[nodiscard]] bool has_fingerprint(const std::filesystem::path& artifact,

@@ -49,7 +49,7 @@ public:
     /// @throws IoError
     explicit Journal(const std::filesystem::path& path);
 
-    /// Of the lines read at the start and those recorded since, the last one for this task.
+    /// The last line for this task, of those read at the start and those recorded since.
     [[nodiscard]] std::optional<JournalEntry> find(std::string_view task) const;
     /// On disk when this returns. @throws IoError
     void record(JournalEntry entry);

@@ -55,6 +55,9 @@ JobConfig load_job(const CommandLine& line) {
     for (fs::path& path : job.evaluate.perplexity) {
         make_absolute(path, "evaluate.perplexity");
     }
+    if (!job.search.kernel_times.empty()) {
+        make_absolute(job.search.kernel_times, "search.kernel_times");
+    }
     for (TaskEntry& entry : job.evaluate.tasks) {
         make_absolute(entry.data, "evaluate.tasks");
     }

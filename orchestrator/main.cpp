@@ -12,7 +12,7 @@
 #include "orchestrator/commands.hpp"
 #include "orchestrator/ranks.hpp"
 #include "orchestrator/stop_request.hpp"
-#include "workers/job_context.hpp"
+#include "workers/job/device.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -69,6 +69,7 @@ int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks,
         session.world().size());
     Coordinator::Options coordination;
     coordination.stop_requested = [] { return StopRequest::requested(); };
+    coordination.stop_reason = [] { return StopRequest::reason(); };
     coordination.on_progress = [&](const StageProgress& p) { progress.update(p); };
     Coordinator coordinator(session.world(), std::move(coordination));
     const WorkerThread worker(
@@ -128,6 +129,9 @@ int run_program(int argc, char** argv) {
         return 0;
     }
     start_logging(line->log_level, rank);
+    if (rank == 0 && !StopRequest::warning().empty()) {
+        log_warning(StopRequest::warning());
+    }
     TaskTable tasks(
         session.world(), [&line] { return load_job(*line); }, line->runtime);
     WorkerOptions options;

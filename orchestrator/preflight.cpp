@@ -8,13 +8,15 @@
 #include <limits>
 
 #include "lib/core/errors.hpp"
+#include "lib/job/kernel_times.hpp"
+#include "lib/model/name_patterns.hpp"
 #include "lib/model/stream.hpp"
 #include "orchestrator/container_size.hpp"
-#include "workers/compression.hpp"
-#include "workers/forward.hpp"
-#include "workers/output_gradients.hpp"
-#include "workers/sliced_model.hpp"
-#include "workers/stream_widths.hpp"
+#include "workers/calibration/output_gradients.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/network/forward.hpp"
+#include "workers/slicing/sliced_model.hpp"
+#include "workers/slicing/stream_widths.hpp"
 
 namespace lathe {
 
@@ -179,6 +181,9 @@ JobQuestions check_inputs(const JobContext& context) {
     };
     require_files("calibration.data", context.job.calibration.data);
     require_files("search.evaluation", context.job.search.evaluation);
+    if (!context.job.search.kernel_times.empty()) {
+        (void)KernelTimes::read(context.job.search.kernel_times);
+    }
     return JobQuestions::read(context);
 }
 
@@ -200,10 +205,24 @@ ModelOutline compressed_model(const JobContext& context) {
 
 }  // namespace
 
+namespace {
+
+/// Of the given model, and of what is made of it.
+void require_known_names(const JobContext& context, const ModelSpec& compressed) {
+    KnownNames known;
+    known.add(context.given_model().spec);
+    known.add(context.given_model().passed_over);
+    known.add(compressed);
+    known.require(context.job.reading.ignore, "ignore");
+}
+
+}  // namespace
+
 Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     const ModelOutline model = compressed_model(context);
     const ModelSpec& spec = model.spec;
     require_known_targets(context, spec);
+    require_known_names(context, spec);
     Preflight result;
     result.parameters = context.spec().parameters();
     result.source_bytes = context.source->weights.tensor_bytes();

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "orchestrator/job_questions.hpp"
-#include "workers/job_context.hpp"
+#include "workers/job/job_context.hpp"
 
 namespace lathe {
 
@@ -18,7 +18,7 @@ struct Preflight {
         double flops = 0.0;
         double seconds = 0.0;  ///< on these ranks, from a short measurement of this processor
     };
-    /// Of a job that slices, and with widths by energy about:
+    /// For a job that slices; approximate for widths by energy:
     struct Slice {
         std::size_t hidden_size = 0;
         std::size_t width = 0;  ///< of the stream, where it is cut
@@ -36,7 +36,7 @@ struct Preflight {
 };
 
 /// Looks at everything a job reads before it begins: the texts of calibration and search must be
-/// there, what it is evaluated on at the end is read.
+/// there; the data of its evaluation at the end are read.
 /// @throws UsageError, MissingInputError, DataError
 [[nodiscard]] JobQuestions check_inputs(const JobContext& context);
 

@@ -8,9 +8,9 @@
 
 namespace lathe {
 
-/// Tells how a job goes on: on standard error a line for each finished task, or a live bar on a
-/// terminal; and in status.json of the run directory, for `lathe status`. All that is a courtesy:
-/// where it cannot be written (closed, full, a terminal that hung up), the job goes on without.
+/// Reports the progress of a job: on standard error by a line for each finished task, or by a live
+/// bar on a terminal; and in status.json of the run directory, for `lathe status`. All that is a
+/// courtesy: where it cannot be written (closed, full, a terminal that hung up), the job continues.
 class Progress {
 public:
     enum class Style { silent, lines, bar };

@@ -35,10 +35,10 @@ public:
     [[nodiscard]] std::optional<std::size_t> find_open(const std::string& id) const;
     [[nodiscard]] TaskQueue& queue() noexcept { return queue_; }
 
-    /// Takes what a rank answers for an open task. Returns what has become of the task: of one for
-    /// all ranks nothing until all have answered, then rank 0's answer with the longest of their
-    /// times; or the answer of the first that failed, at once, unless it only stopped because
-    /// another failed: that one's answer is still to come.
+    /// Takes what a rank answers for an open task. Returns what has become of the task. A task for
+    /// all ranks gives nothing until all have answered, then rank 0's answer with the longest of
+    /// their times. If a rank fails, its answer comes at once, unless it stopped only because
+    /// another one failed: that one's answer is still to come.
     std::optional<TaskResult> answer(std::size_t position, TaskResult result);
     /// Keeps the result of an open task. The reference stays good until take_results().
     const TaskResult& finish(std::size_t position, TaskResult result);

@@ -11,7 +11,7 @@
 #include "orchestrator/job_questions.hpp"
 #include "orchestrator/job_run.hpp"
 #include "orchestrator/search/plan_evaluation.hpp"
-#include "workers/token_data.hpp"
+#include "workers/samples/token_data.hpp"
 
 namespace lathe {
 
@@ -39,8 +39,8 @@ struct SliceReport {
     std::uint64_t parameters = 0;              ///< of the sliced model
 };
 
-/// Of a job that slices: calibration and rotations in the order it asks for, then the sliced model,
-/// RunDirectory::sliced(), which the later stages work on. Takes the place of calibrate().
+/// For a job that slices: calibration and rotations in the order it asks for, then the sliced
+/// model, RunDirectory::sliced(), which the later stages work on. Takes the place of calibrate().
 SliceReport slice(JobRun& run);
 
 /// Candidates of every unit: RunDirectory::candidates().
@@ -51,7 +51,7 @@ struct SearchResult {
     EvaluatedPlan best;
     std::vector<Candidate> chosen;  ///< of the best plan, for each unit
     std::uint64_t limit_bytes = 0;
-    /// How often as fast as the source's the products of the best plan are; 0: not known.
+    /// How many times as fast as the source's the products of the best plan are; 0: not known.
     double speedup = 0.0;
     std::vector<EvaluatedPlan> considered;  ///< all that were run on all evaluation samples
 };
@@ -59,9 +59,9 @@ struct SearchResult {
 /// Chooses a candidate for every unit. Contenders are the exact knapsack's answers, once on
 /// relative errors weighted by what an error of that unit does to the model's output (measured unit
 /// by unit), once on plain relative errors, and every homogeneous plan that fits. All are run on
-/// the evaluation samples; evolution goes on from the best of them. The plan with the least
+/// the evaluation samples; evolution starts from the best of them. The plan with the least
 /// divergence from the source wins. Writes RunDirectory::plan(plan_name).
-/// With search.speedup all of them are as fast as that besides (search/product_times.hpp).
+/// With search.speedup all of them are also that fast (search/product_times.hpp).
 /// @throws InfeasibleError  naming the smallest feasible budget, or the largest feasible speedup
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name = "");
 

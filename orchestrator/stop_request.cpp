@@ -36,9 +36,21 @@ std::int64_t now_nanoseconds() {
         .count();
 }
 
+constexpr const char* job_end_variable = "SLURM_JOB_END_TIME";
+
+/// Written before other threads run.
+std::string& deadline_name() {
+    static std::string name;
+    return name;
+}
+std::string& install_warning() {
+    static std::string text;
+    return text;
+}
+
 /// Seconds until the Slurm job ends; infinite if it does not say.
 double seconds_until_job_end() {
-    const char* text = std::getenv("SLURM_JOB_END_TIME");
+    const char* text = std::getenv(job_end_variable);
     if (text == nullptr) {
         return HUGE_VAL;
     }
@@ -56,23 +68,44 @@ double seconds_until_job_end() {
 void StopRequest::install() {
     struct sigaction action {};
     action.sa_handler = handle_stop_signal;
-    action.sa_flags = SA_RESTART;  // a write in progress goes on
+    action.sa_flags = SA_RESTART;  // a write in progress continues
     sigemptyset(&action.sa_mask);
     for (const int number : {SIGUSR1, SIGTERM, SIGINT}) {
         ::sigaction(number, &action, nullptr);
     }
-    set_deadline(seconds_until_job_end() - margin_seconds);
+    const double left = seconds_until_job_end();
+    if (left == HUGE_VAL) {
+        return;
+    }
+    const std::string variable =
+        job_end_variable + std::string("=") + std::getenv(job_end_variable);
+    if (left <= 0.0) {
+        install_warning() = "job_end_is_past " + variable +
+                            " seconds_ago=" + std::to_string(std::llround(-left)) +
+                            ": not taken for a time limit; unset it, or set "
+                            "runtime.max_walltime to have one";
+        return;
+    }
+    set_deadline(left - margin_seconds, variable + ", " + std::to_string(std::llround(left)) +
+                                            " s after the start, " +
+                                            std::to_string(std::llround(margin_seconds)) +
+                                            " s of which are kept for the end");
 }
 
-void StopRequest::set_deadline(double seconds_from_now) {
+std::string StopRequest::warning() {
+    return install_warning();
+}
+
+void StopRequest::set_deadline(double seconds_from_now, const std::string& what) {
     constexpr double a_century = 3.2e9;  // seconds; more would overflow and means never
     if (!(seconds_from_now < a_century)) {
         return;
     }
     const auto nanoseconds = static_cast<std::int64_t>(std::max(0.0, seconds_from_now) * 1e9);
     const std::int64_t wanted = now_nanoseconds() + nanoseconds;
-    std::int64_t current = deadline_nanoseconds.load();
-    while (wanted < current && !deadline_nanoseconds.compare_exchange_weak(current, wanted)) {
+    if (wanted < deadline_nanoseconds.load()) {
+        deadline_name() = what;
+        deadline_nanoseconds.store(wanted);
     }
 }
 
@@ -89,7 +122,7 @@ std::string StopRequest::reason() {
         case SIGINT:
             return "SIGINT";
         default:
-            return requested() ? "the time limit is reached" : "";
+            return requested() ? "the time limit is reached (" + deadline_name() + ")" : "";
     }
 }
 

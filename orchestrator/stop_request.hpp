@@ -9,15 +9,22 @@ namespace lathe {
 class StopRequest {
 public:
     /// Handles SIGUSR1, SIGTERM and SIGINT from now on; a second SIGINT ends the process at once,
-    /// with code 130. In a Slurm job that tells its end (SLURM_JOB_END_TIME), sets a deadline
-    /// `margin_seconds` before it. First thing in main: until then a signal kills the process.
+    /// with code 130. In a Slurm job that gives its end time (SLURM_JOB_END_TIME), sets a deadline
+    /// `margin_seconds` before it. An end that is past already is not this job's (an environment
+    /// kept from another job, a limit that was extended): then there is no deadline, and warning()
+    /// says so. First thing in main: until then a signal kills the process.
     static void install();
 
-    /// Asks for a stop so many seconds from now. Of several deadlines the earliest counts.
-    static void set_deadline(double seconds_from_now);
+    /// What install() found odd, for the log; empty if nothing.
+    [[nodiscard]] static std::string warning();
+
+    /// Asks for a stop this many seconds from now; `what` says whose limit that is, in reason(). The
+    /// earliest of several deadlines counts. Only before other threads ask.
+    static void set_deadline(double seconds_from_now, const std::string& what);
 
     [[nodiscard]] static bool requested() noexcept;
-    /// Why, for the log: "SIGUSR1", "the time limit is reached"; empty if not requested.
+    /// Why, for messages: "SIGUSR1", "the time limit is reached (runtime.max_walltime=5)"; empty if
+    /// not requested.
     [[nodiscard]] static std::string reason();
 
     static constexpr double margin_seconds = 60.0;

@@ -1,48 +1,149 @@
 #include "workers/task_table.hpp"
 
+#include <algorithm>
+#include <array>
 #include <optional>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
-#include "workers/calibration.hpp"
-#include "workers/compressed_checkpoint.hpp"
-#include "workers/compression.hpp"
-#include "workers/cut_effect.hpp"
-#include "workers/evaluation.hpp"
-#include "workers/hf_export.hpp"
-#include "workers/output_gradients.hpp"
-#include "workers/refinement.hpp"
-#include "workers/rotation.hpp"
-#include "workers/sample_share.hpp"
-#include "workers/scoring.hpp"
-#include "workers/sequential_rotation.hpp"
-#include "workers/slice_refit.hpp"
-#include "workers/slicing.hpp"
-#include "workers/variants.hpp"
+#include "workers/calibration/calibration.hpp"
+#include "workers/calibration/output_gradients.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/candidates/refinement.hpp"
+#include "workers/checkpoint/assembly.hpp"
+#include "workers/checkpoint/hf_export.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/evaluation/scoring.hpp"
+#include "workers/evaluation/variants.hpp"
+#include "workers/slicing/cut_effect.hpp"
+#include "workers/slicing/sequential_rotation.hpp"
+#include "workers/slicing/slice_refit.hpp"
+#include "workers/slicing/slicing.hpp"
 
 namespace lathe {
+namespace {
+
+/// What a task works on.
+enum class Model {
+    given,       ///< the model the job was given; of a job that slices, with its norms fused
+    compressed,  ///< the one that is compressed: of a job that slices the sliced one
+    named,       ///< a directory that the task itself names, outside any job
+};
+
+using Memory = std::unique_ptr<StageMemory>;
+
+/// Of one kind of tasks: the model, and what is done. One of the two functions is set. `memory` is
+/// the stage's own: what one task leaves there the next one finds.
+struct Row {
+    const char* stage;
+    Model model;
+    std::string (*in_job)(const JobContext&, const std::string& arguments, Memory& memory);
+    std::string (*outside)(const kernels::Backend&, const std::string& arguments) = nullptr;
+};
+
+/// A task that leaves nothing in memory. Its answer is JSON, or empty.
+template <auto run, auto parse>
+constexpr auto alone = [](const JobContext& context, const std::string& arguments, Memory&) {
+    if constexpr (std::is_void_v<decltype(run(context, parse(arguments)))>) {
+        run(context, parse(arguments));
+        return std::string();
+    } else {
+        return nlohmann::json(run(context, parse(arguments))).dump();
+    }
+};
+
+/// A task of a chain, which begins anew where the one in memory does not lead to the task.
+template <class ChainOfTask, auto parse>
+constexpr auto chained =
+    [](const JobContext& context, const std::string& arguments, Memory& memory) {
+        const auto task = parse(arguments);
+        auto* chain = static_cast<ChainOfTask*>(memory.get());
+        if (chain == nullptr || !chain->leads_to(task)) {
+            memory.reset();  // before memory for another is asked for
+            memory = std::make_unique<ChainOfTask>(context, task);
+            chain = static_cast<ChainOfTask*>(memory.get());
+        }
+        chain->run(task);
+        return std::string();
+    };
+
+std::string calibrate(const JobContext& context, const std::string& arguments, Memory& memory) {
+    if (!memory) {
+        memory = std::make_unique<Calibrator>(context);
+    }
+    static_cast<Calibrator&>(*memory).run(calibration_task_from_json(arguments));
+    return "";
+}
+
+std::string evaluate_in_job(const JobContext& context, const std::string& arguments, Memory&) {
+    return to_json(run_evaluation(context, evaluation_task_from_json(arguments)));
+}
+
+std::string evaluate(const kernels::Backend& backend, const std::string& arguments) {
+    return to_json(run_evaluation(backend, evaluation_task_from_json(arguments)));
+}
+
+std::string score(const kernels::Backend& backend, const std::string& arguments) {
+    return to_json(run_scoring(backend, scoring_task_from_json(arguments)));
+}
+
+std::string export_shard(const kernels::Backend& /*backend*/, const std::string& arguments) {
+    run_export(export_task_from_json(arguments));
+    return "";
+}
+
+constexpr std::array table{
+    Row{stage::calibrate, Model::given, calibrate},
+    Row{stage::rotate, Model::given, alone<run_rotation, rotation_task_from_json>},
+    Row{stage::rotate_in_order, Model::given,
+        chained<SequentialRotator, sequential_task_from_json>},
+    Row{stage::cut_effect, Model::given, alone<run_cut_effect, cut_effect_task_from_json>},
+    Row{stage::refit, Model::given, chained<SliceRefitter, refit_task_from_json>},
+    Row{stage::slice, Model::given, alone<run_slicing, slice_task_from_json>},
+    Row{stage::compress, Model::compressed, alone<run_compression, compression_task_from_json>},
+    Row{stage::gradients, Model::compressed, alone<run_gradients, gradient_task_from_json>},
+    Row{stage::reference, Model::compressed, alone<run_reference, reference_task_from_json>},
+    Row{stage::variants, Model::compressed, alone<run_variants, variant_task_from_json>},
+    Row{stage::refine, Model::compressed, chained<Refiner, refinement_task_from_json>},
+    Row{stage::assemble, Model::compressed, alone<run_assembly, assembly_task_from_json>},
+    Row{stage::evaluate_plan, Model::compressed, evaluate_in_job},
+    Row{stage::evaluate, Model::named, nullptr, evaluate},
+    Row{stage::score, Model::named, nullptr, score},
+    Row{stage::export_hf, Model::named, nullptr, export_shard},
+};
+
+const Row& row_of(const std::string& stage) {
+    const auto* const row =
+        std::ranges::find_if(table, [&](const Row& each) { return each.stage == stage; });
+    if (row == table.end()) {
+        throw InternalError("no handler for stage '" + stage + "'");
+    }
+    return *row;
+}
+
+}  // namespace
 
 struct TaskTable::State {
     comm::Communicator& world;
     std::function<JobConfig()> load_job;
     RuntimeConfig runtime;
-    std::unique_ptr<JobContext> context;
-    std::unique_ptr<Calibrator> calibrator;
-    std::unique_ptr<SequentialRotator> rotator;
-    std::unique_ptr<SliceRefitter> refitter;
-    std::unique_ptr<Refiner> refiner;
+    std::unique_ptr<const JobContext> given;
+    std::unique_ptr<const JobContext> compressed;
     std::optional<Device> device;  ///< for tasks outside a job
+    const Row* row = nullptr;      ///< whose stage `memory` is of
+    Memory memory;
 
-    JobContext& job() {
-        if (!context) {
-            context = JobContext::open(load_job(), world);
+    const JobContext& context(Model model) {
+        if (!given) {
+            given = JobContext::open(load_job(), world);
         }
-        return *context;
-    }
-    /// Where stages work on the sliced model, if the job slices.
-    JobContext& job_after_slicing() {
-        job().enter_sliced_model();
-        return *context;
+        if (model == Model::given) {
+            return *given;
+        }
+        if (!compressed) {
+            compressed = given->of_compressed_model();
+        }
+        return *compressed;
     }
     const kernels::Backend& backend() {
         if (!device) {
@@ -50,102 +151,35 @@ struct TaskTable::State {
         }
         return *device->backend;
     }
+    std::string run(const Row& next, const std::string& arguments) {
+        if (row != &next) {
+            memory.reset();
+            row = &next;
+        }
+        if (next.model == Model::named) {
+            return next.outside(backend(), arguments);
+        }
+        std::string answer = next.in_job(context(next.model), arguments, memory);
+        if (memory && memory->has_ended()) {
+            memory.reset();
+        }
+        return answer;
+    }
 };
 
 TaskTable::TaskTable(comm::Communicator& world, std::function<JobConfig()> load_job,
                      RuntimeConfig runtime)
     : state_(std::make_unique<State>(
-          State{world, std::move(load_job), std::move(runtime), {}, {}, {}, {}, {}, {}})) {}
+          State{world, std::move(load_job), std::move(runtime), {}, {}, {}, nullptr, {}})) {}
 
 TaskTable::~TaskTable() = default;
 
 std::string TaskTable::run(const Task& task) {
+    const Row& row = row_of(task.stage);
     if (task.rank != all_ranks) {
-        return run_stage(task);
+        return state_->run(row, task.arguments);
     }
-    return with_all_ranks(state_->world, [&] { return run_stage(task); });
-}
-
-std::string TaskTable::run_stage(const Task& task) {
-    State& s = *state_;
-    if (task.stage == stage::calibrate) {
-        if (!s.calibrator) {
-            s.calibrator = std::make_unique<Calibrator>(s.job());
-        }
-        s.calibrator->run(calibration_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::rotate) {
-        run_rotation(s.job(), rotation_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::rotate_in_order) {
-        if (!s.rotator) {
-            s.rotator = std::make_unique<SequentialRotator>(s.job());
-        }
-        s.rotator->run(sequential_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::cut_effect) {
-        const auto effect = cut_effect_task_from_json(task.arguments);
-        return nlohmann::json(run_cut_effect(s.job(), effect)).dump();
-    }
-    if (task.stage == stage::refit) {
-        s.rotator.reset();  // and its stream
-        if (!s.refitter) {
-            s.refitter = std::make_unique<SliceRefitter>(s.job());
-        }
-        s.refitter->run(refit_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::slice) {
-        s.rotator.reset();
-        s.refitter.reset();
-        run_slicing(s.job(), slice_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::compress) {
-        run_compression(s.job_after_slicing(), compression_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::gradients) {
-        run_gradients(s.job_after_slicing(), gradient_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::reference) {
-        run_reference(s.job_after_slicing(), reference_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::variants) {
-        return nlohmann::json(
-                   run_variants(s.job_after_slicing(), variant_task_from_json(task.arguments)))
-            .dump();
-    }
-    if (task.stage == stage::refine) {
-        if (!s.refiner) {
-            s.refiner = std::make_unique<Refiner>(s.job_after_slicing());
-        }
-        s.refiner->run(refinement_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::assemble) {
-        s.refiner.reset();  // and its streams
-        run_assembly(s.job_after_slicing(), assembly_task_from_json(task.arguments));
-        return "";
-    }
-    if (task.stage == stage::evaluate) {
-        const EvaluationTask evaluation = evaluation_task_from_json(task.arguments);
-        return to_json(evaluation.model.empty() ? run_evaluation(s.job_after_slicing(), evaluation)
-                                                : run_evaluation(s.backend(), evaluation));
-    }
-    if (task.stage == stage::score) {
-        return to_json(run_scoring(s.backend(), scoring_task_from_json(task.arguments)));
-    }
-    if (task.stage == stage::export_hf) {
-        run_export(export_task_from_json(task.arguments));
-        return "";
-    }
-    throw InternalError("no handler for stage '" + task.stage + "'");
+    return with_all_ranks(state_->world, [&] { return state_->run(row, task.arguments); });
 }
 
 }  // namespace lathe

@@ -23,6 +23,7 @@ inline constexpr const char* gradients = "gradients";
 inline constexpr const char* reference = "reference";
 inline constexpr const char* variants = "variants";
 inline constexpr const char* refine = "refine";
+inline constexpr const char* evaluate_plan = "evaluate_plan";  ///< of a job, not yet assembled
 inline constexpr const char* evaluate = "evaluate";
 inline constexpr const char* score = "score";
 inline constexpr const char* assemble = "assemble";
@@ -44,8 +45,6 @@ public:
     std::string run(const Task& task);
 
 private:
-    std::string run_stage(const Task& task);
-
     struct State;
     std::unique_ptr<State> state_;
 };

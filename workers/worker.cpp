@@ -83,7 +83,7 @@ TaskResult run_task(const TaskHandler& handler, const Task& task, int rank) {
     return result;
 }
 
-/// Of a stop: none if its text is empty.
+/// The exit code of a stop; none if its text is empty.
 std::optional<int> exit_code_in(const std::string& text) {
     if (text.empty()) {
         return std::nullopt;

@@ -1,9 +1,9 @@
 #include <algorithm>
 #include <vector>
 
-#include "kernels/attention_sequences.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/layouts/attention_sequences.hpp"
 
 // Attention that never stores a matrix of scores: keys pass by in tiles, and the sum over those
 // seen so far is scaled down whenever a larger score comes up. fp32 throughout.

@@ -1,7 +1,7 @@
 #pragma once
 
-#include "kernels/binary_codes.hpp"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/layouts/binary_codes.hpp"
 
 namespace lathe::kernels::cuda {
 

@@ -15,11 +15,11 @@ int count_devices() {
     const cudaError_t status = cudaGetDeviceCount(&count);
     if (status != cudaSuccess) {
         (void)cudaGetLastError();
-        throw UsageError("no CUDA device is at hand: " + std::string(cudaGetErrorString(status)) +
+        throw UsageError("no CUDA device is available: " + std::string(cudaGetErrorString(status)) +
                          " (" + std::to_string(static_cast<int>(status)) + ")");
     }
     if (count == 0) {
-        throw UsageError("no CUDA device is at hand: the driver knows of none");
+        throw UsageError("no CUDA device is available: the driver knows of none");
     }
     return count;
 }

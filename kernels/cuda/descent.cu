@@ -1,9 +1,9 @@
 #include <algorithm>
 
-#include "kernels/binary_codes.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/sweep.cuh"
+#include "kernels/layouts/binary_codes.hpp"
 
 // Coordinate descent on tr((V - W) A (V - W)^T). A row is a warp's; columns are taken in pieces
 // that lie in one group. Inside a piece the gradient (V - W) A is kept up to date where the piece

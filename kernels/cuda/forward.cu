@@ -1,8 +1,8 @@
 #include <string>
 
+#include "kernels/contract/host_checks.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/host_checks.hpp"
 #include "lib/core/errors.hpp"
 
 namespace lathe::kernels {

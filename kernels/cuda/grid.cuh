@@ -1,7 +1,7 @@
 #pragma once
 
 #include "kernels/cuda/launch.cuh"
-#include "kernels/integer_grid.hpp"
+#include "kernels/layouts/integer_grid.hpp"
 
 /// Device functions on integer grids, step for step as in kernels/reference.
 namespace lathe::kernels::cuda {

@@ -3,7 +3,8 @@
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
 
-// Products on bfloat16 tensor cores with sums in fp32. Both operands are rounded anew in each call:
+// Products on bfloat16 tensor cores with sums in fp32. Both operands are rounded again in each
+// call:
 // beside the product of a few thousand tokens that is little, and weights stay fp32 for the rest.
 
 namespace lathe::kernels {

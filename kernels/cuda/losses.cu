@@ -1,6 +1,6 @@
+#include "kernels/contract/host_checks.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/host_checks.hpp"
 
 namespace lathe::kernels {
 

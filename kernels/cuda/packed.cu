@@ -1,6 +1,6 @@
+#include "kernels/contract/host_checks.hpp"
 #include "kernels/cuda/packed.cuh"
-#include "kernels/host_checks.hpp"
-#include "kernels/tiled_codes.hpp"
+#include "kernels/layouts/tiled_codes.hpp"
 #include "lib/core/errors.hpp"
 
 // Products with weights that stay codes, and which layout they get.
@@ -54,7 +54,7 @@ std::unique_ptr<const PackedMatrix> CudaBackend::do_pack(const CodedMatrix& matr
 }
 
 std::unique_ptr<const PackedMatrix> CudaBackend::do_pack_nm(const NmMatrix& /*matrix*/) const {
-    throw UsageError("a product with N:M sparse weights as they are stored is not there for cuda");
+    throw UsageError("cuda has no product with N:M sparse weights as they are stored");
 }
 
 void CudaBackend::do_linear_packed(MatrixView<const float> x,

@@ -12,7 +12,7 @@
 /// of uniform codes (packed_tiles.cu).
 namespace lathe::kernels::cuda {
 
-/// Up to so many tokens are multiplied with codes as they are stored, more with decoded values.
+/// Up to this many tokens are multiplied with codes as they are stored, more with decoded values.
 inline constexpr std::size_t most_coded_tokens = 8;
 
 /// A packed matrix on the device.

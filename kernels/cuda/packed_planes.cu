@@ -2,8 +2,8 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/binary_codes.hpp"
 #include "kernels/cuda/packed.cuh"
+#include "kernels/layouts/binary_codes.hpp"
 
 // Codes as bit planes. Few tokens are multiplied by lookup: of every eight inputs a table of the
 // 256 sums that eight signs make, which all rows of a block share; a byte of a bit plane is then

@@ -1,9 +1,9 @@
 #include <algorithm>
 
-#include "kernels/binary_codes.hpp"
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/grid.cuh"
 #include "kernels/cuda/sweep.cuh"
+#include "kernels/layouts/binary_codes.hpp"
 
 namespace lathe::kernels {
 
@@ -14,8 +14,8 @@ using cuda::warp_size;
 
 namespace {
 
-/// Whether element j is among the n of its group [begin, end) with the largest scores, of equals
-/// the first.
+/// Whether element j is among the n of its group [begin, end) with the largest scores, the first of
+/// equals.
 template <class Score>
 __device__ bool is_among_best(std::size_t j, std::size_t begin, std::size_t end, std::size_t n,
                               const Score& score) {

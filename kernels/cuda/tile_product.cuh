@@ -3,9 +3,9 @@
 #include <cuda_fp16.h>
 #include <cuda_pipeline.h>
 
-#include "kernels/binary_codes.hpp"
 #include "kernels/cuda/launch.cuh"
-#include "kernels/tiled_codes.hpp"
+#include "kernels/layouts/binary_codes.hpp"
+#include "kernels/layouts/tiled_codes.hpp"
 
 // Products of few tokens with uniform codes on tensor cores, since the other units cannot keep up
 // with the memory: a multiplication and its share of the decoding for each code and token take them

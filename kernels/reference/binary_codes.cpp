@@ -1,4 +1,4 @@
-#include "kernels/binary_codes.hpp"
+#include "kernels/layouts/binary_codes.hpp"
 
 #include <algorithm>
 #include <vector>

@@ -2,7 +2,7 @@
 #include <array>
 #include <vector>
 
-#include "kernels/binary_codes.hpp"
+#include "kernels/layouts/binary_codes.hpp"
 #include "kernels/reference/reference_backend.hpp"
 
 namespace lathe::kernels {

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/integer_grid.hpp"
+#include "kernels/layouts/integer_grid.hpp"
 #include "kernels/reference/reference_backend.hpp"
 #include "lib/core/errors.hpp"
 

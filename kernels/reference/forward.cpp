@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "kernels/attention_sequences.hpp"
-#include "kernels/host_checks.hpp"
+#include "kernels/contract/host_checks.hpp"
+#include "kernels/layouts/attention_sequences.hpp"
 #include "kernels/reference/reference_backend.hpp"
 #include "kernels/reference/rotate.hpp"
 #include "lib/core/errors.hpp"

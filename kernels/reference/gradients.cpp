@@ -3,9 +3,9 @@
 #include <limits>
 #include <vector>
 
-#include "kernels/activation_slope.hpp"
-#include "kernels/attention_sequences.hpp"
-#include "kernels/host_checks.hpp"
+#include "kernels/contract/host_checks.hpp"
+#include "kernels/layouts/activation_slope.hpp"
+#include "kernels/layouts/attention_sequences.hpp"
 #include "kernels/reference/reference_gradients.hpp"
 #include "kernels/reference/rotate.hpp"
 

@@ -1,7 +1,7 @@
 #include <cmath>
 #include <limits>
 
-#include "kernels/host_checks.hpp"
+#include "kernels/contract/host_checks.hpp"
 #include "kernels/reference/reference_backend.hpp"
 
 namespace lathe::kernels {

@@ -1,8 +1,7 @@
 #include <vector>
 
-#include "kernels/binary_codes.hpp"
-#include "kernels/host_checks.hpp"
-#include "kernels/nm_matrix.hpp"
+#include "kernels/contract/host_checks.hpp"
+#include "kernels/layouts/binary_codes.hpp"
 #include "kernels/reference/reference_backend.hpp"
 
 namespace lathe::kernels {

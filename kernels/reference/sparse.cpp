@@ -2,7 +2,7 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/integer_grid.hpp"
+#include "kernels/layouts/integer_grid.hpp"
 #include "kernels/reference/reference_backend.hpp"
 
 namespace lathe::kernels {

@@ -2,8 +2,8 @@
 #include <cmath>
 #include <vector>
 
-#include "kernels/binary_codes.hpp"
-#include "kernels/integer_grid.hpp"
+#include "kernels/layouts/binary_codes.hpp"
+#include "kernels/layouts/integer_grid.hpp"
 #include "kernels/reference/reference_backend.hpp"
 
 namespace lathe::kernels {
@@ -21,7 +21,7 @@ Rounded rounded(float w, float scale, float zero, const CodeRange& codes) {
     return {steps + zero, scale * steps};
 }
 
-/// keep = 1 at the n largest of each m scores, of equals the first.
+/// keep = 1 at the n largest of each m scores, the first of equals.
 void keep_largest(const std::vector<float>& scores, NmPattern pattern, std::uint8_t* keep) {
     for (std::size_t begin = 0; begin < scores.size(); begin += pattern.m) {
         const std::size_t end = std::min(begin + pattern.m, scores.size());

@@ -59,8 +59,11 @@ struct DatasetInfo {
 };
 
 /// Reads one HDF5 file. External links are followed, relative to the directory of the file they
-/// stand in, whatever the working directory. Every function throws MissingInputError if a linked
-/// file is not there, and DataError, naming file and object, for everything else.
+/// stand in, whatever the working directory, and only to files in that directory or below; soft
+/// links only within the file. Other links, and datasets whose bytes lie in other files (external
+/// storage, virtual layout), are refused before anything is read through them. Every function
+/// throws MissingInputError if a linked file is not there, and DataError, naming file and object,
+/// for everything else.
 class ArtifactReader {
 public:
     /// @throws MissingInputError  if there is no such file
@@ -85,14 +88,16 @@ public:
     void read_into(const std::string& path, std::byte* data, std::size_t size_bytes,
                    bool check_hash = true) const;
     /// Reads a dataset of any numeric HDF5 type converted to the wanted one (for files of other
-    /// programs: int64 ids, float32 references). No hash check. A value that is no 64-bit integer
-    /// is refused, not rounded.
+    /// programs: int64 ids, float32 references). The hash is checked where the dataset has the
+    /// attributes of ours. A value that is no 64-bit integer is refused, not rounded.
     [[nodiscard]] std::vector<std::int64_t> read_integers(const std::string& path) const;
     [[nodiscard]] std::vector<float> read_floats(const std::string& path) const;
 
     [[nodiscard]] const std::filesystem::path& path() const;
 
 private:
+    void check_hash_if_ours(const std::string& path) const;
+
     struct State;
     std::unique_ptr<State> state_;
 };

@@ -155,7 +155,7 @@ void ArtifactWriter::dataset(const std::string& path, DType dtype, const Shape& 
 
 void ArtifactWriter::external_link(const std::string& path, const std::string& file) {
     if (fs::path(file).is_absolute()) {
-        throw InternalError("the link " + path + " is to be relative, not to " + file);
+        throw InternalError("the link " + path + " must be relative, but it names " + file);
     }
     const hdf5::Session session;
     state_->check_path(path);

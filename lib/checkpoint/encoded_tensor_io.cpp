@@ -34,7 +34,8 @@ Shape shape_from_text(const std::string& text, const std::string& where) {
 }
 
 bool is_own_attribute(const std::string& key) {
-    return key == "encoding" || key == "shape" || key == "content_hash";
+    return key == "encoding" || key == "shape" || key == "content_hash" ||
+           key == source_dtype_attribute;
 }
 
 /// The tensor at `path`, which has these attributes, without the bytes of its parts.

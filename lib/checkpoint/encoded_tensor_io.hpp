@@ -7,6 +7,9 @@
 
 namespace lathe {
 
+/// Attribute that a checkpoint may add to a tensor's own: the element type it had in the source.
+inline constexpr const char* source_dtype_attribute = "source_dtype";
+
 /// An encoded tensor in a file: a group `path` with attributes `encoding` (text), `shape` (text,
 /// "2048,256"; "" for a scalar), one integer for each setting and `content_hash` (16 hex digits),
 /// and a dataset for each part. docs/file_format.md is the contract.

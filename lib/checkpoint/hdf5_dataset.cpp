@@ -1,5 +1,6 @@
 #include "lib/checkpoint/hdf5_dataset.hpp"
 
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -34,7 +35,28 @@ Dataset::Dataset(Handle object, std::string where)
     std::vector<hsize_t> extents(static_cast<std::size_t>(rank));
     check<DataError>(H5Sget_simple_extent_dims(space.get(), extents.data(), nullptr), what);
     shape_.assign(extents.begin(), extents.end());
+    check_storage();
     check_extent();
+}
+
+/// Whoever made the file must not choose which other files are read.
+void Dataset::check_storage() const {
+    const std::string what = where_ + ": cannot read its layout";
+    const Handle creation = checked<DataError>(H5Dget_create_plist(object_.get()), H5Pclose, what);
+    const int n_files = check<DataError>(H5Pget_external_count(creation.get()), what);
+    if (n_files > 0) {
+        std::array<char, 256> name{};
+        check<DataError>(
+            H5Pget_external(creation.get(), 0, name.size() - 1, name.data(), nullptr, nullptr),
+            what);
+        throw DataError(where_ + " has its bytes in another file, '" + name.data() +
+                        "'; they are not read");
+    }
+    if (H5Pget_layout(creation.get()) == H5D_VIRTUAL) {
+        throw DataError(where_ +
+                        " is a virtual dataset, made of those of other files; they are not "
+                        "read");
+    }
 }
 
 /// The file must be able to hold what the dataset claims, so that a damaged extent neither

@@ -30,6 +30,7 @@ public:
     [[nodiscard]] std::vector<float> read_floats() const;
 
 private:
+    void check_storage() const;
     void check_extent() const;
     void read_as(hid_t memory_type, void* data) const;
     template <class T>

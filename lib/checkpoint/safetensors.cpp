@@ -7,7 +7,9 @@
 #include "lib/checkpoint/safetensors_header.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/inner_path.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/log.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -24,10 +26,7 @@ using WeightMap = std::map<std::string, std::string>;
 /// A shard is named relative to the directory and lies in it. Links are followed: the download
 /// cache of Hugging Face is made of them.
 void check_shard_name(const std::string& shard, const std::string& tensor, const fs::path& index) {
-    const fs::path path(shard);
-    const bool leaves =
-        path.is_absolute() || std::find(path.begin(), path.end(), "..") != path.end();
-    if (shard.empty() || leaves || shard.find('\0') != std::string::npos) {
+    if (!is_inner_path(shard)) {
         throw DataError(index.string() + ": tensor '" + tensor + "' is said to be in '" + shard +
                         "', expected the name of a file in the same directory");
     }
@@ -96,26 +95,60 @@ MappedFile map_shard(const fs::path& directory, const std::string& shard, bool f
     return MappedFile(directory / shard);
 }
 
+/// A tensor that stands where the index does not say is refused: one of the two is out of date. One
+/// that is in no file is only named: whether it is needed, the model says.
 void check_against_index(const WeightMap& shard_of, const std::vector<std::string>& shards,
                          const std::map<std::string, StoredTensor>& tensors,
                          const fs::path& directory) {
+    const std::string index = (directory / index_file).string();
     for (const auto& [tensor, shard] : shard_of) {
         const auto found = tensors.find(tensor);
-        const bool elsewhere = found != tensors.end() && shards[found->second.file_index] != shard;
-        if (found == tensors.end() || elsewhere) {
-            throw DataError((directory / index_file).string() + ": tensor '" + tensor +
-                            "' is said to be in " + shard + ", but it is " +
-                            (elsewhere ? "in " + shards[found->second.file_index] : "not there"));
+        if (found == tensors.end()) {
+            log_warning_once("stale_index_entry " + index + ": tensor '" + tensor +
+                             "' is said to be in " + shard + ", but it is not there");
+        } else if (shards[found->second.file_index] != shard) {
+            throw DataError(index + ": tensor '" + tensor + "' is said to be in " + shard +
+                            ", but it is in " + shards[found->second.file_index]);
         }
     }
 }
 
 }  // namespace
 
+/// Of two tensors of one name the one in the file that the index gives: the other was left behind
+/// when the model was saved anew.
+StoredTensor SafetensorsCheckpoint::choose(
+    const std::string& name, StoredTensor first, StoredTensor second,
+    const std::map<std::string, std::string>& shard_of) const {
+    const auto file_of = [&](const StoredTensor& tensor) {
+        return files_[tensor.file_index].path();
+    };
+    const auto wanted = shard_of.find(name);
+    const auto is_wanted = [&](const StoredTensor& tensor) {
+        return wanted != shard_of.end() && file_of(tensor) == directory_ / wanted->second;
+    };
+    if (!is_wanted(first) && !is_wanted(second)) {
+        throw DataError("tensor '" + name + "' is in two files: " + file_of(first).string() +
+                        " and " + file_of(second).string() + ", and " + index_file +
+                        " names neither for it");
+    }
+    if (!is_wanted(first)) {
+        std::swap(first, second);
+    }
+    log_warning_once("tensor_in_two_files '" + name + "': that in " + file_of(first).string() +
+                     " is taken, as " + index_file + " says, not that in " +
+                     file_of(second).string());
+    return first;
+}
+
 SafetensorsCheckpoint::SafetensorsCheckpoint(const fs::path& directory) : directory_(directory) {
     check_directory(directory);
     // A single file goes before an index, as in transformers.
     const bool single = is_there(directory / single_file);
+    if (single && is_there(directory / index_file)) {
+        log_warning_once("two_models directory=" + directory.string() + ": " + single_file +
+                         " is read, as transformers does, not the files of " + index_file);
+    }
     const WeightMap shard_of = single ? WeightMap{} : read_index(directory / index_file);
     const std::vector<std::string> shards =
         single ? std::vector<std::string>{single_file} : shard_names(shard_of);
@@ -128,11 +161,9 @@ SafetensorsCheckpoint::SafetensorsCheckpoint(const fs::path& directory) : direct
                                 .bytes = file.bytes().subspan(header.data_begin + entry.begin,
                                                               entry.end - entry.begin),
                                 .file_index = files_.size() - 1};
-            const auto [place, fresh] = tensors_.try_emplace(entry.name, std::move(tensor));
+            const auto [place, fresh] = tensors_.try_emplace(entry.name, tensor);
             if (!fresh) {
-                throw DataError("tensor '" + entry.name + "' is in two files: " +
-                                files_[place->second.file_index].path().string() + " and " +
-                                file.path().string());
+                place->second = choose(entry.name, place->second, std::move(tensor), shard_of);
             }
         }
     }

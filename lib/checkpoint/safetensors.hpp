@@ -26,9 +26,10 @@ class SafetensorsCheckpoint {
 public:
     /// Reads and checks all headers: length field and JSON inside the file, at most 100 MB; each
     /// tensor of a known dtype, with offsets that lie inside the file, match dtype and shape, and
-    /// neither overlap nor leave gaps; every tensor of the index in the shard it names; no tensor
-    /// twice; no shard outside the directory. With both `model.safetensors` and an index the single
-    /// file is read, as transformers does.
+    /// neither overlap nor leave gaps; every tensor in the shard that the index names; no shard
+    /// outside the directory. With both `model.safetensors` and an index the single file is read,
+    /// as transformers does. An entry of the index that no shard has, and a second tensor of one
+    /// name beside that in the shard the index names, are passed over with a warning.
     /// @throws MissingInputError  no such directory, weights file or shard
     /// @throws DataError          anything else, naming file, tensor, value and what was expected
     explicit SafetensorsCheckpoint(const std::filesystem::path& directory);
@@ -47,6 +48,10 @@ public:
     [[nodiscard]] std::uint64_t fingerprint() const;
 
 private:
+    [[nodiscard]] StoredTensor choose(const std::string& name, StoredTensor first,
+                                      StoredTensor second,
+                                      const std::map<std::string, std::string>& shard_of) const;
+
     std::filesystem::path directory_;
     std::vector<MappedFile> files_;
     std::map<std::string, StoredTensor> tensors_;

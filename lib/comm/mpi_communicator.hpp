@@ -42,7 +42,8 @@ public:
     void send(int to, Tag tag, std::vector<std::byte> bytes) override;
     std::optional<Message> try_receive(int from, Tag tag) override;
 
-    /// Waits until everything sent has left this process, at most so long; whether it has.
+    /// Waits until everything sent has left this process, but not longer than this. Returns whether
+    /// it has.
     bool flush(double limit_seconds);
 
 private:

@@ -111,9 +111,10 @@ void require_consistent(const SliceConfig& slice, const SourcePlace& place) {
         }
     }
     if (is_sequential && slice.touch_up > 0) {
-        refuse_at(place,
-                  "slice: touch_up brings order: dense near to order: sequential; expected "
-                  "touch_up: 0 with the latter");
+        refuse_at(
+            place,
+            "slice: touch_up is for order: dense, which it brings near to sequential; expected "
+            "touch_up: 0 with order: sequential");
     }
     if (slice.signal == SliceConfig::Signal::normalised && (is_sequential || slice.touch_up > 0)) {
         refuse_at(place, "slice: signal: normalised is for order: dense and touch_up: 0");
@@ -352,7 +353,8 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     job.slice = read_slice(map.find("slice"));
     job.budget = read_budget(map.find("budget"));
     job.candidates = read_candidates(map.find("candidates"));
-    map.read_texts("ignore", job.ignore);
+    map.read_texts("ignore", job.reading.ignore);
+    map.read_flag("allow_nan_rows", job.reading.allow_nan_rows);
     job.search = read_search(map.find("search"));
     read_choice(map, "refine", refine_names, job.refine);
     job.evaluate = read_evaluate(map.find("evaluate"));

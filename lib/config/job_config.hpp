@@ -32,7 +32,7 @@ struct CalibrationConfig {
     std::vector<std::filesystem::path> data;  ///< .txt, .jsonl (field `text`), .h5 of token ids
     std::size_t num_calibration_samples = 128;
     std::size_t max_seq_length = 2048;  ///< capped by the model's own maximum
-    /// Of the forward passes that statistics are taken from: what linear layers are computed in.
+    /// What linear layers are computed in, in the forward passes that gather statistics.
     enum class Precision { fp32, bf16 };
     Precision precision = Precision::fp32;
 };
@@ -46,9 +46,9 @@ struct SliceConfig {
     enum class Weighting { effect, equal };
     enum class Orientation { pca, random };
 
-    /// Share of the hidden size that goes, if there is no parameter_reduction.
+    /// Share of the hidden size that is removed, if there is no parameter_reduction.
     double sparsity = 0.0;
-    /// Share of the parameters that goes, shortcuts counted.
+    /// Share of the parameters that is removed, shortcuts counted.
     std::optional<double> parameter_reduction;
     std::size_t round_interval = 8;  ///< widths are rounded down to a multiple
     Rotation rotation = Rotation::per_boundary;
@@ -59,15 +59,16 @@ struct SliceConfig {
     Widths widths = Widths::constant;
     Orientation orientation = Orientation::pca;
     bool head = false;  ///< cut what the head reads as well
-    /// Fit what reads and writes the cut stream anew (workers/slice_refit.hpp).
+    /// Fit what reads and writes the cut stream again (workers/slicing/slice_refit.hpp).
     bool refit = false;
 
     [[nodiscard]] bool is_global() const { return rotation == Rotation::global; }
 };
 
 struct SearchConfig {
-    /// What foretells a candidate's divergence: that of its unit changed alone, measured; its
-    /// output errors weighted by second moments of the loss's derivatives; or both, side by side.
+    /// What predicts a candidate's divergence: the measured divergence with its unit changed alone;
+    /// its output errors weighted by second moments of the loss's derivatives; or both, side by
+    /// side.
     enum class Scores { divergence, gradient, both };
 
     std::vector<std::filesystem::path> evaluation;  ///< empty: the end of the calibration text
@@ -78,8 +79,9 @@ struct SearchConfig {
     Strategy strategy = Strategy::evolution;
     std::size_t generations = 20;
     std::size_t offspring = 16;
-    std::size_t tied_blocks = 1;  ///< so many neighbouring blocks share their settings
-    /// If > 0: products with the plan's weights are at least so often as fast as with the source's.
+    std::size_t tied_blocks = 1;  ///< number of neighbouring blocks that share settings
+    /// If > 0: products with the plan's weights are at least this many times as fast as with the
+    /// source's.
     double speedup = 0.0;
     std::filesystem::path kernel_times;  ///< a table (lib/job/kernel_times.hpp); empty: measured
     std::size_t kernel_tokens = 1;       ///< in the products that are measured
@@ -115,6 +117,15 @@ struct RuntimeConfig {
     double worker_timeout = 600.0;  ///< seconds without a sign of life
 };
 
+/// What a user may say of how a model's directory is read: the same in a job, in its evaluation
+/// and for every command.
+struct ModelReading {
+    /// Names (lib/model/name_patterns.hpp): parts of the model stay dense, others are passed over.
+    std::vector<std::string> ignore;
+    /// Rows of embeddings that are not finite are read by no text.
+    bool allow_nan_rows = false;
+};
+
 /// A job, as read from a job file or the command line. What it leaves open is filled in, but for
 /// `candidates`, which depend on the model too.
 struct JobConfig {
@@ -125,7 +136,7 @@ struct JobConfig {
     std::optional<SliceConfig> slice;  ///< none: the hidden size stays
     Budget budget;
     std::vector<CandidateEntry> candidates;  ///< none: those of default_candidates.hpp
-    std::vector<std::string> ignore;  ///< tensor or unit names, or "re:..."; these stay dense
+    ModelReading reading;                    ///< keys `ignore` and `allow_nan_rows`
     SearchConfig search;
     RefineMode refine = RefineMode::none;
     EvaluateConfig evaluate;

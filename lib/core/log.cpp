@@ -1,6 +1,8 @@
 #include "lib/core/log.hpp"
 
 #include <memory>
+#include <mutex>
+#include <set>
 
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
@@ -43,6 +45,14 @@ void log_detail(std::string_view text) noexcept {
 }
 void log_warning(std::string_view text) noexcept {
     write(spdlog::level::warn, text);
+}
+void log_warning_once(const std::string& text) {
+    static std::mutex mutex;
+    static std::set<std::string> written;
+    const std::scoped_lock lock(mutex);
+    if (written.insert(text).second) {
+        log_warning(text);
+    }
 }
 
 }  // namespace lathe

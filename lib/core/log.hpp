@@ -17,5 +17,7 @@ void start_logging(LogLevel level, int rank);
 void log_info(std::string_view text) noexcept;
 void log_detail(std::string_view text) noexcept;
 void log_warning(std::string_view text) noexcept;
+/// The same, but each text once a process: for what is met again with every file opened.
+void log_warning_once(const std::string& text);
 
 }  // namespace lathe

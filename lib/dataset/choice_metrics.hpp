@@ -11,7 +11,7 @@ namespace lathe {
 
 /// The metrics of choice_table() from the log-likelihoods, log_likelihoods[example][option]:
 /// `accuracy` takes the option with the highest sum, `accuracy_norm` the one with the highest sum
-/// divided by its length; of equal ones the first. A question with a NaN counts as wrong, and an
+/// divided by its length; the first of equal ones. A question with a NaN counts as wrong, and an
 /// option of length zero is never the one accuracy_norm takes.
 /// @throws ShapeError  if the numbers of examples or options differ, or there is no example
 [[nodiscard]] std::vector<Metric> choice_metrics(

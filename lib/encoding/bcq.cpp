@@ -318,8 +318,29 @@ void read_bcq_terms(const EncodedTensor& tensor, std::size_t row, float* scales,
     }
 }
 
+namespace {
+
+StoredMatrix bcq_matrix(const EncodedTensor& tensor) {
+    const BcqLayout layout = bcq_layout(tensor);
+    const auto [rows, cols] = matrix_extents(tensor.shape);
+    return CodedMatrix{
+        rows,
+        cols,
+        layout.num_bits,
+        layout.group_size,
+        layout.uniform,
+        layout.offset,
+        LookupTables::fp32,
+        [&tensor](std::size_t row, std::uint8_t* codes, float* scales, float* offsets) {
+            unpack_bcq_codes(tensor, row, codes);
+            read_bcq_terms(tensor, row, scales, offsets);
+        }};
+}
+
+}  // namespace
+
 EncodingRow bcq_encoding() {
-    return {"bcq", validate_bcq, decode_bcq};
+    return {"bcq", validate_bcq, decode_bcq, bcq_matrix};
 }
 
 }  // namespace lathe

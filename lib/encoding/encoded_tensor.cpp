@@ -13,15 +13,6 @@ static_assert(std::endian::native == std::endian::little);
 namespace lathe {
 namespace {
 
-const EncodingRow* find_encoding(const std::string& name) {
-    for (const EncodingRow& row : encoding_table()) {
-        if (row.name == name) {
-            return &row;
-        }
-    }
-    return nullptr;
-}
-
 std::string known_encodings() {
     std::string names;
     for (const EncodingRow& row : encoding_table()) {

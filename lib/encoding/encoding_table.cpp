@@ -19,4 +19,13 @@ std::span<const EncodingRow> encoding_table() {
     return table;
 }
 
+const EncodingRow* find_encoding(std::string_view name) {
+    for (const EncodingRow& row : encoding_table()) {
+        if (row.name == name) {
+            return &row;
+        }
+    }
+    return nullptr;
+}
+
 }  // namespace lathe

@@ -3,6 +3,7 @@
 #include <span>
 #include <string_view>
 
+#include "lib/core/coded_matrix.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
 
 namespace lathe {
@@ -13,8 +14,14 @@ struct EncodingRow {
     std::string_view name;
     void (*validate)(const EncodedTensor& tensor, const std::string& where);
     void (*decode)(const EncodedTensor& tensor, MatrixView<float> values);
+    /// For products with what is stored: a view of the tensor, which must outlive it. Null:
+    /// products are made of decoded values.
+    StoredMatrix (*matrix)(const EncodedTensor& tensor) = nullptr;
 };
 
 [[nodiscard]] std::span<const EncodingRow> encoding_table();
+
+/// Null: none has the name.
+[[nodiscard]] const EncodingRow* find_encoding(std::string_view name);
 
 }  // namespace lathe

@@ -123,8 +123,38 @@ void unpack_codes(const EncodedTensor& tensor, std::size_t row, std::uint8_t* co
     unpack_row_of(layout.num_bits)(tensor.parts[0].bytes.data() + row * row_bytes, cols, codes);
 }
 
+namespace {
+
+StoredMatrix integer_matrix(const EncodedTensor& tensor) {
+    const auto [rows, cols] = matrix_extents(tensor.shape);
+    const auto group_size = static_cast<std::size_t>(tensor.settings.at("group_size"));
+    const std::size_t n_groups = groups_per_row(cols, group_size);
+    const std::byte* scale_bytes = part(tensor, "scales").bytes.data();
+    const bool symmetric = tensor.settings.at("symmetric") != 0;
+    const std::byte* zeros = symmetric ? nullptr : part(tensor, "zeros").bytes.data();
+    return CodedMatrix{
+        rows,
+        cols,
+        static_cast<unsigned>(tensor.settings.at("num_bits")),
+        group_size,
+        true,
+        !symmetric,
+        LookupTables::fp32,
+        [&tensor, scale_bytes, zeros, n_groups](std::size_t row, std::uint8_t* codes, float* scales,
+                                                float* offsets) {
+            unpack_codes(tensor, row, codes);
+            to_float(scale_bytes + row * n_groups * 2, DType::f16, {scales, n_groups});
+            for (std::size_t g = 0; zeros != nullptr && g < n_groups; ++g) {
+                offsets[g] =
+                    static_cast<float>(std::to_integer<std::uint8_t>(zeros[row * n_groups + g]));
+            }
+        }};
+}
+
+}  // namespace
+
 EncodingRow integer_encoding() {
-    return {"integer", validate_integer, decode_integer};
+    return {"integer", validate_integer, decode_integer, integer_matrix};
 }
 
 }  // namespace lathe

@@ -25,7 +25,7 @@ struct IntegerLayout {
 [[nodiscard]] std::uint64_t integer_bytes(const Shape& shape, const IntegerLayout& layout);
 
 /// Packs codes (each below 2^num_bits), scales (each exactly an fp16 number) and zeros (whole
-/// numbers below 2^num_bits). Extents as in kernels/backend.hpp.
+/// numbers below 2^num_bits). Extents as in kernels/contract/backend.hpp.
 [[nodiscard]] EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
                                            MatrixView<const std::uint8_t> codes,
                                            MatrixView<const float> scales,

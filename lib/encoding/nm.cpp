@@ -1,6 +1,7 @@
 #include "lib/encoding/nm.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #include "lib/core/errors.hpp"
@@ -175,7 +176,7 @@ void decode_nm(const EncodedTensor& tensor, MatrixView<float> values) {
 std::string nm_refuses(const Shape& shape, const NmLayout& layout) {
     const std::string pattern = std::to_string(layout.n) + ":" + std::to_string(layout.m);
     if (layout.n == 0 || layout.n > layout.m || layout.m > largest_m) {
-        return "pattern " + pattern + " is none; expected N:M with 1 <= N <= M <= 64";
+        return "pattern " + pattern + " is not valid; expected N:M with 1 <= N <= M <= 64";
     }
     const std::size_t cols = matrix_extents(shape).second;
     if (cols % layout.m != 0) {
@@ -227,8 +228,51 @@ void unpack_places(const EncodedTensor& tensor, std::size_t row, std::uint8_t* k
     std::copy(places.begin(), places.end(), keep);
 }
 
+namespace {
+
+StoredMatrix nm_matrix(const EncodedTensor& tensor) {
+    const auto [rows, cols] = matrix_extents(tensor.shape);
+    const auto setting = [&](const char* key) {
+        return static_cast<std::size_t>(tensor.settings.at(key));
+    };
+    NmMatrix matrix{.rows = rows,
+                    .cols = cols,
+                    .pattern = {setting("n"), setting("m")},
+                    .num_bits = static_cast<unsigned>(setting("num_bits")),
+                    .binary = setting("binary") != 0,
+                    .group_size = setting("group_size"),
+                    .read = {}};
+    const std::size_t stored = matrix.stored();
+    if (matrix.num_bits == 0) {
+        const TensorPart& values = part(tensor, "values");
+        matrix.value_type = values.dtype;
+        matrix.read = [&tensor, &values, stored](std::size_t row, const NmRow& to) {
+            unpack_places(tensor, row, to.keep);
+            to_float(values.bytes.data() + row * stored * size_bytes(values.dtype), values.dtype,
+                     {to.values, stored});
+            if (!std::ranges::all_of(std::span(to.values, stored),
+                                     [](float value) { return std::isfinite(value); })) {
+                throw DataError("row " + std::to_string(row) + " has NaN or infinite weights");
+            }
+        };
+        return matrix;
+    }
+    const TensorPart& codes = part(tensor, "codes");
+    const TensorPart& scales = part(tensor, "scales");
+    const UnpackRow unpack = unpack_row_of(matrix.num_bits);
+    const std::size_t n_scales = matrix.groups() * matrix.scales_per_group();
+    matrix.read = [&, unpack, stored, n_scales](std::size_t row, const NmRow& to) {
+        unpack_places(tensor, row, to.keep);
+        unpack(codes.bytes.data() + row * codes.shape[1] * word_bytes, stored, to.codes);
+        to_float(scales.bytes.data() + row * n_scales * 2, DType::f16, {to.scales, n_scales});
+    };
+    return matrix;
+}
+
+}  // namespace
+
 EncodingRow nm_encoding() {
-    return {"nm", validate_nm, decode_nm};
+    return {"nm", validate_nm, decode_nm, nm_matrix};
 }
 
 }  // namespace lathe

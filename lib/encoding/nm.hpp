@@ -5,7 +5,7 @@
 
 namespace lathe {
 
-/// Encoding "nm": N:M sparsity. Of each group of m consecutive columns of a row n are stored, in
+/// Encoding "nm": N:M sparsity. n of each group of m consecutive columns of a row are stored, in
 /// ascending order of their columns, as floating numbers or as codes; the others are 0.
 ///
 /// Settings: n, m with 1 <= n <= m <= 64, m divides the columns; num_bits 0 (floating numbers), or
@@ -32,7 +32,7 @@ struct NmLayout {
     bool binary = false;
 
     [[nodiscard]] std::size_t scales_per_group() const { return binary ? num_bits : 1; }
-    /// Of its kind of codes: name, least and most bits.
+    /// Its kind of codes: name, least and most bits.
     [[nodiscard]] std::string code_name() const { return binary ? "binary" : "integer"; }
     [[nodiscard]] unsigned fewest_bits() const { return binary ? 1 : 2; }
     [[nodiscard]] unsigned most_bits() const { return binary ? 4 : 8; }

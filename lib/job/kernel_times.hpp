@@ -36,7 +36,7 @@ public:
     [[nodiscard]] std::size_t tokens() const { return tokens_; }
     void add(KernelTime time) { times_.push_back(std::move(time)); }
 
-    /// Of the entries that fit the one that names most values, of equals the first.
+    /// The entry that fits and names the most values; the first of equal ones.
     [[nodiscard]] std::optional<double> find(std::size_t rows, std::size_t cols,
                                              const Setting& setting) const;
     /// @throws DataError  naming shape and setting, if there is none

@@ -56,8 +56,8 @@ public:
     [[nodiscard]] std::filesystem::path candidates(const std::string& unit) const {
         return root_ / "candidates" / (unit + ".h5");
     }
-    /// What refinement made of a plan: of a block, "block_0003", or the "head". `plan` names the
-    /// plan and how it was refined.
+    /// What refinement made of one block of a plan, "block_0003", or of its "head". `plan` names
+    /// the plan and how it was refined.
     [[nodiscard]] std::filesystem::path refined(const std::string& plan,
                                                 const std::string& place) const {
         return root_ / "refined" / plan / (place + ".h5");
@@ -75,7 +75,7 @@ public:
     [[nodiscard]] std::filesystem::path plan(const std::string& budget = "") const {
         return search() / (budget.empty() ? "plan.json" : "plan_" + budget + ".json");
     }
-    /// What refining that plan came to.
+    /// The result of refining that plan.
     [[nodiscard]] std::filesystem::path refinement(const std::string& budget = "") const {
         return search() / (budget.empty() ? "refine.json" : "refine_" + budget + ".json");
     }

@@ -13,15 +13,16 @@ namespace {
 
 using nlohmann::json;
 
-void refuse_quantised(const ConfigReader& config) {
+/// ModelSpec::quantisation
+std::string quantisation_of(const ConfigReader& config) {
     for (const char* key : {"quantization_config", "compression_config"}) {
         const auto quantisation = config.object(key);
         if (!quantisation) continue;
         const std::string method =
             quantisation->optional_string("quant_method").value_or("unknown");
-        throw DataError(config.where() + ": the checkpoint is already quantised (" + key +
-                        ", quant_method \"" + method + "\"); start from the original weights");
+        return std::string(key) + ", quant_method \"" + method + "\"";
     }
+    return "";
 }
 
 const FamilyRow& family_of(const ConfigReader& config) {
@@ -67,9 +68,9 @@ ModelSpec read_model_spec(const std::string& config_json, const std::string& whe
     const json parsed = parse_json(config_json, where);
     const ConfigReader config(parsed, where);
     const FamilyRow& family = family_of(config);
-    refuse_quantised(config);
     ModelSpec spec = family.read(parsed, where);
     spec.family = family.model_type;
+    spec.quantisation = quantisation_of(config);
     refuse_other_heads(config, spec);
     return spec;
 }

@@ -63,44 +63,76 @@ std::string and_others(std::size_t count) {
 }
 
 /// What quantisers store beside or instead of weights: GPTQ and AWQ, compressed-tensors, fp8,
-/// bitsandbytes. Not all of them say so in config.json.
-constexpr std::array<std::string_view, 9> quantised_endings{
-    ".qweight",          ".qzeros", ".scales", ".weight_packed", ".weight_scale",
-    ".weight_scale_inv", ".SCB",    ".absmax", ".quant_map"};
+/// bitsandbytes, HQQ, AQLM. Not all of them say so in config.json.
+constexpr std::array<std::string_view, 12> quantised_endings{
+    ".qweight", ".qzeros", ".scales",    ".weight_packed", ".weight_scale", ".weight_scale_inv",
+    ".SCB",     ".absmax", ".quant_map", ".W_q",           ".codebooks",    ".weight_zero_point"};
 
-void refuse_quantised(const std::vector<FoundTensor>& found, const NamePatterns& ignored,
-                      const std::string& where) {
+std::string in_config(const ModelSpec& spec) {
+    return spec.quantisation.empty() ? "" : "config.json has " + spec.quantisation + "; ";
+}
+
+void refuse_quantised(const ModelSpec& spec, const std::vector<FoundTensor>& found,
+                      const NamePatterns& ignored, const std::string& where) {
     for (const FoundTensor& tensor : found) {
         const bool is_part = std::ranges::any_of(
             quantised_endings, [&](std::string_view end) { return tensor.name.ends_with(end); });
-        if (is_part && !ignored.has(tensor.name))
-            throw DataError(where + ": the checkpoint is already quantised (it has a tensor " +
-                            quoted(tensor.name) + "); start from the original weights");
+        if (is_part && !ignored.passes_over(tensor.name, spec))
+            throw DataError(where + ": the checkpoint is already quantised (" + in_config(spec) +
+                            "it has a tensor " + quoted(tensor.name) +
+                            "); start from the original weights");
     }
 }
 
-void check_tensor(const TensorSpec& wanted, const FoundTensor& found, const std::string& where) {
-    const std::string tensor =
-        where + ": tensor " + quoted(found.name) + " (" + described(wanted) + ")";
-    if (found.shape != wanted.source_shape())
-        throw DataError(tensor + " has shape " + to_string(found.shape) +
-                        "; config.json asks for " + to_string(wanted.source_shape()));
-    if (!is_floating(found.dtype))
-        throw DataError(tensor + " has type " + std::string(name(found.dtype)) +
-                        "; expected a floating type: bfloat16, float16, float32 or float64");
+/// Weights that are not those the model asks for. A quantisation that config.json speaks of may be
+/// why, or be left over and have nothing to do with it.
+[[noreturn]] void refuse(const ModelSpec& spec, const std::string& where,
+                         const std::string& reason) {
+    std::string message = where + ": " + reason;
+    if (!spec.quantisation.empty())
+        message += ". config.json has " + spec.quantisation +
+                   ": if the weights are quantised, start from the original ones";
+    throw DataError(message);
 }
 
-[[noreturn]] void refuse_missing(const std::vector<const TensorSpec*>& missing,
+void check_tensor(const ModelSpec& spec, const TensorSpec& wanted, const FoundTensor& found,
+                  const std::string& where) {
+    const std::string tensor = "tensor " + quoted(found.name) + " (" + described(wanted) + ")";
+    if (!spec.quantisation.empty() && !is_floating(found.dtype))
+        throw DataError(where + ": the checkpoint is already quantised (" + in_config(spec) +
+                        tensor + " has type " + std::string(name(found.dtype)) +
+                        "); start from the original weights");
+    if (found.shape != wanted.source_shape())
+        refuse(spec, where,
+               tensor + " has shape " + to_string(found.shape) + "; config.json asks for " +
+                   to_string(wanted.source_shape()));
+    if (!is_floating(found.dtype))
+        refuse(spec, where,
+               tensor + " has type " + std::string(name(found.dtype)) +
+                   "; expected a floating type: bfloat16, float16, float32 or float64");
+}
+
+[[noreturn]] void refuse_missing(const ModelSpec& spec,
+                                 const std::vector<const TensorSpec*>& missing,
                                  const std::string& where) {
     const TensorSpec& first = *missing.front();
-    std::string message = where + ": tensor " + quoted(first.name) + " (" + described(first) +
-                          ", shape " + to_string(first.source_shape()) + ") is missing" +
+    std::string message = "tensor " + quoted(first.name) + " (" + described(first) + ", shape " +
+                          to_string(first.source_shape()) + ") is missing" +
                           and_others(missing.size());
     if (first.role == Role::lm_head)
         message +=
             "; these weights have no head of their own: if it is the embedding, config.json must "
             "say \"tie_word_embeddings\": true";
-    throw DataError(message);
+    refuse(spec, where, message);
+}
+
+/// An adapter that was saved together with its base model.
+void refuse_adapter(const FoundTensor& tensor, const std::string& where) {
+    for (const std::string_view part : {".lora_A.", ".lora_B.", ".lora_embedding_", ".base_layer."})
+        if (tensor.name.find(part) != std::string::npos)
+            throw DataError(where + ": tensor " + quoted(tensor.name) +
+                            " belongs to an adapter that is not merged; expected the merged model "
+                            "(PEFT: merge_and_unload)");
 }
 
 /// "" if nothing says that the tensor may be left out.
@@ -110,7 +142,7 @@ std::string reason_to_pass_over(const FoundTensor& tensor, const ModelSpec& spec
                             [&](std::string_view end) { return tensor.name.ends_with(end); }))
         return "a buffer";
     if (spec.tied_head && tensor.name == family.head) return "the head is the embedding";
-    if (ignored.has(tensor.name)) return "named under ignore";
+    if (ignored.passes_over(tensor.name, spec)) return "named under ignore";
     return "";
 }
 
@@ -123,7 +155,7 @@ std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTe
     if (!family) throw InternalError("match_tensors: no family \"" + spec.family + "\"");
     const NamePatterns ignored(ignore, "ignore");
     FoundByName unclaimed = by_name(found, where);
-    refuse_quantised(found, ignored, where);
+    refuse_quantised(spec, found, ignored, where);
 
     std::vector<const FoundTensor*> claimed;
     std::vector<const TensorSpec*> missing;
@@ -133,11 +165,14 @@ std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTe
             missing.push_back(&wanted);
             continue;
         }
-        check_tensor(wanted, *tensor, where);
+        check_tensor(spec, wanted, *tensor, where);
         unclaimed.erase(tensor->name);
         claimed.push_back(tensor);
     }
-    if (!missing.empty()) refuse_missing(missing, where);
+    if (!missing.empty()) {
+        for (const auto& [name, tensor] : unclaimed) refuse_adapter(*tensor, where);
+        refuse_missing(spec, missing, where);
+    }
 
     std::vector<PassedOver> passed_over;
     std::erase_if(unclaimed, [&](const auto& entry) {
@@ -147,9 +182,12 @@ std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTe
     });
     if (!unclaimed.empty()) {
         const FoundTensor& first = *unclaimed.begin()->second;
-        throw DataError(where + ": tensor " + quoted(first.name) + " " + to_string(first.shape) +
-                        " belongs to no part of a " + spec.family + " model" +
-                        and_others(unclaimed.size()) + "; names under \"ignore\" are passed over");
+        refuse_adapter(first, where);
+        refuse(spec, where,
+               "tensor " + quoted(first.name) + " " + to_string(first.shape) +
+                   " belongs to no part of a " + spec.family + " model" +
+                   and_others(unclaimed.size()) +
+                   "; what the key \"ignore\" or the option --ignore names is passed over");
     }
     // Only now, so that a refused checkpoint leaves the spec as it was.
     for (std::size_t i = 0; i < claimed.size(); ++i) spec.tensors[i].name = claimed[i]->name;

@@ -141,14 +141,20 @@ struct ModelSpec {
     std::size_t embedding_size = 0;  ///< of a token; differs from hidden_size only if projected
     std::size_t max_positions = 0;   ///< tokens of a sequence
     float norm_epsilon = 1e-6F;
-    bool tied_head = false;            ///< the head's weight is the embedding's
+    bool tied_head = false;  ///< the head's weight is the embedding's
+    /// What config.json says of a quantisation: "quantization_config, quant_method "gptq""; else
+    /// "". It may be left over from one that was undone: match_tensors() looks at the weights.
+    std::string quantisation;
+    /// Rows of embeddings that are not finite are read by no text: they count as zeros, and a text
+    /// that reads one is refused. Said by the user, not by the model.
+    bool allow_nan_rows = false;
     RopeSpec rope;                     ///< no frequencies: no rotary positions
     std::size_t position_offset = 0;   ///< row of the first position in a position_embedding
     std::vector<float> alibi_slopes;   ///< one a head; none: no linear position bias
     std::vector<std::size_t> windows;  ///< tokens a query of each block sees, 0: all; none: all
     bool causal = true;
     Activation pooler_activation = Activation::tanh;
-    /// Of a sliced model: how wide the residual stream is at each boundary (lib/model/stream.hpp).
+    /// For a sliced model: how wide the residual stream is at each boundary (lib/model/stream.hpp).
     /// The norms of its stream have no parameters: x / sqrt(|x|^2 / hidden_size + norm_epsilon),
     /// whatever the width. Empty: not sliced.
     std::vector<std::size_t> stream_widths;
@@ -191,8 +197,7 @@ struct ModelSpec {
 
 /// Reads the text of a config.json.
 /// @throws DataError  naming `where` and the key: not JSON, unknown model_type (the known ones are
-///   listed), missing or absurd value, unsupported activation, rope type or feature, a checkpoint
-///   that is already quantised
+///   listed), missing or absurd value, unsupported activation, rope type or feature
 [[nodiscard]] ModelSpec read_model_spec(const std::string& config_json, const std::string& where);
 
 /// What a checkpoint's tensors are, against the model. Tensors: name, dtype, shape.
@@ -210,13 +215,14 @@ struct PassedOver {
 
 /// Checks that `found` is what `spec` asks for, and returns what is passed over, by name.
 /// Known buffers that carry no weights (rotary inv_freq) and a head stored beside a tied embedding
-/// are passed over, and so are other names matched by `ignore`: exact, or "re:" and a regular
-/// expression that matches from the start of the name. What the model needs is never ignored.
+/// are passed over, and so are others that `ignore` names (NamePatterns::passes_over()). What the
+/// model needs is never ignored.
 /// Weights stored with or without the family's prefix ("model.") are found, and norms of BERT's
 /// that are spelt "LayerNorm.gamma" and "LayerNorm.beta": TensorSpec::name is set to the name in
 /// the checkpoint.
 /// @throws DataError  missing tensor; another shape or a type that is not floating; a tensor that
-///   no role claims
+///   no role claims. If config.json or a tensor speaks of a quantisation, that is what is named: a
+///   quantised checkpoint is not taken, weights beside a section that is left over are
 /// @throws UsageError  an entry of `ignore` is not a regular expression
 std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTensor>& found,
                                       const std::vector<std::string>& ignore,

@@ -72,7 +72,7 @@ std::uint32_t read_token_pair(const JsonPlace& place) {
     return pair[1].integer();
 }
 
-/// [CLS] A [SEP], and for a pair so many more [SEP], B [SEP].
+/// [CLS] A [SEP], and for a pair this many more [SEP], B [SEP].
 Result read_cls_sep(const JsonPlace& place, std::size_t more_separators,
                     std::uint32_t second_segment) {
     const std::uint32_t cls = read_token_pair(place.at("cls"));

@@ -15,7 +15,7 @@ namespace lathe {
 /// text is held back while it ends in an incomplete character.
 class TextStream {
 public:
-    /// The text goes on from `context`, which is not repeated. @pre `tokenizer` outlives the object
+    /// The text continues `context`, which is not repeated. @pre `tokenizer` outlives the object
     TextStream(const Tokenizer& tokenizer, std::span<const std::uint32_t> context);
 
     /// The text that this token completes; may be empty. @throws DataError  unknown id

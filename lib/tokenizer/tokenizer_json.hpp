@@ -9,7 +9,7 @@ namespace lathe::tokenizer {
 
 /// Reads a `tokenizer.json` of the Hugging Face `tokenizers` library: added tokens, normalizer,
 /// pre-tokenizer, model (BPE or WordPiece), post-processor and decoder. Its "truncation" and
-/// "padding" are left aside: the caller says how long a text may be.
+/// "padding" are ignored: the caller says how long a text may be.
 /// @throws MissingInputError  if there is no such file
 /// @throws DataError          naming file, place, and what is wrong or not supported
 [[nodiscard]] std::unique_ptr<Tokenizer> load_json_tokenizer(const std::filesystem::path& file);

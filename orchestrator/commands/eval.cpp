@@ -7,7 +7,9 @@
 #include "orchestrator/commands.hpp"
 #include "orchestrator/evaluation_report.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
-#include "workers/evaluation.hpp"
+#include "workers/checkpoint/model_to_run.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/evaluation/logits_file.hpp"
 
 namespace lathe {
 
@@ -48,7 +50,7 @@ CommandOutput run_eval(const CommandContext& context) {
     if (!line.task.empty()) {
         return run_eval_task(context);
     }
-    const ModelToRun model(line.path);
+    const ModelToRun model = open_model(line);
     if (!line.ids.empty() || !line.logits_out.empty()) {
         return write_logits_command(context, model);
     }
@@ -67,8 +69,8 @@ CommandOutput run_eval(const CommandContext& context) {
                                     tokenizer.get());
     const auto start = std::chrono::steady_clock::now();
     SampleLosses losses;
-    for (const TaskResult& result : context.coordinator.run(
-             numbered(text_tasks({line.path, line.reference}, evaluation.samples())))) {
+    for (const TaskResult& result : context.coordinator.run(numbered(
+             text_tasks({line.path, line.reference, line.reading}, evaluation.samples())))) {
         losses.append(sample_losses_from_json(result.text));
     }
     const double seconds =

@@ -8,7 +8,9 @@
 #include "orchestrator/commands.hpp"
 #include "orchestrator/evaluation_report.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
-#include "workers/evaluation.hpp"
+#include "workers/checkpoint/model_to_run.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/evaluation/task_evaluation_table.hpp"
 
 namespace lathe {
 
@@ -48,18 +50,14 @@ CommandOutput run_eval_task(const CommandContext& context) {
         throw UsageError("eval: --task needs --data FILE");
     }
     (void)find_task(line.task);  // before the model is read
-    const ModelToRun model(line.path);
-    if (!line.reference.empty()) {
-        require_same_outputs(model.spec(), ModelToRun(line.reference).spec(),
-                             line.reference.string());
-    }
+    const ModelToRun model = open_model(line);
     const auto tokenizer = open_tokenizer(line.path, model.spec());
     const auto evaluation = make_task_evaluation({line.task, line.data, line.limit, line.seqlen},
                                                  model.spec(), tokenizer.get());
     const auto start = std::chrono::steady_clock::now();
     SequenceScores scores;
-    for (const TaskResult& result : context.coordinator.run(
-             numbered(scoring_tasks({line.path, line.reference}, evaluation->sequences())))) {
+    for (const TaskResult& result : context.coordinator.run(numbered(
+             scoring_tasks({line.path, line.reference, line.reading}, evaluation->sequences())))) {
         scores.append(sequence_scores_from_json(result.text));
     }
     const double seconds =

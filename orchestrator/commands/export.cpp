@@ -1,9 +1,9 @@
 #include <fmt/format.h>
 
-#include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
-#include "workers/hf_export.hpp"
+#include "orchestrator/export_target.hpp"
+#include "workers/checkpoint/hf_export.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -13,7 +13,7 @@ CommandOutput run_export_command(const CommandContext& context) {
     const std::filesystem::path target = std::filesystem::absolute(context.line.output);
     const CompressedCheckpoint checkpoint(source);
     const ExportLayout layout = export_layout(checkpoint, default_export_shard_bytes);
-    make_directories(target);
+    prepare_export_target(checkpoint, target, context.line.overwrite);
     std::vector<Task> tasks;
     for (std::size_t s = 0; s < layout.shards.size(); ++s) {
         Task task;
@@ -24,6 +24,7 @@ CommandOutput run_export_command(const CommandContext& context) {
     }
     context.coordinator.run(tasks);
     write_export_frame(checkpoint, layout, target);
+    finish_export_target(target);
     return {nlohmann::json{{"export", target.string()}, {"shards", layout.shards.size()}}.dump(),
             fmt::format("{} shard(s) in {}\n", layout.shards.size(), target.string()), 0};
 }

@@ -9,8 +9,9 @@
 #include "lib/tokenizer/text_stream.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/stop_request.hpp"
-#include "workers/evaluation.hpp"
-#include "workers/generation.hpp"
+#include "workers/checkpoint/model_to_run.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/network/generation.hpp"
 
 namespace lathe {
 
@@ -79,8 +80,7 @@ CommandOutput run_generate(const CommandContext& context) {
     const CommandLine& line = context.line;
     check_generation_options(line.generation);
     const bool coarse = line.generation.tables == "int8";
-    const ModelToRun model(line.path,
-                           coarse ? kernels::LookupTables::int8 : kernels::LookupTables::fp32);
+    const ModelToRun model = open_model(line, coarse ? LookupTables::int8 : LookupTables::fp32);
     const ModelSpec& spec = model.spec();
     require_language_model(line, spec);
     const auto tokenizer = open_tokenizer(line.path, spec);
@@ -101,7 +101,7 @@ CommandOutput run_generate(const CommandContext& context) {
         generate(runner, spec, prompt, line.generation, [&](std::uint32_t id) {
             output.add(stream.add(id));
             if (StopRequest::requested()) {
-                throw StoppedError("stopped while generating");
+                throw StoppedError("stopped while generating: " + StopRequest::reason());
             }
         });
     output.add(stream.finish());

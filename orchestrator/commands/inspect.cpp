@@ -5,7 +5,7 @@
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/compressed_checkpoint.hpp"
+#include "workers/checkpoint/compressed_checkpoint.hpp"
 
 namespace lathe {
 using nlohmann::json;
@@ -88,8 +88,12 @@ json inspect_checkpoint(const std::filesystem::path& directory) {
             {"units", units}};
 }
 
-json inspect_model(const std::filesystem::path& directory) {
-    const auto model = SourceModel::open(directory, {});
+json inspect_model(const std::filesystem::path& directory, const ModelReading& reading) {
+    const auto model = SourceModel::open(directory, reading);
+    KnownNames known;
+    known.add(model->spec);
+    known.add(model->passed_over);
+    known.require(reading.ignore, "--ignore");
     const std::uint64_t bytes = model->weights.tensor_bytes();
     json units = json::array();
     for (const UnitSpec& unit : model->spec.units) {
@@ -152,8 +156,9 @@ CommandOutput run_inspect(const CommandContext& context) {
     if (std::filesystem::exists(RunDirectory(path).manifest(), ignored)) {
         path = RunDirectory(path).checkpoint();
     }
-    const json found =
-        CompressedCheckpoint::is_one(path) ? inspect_checkpoint(path) : inspect_model(path);
+    const json found = CompressedCheckpoint::is_one(path)
+                           ? inspect_checkpoint(path)
+                           : inspect_model(path, context.line.reading);
     return {found.dump(), table_of(found), 0};
 }
 

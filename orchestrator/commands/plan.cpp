@@ -6,6 +6,7 @@
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/coverage.hpp"
+#include "orchestrator/job_run.hpp"
 #include "orchestrator/preflight.hpp"
 
 namespace lathe {
@@ -14,6 +15,9 @@ CommandOutput run_plan(const CommandContext& context) {
     const JobConfig job = load_job(context.line);
     const auto opened = JobContext::open(job, context.world);
     const Preflight p = preflight(*opened, check_inputs(*opened));
+    if (p.feasible()) {
+        check_run(*opened);
+    }
     const std::vector<TensorCoverage> tensors = coverage(*opened);
     CommandOutput output;
     nlohmann::json stages = nlohmann::json::array();
@@ -47,7 +51,7 @@ CommandOutput run_plan(const CommandContext& context) {
                          {"parameters", p.slice->parameters},
                          {"parameter_reduction", parameter_cut}};
         slice = fmt::format(
-            "slice: width {} of {} ({:.2f} % of the hidden size goes), {} parameters ({:.2f} % "
+            "slice: width {} of {} ({:.2f} % smaller), {} parameters ({:.2f} % "
             "{})\n",
             p.slice->width, p.slice->hidden_size, 100.0 * hidden_cut, p.slice->parameters,
             100.0 * std::abs(parameter_cut), parameter_cut < 0.0 ? "more" : "fewer");

@@ -31,7 +31,8 @@ std::string report_text(const JobReport& report) {
 CommandOutput run_run(const CommandContext& context) {
     const JobConfig job = load_job(context.line);
     if (job.runtime.max_walltime > 0.0) {
-        StopRequest::set_deadline(job.runtime.max_walltime);
+        StopRequest::set_deadline(job.runtime.max_walltime, fmt::format("runtime.max_walltime={:g}",
+                                                                        job.runtime.max_walltime));
     }
     const JobReport report =
         run_job(job, context.world, context.coordinator,

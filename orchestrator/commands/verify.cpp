@@ -3,7 +3,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
-#include "workers/verification.hpp"
+#include "workers/checkpoint/verification.hpp"
 
 namespace lathe {
 

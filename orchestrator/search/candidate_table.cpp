@@ -4,7 +4,8 @@
 
 #include "lib/core/errors.hpp"
 #include "orchestrator/container_size.hpp"
-#include "workers/compression.hpp"
+#include "workers/candidates/candidate_files.hpp"
+#include "workers/candidates/compression.hpp"
 
 namespace lathe {
 namespace {

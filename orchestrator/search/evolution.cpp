@@ -176,8 +176,8 @@ private:
     double seconds_;
 };
 
-/// The parent, then offspring that were never tried before: of several times as many those whose
-/// scores foretell the least, by the order of their making.
+/// The parent, then offspring that were never tried before: of several times as many, those with
+/// the lowest scores, in the order in which they were made.
 std::vector<Genome> breed(const GenePool& pool, const EvolutionSettings& settings,
                           std::size_t generation, const Genome& parent, std::set<Genome>& tried) {
     constexpr std::size_t litter = 4;

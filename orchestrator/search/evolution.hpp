@@ -27,8 +27,8 @@ struct EvolutionSettings {
     std::uint64_t seed = 0;
     std::size_t generations = 20;
     std::size_t offspring = 16;  ///< genomes screened in a generation
-    std::size_t survivors = 2;   ///< of them at most so many are measured
-    std::size_t patience = 3;  ///< ends after so many generations in a row without a better genome
+    std::size_t survivors = 2;   ///< at most this many of them are measured
+    std::size_t patience = 3;    ///< so many generations in a row without a better genome end it
 };
 
 /// How good genomes are; the lower the better. Answers must depend on the arguments alone.
@@ -52,10 +52,10 @@ struct Generation {
 
 /// Evolution with one parent, elitist: offspring are the parent with one to three mutations (a gene
 /// some levels up, or two genes of the same kind exchanging levels), other genes brought down until
-/// the limits hold, then up where something is left of them. Of several times as many those with
-/// the lowest scores are screened; those that do better there than the parent are measured, and the
-/// best replaces the parent if it measures lower. The moves are EvoPress's (Sieberling et al. 2024,
-/// arXiv:2410.14649), the start and the choice by score are not.
+/// the limits hold, then up where something is left of them. Several times as many are made as are
+/// screened, which are those with the lowest scores; those that do better there than the parent are
+/// measured, and the best replaces the parent if it measures lower. The moves are EvoPress's
+/// (Sieberling et al. 2024, arXiv:2410.14649), the start and the choice by score are not.
 ///
 /// Every random number is a function of seed, generation, offspring and place, and ties go to the
 /// earlier genome: the result depends on the arguments and the fitness alone.

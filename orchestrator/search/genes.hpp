@@ -17,8 +17,9 @@ struct Gene {
     std::vector<Option> options;    ///< of each setting: sums over the units
 };
 
-/// `tied_blocks` blocks in a row share their settings, the last ones as many as are left; 1: every
-/// unit is for itself. Units outside the blocks always are. `options` are those of the units.
+/// `tied_blocks` neighbouring blocks share their settings; the last group has as many as are left.
+/// 1: every unit has its own. Units outside the blocks always have. `options` are those of the
+/// units.
 [[nodiscard]] std::vector<Gene> make_genes(const ModelSpec& spec, const CandidateTable& table,
                                            const std::vector<std::vector<Option>>& options,
                                            std::size_t tied_blocks);

@@ -1,9 +1,10 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "orchestrator/search/scores.hpp"
-#include "workers/compression.hpp"
-#include "workers/forward.hpp"
-#include "workers/output_gradients.hpp"
+#include "workers/calibration/output_gradients.hpp"
+#include "workers/candidates/candidate_files.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/network/forward.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {

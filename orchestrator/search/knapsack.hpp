@@ -15,12 +15,12 @@ struct Option {
 };
 
 /// Indices of the options that no other beats (another with no more bytes and no higher score, one
-/// of them lower; of equals the first), by increasing bytes.
+/// of them lower; or an equal one that comes first), by increasing bytes.
 [[nodiscard]] std::vector<std::size_t> pareto_front(const std::vector<Option>& options);
 
 /// Multiple-choice knapsack: one option of each unit, total bytes at most `limit_bytes`, the sum
-/// of scores as low as possible. Deterministic; of equal sums the one with fewer bytes wins, then
-/// the one whose choices come first.
+/// of scores as low as possible. Deterministic; among equal sums the one with fewer bytes wins,
+/// then the one whose choices come first.
 ///
 /// Dynamic programming over bytes in units of their common divisor. If that would need more than
 /// `max_buckets`, sizes are rounded up to buckets, a Lagrangian solution competes, and what is left

@@ -12,7 +12,7 @@ struct TableItem {
 };
 
 /// For each unit the index of an item, so that all weights together are at most `capacity` and the
-/// sum of scores is lowest; of equal sums the least weight wins, then the first items. Sums are
+/// sum of scores is lowest; among equal sums the least weight wins, then the first items. Sums are
 /// formed from the last unit to the first.
 ///
 /// Time: items x capacity, twice. Memory: about 16 sqrt(units) bytes for each bucket.

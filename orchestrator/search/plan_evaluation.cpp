@@ -9,8 +9,8 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
-#include "workers/evaluation.hpp"
-#include "workers/forward.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/network/forward.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -32,7 +32,7 @@ StageTask evaluation_task(const JobRun& run, const Plan& plan, const TokenSequen
     evaluation.against_source = true;
     evaluation.samples = samples;
     StageTask task;
-    task.task.stage = stage::evaluate;
+    task.task.stage = stage::evaluate_plan;
     std::vector<std::string> parts{hash_of(plan.choice)};
     if (!plan.refined.empty()) {
         parts.push_back(plan.refined);

@@ -4,8 +4,8 @@
 
 #include "lib/job/candidate.hpp"
 #include "orchestrator/job_run.hpp"
-#include "workers/token_data.hpp"
-#include "workers/variants.hpp"
+#include "workers/evaluation/variants.hpp"
+#include "workers/samples/token_data.hpp"
 
 namespace lathe {
 

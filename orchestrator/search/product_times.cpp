@@ -5,8 +5,9 @@
 #include <tuple>
 
 #include "lib/core/file.hpp"
-#include "workers/compression.hpp"
-#include "workers/kernel_timing.hpp"
+#include "workers/candidates/candidate_files.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/network/kernel_timing.hpp"
 
 namespace lathe {
 namespace {

@@ -15,13 +15,13 @@ struct ProductTimes {
     double source = 0.0;                          ///< of the model the job was given
     std::vector<std::vector<double>> candidates;  ///< of each unit
 
-    /// How often as fast as the source's the products of a plan are that take `seconds`.
+    /// How many times as fast as the source's the products of a plan are that take `seconds`.
     [[nodiscard]] double speedup(double seconds) const { return source / seconds; }
 };
 
 /// Nothing unless the job sets search.speedup or search.kernel_times. Times come from that file or,
 /// without one, from measurements on this rank's backend, which are kept in the run directory
-/// (RunDirectory::kernel_times()): whoever resumes goes by the same table.
+/// (RunDirectory::kernel_times()): a resumed run uses the same table.
 /// @throws MissingInputError, DataError  of the file; it lacks an entry
 [[nodiscard]] std::optional<ProductTimes> product_times(JobRun& run, const CandidateTable& table);
 

@@ -8,9 +8,9 @@
 
 #include "lib/core/json.hpp"
 #include "orchestrator/search/plan_evaluation.hpp"
-#include "workers/compression.hpp"
-#include "workers/forward.hpp"
-#include "workers/variants.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/evaluation/variants.hpp"
+#include "workers/network/forward.hpp"
 
 namespace lathe {
 namespace {

@@ -6,7 +6,7 @@
 
 namespace lathe {
 
-/// Ways to foretell what a candidate does to the model. Plans whose sums of scores are low should
+/// Ways to predict what a candidate does to the model. Plans whose sums of scores are low should
 /// diverge little; rank_correlation() tells how well that holds.
 
 /// tr(dW G dW^T): says nothing across units, whose outputs have different scales.
@@ -24,9 +24,10 @@ namespace lathe {
 /// What the candidate's error does to the model's output, from its derivatives: half the sum over
 /// the unit's outputs i of f_i e_i, where e_i is the mean squared error of the output and f_i the
 /// second moment of the derivatives of -log p(label) by it, labels drawn from the model
-/// (workers/output_gradients.hpp). That is the second-order expansion of mean KL(source || changed
-/// source), nats, as if errors of different outputs and tokens were uncorrelated. The moments come
-/// from tasks of a stage of its own, one pass there and back over the first calibration samples.
+/// (workers/calibration/output_gradients.hpp). That is the second-order expansion of mean KL(source
+/// || changed source), nats, as if errors of different outputs and tokens were uncorrelated. The
+/// moments come from tasks of a separate stage: one pass forwards and backwards over the first
+/// calibration samples.
 [[nodiscard]] CandidateScores gradient_weighted_errors(JobRun& run, const CandidateTable& table);
 
 /// Spearman's rank correlation of two rows of numbers, ties with their mean rank, -1 to 1; NaN if

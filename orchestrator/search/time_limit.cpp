@@ -10,12 +10,12 @@ namespace {
 using Units = std::vector<std::vector<Option>>;
 using Choice = std::vector<std::size_t>;
 
-/// Bisection halves the interval of prices so often; the interval found first is at most a factor
+/// How often bisection halves the interval of prices; the interval found first is at most a factor
 /// of two wide.
 constexpr int bisections = 20;
 constexpr int doublings = 80;
 
-/// Scores of so much for each score and each second.
+/// The units with options scored as score * their score + second * their seconds.
 Units priced(const Units& units, double score, double second) {
     Units result = units;
     for (auto& options : result) {

@@ -18,7 +18,8 @@ struct SearchLimits {
 };
 
 /// Indices of the options that no other beats in bytes, seconds and score (another with none of
-/// them higher and one lower; of equals the first), by increasing bytes, then falling score.
+/// them higher and one lower; or an equal one that comes first), by increasing bytes, then falling
+/// score.
 [[nodiscard]] std::vector<std::size_t> undominated(const std::vector<Option>& options);
 
 /// solve_knapsack() or solve_greedy().

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <map>
 #include <optional>
 
 #include "lib/checkpoint/artifact.hpp"
@@ -8,10 +7,12 @@
 #include "lib/model/stream.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/version.hpp"
-#include "workers/compressed_checkpoint.hpp"
-#include "workers/hf_export.hpp"
+#include "workers/checkpoint/assembly.hpp"
+#include "workers/checkpoint/compressed_checkpoint.hpp"
+#include "workers/checkpoint/hf_export.hpp"
+#include "workers/checkpoint/verification.hpp"
+#include "workers/model/side_files.hpp"
 #include "workers/task_table.hpp"
-#include "workers/verification.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -24,15 +25,6 @@ std::vector<std::optional<std::size_t>> shards_of(const ModelSpec& spec) {
         shards.emplace_back(b);
     }
     return shards;
-}
-
-/// The type of most of the source's weights.
-DType main_dtype(const SourceModel& source) {
-    std::map<DType, std::size_t> counts;
-    for (std::size_t t = 0; t < source.spec.tensors.size(); ++t) {
-        counts[source.dtype(t)] += element_count(source.spec.tensors[t].shape);
-    }
-    return std::ranges::max_element(counts, {}, [](const auto& c) { return c.second; })->first;
 }
 
 /// The master: what the checkpoint is and where its shards lie. Nothing in it depends on when,

@@ -1,7 +1,7 @@
 #include "lib/core/file.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/calibration.hpp"
-#include "workers/rotation.hpp"
+#include "workers/calibration/calibration.hpp"
+#include "workers/slicing/rotation.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -17,9 +17,9 @@ std::string sweep_id(const std::string& stage, std::size_t sweep) {
 std::vector<std::string> measurement_parts(const JobRun& run, const std::string& id,
                                            const std::vector<std::size_t>& widths) {
     std::vector<std::string> parts{id};
-    const auto& slice = run.context().job.slice;
+    const auto& slice = run.given_context().job.slice;
     if (slice) {
-        parts.push_back(run.context().changes_weights() ? "norms fused" : "streams only");
+        parts.push_back(run.given_context().changes_weights() ? "norms fused" : "streams only");
         parts.push_back(std::to_string(static_cast<int>(slice->signal)));
         for (const std::size_t width : widths) {
             parts.push_back(std::to_string(width));
@@ -46,17 +46,17 @@ void calibrate(JobRun& run) {
 }
 
 void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widths) {
-    const ModelSpec& spec = run.spec();
+    const ModelSpec& spec = run.given_model().spec;
     make_directories(run.run().calibration(sweep));
     std::vector<StageTask> all;
-    const std::size_t n_places = spec.n_blocks + (reads_stream_end(run.context()) ? 1 : 0);
+    const std::size_t n_places = spec.n_blocks + (reads_stream_end(run.given_context()) ? 1 : 0);
     for (std::size_t b = 0; b < n_places; ++b) {
         const std::string name = place_name(spec, b);
         StageTask task;
         task.task.stage = stage::calibrate;
         task.task.id = sweep_id("calibrate", sweep) + name;
         task.artifact = run.run().statistics(name, sweep);
-        task.fingerprint = run.fingerprint(measurement_parts(run, task.task.id, widths));
+        task.fingerprint = run.given_fingerprint(measurement_parts(run, task.task.id, widths));
         all.push_back(std::move(task));
     }
     std::size_t first_open = 0;

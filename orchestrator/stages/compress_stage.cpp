@@ -1,5 +1,5 @@
 #include "orchestrator/stages.hpp"
-#include "workers/compression.hpp"
+#include "workers/candidates/compression.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {

@@ -3,7 +3,7 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/hf_export.hpp"
+#include "workers/checkpoint/hf_export.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -92,7 +92,7 @@ std::vector<EvaluationReport::Task> evaluate_tasks(const Subject& subject,
 EvaluationReport evaluate(JobRun& run, const JobQuestions& questions, const fs::path& directory) {
     const Subject subject{
         run,
-        {directory, run.given_model().directory},
+        {directory, run.given_model().directory, run.job().reading},
         text_attribute(ArtifactReader(directory / "checkpoint.h5").attributes("/"),
                        "checkpoint_hash", directory.string())};
     EvaluationReport report;

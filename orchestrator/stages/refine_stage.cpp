@@ -3,8 +3,8 @@
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/refined_weights.hpp"
-#include "workers/refinement.hpp"
+#include "workers/candidates/refined_weights.hpp"
+#include "workers/candidates/refinement.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {

@@ -249,7 +249,7 @@ nlohmann::json improve(JobRun& run, const SearchSpace& space, const std::vector<
     return generations;
 }
 
-/// How well each way of scoring foretold the divergence of the plans that were run.
+/// How well each way of scoring predicted the divergence of the plans that were run.
 nlohmann::json proxies_json(const CandidateTable& table, std::vector<NamedScores> all_scores,
                             const std::vector<EvaluatedPlan>& considered) {
     all_scores.push_back({"absolute error", absolute_errors(table)});

@@ -4,13 +4,13 @@
 #include "lib/core/json.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/stages/slice_widths.hpp"
-#include "workers/fused_weights.hpp"
-#include "workers/rotation.hpp"
-#include "workers/sequential_rotation.hpp"
-#include "workers/slice_refit.hpp"
-#include "workers/sliced_model.hpp"
-#include "workers/slicing.hpp"
-#include "workers/stream_widths.hpp"
+#include "workers/model/fused_weights.hpp"
+#include "workers/slicing/rotation.hpp"
+#include "workers/slicing/sequential_rotation.hpp"
+#include "workers/slicing/slice_refit.hpp"
+#include "workers/slicing/sliced_model.hpp"
+#include "workers/slicing/slicing.hpp"
+#include "workers/slicing/stream_widths.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -18,11 +18,11 @@ namespace lathe {
 namespace {
 
 const SliceConfig& settings(const JobRun& run) {
-    return *run.context().job.slice;
+    return *run.given_context().job.slice;
 }
 
 const ModelSpec& fused_spec(const JobRun& run) {
-    return run.context().fused->spec;
+    return run.given_context().fused->spec;
 }
 
 std::string text_of(const std::vector<std::size_t>& widths) {
@@ -69,7 +69,7 @@ void rotate(JobRun& run, std::size_t sweep, const std::vector<std::size_t>& widt
         task.task.stage = stage::rotate;
         task.task.id = "rotate/sweep_" + std::to_string(sweep) + "/" + place;
         task.artifact = run.run().rotation(place, sweep);
-        task.fingerprint = run.fingerprint({task.task.id, rotation_key(run, sweep, widths)});
+        task.fingerprint = run.given_fingerprint({task.task.id, rotation_key(run, sweep, widths)});
         task.task.arguments = to_json(RotationTask{place, sweep, task.fingerprint, effects});
         make_directories(task.artifact.parent_path());
         tasks.push_back(std::move(task));
@@ -94,7 +94,7 @@ std::vector<std::size_t> measure_dense(JobRun& run, std::vector<ConsideredWidths
 /// A chain: each block's task needs the stream that the one before leaves. All ranks take it
 /// together, each with its share of the samples.
 std::vector<std::size_t> measure_in_order(JobRun& run) {
-    const std::vector<std::size_t> widths = constant_widths(run.source(), settings(run));
+    const std::vector<std::size_t> widths = constant_widths(run.given_model(), settings(run));
     const ModelSpec& spec = fused_spec(run);
     std::vector<StageTask> tasks;
     for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
@@ -104,10 +104,10 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
         task.task.stage = stage::rotate_in_order;
         task.task.id = "rotate_in_order/" + place;
         task.task.rank = all_ranks;
-        // The statistics are written before the rotations; the head has perhaps none of these.
+        // The statistics are written before the rotations; the head may have no rotations.
         const bool is_cut = is_rotated(settings(run), spec, b * spec.steps_per_block());
         task.artifact = is_cut ? run.run().rotation(place, 0) : run.run().statistics(place, 0);
-        task.fingerprint = run.fingerprint({task.task.id, key});
+        task.fingerprint = run.given_fingerprint({task.task.id, key});
         task.task.arguments =
             to_json(SequentialTask{b, widths, task.fingerprint, task.fingerprint});
         make_directories(run.run().rotation(place, 0).parent_path());
@@ -128,7 +128,7 @@ void refit(JobRun& run, const std::vector<std::size_t>& widths, const std::strin
         task.task.id = "refit/" + identity + "/" + place;
         task.task.rank = all_ranks;
         task.artifact = run.run().slice_fit(place);
-        task.fingerprint = run.fingerprint({task.task.id});
+        task.fingerprint = run.given_fingerprint({task.task.id});
         task.task.arguments = to_json(RefitTask{b, widths, task.fingerprint});
         make_directories(task.artifact.parent_path());
         tasks.push_back(std::move(task));
@@ -152,7 +152,7 @@ void write_sliced_model(JobRun& run, const std::vector<std::size_t>& widths,
         tasks.push_back(std::move(task));
     }
     run.run_stage("slice", std::move(tasks));
-    run.time_stage("slice", [&] { write_sliced_frame(run.context(), widths); });
+    run.time_stage("slice", [&] { write_sliced_frame(run.given_context(), widths); });
 }
 
 }  // namespace
@@ -162,15 +162,15 @@ SliceReport slice(JobRun& run) {
     const bool in_order = slice.order == SliceConfig::Order::sequential;
     SliceReport report;
     report.widths = in_order ? measure_in_order(run) : measure_dense(run, report.considered);
-    const std::string identity = run.fingerprint(
+    const std::string identity = run.given_fingerprint(
         {"slice", rotation_key(run, last_rotation(slice), report.widths), text_of(report.widths),
          std::to_string(static_cast<int>(slice.orientation)), slice.head ? "head" : "",
-         slice.refit ? "refit" : "", std::to_string(run.context().job.seed)});
+         slice.refit ? "refit" : "", std::to_string(run.given_context().job.seed)});
     if (slice.refit) {
         refit(run, report.widths, identity);
     }
     write_sliced_model(run, report.widths, identity);
-    run.enter_sliced_model(identity);
+    run.take_sliced_model(identity);
     report.parameters = run.spec().parameters();
     return report;
 }

@@ -3,10 +3,10 @@
 #include <algorithm>
 
 #include "lib/core/json.hpp"
-#include "workers/cut_effect.hpp"
-#include "workers/fused_weights.hpp"
-#include "workers/rotation.hpp"
-#include "workers/stream_widths.hpp"
+#include "workers/model/fused_weights.hpp"
+#include "workers/slicing/cut_effect.hpp"
+#include "workers/slicing/rotation.hpp"
+#include "workers/slicing/stream_widths.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -15,7 +15,7 @@ namespace {
 using Widths = std::vector<std::size_t>;
 
 const ModelSpec& fused_spec(const JobRun& run) {
-    return run.context().fused->spec;
+    return run.given_context().fused->spec;
 }
 
 /// A cut at one boundary alone.
@@ -25,23 +25,23 @@ Widths single_cut(const ModelSpec& spec, std::size_t boundary, std::size_t width
     return widths;
 }
 
-/// Of each boundary, largest first; empty where the stream is not cut.
+/// For each boundary, largest first; empty where the stream is not cut.
 std::vector<std::vector<double>> all_eigenvalues(const JobRun& run) {
     std::vector<std::vector<double>> eigenvalues(n_boundaries(fused_spec(run)));
     for (std::size_t b = 0; b < eigenvalues.size(); ++b) {
-        if (is_rotated(*run.context().job.slice, fused_spec(run), b)) {
-            eigenvalues[b] = read_eigenvalues(run.context(), b, 0);
+        if (is_rotated(*run.given_context().job.slice, fused_spec(run), b)) {
+            eigenvalues[b] = read_eigenvalues(run.given_context(), b, 0);
         }
     }
     return eigenvalues;
 }
 
-/// Of each boundary that is cut, at the probe widths, the others cut to `constant`: neighbours lose
-/// much the same directions, so that what a cut does alone says little of what it adds.
+/// For each boundary that is cut, at the probe widths, the others cut to `constant`: neighbours
+/// lose much the same directions, so that what a cut does alone says little of what it adds.
 std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run, const Widths& constant) {
     const ModelSpec& spec = fused_spec(run);
-    const SliceConfig& slice = *run.context().job.slice;
-    Widths probes = probe_widths(run.source(), slice);
+    const SliceConfig& slice = *run.given_context().job.slice;
+    Widths probes = probe_widths(run.given_model(), slice);
     probes.insert(probes.begin(), spec.hidden_size);  // no cut: what the others do
     std::vector<std::size_t> places;
     std::vector<Widths> cuts;
@@ -80,7 +80,7 @@ std::vector<double> measure_cuts(JobRun& run, const std::vector<Widths>& cuts) {
         CutEffectTask group;
         group.cuts.assign(cuts.begin() + static_cast<std::ptrdiff_t>(first),
                           cuts.begin() + static_cast<std::ptrdiff_t>(end));
-        const std::string identity = run.fingerprint({nlohmann::json(group.cuts).dump()});
+        const std::string identity = run.given_fingerprint({nlohmann::json(group.cuts).dump()});
         for (const SequenceRange& range : ranges) {
             group.samples = samples.part(range);
             StageTask task;
@@ -114,19 +114,19 @@ std::vector<double> measure_single_cuts(JobRun& run) {
 }
 
 Widths choose_widths(JobRun& run, std::vector<ConsideredWidths>& considered) {
-    const SliceConfig& slice = *run.context().job.slice;
-    const Widths constant = constant_widths(run.source(), slice);
+    const SliceConfig& slice = *run.given_context().job.slice;
+    const Widths constant = constant_widths(run.given_model(), slice);
     if (slice.widths == SliceConfig::Widths::constant) {
         return constant;
     }
     const std::vector<std::vector<double>> eigenvalues = all_eigenvalues(run);
-    const Widths by_energy = energy_widths(run.source(), slice, eigenvalues);
+    const Widths by_energy = energy_widths(run.given_model(), slice, eigenvalues);
     if (slice.widths == SliceConfig::Widths::energy) {
         return by_energy;
     }
     considered = {{"constant", constant},
                   {"energy", by_energy},
-                  {"effect", effect_widths(run.source(), slice, eigenvalues,
+                  {"effect", effect_widths(run.given_model(), slice, eigenvalues,
                                            measure_effects(run, constant))}};
     std::vector<Widths> cuts;
     for (const ConsideredWidths& c : considered) {

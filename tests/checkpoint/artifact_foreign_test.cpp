@@ -120,7 +120,7 @@ with h5py.File('in.h5', 'w') as f:
     refused("/text", "holds no numbers");
     refused("/compound", "holds no numbers");
     refused("/null", "without a shape");
-    refused("/dangling", "cannot be opened");
+    refused("/dangling", "is not there");
     EXPECT_THAT([&] { (void)file.read("/ids"); },
                 ThrowsMessage<DataError>(HasSubstr("/ids has no attribute 'hash'")));
     EXPECT_EQ(file.read("/ids", false).size(), 32U);
@@ -146,6 +146,60 @@ with h5py.File('in.h5', 'w') as f:
     const ArtifactReader file(dir / "in.h5");
     EXPECT_THAT(file.read_integers("/a/direct"), ElementsAre(1, 2, 3));
     EXPECT_THAT(file.read_integers("/a/group/ids"), ElementsAre(1, 2, 3));
+}
+
+// Whoever made a file must not choose which other files are read, or made part of a result.
+TEST_F(ForeignArtifact, WhatLeadsOutOfTheDirectoryIsRefusedByName) {
+    const auto [status, output] = run(R"(
+import h5py, numpy, os
+os.makedirs('in/below', exist_ok=True)
+with h5py.File('secret.h5', 'w') as f:
+    f['ids'] = [7, 7, 7]
+open('secret.bin', 'wb').write(b'\x07' * 64)
+with h5py.File('in/below/soft.h5', 'w') as f:
+    f['ids'] = [1, 2, 3]
+    f['soft'] = h5py.SoftLink('/ids')
+    f['out'] = h5py.ExternalLink('../../secret.h5', '/ids')
+with h5py.File('in/main.h5', 'w') as f:
+    f['up'] = h5py.ExternalLink('../secret.h5', '/ids')
+    f['hidden_up'] = h5py.ExternalLink('below/../../secret.h5', '/ids')
+    f['absolute'] = h5py.ExternalLink(os.path.abspath('secret.h5'), '/ids')
+    f['below'] = h5py.ExternalLink('below/soft.h5', '/')
+    f['soft_to_link'] = h5py.SoftLink('/below/ids')
+    f['soft_to_up'] = h5py.SoftLink('up')
+    f['group/relative'] = h5py.SoftLink('numbers')
+    f['group/numbers'] = [4, 5]
+    space = h5py.h5s.create_simple((8,))
+    stored = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    stored.set_external(b'../secret.bin', 0, 64)
+    h5py.h5d.create(f.id, b'external', h5py.h5t.NATIVE_INT64, space, stored)
+    layout = h5py.VirtualLayout((3,), dtype='i8')
+    layout[:] = h5py.VirtualSource('../secret.h5', 'ids', (3,))
+    f.create_virtual_dataset('virtual', layout)
+)");
+    ASSERT_EQ(status, 0) << output;
+    const ArtifactReader file(dir / "in/main.h5");
+    EXPECT_THAT(file.read_integers("/below/ids"), ElementsAre(1, 2, 3));
+    EXPECT_THAT(file.read_integers("/group/relative"), ElementsAre(4, 5));
+    const std::vector<std::array<const char*, 3>> refused{
+        {"/up", "'up'", "'../secret.h5'"},
+        {"/hidden_up", "'hidden_up'", "'below/../../secret.h5'"},
+        {"/absolute", "'absolute'", "expected one in the same directory or below"},
+        {"/below/out", "'out'", "'../../secret.h5'"},
+        {"/below/soft", "'soft'", "soft link in another file"},
+        {"/soft_to_link", "'below'", "behind a soft link"},
+        {"/soft_to_up", "'up'", "behind a soft link"},
+        {"/external", "/external", "'../secret.bin'"},
+        {"/virtual", "/virtual", "virtual dataset"}};
+    for (const auto& [path, name, reason] : refused) {
+        const char* const object = path;
+        EXPECT_THAT([&] { (void)file.read_integers(object); },
+                    ThrowsMessage<DataError>(
+                        AllOf(HasSubstr("in/main.h5"), HasSubstr(name), HasSubstr(reason))))
+            << path;
+        EXPECT_THROW((void)file.read(path, false), DataError) << path;
+        EXPECT_THROW((void)file.info(path), DataError) << path;
+    }
 }
 
 TEST(SharedArtifact, AReferenceOfH5pyIsRead) {

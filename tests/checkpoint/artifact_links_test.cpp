@@ -59,6 +59,26 @@ TEST_F(ArtifactLinks, AMissingOrDamagedShardIsNamed) {
                 ThrowsMessage<DataError>(HasSubstr("blocks/0001.h5 is no HDF5 file")));
 }
 
+// Token ids that a run wrote itself, given as a calibration file: damage must not become data.
+TEST_F(ArtifactLinks, NumbersOfOurOwnFilesAreCheckedByTheirHash) {
+    const fs::path path = dir / "ids.h5";
+    {
+        ArtifactWriter file(path);
+        file.dataset("/input_ids", DType::u32, {3, 4}, data.data());
+        file.commit();
+    }
+    EXPECT_THAT(ArtifactReader(path).read_integers("/input_ids"), ::testing::Each(0x07070707));
+    std::string content = read_file(path);
+    const std::size_t at = content.find(std::string(48, '\7'));
+    ASSERT_NE(at, std::string::npos);
+    content[at + 5] = '\6';
+    write_file(path, content);
+    const auto is_damaged =
+        ThrowsMessage<DataError>(AllOf(HasSubstr("ids.h5"), HasSubstr("/input_ids is damaged")));
+    EXPECT_THAT([&] { (void)ArtifactReader(path).read_integers("/input_ids"); }, is_damaged);
+    EXPECT_THAT([&] { (void)ArtifactReader(path).read_floats("/input_ids"); }, is_damaged);
+}
+
 TEST_F(ArtifactLinks, LinksInACircleEnd) {
     {
         ArtifactWriter file(dir / "a.h5");

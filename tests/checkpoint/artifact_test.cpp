@@ -196,7 +196,7 @@ TEST_F(ArtifactTest, WrongUseIsABug) {
     refused([&] { file.dataset("x", DType::u8, {1}, data.data()); }, "not an absolute path");
     refused([&] { file.group("/a//b", {}); }, "not an absolute path");
     refused([&] { file.group("/g", {{"t", std::string("a\0b", 3)}}); }, "a zero byte");
-    refused([&] { file.external_link("/l", "/abs/file.h5"); }, "is to be relative");
+    refused([&] { file.external_link("/l", "/abs/file.h5"); }, "must be relative");
     refused([&] { file.dataset("/y", DType::u8, Shape(33, 1), data.data()); }, "at most 32");
     file.commit();
     refused([&] { file.group("/z", {}); }, "after commit()");

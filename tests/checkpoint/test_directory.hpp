@@ -26,7 +26,7 @@ protected:
     void TearDown() override { std::filesystem::remove_all(dir); }
 };
 
-/// Overwrites one byte where it lies. Writing thousands of whole files anew would take minutes,
+/// Overwrites one byte where it lies. Writing thousands of whole files again would take minutes,
 /// because file systems flush a file that was truncated and written again.
 inline void poke(const std::filesystem::path& path, std::size_t position, char byte) {
     std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);

@@ -76,6 +76,7 @@ TEST(IncompatibleChanges, NameKeyAndBothValues) {
         {"candidates=[{method: dense}]",
          "candidates: [{method: dense}], was [{method: nm, pattern: [\"2:4\", \"4:8\"], note: "
          "\"a \\\"quote\\\" \\\\ and: more\"}, {method: integer, num_bits: 3}]"},
+        {"allow_nan_rows=true", "allow_nan_rows: true, was false"},
         {"ignore=[]", "ignore: [], was [lm_head, \"re:.*[0-9]gate\"]"},
         {"search.evaluation=[]", "search.evaluation: [], was [held.txt]"},
         {"search.num_evaluation_samples=4", "search.num_evaluation_samples: 4, was 3"},

@@ -25,7 +25,7 @@ TEST(ReadJob, Defaults) {
     EXPECT_EQ(job.calibration.max_seq_length, 2048U);
     EXPECT_EQ(job.calibration.precision, CalibrationConfig::Precision::fp32);
     EXPECT_EQ(job.budget, (Budget{Budget::Kind::ratio, 4.0}));
-    EXPECT_THAT(job.ignore, IsEmpty());
+    EXPECT_THAT(job.reading.ignore, IsEmpty());
     EXPECT_EQ(job.search.num_evaluation_samples, 16U);
     EXPECT_THAT(job.evaluate.tasks, IsEmpty());
     EXPECT_EQ(job.evaluate.max_seq_length, 2048U);
@@ -55,7 +55,7 @@ TEST(ReadJob, EveryKey) {
     EXPECT_THAT(job.candidates[0].keys[0].values, ElementsAre("2:4", "4:8"));
     EXPECT_THAT(job.candidates[0].keys[1].values, ElementsAre("a \"quote\" \\ and: more"));
     EXPECT_THAT(job.candidates[1].keys[0].values, ElementsAre("3"));
-    EXPECT_THAT(job.ignore, ElementsAre("lm_head", "re:.*[0-9]gate"));
+    EXPECT_THAT(job.reading.ignore, ElementsAre("lm_head", "re:.*[0-9]gate"));
     EXPECT_THAT(job.search.evaluation, ElementsAre("held.txt"));
     EXPECT_EQ(job.search.num_evaluation_samples, 3U);
     EXPECT_THAT(job.evaluate.perplexity, ElementsAre("t1.txt", "t2.txt"));
@@ -140,7 +140,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Refusal{"modle: x",
                 "job.yaml:3:1: unknown key \"modle\"; did you mean \"model\"? valid keys: model, "
-                "output, seed, calibration, slice, budget, candidates, ignore, search, refine, "
+                "output, seed, calibration, slice, budget, candidates, ignore, allow_nan_rows, "
+                "search, refine, "
                 "evaluate, export, runtime"},
         Refusal{"model: x", "job.yaml:3:1: key \"model\" is given twice, first at job.yaml:1:1"},
         Refusal{"slice: {}", "slice has neither of sparsity and parameter_reduction"},
@@ -159,7 +160,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"slice: {sparsity: 0.1, rotation: global, signal: raw}",
                 "expected signal: normalised with rotation: global"},
         Refusal{"slice: {sparsity: 0.1, order: sequential, touch_up: 1}",
-                "expected touch_up: 0 with the latter"},
+                "expected touch_up: 0 with order: sequential"},
         Refusal{"slice: {sparsity: 0.1, order: sequential, signal: normalised}",
                 "signal: normalised is for order: dense and touch_up: 0"},
         Refusal{"slice: {sparsity: 0.1, order: sequential, widths: energy}",

@@ -9,7 +9,7 @@ namespace {
 
 /// All fields of a job but the places. The binding fails to compile when a field is added.
 void expect_same(const JobConfig& a, const JobConfig& b) {
-    const auto& [model, output, seed, calibration, slice, budget, candidates, ignore, search,
+    const auto& [model, output, seed, calibration, slice, budget, candidates, reading, search,
                  refine, evaluate, exports, runtime] = a;
     EXPECT_EQ(model, b.model);
     EXPECT_EQ(output, b.output);
@@ -44,7 +44,8 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
             EXPECT_EQ(candidates[i].keys[k].values, b.candidates[i].keys[k].values);
         }
     }
-    EXPECT_EQ(ignore, b.ignore);
+    EXPECT_EQ(reading.ignore, b.reading.ignore);
+    EXPECT_EQ(reading.allow_nan_rows, b.reading.allow_nan_rows);
     EXPECT_EQ(search.evaluation, b.search.evaluation);
     EXPECT_EQ(search.num_evaluation_samples, b.search.num_evaluation_samples);
     EXPECT_EQ(search.scores, b.search.scores);
@@ -84,6 +85,7 @@ calibration:
   precision: fp32
 budget: 4x
 ignore: []
+allow_nan_rows: false
 search:
   evaluation: []
   num_evaluation_samples: 16
@@ -190,7 +192,7 @@ TEST(ToYaml, AwkwardTextsReadBack) {
         SCOPED_TRACE(text);
         job.model = text;
         job.calibration.data = {text, text};
-        job.ignore = {text};
+        job.reading.ignore = {text};
         job.candidates[0].method = text;
         job.candidates[0].keys[0].values = {text};
         job.candidates[0].keys[1].values = {text, text};

@@ -248,7 +248,7 @@ def disk_full():
             return
         try:
             refused(["run", *lathe.job(disk / "run")], IO_ERROR, "cannot write")
-            # With room again the run goes on.
+            # With room again the run continues.
             subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
             lathe.run(["resume", disk / "run"])
         finally:

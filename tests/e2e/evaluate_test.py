@@ -48,7 +48,7 @@ def task(name, data, more=""):
 
 
 def repeated(file, data, times):
-    """The rows of a file, header kept, so often."""
+    """The rows of a file this many times, header kept once."""
     lines = data.read_text().splitlines()
     head = lines[:1] if data.suffix == ".tsv" else []
     file.write_text("\n".join(head + lines[len(head):] * times) + "\n")

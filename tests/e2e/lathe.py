@@ -122,6 +122,29 @@ def write_header(file, header, data):
     file.write_bytes(struct.pack("<Q", len(text)) + text + data)
 
 
+def read_tensors(file):
+    """Name: (dtype, shape, bytes)."""
+    header, data = read_header(file)
+    return {name: (e["dtype"], e["shape"], data[e["data_offsets"][0]:e["data_offsets"][1]])
+            for name, e in header.items() if name != "__metadata__"}
+
+
+def write_tensors(file, tensors):
+    header, data, begin = {}, [], 0
+    for name, (dtype, shape, content) in tensors.items():
+        header[name] = {"dtype": dtype, "shape": shape, "data_offsets": [begin, begin + len(content)]}
+        data.append(content)
+        begin += len(content)
+    write_header(file, header, b"".join(data))
+
+
+def edit_tensors(model, change):
+    file = model / "model.safetensors"
+    tensors = read_tensors(file)
+    change(tensors)
+    write_tensors(file, tensors)
+
+
 def main(tests):
     """Runs the functions, prints a line for each, exits with 1 if any failed."""
     failed = 0

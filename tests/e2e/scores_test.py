@@ -1,4 +1,4 @@
-"""What foretells divergence: a run's scores may be changed, and no pass through the model is made twice."""
+"""What predicts divergence: a run's scores may be changed, and no pass through the model is made twice."""
 import json
 
 import lathe
@@ -33,7 +33,7 @@ with lathe.Scratch() as scratch:
         first_plan.append((run / "search/plan.json").read_bytes())
         assert WEIGHTED in names and PROBED not in names, names
         assert stage(result, "gradients")["tasks"] == 2, result["stages"]
-        # Weighted errors foretell the order of plans better than plain ones, and find a better one.
+        # Weighted errors predict the order of plans better than plain ones, and find a better plan.
         correlation = {proxy["score"]: proxy["rank_correlation"] for proxy in plan["proxies"]}
         assert correlation[WEIGHTED] >= correlation["relative error"], correlation
         kl = {other["origin"]: other["kl"] for other in plan["considered"]}

@@ -2,6 +2,7 @@
 
 #include <limits>
 
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
 

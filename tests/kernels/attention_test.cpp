@@ -1,5 +1,6 @@
 #include <numeric>
 
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
 

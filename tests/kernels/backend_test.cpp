@@ -3,6 +3,7 @@
 #include <limits>
 #include <span>
 
+#include "kernels/backends.hpp"
 #include "kernels/cuda_plugin.hpp"
 #include "lib/core/errors.hpp"
 #include "tests/kernels/kernel_fixture.hpp"

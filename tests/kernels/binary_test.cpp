@@ -5,7 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/binary_codes.hpp"
+#include "kernels/backends.hpp"
+#include "kernels/layouts/binary_codes.hpp"
 #include "lib/core/errors.hpp"
 #include "tests/kernels/compression_fixture.hpp"
 #include "tests/kernels/kernel_fixture.hpp"

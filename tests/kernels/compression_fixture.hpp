@@ -6,7 +6,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/backend.hpp"
+#include "kernels/backends.hpp"
 #include "lib/core/parallel.hpp"
 
 namespace lathe::kernels {

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/backends.hpp"
 #include "tests/kernels/compression_fixture.hpp"
 #include "tests/support/correlated_data.hpp"
 

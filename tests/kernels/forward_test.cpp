@@ -1,5 +1,6 @@
 #include <limits>
 
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
 

@@ -1,8 +1,9 @@
-#include "kernels/gradients.hpp"
+#include "kernels/contract/gradients.hpp"
 
 #include <cmath>
 #include <numeric>
 
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
 #include "tests/support/activated.hpp"

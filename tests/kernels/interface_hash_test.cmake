@@ -7,7 +7,8 @@ include(${ROOT}/cmake/LatheInterface.cmake)
 # A fresh copy of the headers in <WORK>/<name>.
 function(copy_headers name)
   file(REMOVE_RECURSE ${WORK}/${name})
-  file(GLOB_RECURSE headers RELATIVE ${ROOT} ${ROOT}/kernels/*.hpp ${ROOT}/lib/*.hpp)
+  file(GLOB_RECURSE headers RELATIVE ${ROOT} ${ROOT}/kernels/*.hpp ${ROOT}/kernels/*.def
+    ${ROOT}/lib/*.hpp)
   foreach(header IN LISTS headers)
     get_filename_component(folder ${WORK}/${name}/${header} DIRECTORY)
     file(COPY ${ROOT}/${header} DESTINATION ${folder})

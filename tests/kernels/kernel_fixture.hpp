@@ -10,7 +10,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/backend.hpp"
+#include "kernels/backends.hpp"
 #include "lib/core/parallel.hpp"
 
 namespace lathe::kernels {

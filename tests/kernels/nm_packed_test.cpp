@@ -1,4 +1,4 @@
-#include "kernels/cpu/nm_packed.hpp"
+#include "kernels/cpu/packed/nm_packed.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -8,7 +8,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/nm_matrix.hpp"
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
@@ -112,7 +112,7 @@ struct Sparse {
     }
 
 private:
-    /// The definition in kernels/nm_matrix.hpp, of the stored value with number `next`.
+    /// The definition in kernels/contract/nm_matrix.hpp, of the stored value with number `next`.
     [[nodiscard]] float value(std::size_t row, std::size_t col, std::size_t next) const {
         if (matrix.num_bits == 0) {
             return values[next];

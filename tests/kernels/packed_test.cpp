@@ -7,7 +7,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/binary_codes.hpp"
+#include "kernels/backends.hpp"
+#include "kernels/layouts/binary_codes.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 #include "tests/kernels/kernel_fixture.hpp"

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/random.hpp"
 #include "tests/kernels/kernel_fixture.hpp"

@@ -6,6 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "tests/kernels/compression_fixture.hpp"
 #include "tests/support/correlated_data.hpp"

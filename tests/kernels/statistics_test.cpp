@@ -6,7 +6,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/backend.hpp"
+#include "kernels/backends.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/parallel.hpp"
 #include "tests/support/correlated_data.hpp"

@@ -2,7 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include "kernels/cpu/vector_kernels.hpp"
+#include "kernels/cpu/common/vector_kernels.hpp"
 
 namespace lathe::kernels {
 

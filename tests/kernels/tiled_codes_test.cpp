@@ -1,4 +1,4 @@
-#include "kernels/tiled_codes.hpp"
+#include "kernels/layouts/tiled_codes.hpp"
 
 #include <array>
 #include <bit>

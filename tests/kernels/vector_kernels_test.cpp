@@ -1,4 +1,4 @@
-#include "kernels/cpu/vector_kernels.hpp"
+#include "kernels/cpu/common/vector_kernels.hpp"
 
 #include <algorithm>
 

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/backend.hpp"
+#include "kernels/backends.hpp"
 #include "lib/core/parallel.hpp"
 #include "methods/method.hpp"
 #include "tests/support/correlated_data.hpp"

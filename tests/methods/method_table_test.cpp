@@ -77,10 +77,17 @@ TEST(MethodTable, TargetsReplaceTheOtherCandidatesOfAUnit) {
     spec.tensors[0].name = "other";
     EXPECT_THAT(methods(0), ::testing::ElementsAre("nm", "dense"));
 
-    EXPECT_THAT([&] { require_known_targets(entries, spec); },
-                ::testing::ThrowsMessage<UsageError>(AllOf(HasSubstr("job.yaml:8:9: "),
-                                                           HasSubstr("re:.*down_proj"),
-                                                           HasSubstr("block_0000.down, head"))));
+    EXPECT_THAT(
+        [&] { require_known_targets(entries, spec); },
+        ::testing::ThrowsMessage<UsageError>(AllOf(
+            HasSubstr("job.yaml:8:9: "), HasSubstr("re:.*down_proj"), HasSubstr("down, other"))));
+    spec.tensors.emplace_back().name = "model.norm.weight";
+    EXPECT_THAT(
+        [&] {
+            require_known_targets({entry("nm", {{"targets", {"norm"}}})}, spec);
+        },
+        ::testing::ThrowsMessage<UsageError>(
+            AllOf(HasSubstr("targets names \"norm\""), HasSubstr("no candidate is for"))));
     EXPECT_THAT(
         [&] {
             require_known_targets({entry("nm", {{"targets", {"re:("}}})}, spec);

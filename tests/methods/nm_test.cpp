@@ -148,7 +148,7 @@ TEST(NmMethod, SplittingStopsSoon) {
     const auto tensors = unit.tensors();
     const StackedUnit stack(tensors, unit.statistics(), backend.get());
     UnitFactors factors(unit.statistics().gram, 0.01, backend.get());
-    for (const kernels::NmPattern pattern : {kernels::NmPattern{2, 4}, {4, 8}, {1, 4}}) {
+    for (const NmPattern pattern : {NmPattern{2, 4}, {4, 8}, {1, 4}}) {
         const Pruned pruned = prune(
             PruningSolver::admm, {stack, pattern, unit.statistics().gram, &factors}, backend.get());
         EXPECT_LE(pruned.n_iterations, 60U);

@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "kernels/backends.hpp"
 #include "tests/methods/method_fixture.hpp"
 
 namespace lathe {

@@ -62,6 +62,38 @@ TEST_F(Match, WhatAQuantiserLeftIsRefusedByName) {
     }
 }
 
+// A section that is left over from a quantisation that was undone does no harm; where the weights
+// are quantised, or something else is wrong, the message says what it knows.
+TEST_F(Match, AQuantisationInTheConfigIsHeldAgainstTheWeights) {
+    spec.quantisation = "quantization_config, quant_method \"bitsandbytes\"";
+    match();
+    FoundTensor& up = at("model.layers.0.mlp.up_proj.weight");
+    const FoundTensor before = up;
+    up = {up.name, DType::u8, {768, 1}};
+    EXPECT_EQ(refusal(),
+              "some/model: the checkpoint is already quantised (config.json has "
+              "quantization_config, quant_method \"bitsandbytes\"; tensor "
+              "\"model.layers.0.mlp.up_proj.weight\" (up_proj of block 0) has type uint8); start "
+              "from the original weights");
+    up = before;
+    found.push_back({"model.layers.0.mlp.up_proj.weight.absmax", DType::f32, {24}});
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("already quantised (config.json has quant"),
+                                 HasSubstr("up_proj.weight.absmax")));
+    found.pop_back();
+    remove("lm_head.weight");
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("lm_head, shape [100, 32]) is missing"),
+                                 HasSubstr("\"tie_word_embeddings\": true"),
+                                 HasSubstr("if the weights are quantised")));
+}
+
+TEST_F(Match, AnAdapterThatIsNotMergedIsNamed) {
+    found.push_back({"model.layers.0.self_attn.q_proj.lora_A.weight", DType::f32, {4, 32}});
+    EXPECT_THAT(refusal(), AllOf(HasSubstr("q_proj.lora_A.weight"), HasSubstr("not merged")));
+    at("model.layers.0.self_attn.q_proj.weight").name =
+        "model.layers.0.self_attn.q_proj.base_layer.weight";
+    EXPECT_THAT(refusal(), HasSubstr("not merged"));
+}
+
 TEST_F(Match, AnExactCheckpointIsAccepted) {
     found[3].dtype = DType::f32;
     const ModelSpec before = spec;
@@ -173,17 +205,29 @@ TEST_F(Match, UnclaimedTensorsAreRefusedAndMayBeIgnored) {
     EXPECT_EQ(
         refusal(),
         "some/model: tensor \"model.layers.1.self_attn.q_proj.weight\" [32, 32] belongs to no "
-        "part of a llama model (and 1 more); names under \"ignore\" are passed over");
+        "part of a llama model (and 1 more); what the key \"ignore\" or the option --ignore names "
+        "is "
+        "passed over");
     EXPECT_THAT(refusal({"re:.*layers\\.1\\."}), HasSubstr("\"score.weight\" [2, 32] belongs"));
     match({"re:.*layers\\.1\\.", "score.weight"});
 }
 
-TEST_F(Match, IgnoredNamesAreWholeAndPatternsMatchFromTheStart) {
+TEST_F(Match, IgnoredNamesAreWholeWordsAndPatternsMatchFromTheStart) {
     found.push_back({"score.weight", DType::bf16, {2, 32}});
-    EXPECT_THAT(refusal({"score"}), HasSubstr("belongs to no part"));
+    EXPECT_THAT(refusal({"scor"}), HasSubstr("belongs to no part"));
     EXPECT_THAT(refusal({"s.*"}), HasSubstr("belongs to no part"));
+    EXPECT_THAT(refusal({"weight"}), HasSubstr("belongs to no part"));
     EXPECT_THAT(refusal({"re:weight"}), HasSubstr("belongs to no part"));
     match({"re:sco"});
+    match({"score"});
+}
+
+// "q_proj" says that the model's own q_proj stay as they are; a block too many is still a mistake.
+TEST_F(Match, AShortNameOfPartsOfTheModelPassesNothingOver) {
+    found.push_back({"model.layers.1.self_attn.q_proj.weight", DType::bf16, {32, 32}});
+    EXPECT_THAT(refusal({"q_proj"}), HasSubstr("belongs to no part"));
+    match({"layers.1"});
+    match({"model.layers.1.self_attn.q_proj"});
 }
 
 TEST_F(Match, WhatTheModelNeedsIsNeverIgnored) {

@@ -3,10 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "lib/core/file.hpp"
+#include "methods/dense.hpp"
 #include "orchestrator/stages.hpp"
-#include "tests/workers/job_fixture.hpp"
-#include "workers/compressed_checkpoint.hpp"
-#include "workers/compression.hpp"
+#include "tests/workers/job/job_fixture.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/candidates/plan_weights.hpp"
+#include "workers/checkpoint/assembly.hpp"
+#include "workers/checkpoint/compressed_checkpoint.hpp"
 
 namespace lathe {
 namespace {

@@ -18,7 +18,7 @@ using ::testing::Each;
 using ::testing::Le;
 using ::testing::SizeIs;
 
-/// A sum of scores and of products of neighbours': what no additive score can foretell.
+/// A sum of scores and of products of neighbours': what no additive score can predict.
 class PairedScores final : public Fitness {
 public:
     explicit PairedScores(const GenePool& pool) : pool_(pool) {}

@@ -131,7 +131,7 @@ TEST(Knapsack, EdgeCases) {
     EXPECT_THAT(solve_knapsack({{{7, 3.0}}}, 7), Optional(ElementsAre(0)));
     EXPECT_EQ(solve_knapsack({{{7, 3.0}}}, 6), std::nullopt);
     EXPECT_EQ(solve_knapsack({{{7, 3.0}}, {{1, 3.0}, {2, 0.0}}}, 7), std::nullopt);
-    // Zero slack: of the smallest options the best.
+    // Zero slack: the best of the smallest options.
     EXPECT_THAT(solve_knapsack({{{2, 3.0}, {2, 1.0}, {3, 0.0}}, {{4, 1.0}}}, 6),
                 Optional(ElementsAre(1, 0)));
     // Nothing to win.

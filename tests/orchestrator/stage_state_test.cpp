@@ -62,7 +62,7 @@ TEST(StageState, ATaskForAllRanksIsDoneWhenAllHaveAnswered) {
     EXPECT_TRUE(done.ok);
     EXPECT_EQ(done.text, "0");
     EXPECT_EQ(done.seconds, 5.0);
-    // Who stopped for another's sake is not the one to name, unless nobody else comes.
+    // A rank that stopped because of another is not the one to name, unless no other answer comes.
     EXPECT_EQ(stage.answer(0, answer(0, 1.0, ExitCode::stopped)), std::nullopt);
     EXPECT_FALSE(stage.answer(0, answer(1, 1.0, ExitCode::stopped)).value().ok);
     EXPECT_EQ(stage.answer(0, answer(0, 1.0, ExitCode::stopped)), std::nullopt);

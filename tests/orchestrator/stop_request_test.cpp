@@ -64,13 +64,14 @@ TEST_F(StopRequestTest, OnlyASecondInterruptEndsAtOnce) {
 TEST_F(StopRequestTest, TheEarliestDeadlineCounts) {
     const auto deadlines = [] {
         StopRequest::install();
-        StopRequest::set_deadline(HUGE_VAL);
-        StopRequest::set_deadline(1e300);
-        StopRequest::set_deadline(0.2);
-        StopRequest::set_deadline(3600.0);
+        StopRequest::set_deadline(HUGE_VAL, "never");
+        StopRequest::set_deadline(1e300, "never");
+        StopRequest::set_deadline(0.2, "soon");
+        StopRequest::set_deadline(3600.0, "later");
         expect(!StopRequest::requested());
         std::this_thread::sleep_for(std::chrono::milliseconds(300));
-        expect(StopRequest::requested() && StopRequest::reason() == "the time limit is reached");
+        expect(StopRequest::requested() &&
+               StopRequest::reason() == "the time limit is reached (soon)");
         ::_exit(0);
     };
     EXPECT_EXIT(deadlines(), ::testing::ExitedWithCode(0), "");
@@ -78,7 +79,7 @@ TEST_F(StopRequestTest, TheEarliestDeadlineCounts) {
 
 TEST_F(StopRequestTest, ATimeThatIsOverAsksAtOnce) {
     const auto past = [] {
-        StopRequest::set_deadline(-5.0);
+        StopRequest::set_deadline(-5.0, "past");
         expect(StopRequest::requested());
         ::_exit(0);
     };
@@ -90,11 +91,29 @@ TEST_F(StopRequestTest, TheEndOfTheSlurmJobIsADeadlineWithAMargin) {
         set_job_end(seconds);
         StopRequest::install();
         expect(StopRequest::requested() == wanted);
+        expect(StopRequest::warning().empty());
+        const bool is_named =
+            StopRequest::reason().find("SLURM_JOB_END_TIME=") != std::string::npos;
+        expect(is_named == wanted);
         ::_exit(0);
     };
     EXPECT_EXIT(job_end(StopRequest::margin_seconds - 5.0, true), ::testing::ExitedWithCode(0), "");
     EXPECT_EXIT(job_end(StopRequest::margin_seconds + 600.0, false), ::testing::ExitedWithCode(0),
                 "");
+}
+
+// The environment of another job, or a limit that was extended: nothing to stop for.
+TEST_F(StopRequestTest, AJobEndInThePastIsNoDeadlineAndIsNamed) {
+    for (const double ago : {1.0, 86400.0}) {
+        const auto past = [&] {
+            set_job_end(-ago);
+            StopRequest::install();
+            expect(!StopRequest::requested() && StopRequest::reason().empty());
+            expect(StopRequest::warning().find("SLURM_JOB_END_TIME=") != std::string::npos);
+            ::_exit(0);
+        };
+        EXPECT_EXIT(past(), ::testing::ExitedWithCode(0), "") << ago;
+    }
 }
 
 TEST_F(StopRequestTest, AnOddJobEndIsIgnored) {

@@ -9,13 +9,16 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
-#include "tests/workers/job_fixture.hpp"
-#include "workers/calibration.hpp"
-#include "workers/compressed_checkpoint.hpp"
-#include "workers/compression.hpp"
-#include "workers/evaluation.hpp"
-#include "workers/forward.hpp"
-#include "workers/variants.hpp"
+#include "methods/dense.hpp"
+#include "tests/workers/job/job_fixture.hpp"
+#include "workers/calibration/calibration.hpp"
+#include "workers/candidates/candidate_files.hpp"
+#include "workers/candidates/compression.hpp"
+#include "workers/checkpoint/assembly.hpp"
+#include "workers/checkpoint/compressed_checkpoint.hpp"
+#include "workers/evaluation/evaluation.hpp"
+#include "workers/evaluation/variants.hpp"
+#include "workers/network/forward.hpp"
 
 namespace lathe {
 namespace {

@@ -91,7 +91,7 @@ TEST_F(WorkerTest, ErrorsBecomeResults) {
     expect("standard", 70, "broken");
     expect("memory", 70, "out of memory");
     expect("odd", 70, "unknown type");
-    EXPECT_TRUE(run("another").ok) << "a worker goes on after an error";
+    EXPECT_TRUE(run("another").ok) << "a worker continues after an error";
 }
 
 TEST_F(WorkerTest, ShowsThatItLivesDuringALongTask) {

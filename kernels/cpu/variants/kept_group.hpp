@@ -6,7 +6,7 @@
 namespace lathe::kernels {
 
 /// How a stored value of an N:M sparse matrix is written: as a number, as a signed whole number of
-/// 4 or 8 bits, or as the bits of a binary code of so many planes.
+/// 4 or 8 bits, or as the bits of a binary code of 1 to 4 planes.
 enum class KeptValues { f32, f16, bf16, bits4, bits8, planes1, planes2, planes3, planes4 };
 
 /// 0 if they are no binary codes.
@@ -54,7 +54,8 @@ struct KeptLayout {
     bool has_offset = false;  ///< of binary codes, else it is 0
 };
 
-/// One group of columns of the rows of a tile of N:M sparse weights (kernels/cpu/nm_packed.hpp).
+/// One group of columns of the rows of a tile of N:M sparse weights
+/// (kernels/cpu/packed/nm_packed.hpp).
 struct KeptGroup {
     const KeptLayout* layout = nullptr;
     /// [64 / 16 rows][n_sections * section_octets][octet_bytes]: the places of 16 rows, in 2 or 4

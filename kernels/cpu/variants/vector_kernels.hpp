@@ -19,7 +19,8 @@ struct ActivationKernels {
     void (*multiply)(const float* gate, const float* up, std::size_t n, float* y);
 };
 
-/// One group of columns of the rows of a tile of packed weights (kernels/cpu/packed_matrix.hpp).
+/// One group of columns of the rows of a tile of packed weights
+/// (kernels/cpu/packed/packed_matrix.hpp).
 struct LookupGroup {
     /// [tile_rows / 16][n_chunks][n_planes][64 bytes]: a word of 32 bits for each of 16 rows, whose
     /// bit t belongs to column t of its chunk. For lookup() the words stand one after another; for

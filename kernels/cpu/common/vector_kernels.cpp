@@ -1,0 +1,134 @@
+#include "kernels/cpu/common/vector_kernels.hpp"
+
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <vector>
+
+#include "lib/core/errors.hpp"
+
+namespace lathe::kernels {
+
+namespace generic {
+extern const VectorKernels table;
+}
+#ifdef LATHE_X86_VARIANTS
+namespace avx2 {
+extern const VectorKernels table;
+}
+namespace avx512 {
+extern const VectorKernels table;
+}
+namespace avx512vnni {
+void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
+                    std::size_t y_stride);
+}
+namespace avx512vbmi {
+void lookup_coarse(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,
+                   float* y);
+}
+namespace avx512bf16 {
+void multiply_pairs(std::size_t n_rows, std::size_t depth, const float* a, const float* panel,
+                    float* c, std::size_t c_stride, bool accumulate, const float* next,
+                    std::size_t next_stride);
+}
+#endif
+
+namespace {
+
+#ifdef LATHE_X86_VARIANTS
+const VectorKernels& with_vnni() {
+    static const VectorKernels table = [] {
+        VectorKernels own = avx512::table;
+        own.name = "avx512vnni";
+        own.multiply_codes = avx512vnni::multiply_codes;
+        return own;
+    }();
+    return table;
+}
+
+const VectorKernels& with_vbmi() {
+    static const VectorKernels table = [] {
+        VectorKernels own = with_vnni();
+        own.name = "avx512vbmi";
+        own.lookup_coarse = avx512vbmi::lookup_coarse;
+        return own;
+    }();
+    return table;
+}
+
+/// On top of whatever else the processor has.
+const VectorKernels& with_bf16(const VectorKernels& others) {
+    static const VectorKernels table = [&] {
+        VectorKernels own = others;
+        own.name = "avx512bf16";
+        own.multiply_pairs = avx512bf16::multiply_pairs;
+        return own;
+    }();
+    return table;
+}
+#endif
+
+std::vector<const VectorKernels*> find_runnable() {
+    std::vector<const VectorKernels*> tables{&generic::table};
+#ifdef LATHE_X86_VARIANTS
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma")) {
+        return tables;
+    }
+    tables.push_back(&avx2::table);
+    if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
+        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
+        tables.push_back(&avx512::table);
+        if (__builtin_cpu_supports("avx512vnni")) {
+            tables.push_back(&with_vnni());
+            if (__builtin_cpu_supports("avx512vbmi")) {
+                tables.push_back(&with_vbmi());
+            }
+        }
+        if (__builtin_cpu_supports("avx512bf16")) {
+            tables.push_back(&with_bf16(*tables.back()));
+        }
+    }
+#endif
+    return tables;
+}
+
+}  // namespace
+
+std::span<const VectorKernels* const> runnable_vector_kernels() {
+    static const std::vector<const VectorKernels*> tables = find_runnable();
+    return tables;
+}
+
+namespace {
+
+std::atomic<const VectorKernels*>& in_use() {
+    static std::atomic<const VectorKernels*> table{runnable_vector_kernels().back()};
+    return table;
+}
+
+}  // namespace
+
+const VectorKernels& vector_kernels() {
+    return *in_use().load(std::memory_order_relaxed);
+}
+
+void use_vector_kernels(std::string_view name) {
+    const auto tables = runnable_vector_kernels();
+    const auto found =
+        name == "auto" ? tables.end() - 1 : std::ranges::find(tables, name, [](const auto* table) {
+            return std::string_view(table->name);
+        });
+    if (found == tables.end()) {
+        std::string names;
+        for (const VectorKernels* table : tables) {
+            names += (names.empty() ? "" : ", ") + std::string(table->name);
+        }
+        throw UsageError("this processor has no instruction set " + std::string(name) +
+                         "; it has: " + names);
+    }
+    in_use() = *found;
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,259 @@
+#include "workers/calibration/calibration.hpp"
+
+#include <algorithm>
+#include <optional>
+
+#include "lib/checkpoint/artifact.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
+#include "workers/calibration/measured_model.hpp"
+#include "workers/model/fused_weights.hpp"
+#include "workers/network/forward.hpp"
+#include "workers/slicing/rotation.hpp"
+
+namespace lathe {
+namespace {
+
+using kernels::Backend;
+
+/// Seconds between stored streams: what a restart may have to repeat, at most.
+constexpr double store_interval_seconds = 60.0;
+
+/// What the head reads, and in a classifier what comes after.
+void observe_head(ForwardPass& forward, const LoadedWeights& head, const TokenSequences& batch,
+                  MatrixView<float> hidden, const SignalObserver& observe) {
+    forward.final_norm(head, hidden);
+    const MatrixView<const float> x = forward.head_input(head, batch, hidden);
+    observe(Signal::head_in, x);
+    if (head.has(Role::classifier)) {
+        std::vector<float> logits(x.rows * head.weight(Role::classifier).rows());
+        forward.head(head, x, {logits.data(), x.rows, logits.size() / x.rows}, observe);
+    }
+}
+
+}  // namespace
+
+std::string place_name(const ModelSpec& spec, std::size_t block) {
+    return block < spec.n_blocks ? block_name(block) : "head";
+}
+
+/// The residual stream of all samples, batch after batch: from a rank, a file or the embedding;
+/// and on to a rank and, now and then, a file.
+class Calibrator::Stream {
+public:
+    Stream(const JobContext& context, const CalibrationTask& task, bool store)
+        : context_(context),
+          model_(context),
+          task_(task),
+          samples_(read_samples(context.run.samples()).calibration),
+          forward_(model_.spec(), context.backend(), samples_.max_length()),
+          ranges_(samples_.ranges(tokens_per_batch)) {
+        forward_.use_bf16(context.calibrates_in_bf16());
+        const ModelSpec& spec = model_.spec();
+        const std::size_t most = std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens;
+        buffer_ = context.backend().allocate<float>(most * spec.hidden_size);
+        if (task.from < 0 && task.stored_stream) {
+            input_.emplace(context.run.stream(task.block));
+        }
+        if (task.from < 0 && !task.stored_stream) {
+            embedding_ = LoadedWeights::load(spec, model_.weights(), context.backend(),
+                                             std::nullopt, ForwardPass::embedding_roles());
+        }
+        if (store) {
+            output_.emplace(context.run.stream(task.block + 1));
+        }
+    }
+
+    [[nodiscard]] std::size_t n_batches() const { return ranges_.size(); }
+    [[nodiscard]] const TokenSequences& batch() const { return batch_; }
+    [[nodiscard]] ForwardPass& forward() { return forward_; }
+    [[nodiscard]] const MeasuredModel& model() const { return model_; }
+
+    /// The stream of a batch as it enters the block; batch() is then this batch. Valid until the
+    /// next call.
+    MatrixView<float> enter(std::size_t number) {
+        batch_ = samples_.part(ranges_[number]);
+        const std::size_t tokens = batch_.tokens();
+        const MatrixView<float> hidden = buffer_.matrix(tokens, context_.spec().hidden_size);
+        if (task_.from >= 0) {
+            take(receive(tokens), hidden);
+        } else if (input_) {
+            take(input_->read(dataset(number)), hidden);
+        } else {
+            forward_.embed(*embedding_, batch_, hidden);
+        }
+        return hidden;
+    }
+
+    /// Passes the batch on, as it leaves the block.
+    void leave(std::size_t batch, MatrixView<const float> hidden) {
+        if (task_.to < 0 && !output_) {
+            return;
+        }
+        std::vector<std::byte> bytes(hidden.rows * hidden.cols * sizeof(float));
+        context_.backend().download(hidden, reinterpret_cast<float*>(bytes.data()));
+        if (output_) {
+            output_->dataset(dataset(batch), DType::f32, {hidden.rows, hidden.cols}, bytes.data());
+        }
+        if (task_.to >= 0) {
+            context_.world->send(task_.to, comm::Tag::activation, std::move(bytes));
+            ++sent_;
+        }
+    }
+
+    /// Completes the stored stream; streams of earlier blocks are of no more use.
+    void commit() {
+        if (!output_) {
+            return;
+        }
+        output_->commit();
+        for (std::size_t b = 0; b <= task_.block; ++b) {
+            std::error_code ignored;
+            std::filesystem::remove(context_.run.stream(b), ignored);
+        }
+    }
+
+    /// Tells the next task that nothing more will come: an empty message.
+    void give_up() {
+        if (task_.to >= 0 && sent_ < n_batches()) {
+            context_.world->send(task_.to, comm::Tag::activation, {});
+        }
+    }
+
+private:
+    static std::string dataset(std::size_t batch) { return "/batch_" + std::to_string(batch); }
+
+    std::vector<std::byte> receive(std::size_t tokens) {
+        auto message = context_.world->receive(task_.from, comm::Tag::activation);
+        if (!message || message->bytes.size() != tokens * context_.spec().hidden_size * 4) {
+            throw StoppedError("calibration of " + place_name(context_.spec(), task_.block) +
+                               " stopped: the block before it failed on rank " +
+                               std::to_string(task_.from));
+        }
+        return std::move(message->bytes);
+    }
+
+    void take(const std::vector<std::byte>& bytes, MatrixView<float> hidden) {
+        if (bytes.size() != hidden.rows * hidden.cols * sizeof(float)) {
+            throw DataError(context_.run.stream(task_.block).string() +
+                            ": a batch has another size than the samples; remove the file");
+        }
+        context_.backend().upload(bytes.data(), DType::f32, hidden);
+    }
+
+    const JobContext& context_;
+    MeasuredModel model_;
+    const CalibrationTask& task_;
+    TokenSequences samples_;
+    ForwardPass forward_;
+    std::vector<SequenceRange> ranges_;  ///< of the batches
+    TokenSequences batch_;
+    std::size_t sent_ = 0;
+    kernels::Array<float> buffer_;
+    std::optional<ArtifactReader> input_;
+    std::optional<LoadedWeights> embedding_;
+    std::optional<ArtifactWriter> output_;
+};
+
+void Calibrator::run(const CalibrationTask& task) {
+    const ModelSpec& spec = context_.spec();
+    const Backend& backend = context_.backend();
+    const bool is_head = task.block == spec.n_blocks;
+    const bool is_cut_short = task.block + 1 == spec.n_blocks && !reads_stream_end(context_);
+    const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_stored_;
+    const bool store =
+        !is_head && !is_cut_short && task.accumulate && since.count() > store_interval_seconds;
+
+    Stream stream(context_, task, store);
+    try {
+        const ModelSpec& model = stream.model().spec();
+        const LoadedWeights weights =
+            is_head ? LoadedWeights::load(model, stream.model().weights(), backend, std::nullopt,
+                                          stream.forward().head_roles())
+                    : LoadedWeights::load(model, stream.model().weights(), backend, task.block);
+        StatisticsCollector statistics(backend, context_.job.slice,
+                                       !context_.job.slice || context_.changes_weights());
+        const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
+            if (task.accumulate) {
+                statistics.add(signal, x);
+            }
+        };
+        StreamCutter cutter(context_, task.sweep, task.widths);
+        for (std::size_t b = 0; b < stream.n_batches(); ++b) {
+            const MatrixView<float> hidden = stream.enter(b);
+            const auto at_boundary = [&](std::size_t step) {
+                const std::size_t boundary = task.block * model.steps_per_block() + step;
+                if (context_.fused) {
+                    observe(boundary_place(model, boundary).stream, hidden);
+                    cutter.cut(boundary, hidden);
+                }
+            };
+            if (is_head) {
+                at_boundary(0);
+                observe_head(stream.forward(), weights, stream.batch(), hidden, observe);
+            } else {
+                for (std::size_t step = 0; step < model.steps_per_block(); ++step) {
+                    at_boundary(step);
+                    if (!is_cut_short || step + 1 < model.steps_per_block()) {
+                        stream.forward().step(step, weights, stream.batch(), hidden, observe);
+                    }
+                }
+            }
+            if (!backend.all_finite(hidden)) {
+                throw DataError("the activations after " + place_name(spec, task.block) +
+                                " are not finite (NaN or infinity) on calibration batch " +
+                                std::to_string(b));
+            }
+            stream.leave(b, hidden);
+        }
+        if (task.accumulate) {
+            statistics.write(context_.run.statistics(place_name(spec, task.block), task.sweep),
+                             task.fingerprint);
+        }
+        if (store) {
+            stream.commit();
+            last_stored_ = std::chrono::steady_clock::now();
+        }
+    } catch (...) {
+        stream.give_up();
+        throw;
+    }
+}
+
+std::vector<float> token_frequencies(const TokenSequences& samples, std::size_t vocab_size) {
+    std::vector<double> counts(vocab_size, 1.0 / static_cast<double>(vocab_size));
+    for (std::uint32_t id : samples.ids) {
+        counts[id] += 1.0;
+    }
+    std::vector<float> shares(vocab_size);
+    for (std::size_t v = 0; v < vocab_size; ++v) {
+        shares[v] = static_cast<float>(counts[v] / static_cast<double>(samples.ids.size() + 1));
+    }
+    return shares;
+}
+
+std::string to_json(const CalibrationTask& task) {
+    return nlohmann::json{{"block", task.block},
+                          {"from", task.from},
+                          {"to", task.to},
+                          {"accumulate", task.accumulate},
+                          {"stored_stream", task.stored_stream},
+                          {"fingerprint", task.fingerprint},
+                          {"sweep", task.sweep},
+                          {"widths", task.widths}}
+        .dump();
+}
+
+CalibrationTask calibration_task_from_json(const std::string& text) {
+    const auto json = parse_json(text);
+    return {json.at("block"),
+            json.at("from"),
+            json.at("to"),
+            json.at("accumulate"),
+            json.at("stored_stream"),
+            json.at("fingerprint"),
+            json.at("sweep"),
+            json.at("widths").get<std::vector<std::size_t>>()};
+}
+
+}  // namespace lathe

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <chrono>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "lib/job/task.hpp"
+#include "workers/chain/chain.hpp"
+#include "workers/job/job_context.hpp"
+#include "workers/statistics/signal_statistics.hpp"
+
+namespace lathe {
+
+/// "block_0003"; with the number of blocks "head".
+[[nodiscard]] std::string place_name(const ModelSpec& spec, std::size_t block);
+
+/// How often each token occurs in the samples, as a share of all tokens, plus one token's share
+/// spread over the whole vocabulary so that none counts for nothing. [vocab_size]
+[[nodiscard]] std::vector<float> token_frequencies(const TokenSequences& samples,
+                                                   std::size_t vocab_size);
+
+/// The input of a calibration task. There is one task for each block, and one, `block` = n_blocks,
+/// for the head. If nobody reads the stream there (reads_stream_end()) there is none, and the last
+/// block's last step is not taken.
+///
+/// The tasks form a pipeline: the residual stream of each batch of samples comes from rank `from`
+/// (for the first task of a run: from the embedding, or from a stored stream) and goes on to rank
+/// `to` as soon as the batch is through, so that ranks work on neighbouring blocks at the same
+/// time. A Gram matrix is accumulated by one rank, batch after batch: the rank count does not show.
+struct CalibrationTask {
+    std::size_t block = 0;
+    int from = -1;           ///< -1: this task begins the pipeline
+    int to = -1;             ///< -1: this task ends it
+    bool accumulate = true;  ///< false: the statistics are stored already, only pass the stream on
+    bool stored_stream = false;  ///< with from = -1: begin from the stored stream
+    std::string fingerprint;     ///< goes into the artifact
+    /// With slicing: the sweep's number. From the second on (1) the stream is cut at each boundary
+    /// to `widths` by the rotations of the sweep before, after its statistics are taken.
+    std::size_t sweep = 0;
+    std::vector<std::size_t> widths;
+};
+
+[[nodiscard]] std::string to_json(const CalibrationTask& task);
+[[nodiscard]] CalibrationTask calibration_task_from_json(const std::string& text);
+
+/// Runs calibration tasks on one rank.
+class Calibrator final : public StageMemory {
+public:
+    /// @pre  `context` outlives the object
+    explicit Calibrator(const JobContext& context)
+        : context_(context), last_stored_(std::chrono::steady_clock::now()) {}
+
+    /// Runs one task; its artifact is RunDirectory::statistics() of the block.
+    /// @throws DataError  weights or activations that are not finite, naming the place
+    /// @throws StoppedError  if the task before it in the pipeline failed
+    void run(const CalibrationTask& task);
+
+private:
+    class Stream;
+    const JobContext& context_;
+    std::chrono::steady_clock::time_point last_stored_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "lib/job/candidate.hpp"
+#include "methods/dense.hpp"
+#include "workers/job/job_context.hpp"
+
+namespace lathe {
+
+/// Makes all candidates of one unit: RunDirectory::candidates() of its name, with a group for each
+/// setting, named 0, 1, ..., that has attributes `setting` (text form), `bytes`, `error`,
+/// `relative_error`, a dataset `output_errors` (read_output_errors()) and a group for each tensor,
+/// named by its place in the unit (0, 1, ...): the tensor encoded. What equals the source is not
+/// stored again: its group has neither.
+struct CompressionTask {
+    std::size_t unit = 0;
+    std::vector<Setting> settings;
+    std::string fingerprint;
+};
+
+[[nodiscard]] std::string to_json(const CompressionTask& task);
+[[nodiscard]] CompressionTask compression_task_from_json(const std::string& text);
+
+void run_compression(const JobContext& context, const CompressionTask& task);
+
+/// The settings that can be used for a unit: all that its method does not refuse; for a unit that
+/// `ignore` names only the source's own.
+[[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit);
+/// @throws UsageError  for a key `targets` of a candidate that names no unit
+void require_known_targets(const JobContext& context, const ModelSpec& spec);
+/// The same for a unit of another model than the context's, such as one still to be sliced.
+[[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context,
+                                                   const ModelOutline& model, std::size_t unit);
+
+/// Payload bytes of a unit under a setting, before any work is done.
+[[nodiscard]] std::uint64_t predicted_bytes(const ModelOutline& source, std::size_t unit,
+                                            const Setting& setting);
+
+/// Rough number of floating-point operations that solving the unit under the setting takes.
+[[nodiscard]] double predicted_flops(const ModelOutline& source, std::size_t unit,
+                                     const Setting& setting);
+
+}  // namespace lathe

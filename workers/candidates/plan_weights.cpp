@@ -1,0 +1,51 @@
+#include "workers/candidates/plan_weights.hpp"
+
+#include <algorithm>
+
+#include "lib/checkpoint/encoded_tensor_io.hpp"
+#include "workers/candidates/candidate_files.hpp"
+
+namespace lathe {
+
+namespace {
+
+/// The unit that tensor `index` belongs to and its place there; none for norms and biases.
+std::optional<std::pair<std::size_t, std::size_t>> unit_of(const ModelSpec& spec,
+                                                           std::size_t index) {
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        const auto& tensors = spec.units[u].tensors;
+        const auto found = std::ranges::find(tensors, index);
+        if (found != tensors.end()) {
+            return std::pair(u, static_cast<std::size_t>(found - tensors.begin()));
+        }
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::string refined_place(const ModelSpec& spec, std::optional<std::size_t> block) {
+    return block && *block < spec.n_blocks ? block_name(*block) : "head";
+}
+
+PlanWeights::PlanWeights(const JobContext& context, std::vector<Setting> choice,
+                         std::string refined)
+    : context_(context), choice_(std::move(choice)), refined_(std::move(refined)) {}
+
+EncodedTensor PlanWeights::read(std::size_t index) const {
+    if (!refined_.empty()) {
+        const TensorSpec& tensor = context_.spec().tensors.at(index);
+        const ArtifactReader file(
+            context_.run.refined(refined_, refined_place(context_.spec(), tensor.block)));
+        if (std::ranges::count(file.children("/tensors"), tensor.name) > 0) {
+            return read_encoded(file, "/tensors/" + tensor.name);
+        }
+    }
+    const auto unit = unit_of(context_.spec(), index);
+    if (!unit) {
+        return source_tensor(*context_.source, index);
+    }
+    return read_candidate_tensor(context_, unit->first, unit->second, choice_.at(unit->first));
+}
+
+}  // namespace lathe

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "lib/job/candidate.hpp"
+#include "workers/job/job_context.hpp"
+#include "workers/model/weight_source.hpp"
+
+namespace lathe {
+
+/// "block_0003"; "head" for n_blocks and without a block: what RunDirectory::refined() wants.
+[[nodiscard]] std::string refined_place(const ModelSpec& spec, std::optional<std::size_t> block);
+
+/// Weights of a plan that is not assembled: each unit's tensors from its chosen candidate, or as
+/// refinement left them.
+class PlanWeights final : public EncodedWeights {
+public:
+    /// `choice[u]` is the setting of unit u. `refined`: Plan::refined.
+    PlanWeights(const JobContext& context, std::vector<Setting> choice, std::string refined = "");
+    [[nodiscard]] EncodedTensor read(std::size_t index) const override;
+
+private:
+    const JobContext& context_;
+    std::vector<Setting> choice_;
+    std::string refined_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,48 @@
+#include "workers/job/job_context.hpp"
+
+#include <algorithm>
+
+#include "lib/config/default_candidates.hpp"
+#include "methods/dense.hpp"
+#include "methods/method.hpp"
+
+namespace lathe {
+
+std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communicator& world) {
+    auto context = std::make_unique<JobContext>();
+    context->job = job;
+    static_cast<void>(use_instruction_set(job.runtime.instruction_set));
+    context->run = RunDirectory(job.output);
+    context->given = SourceModel::open(job.model, job.reading);
+    context->source = context->given;
+    if (job.candidates.empty()) {
+        const std::uint64_t parameters = context->given->spec.parameters();
+        const std::uint64_t limit =
+            job.budget.limit_bytes(context->given->weights.tensor_bytes(), parameters);
+        context->job.candidates =
+            default_candidates(8.0 * static_cast<double>(limit) / static_cast<double>(parameters));
+    }
+    context->settings = expand_candidates(context->job.candidates);
+    context->world = &world;
+    if (job.slice) {
+        context->fused = std::make_shared<FusedModel>(*context->given);
+    }
+    context->device =
+        std::make_shared<Device>(Device::open(job.runtime.backend, job.runtime.threads, world));
+    return context;
+}
+
+std::unique_ptr<JobContext> JobContext::of_compressed_model() const {
+    auto context = std::make_unique<JobContext>(*this);
+    if (job.slice) {
+        // What `ignore` passes over is not in it.
+        context->source = SourceModel::open(run.sliced(), {{}, job.reading.allow_nan_rows});
+    }
+    return context;
+}
+
+bool JobContext::changes_weights() const {
+    return std::ranges::any_of(settings, [](const Setting& s) { return s != source_setting(); });
+}
+
+}  // namespace lathe

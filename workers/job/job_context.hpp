@@ -1,0 +1,58 @@
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "kernels/contract/backend.hpp"
+#include "lib/comm/communicator.hpp"
+#include "lib/config/job_config.hpp"
+#include "lib/job/candidate.hpp"
+#include "lib/job/run_directory.hpp"
+#include "workers/job/device.hpp"
+#include "workers/job/job_samples.hpp"
+#include "workers/model/fused_weights.hpp"
+#include "workers/model/source_model.hpp"
+
+namespace lathe {
+
+/// A job as a rank has it open, for tasks on one of its models: the one it was given or, in a job
+/// that slices, the sliced one, which has a context of its own. Nothing in a context changes; the
+/// two share the device and the given model.
+struct JobContext {
+    JobConfig job;
+    RunDirectory run;
+    std::vector<Setting> settings;  ///< of all candidates
+    std::shared_ptr<const Device> device;
+    comm::Communicator* world = nullptr;
+    /// The model the job was given: the measure of budgets and evaluations.
+    std::shared_ptr<const SourceModel> given;
+    /// Of a job that slices: `given` with its norms fused, which is what is calibrated and cut.
+    std::shared_ptr<const FusedModel> fused;
+    /// The model that this context's tasks work on.
+    std::shared_ptr<const SourceModel> source;
+
+    /// The context of the given model. @throws any Error of what it opens
+    static std::unique_ptr<JobContext> open(const JobConfig& job, comm::Communicator& world);
+
+    /// The context of the model that is compressed: of RunDirectory::sliced() if the job slices,
+    /// else this one once more. @throws MissingInputError, DataError
+    [[nodiscard]] std::unique_ptr<JobContext> of_compressed_model() const;
+
+    /// Whether `source` is the sliced model.
+    [[nodiscard]] bool is_sliced() const { return source != given; }
+
+    /// Whether any candidate changes a weight: else nobody asks for the statistics of linear
+    /// inputs.
+    [[nodiscard]] bool changes_weights() const;
+
+    /// Whether forward passes that statistics are taken from multiply in bfloat16.
+    [[nodiscard]] bool calibrates_in_bf16() const {
+        return job.calibration.precision == CalibrationConfig::Precision::bf16;
+    }
+
+    [[nodiscard]] const SourceModel& given_model() const { return *given; }
+    [[nodiscard]] const ModelSpec& spec() const { return source->spec; }
+    [[nodiscard]] const kernels::Backend& backend() const { return *device->backend; }
+};
+
+}  // namespace lathe

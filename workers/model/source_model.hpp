@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lib/checkpoint/safetensors.hpp"
+#include "lib/config/job_config.hpp"
+#include "lib/encoding/encoded_tensor.hpp"
+#include "lib/model/model_spec.hpp"
+#include "lib/tokenizer/tokenizer.hpp"
+
+namespace lathe {
+
+/// What is known of a model without its weights at hand: enough to say what it will take.
+struct ModelOutline {
+    std::filesystem::path directory;
+    ModelSpec spec;
+    std::vector<DType> dtypes;  ///< of each tensor as stored
+
+    [[nodiscard]] DType dtype(std::size_t tensor) const { return dtypes.at(tensor); }
+};
+
+/// A Hugging Face directory, opened: headers read and matched against the model it describes.
+struct SourceModel : ModelOutline {
+    SafetensorsCheckpoint weights;
+    std::vector<PassedOver> passed_over;  ///< tensors that the model does not need
+
+    /// @throws MissingInputError, DataError
+    static std::unique_ptr<SourceModel> open(const std::filesystem::path& directory,
+                                             const ModelReading& reading);
+};
+
+/// The element type of most of a model's weights.
+[[nodiscard]] DType main_dtype(const ModelOutline& model);
+/// Whether the tensor is one of a unit; norms and biases are not.
+[[nodiscard]] bool is_in_unit(const ModelSpec& spec, std::size_t tensor);
+
+/// The model's tokenizer, checked against its vocabulary; none if the directory has none.
+/// @throws DataError  if it produces ids the model does not have
+[[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& directory,
+                                                        const ModelSpec& spec);
+
+/// A tensor that no unit has (a norm, a bias), or one kept as it is: the source's bytes.
+[[nodiscard]] EncodedTensor source_tensor(const SourceModel& source, std::size_t index);
+
+}  // namespace lathe

@@ -1,0 +1,20 @@
+#include "workers/network/head.hpp"
+
+namespace lathe {
+
+Head::Head(const ModelSpec& spec, const WeightSource& weights, const kernels::Backend& backend)
+    : spec_(spec),
+      forward_(spec, backend, 1),
+      loaded_(LoadedWeights::load(spec, weights, backend, std::nullopt, forward_.head_roles())),
+      logits_(backend.allocate<float>(logit_rows * spec.n_outputs())) {}
+
+MatrixView<const float> Head::logits(const kernels::Array<float>& states, std::size_t first,
+                                     std::size_t count) {
+    const MatrixView<float> tile = logits_.matrix(count, spec_.n_outputs());
+    const MatrixView<const float> x(states.data() + first * spec_.head_width(), count,
+                                    spec_.head_width());
+    forward_.head(loaded_, x, tile);
+    return tile;
+}
+
+}  // namespace lathe

@@ -1,0 +1,28 @@
+#pragma once
+
+#include "workers/network/forward.hpp"
+
+namespace lathe {
+
+/// Rows of logits held at a time: bounds memory at large vocabularies.
+inline constexpr std::size_t logit_rows = 256;
+
+/// The head of a model, loaded: what it makes of final states (evaluation.hpp), tile after tile.
+class Head {
+public:
+    /// @pre  `spec` and `backend` outlive the object
+    Head(const ModelSpec& spec, const WeightSource& weights, const kernels::Backend& backend);
+
+    /// Logits [count, n_outputs] of rows first ... first + count - 1 of states [rows, head_width].
+    /// Valid until the next call. @pre count <= logit_rows
+    [[nodiscard]] MatrixView<const float> logits(const kernels::Array<float>& states,
+                                                 std::size_t first, std::size_t count);
+
+private:
+    const ModelSpec& spec_;
+    ForwardPass forward_;
+    LoadedWeights loaded_;
+    kernels::Array<float> logits_;
+};
+
+}  // namespace lathe

@@ -1,0 +1,73 @@
+#include "workers/network/residual_stream.hpp"
+
+#include <algorithm>
+
+namespace lathe {
+
+ResidualStream::ResidualStream(ForwardPass& forward, const TokenSequences& samples,
+                               std::span<const SequenceRange> batches)
+    : forward_(forward),
+      samples_(samples),
+      batches_(batches),
+      memory_(forward.backend().allocate<float>(samples.tokens() * forward.spec().hidden_size)) {}
+
+MatrixView<float> ResidualStream::part(const SequenceRange& batch) const {
+    const ModelSpec& spec = forward_.spec();
+    return {memory_.data() + batch.first_token * spec.hidden_size, batch.tokens,
+            spec.stream_width(step_)};
+}
+
+bool ResidualStream::all_finite() const {
+    return std::ranges::all_of(batches_, [&](const SequenceRange& batch) {
+        return forward_.backend().all_finite(part(batch));
+    });
+}
+
+void ResidualStream::embed(const WeightSource& weights) {
+    const LoadedWeights embedding = LoadedWeights::load(
+        forward_.spec(), weights, forward_.backend(), {}, ForwardPass::embedding_roles());
+    step_ = 0;
+    for (const SequenceRange& batch : batches_) {
+        forward_.embed(embedding, samples_.part(batch), part(batch));
+    }
+}
+
+void ResidualStream::copy(const ResidualStream& other) {
+    step_ = other.step_;
+    for (const SequenceRange& batch : batches_) {
+        forward_.backend().copy<float>(other.part(batch), part(batch));
+    }
+}
+
+void ResidualStream::take_step(const LoadedWeights& weights) {
+    for (const SequenceRange& batch : batches_) {
+        take_step(weights, batch, {});
+    }
+    pass_step();
+}
+
+void ResidualStream::take_block(const LoadedWeights& weights) {
+    for (std::size_t step = 0; step < forward_.spec().steps_per_block(); ++step) {
+        take_step(weights);
+    }
+}
+
+MatrixView<float> ResidualStream::take_step(const LoadedWeights& weights,
+                                            const SequenceRange& batch,
+                                            const SignalObserver& observe) {
+    return forward_.step(step_of_block(), weights, samples_.part(batch), part(batch), observe);
+}
+
+MatrixView<float> ResidualStream::try_step(const LoadedWeights& weights, const SequenceRange& batch,
+                                           const kernels::Array<float>& memory,
+                                           const SignalObserver& observe) const {
+    const MatrixView<float> from = part(batch);
+    const MatrixView<float> trial = memory.matrix(from.rows, from.cols);
+    forward_.backend().copy<float>(from, trial);
+    if (observe) {
+        observe(step_of_block() == 0 ? Signal::stream_in : Signal::stream_mid, trial);
+    }
+    return forward_.step(step_of_block(), weights, samples_.part(batch), trial, observe);
+}
+
+}  // namespace lathe

@@ -1,0 +1,283 @@
+#include "workers/statistics/input_shift.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <numeric>
+
+#include "lib/core/errors.hpp"
+#include "methods/splitting.hpp"
+#include "workers/chain/sample_share.hpp"
+
+namespace lathe {
+
+namespace {
+
+/// From hardly any to one that leaves half of what calibration shows best.
+constexpr std::array penalties{0.01, 0.03, 0.1, 0.3, 1.0};
+
+/// First token and number of those of half 0 or 1 of a batch.
+std::pair<std::size_t, std::size_t> half_of(std::size_t tokens, std::size_t half) {
+    const std::size_t middle = (tokens + 1) / 2;
+    return half == 0 ? std::pair(std::size_t{0}, middle) : std::pair(middle, tokens - middle);
+}
+
+/// Host values in fp64, in backend memory.
+kernels::Array<double> widened(std::span<const float> values, const kernels::Backend& backend) {
+    const std::vector<double> host(values.begin(), values.end());
+    kernels::Array<double> wide = backend.allocate<double>(host.size());
+    backend.copy<double>({host.data(), 1, host.size()}, wide.matrix(1, host.size()));
+    return wide;
+}
+
+/// Host values as a matrix in backend memory.
+kernels::Array<float> uploaded(const std::vector<float>& values, std::size_t cols,
+                               const kernels::Backend& backend) {
+    kernels::Array<float> matrix = backend.allocate<float>(values.size());
+    backend.upload(reinterpret_cast<const std::byte*>(values.data()), DType::f32,
+                   matrix.matrix(values.size() / cols, cols));
+    return matrix;
+}
+
+std::vector<float> transposed(const std::vector<float>& values, std::size_t rows,
+                              std::size_t cols) {
+    std::vector<float> turned(values.size());
+    for (std::size_t i = 0; i < rows; ++i) {
+        for (std::size_t j = 0; j < cols; ++j) {
+            turned[j * rows + i] = values[i * cols + j];
+        }
+    }
+    return turned;
+}
+
+/// sum += values, and as long as they at least
+void add_to(std::vector<double>& sum, std::span<const double> values) {
+    sum.resize(std::max(sum.size(), values.size()), 0.0);
+    std::ranges::transform(values, sum, sum.begin(), std::plus<>());
+}
+
+std::vector<float> on_host(MatrixView<const float> x, const kernels::Backend& backend) {
+    std::vector<float> host(x.rows * x.cols);
+    backend.download(x, host.data());
+    return host;
+}
+
+}  // namespace
+
+void InputShift::begin(std::size_t width) {
+    if (width_ == 0) {
+        width_ = width;
+        for (Sums& sums : sums_) {
+            sums.gram = backend_.allocate<double>(width_ * width_);
+        }
+    }
+}
+
+void InputShift::add(MatrixView<const float> x) {
+    begin(x.cols);
+    for (std::size_t half = 0; half < sums_.size(); ++half) {
+        const auto [first, count] = half_of(x.rows, half);
+        if (count > 0) {
+            backend_.accumulate_gram(x.row_range(first, count),
+                                     sums_[half].gram.matrix(width_, width_));
+        }
+        sums_[half].tokens += count;
+    }
+    latest_ = widened(on_host(x, backend_), backend_);
+    n_latest_ = x.rows;
+}
+
+void InputShift::accumulate(MatrixView<const float> missing, std::vector<double> Sums::*part) {
+    if (missing.rows != n_latest_) {
+        throw ShapeError("what is missing is " + missing.shape_text() + ", expected " +
+                         std::to_string(n_latest_) + " rows, one for each token of the input");
+    }
+    const kernels::Array<double> memory =
+        widened({missing.data, missing.rows * missing.cols}, backend_);
+    const MatrixView<const double> wide = memory.matrix(missing.rows, missing.cols);
+    const MatrixView<const double> inputs = latest_.matrix(n_latest_, width_);
+    const kernels::Array<double> product = backend_.allocate<double>(missing.cols * width_);
+    for (std::size_t half = 0; half < sums_.size(); ++half) {
+        const auto [first, count] = half_of(missing.rows, half);
+        std::vector<double>& sum = sums_[half].*part;
+        sum.resize(product.size(), 0.0);
+        if (count > 0) {
+            backend_.multiply(wide.row_range(first, count), true, inputs.row_range(first, count),
+                              false, product.matrix(missing.cols, width_));
+            add_to(sum, backend_.to_host(product.matrix(missing.cols, width_)));
+        }
+    }
+}
+
+InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
+    double tokens = 0.0;
+    for (const Sums& sums : all) {
+        tokens += static_cast<double>(sums.tokens);
+    }
+    Means means;
+    for (const Sums& sums : all) {
+        add_to(means.gram, backend_.to_host(sums.gram.matrix(width_, width_)));
+    }
+    for (std::size_t i = 0; i < width_; ++i) {
+        for (std::size_t j = i; j < width_; ++j) {
+            const double mean = means.gram[i * width_ + j] / tokens;
+            means.gram[i * width_ + j] = mean;
+            means.gram[j * width_ + i] = mean;
+        }
+    }
+    const auto mean = [&](std::vector<double> Sums::*part) {
+        std::vector<double> total;
+        for (const Sums& sums : all) {
+            add_to(total, sums.*part);
+        }
+        std::vector<float> values(total.size());
+        std::ranges::transform(total, values.begin(),
+                               [&](double sum) { return static_cast<float>(sum / tokens); });
+        return values;
+    };
+    means.input = mean(&Sums::input);
+    means.output = mean(&Sums::output);
+    return means;
+}
+
+std::vector<double> InputShift::gram() const {
+    return means_of(sums_).gram;
+}
+
+kernels::Array<float> InputShift::missing(MatrixView<const float> weight,
+                                          const Means& means) const {
+    const std::size_t size = weight.rows * width_;
+    if (weight.cols != width_ || (!means.output.empty() && means.output.size() != size)) {
+        throw ShapeError("a weight " + weight.shape_text() + " where the input has " +
+                         std::to_string(width_) + " features and " +
+                         std::to_string(means.output.size()) + " sums tell of its outputs");
+    }
+    kernels::Array<float> result = backend_.allocate<float>(size);
+    if (!means.input.empty()) {
+        const kernels::Array<float> columns =
+            uploaded(transposed(means.input, width_, width_), width_, backend_);
+        backend_.linear(weight, columns.matrix(width_, width_), {},
+                        result.matrix(weight.rows, width_));
+    }
+    if (!means.output.empty()) {
+        const kernels::Array<float> outputs = uploaded(means.output, width_, backend_);
+        backend_.add(outputs.matrix(weight.rows, width_), result.matrix(weight.rows, width_));
+    }
+    return result;
+}
+
+kernels::Array<float> InputShift::missing_as_seen(MatrixView<const float> weight,
+                                                  const Means& means,
+                                                  MatrixView<const float> readers) const {
+    kernels::Array<float> all = missing(weight, means);
+    if (readers.rows == 0) {
+        return all;
+    }
+    const std::vector<float> rows = on_host(all.matrix(weight.rows, width_), backend_);
+    const kernels::Array<float> columns =
+        uploaded(transposed(rows, weight.rows, width_), weight.rows, backend_);
+    kernels::Array<float> seen = backend_.allocate<float>(readers.rows * width_);
+    backend_.linear(readers, columns.matrix(width_, weight.rows), {},
+                    seen.matrix(readers.rows, width_));
+    return seen;
+}
+
+std::optional<double> InputShift::choose_penalty(Weights weights,
+                                                 MatrixView<const float> readers) const {
+    if (sums_[1].tokens == 0) {
+        return penalties.back();
+    }
+    const Means fitted = means_of(std::span(sums_).first(1));
+    const Means held_out = means_of(std::span(sums_).last(1));
+    const std::vector<float> narrow(held_out.gram.begin(), held_out.gram.end());
+    const kernels::Array<float> gram = uploaded(narrow, width_, backend_);
+    struct Lack {
+        std::size_t rows;
+        kernels::Array<float> fitted;
+        std::vector<float> held_out;
+    };
+    std::vector<Lack> lacks;
+    for (const MatrixView<float>& weight : weights) {
+        const std::size_t rows = readers.rows > 0 ? readers.rows : weight.rows;
+        lacks.push_back(
+            {rows, missing_as_seen(weight, fitted, readers),
+             on_host(missing_as_seen(weight, held_out, readers).matrix(rows, width_), backend_)});
+    }
+    // With D the correction and P what is missing, the squared error falls by
+    // 2 tr(D P^T) - tr(D G D^T).
+    std::array<double, penalties.size()> gains{};
+    SplittingSystem system({fitted.gram.data(), width_, width_}, 0.0, backend_);
+    for (std::size_t p = 0; p < penalties.size(); ++p) {
+        const MatrixView<const float> inverse = system.inverse(penalties[p]);
+        for (const Lack& lack : lacks) {
+            const kernels::Array<float> memory = backend_.allocate<float>(lack.rows * width_);
+            const MatrixView<float> correction = memory.matrix(lack.rows, width_);
+            backend_.linear(lack.fitted.matrix(lack.rows, width_), inverse, {}, correction);
+            const std::vector<float> d = on_host(correction, backend_);
+            std::vector<double> costs(lack.rows);
+            backend_.row_errors(correction, gram.matrix(width_, width_), costs);
+            gains[p] += 2.0 * std::inner_product(d.begin(), d.end(), lack.held_out.begin(), 0.0) -
+                        std::accumulate(costs.begin(), costs.end(), 0.0);
+        }
+    }
+    const auto best = std::ranges::max_element(gains);
+    if (!(*best > 0.0)) {
+        return std::nullopt;
+    }
+    return penalties[static_cast<std::size_t>(best - gains.begin())];
+}
+
+/// The width; of each half the tokens and the lengths of `input` and `output`, then the Gram matrix
+/// and these.
+std::vector<double> InputShift::values() const {
+    std::vector<double> values{static_cast<double>(width_)};
+    if (width_ == 0) {
+        return values;
+    }
+    for (const Sums& sums : sums_) {
+        for (const std::size_t n : {sums.tokens, sums.input.size(), sums.output.size()}) {
+            values.push_back(static_cast<double>(n));
+        }
+        const std::vector<double> gram = backend_.to_host(sums.gram.matrix(width_, width_));
+        for (const std::vector<double>* part : {&gram, &sums.input, &sums.output}) {
+            values.insert(values.end(), part->begin(), part->end());
+        }
+    }
+    return values;
+}
+
+void InputShift::add_values(std::span<const double> values) {
+    const auto take = [&](std::size_t n) {
+        const std::span<const double> taken = values.first(n);
+        values = values.subspan(n);
+        return taken;
+    };
+    const auto take_number = [&] { return static_cast<std::size_t>(take(1).front()); };
+    const std::size_t width = take_number();
+    if (width == 0) {
+        return;
+    }
+    begin(width);
+    for (Sums& sums : sums_) {
+        sums.tokens += take_number();
+        const std::size_t n_input = take_number();
+        const std::size_t n_output = take_number();
+        add_values_to(sums.gram.matrix(width_, width_), take(width_ * width_), backend_);
+        add_to(sums.input, take(n_input));
+        add_to(sums.output, take(n_output));
+    }
+}
+
+void InputShift::correct(Weights weights, double penalty) const {
+    const Means means = means_of(sums_);
+    SplittingSystem system({means.gram.data(), width_, width_}, 0.0, backend_);
+    const MatrixView<const float> inverse = system.inverse(penalty);
+    for (const MatrixView<float>& weight : weights) {
+        const kernels::Array<float> lacks = missing(weight, means);
+        const kernels::Array<float> memory = backend_.allocate<float>(weight.rows * width_);
+        const MatrixView<float> correction = memory.matrix(weight.rows, width_);
+        backend_.linear(lacks.matrix(weight.rows, width_), inverse, {}, correction);
+        backend_.add(correction, weight);
+    }
+}
+
+}  // namespace lathe

@@ -1,0 +1,65 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "kernels/contract/backend.hpp"
+#include "lib/config/job_config.hpp"
+#include "lib/model/model_spec.hpp"
+
+namespace lathe {
+
+/// Statistics of one linear input, as stored: a group named by the signal with datasets
+///   gram     float32 [d, d]  x^T x / T over all T calibration tokens, symmetric, full; float64,
+///                            by accumulate_stream_gram, where rotations are found from it
+///   mean_abs float32 [d]     mean |x|: for mlp_hidden the neurons' activation norms
+///   minimum, maximum float32 [d]
+/// and the attribute `tokens` = T.
+struct SignalStatistics {
+    std::size_t tokens = 0;
+    std::size_t width = 0;
+    std::vector<double> gram;  ///< [width, width]
+};
+
+/// @throws DataError  naming file and signal
+[[nodiscard]] SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal);
+
+/// Gathers the statistics of signals, batch after batch.
+class StatisticsCollector {
+public:
+    /// For a job: its `slice` says from which Gram matrices rotations are found; without `inputs`
+    /// only those are gathered, and not the linear inputs that the compress stage asks for.
+    /// @pre  `backend` outlives the object
+    StatisticsCollector(const kernels::Backend& backend, const std::optional<SliceConfig>& slice,
+                        bool inputs);
+
+    /// x [tokens, features]
+    void add(Signal signal, MatrixView<const float> x);
+    /// Writes all of them. @throws IoError
+    void write(const std::filesystem::path& file, const std::string& fingerprint) const;
+    /// The Gram matrix of a signal so far: upper triangle, divided by the number of tokens; below
+    /// the diagonal 0. [features, features]
+    [[nodiscard]] std::vector<double> gram(Signal signal) const;
+
+    /// All sums as one list, which is never empty, and such a list of another collector of the same
+    /// job, which is added: SampleShare's sums.
+    [[nodiscard]] std::vector<double> values() const;
+    void add_values(std::span<const double> values);
+
+private:
+    class Accumulator;
+    [[nodiscard]] bool gives_rotation(Signal signal) const;
+    [[nodiscard]] Accumulator& accumulator(Signal signal, std::size_t width);
+
+    const kernels::Backend& backend_;
+    std::optional<SliceConfig> slice_;
+    bool inputs_;
+    std::map<Signal, std::shared_ptr<Accumulator>> accumulators_;
+};
+
+}  // namespace lathe
