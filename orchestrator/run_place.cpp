@@ -60,8 +60,7 @@ void require_usable(const RunDirectory& run) {
     for (const auto& entry : fs::directory_iterator(run.root())) {
         const std::string name = entry.path().filename().string();
         if (entry.path() == run.lock() || entry.path() == FileLock::stand_in(run.lock()) ||
-            name.starts_with("job.yaml") ||
-            name.starts_with("manifest.json.")) {
+            name.starts_with("job.yaml") || name.starts_with("manifest.json.")) {
             continue;
         }
         throw UsageError("output " + run.root().string() +

@@ -185,13 +185,11 @@ std::string to_json(const EvaluationTask& task) {
     for (const Setting& setting : task.choice) {
         choice.push_back(to_string(setting));
     }
-    return nlohmann::json{{"model", task.model.string()},
-                          {"choice", choice},
-                          {"refined", task.refined},
-                          {"reference", task.reference.string()},
-                          {"reading", to_json(task.reading)},
-                          {"against_source", task.against_source},
-                          {"samples", to_json(task.samples)}}
+    return nlohmann::json{
+        {"model", task.model.string()},     {"choice", choice},
+        {"refined", task.refined},          {"reference", task.reference.string()},
+        {"reading", to_json(task.reading)}, {"against_source", task.against_source},
+        {"samples", to_json(task.samples)}}
         .dump();
 }
 
