@@ -1,5 +1,6 @@
 #include "orchestrator/command_line.hpp"
 
+#include <algorithm>
 #include <iostream>
 
 #include <CLI/CLI.hpp>
@@ -68,7 +69,8 @@ void add_ignore_option(CLI::App& app, std::vector<std::string>& names) {
 
 void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_option("job", line.path, "Job file (YAML); may be left out if --model is given");
-    app.add_option("--model", shorts.model, "Hugging Face directory");
+    app.add_option("--model", shorts.model,
+                   "Hugging Face directory; plan also takes a config.json without weights");
     app.add_option("--output", shorts.output, "Run directory");
     app.add_option("--calibration", shorts.calibration, "Calibration text(s)");
     app.add_option("--evaluate", shorts.evaluate, "Text(s) to measure perplexity on at the end");
@@ -129,8 +131,42 @@ void add_generate_options(CLI::App& generate, CommandLine& line) {
         "input rounded to about half a per cent");
 }
 
+void add_submit_options(CLI::App& submit, CommandLine& line) {
+    SubmitOptions& options = line.submit;
+    batch::Wishes& wishes = options.wishes;
+    constexpr int most_of_anything = 1 << 20;
+    const auto count = [&](const char* name, int& value, const char* help) {
+        submit.add_option(name, value, help)->check(CLI::Range(1, most_of_anything));
+    };
+    count("--nodes", wishes.nodes, "Nodes (1)");
+    count("--ntasks-per-node", wishes.ntasks_per_node, "Ranks on each node (1, or one a GPU)");
+    count("--cpus-per-task", wishes.cpus_per_task, "Processors of each rank (its share of a node)");
+    count("--gpus-per-node", wishes.gpus_per_node, "GPUs on each node");
+    submit.add_option("--time", options.time, "Time limit as Slurm writes it (from the plan)");
+    submit.add_option("--mem", options.memory,
+                      "Memory of a node, as 350G; 0: all of it (from the plan)");
+    submit.add_option("--partition", wishes.partition, "Partition");
+    submit.add_option("--account", options.account, "Account");
+    submit
+        .add_option("--launcher", options.launcher,
+                    "What starts the ranks on several nodes: srun (needs PMIx) or mpirun")
+        ->check(CLI::IsMember({"srun", "mpirun"}));
+    submit.add_option("--budgets", line.budgets, "Also checkpoints for these budgets: 3x,6x")
+        ->delimiter(',');
+    submit.add_option("--site", options.site,
+                      "Settings of the cluster ($LATHE_SITE, ~/.config/lathe/site.sh)");
+    submit.add_option("--template", options.script_template,
+                      "Batch script to fill in (one of slurm/*.sh)");
+    submit.add_flag("--dry-run", options.dry_run, "Print the script, do nothing");
+    submit.footer("What stands behind -- goes to sbatch: lathe submit job.yaml -- --qos=high");
+}
+
 void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_flag("--json", line.json, "Print one JSON object on standard output");
+    app.add_option("--exit-file", line.exit_file,
+                   "Write the exit code to this file at the end: not all launchers pass it on");
+    app.add_flag_callback(
+        "--log-json", [&] { line.log_format = LogFormat::json; }, "Log lines as JSON objects");
     app.add_flag("-q,--quiet", shorts.quiet, "Warnings only");
     app.add_flag("-v,--verbose", shorts.verbose, "More log lines");
     const auto command = [&](const char* name, const char* help) {
@@ -148,6 +184,13 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     resume->add_option("run", line.path, "Run directory")->required();
     add_job_options(*resume, line, shorts);
     add_runtime_options(*resume, shorts);
+
+    CLI::App* submit = command("submit", "Submit a job to Slurm");
+    add_new_job_options(*submit, line, shorts);
+    add_runtime_options(*submit, shorts);
+    add_submit_options(*submit, line);
+    CLI::App* cancel = command("cancel", "End a submitted job in good order");
+    cancel->add_option("run", line.path, "Run directory")->required();
 
     CLI::App* status = command("status", "How far a run is");
     status->add_option("run", line.path, "Run directory")->required();
@@ -217,10 +260,22 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
     if (!shorts.backend.empty()) {
         line.runtime.backend = shorts.backend;
     }
+    line.model = shorts.model;
     line.runtime.threads = shorts.threads;
     line.log_level = shorts.verbose ? LogLevel::verbose
                      : shorts.quiet ? LogLevel::quiet
                                     : LogLevel::normal;
+}
+
+/// Cuts off what stands behind `--` of a submit command: it is not for this program.
+std::vector<std::string> take_sbatch_options(int& argc, const char* const* argv) {
+    const std::vector<std::string> arguments(argv, argv + argc);
+    const auto end = std::ranges::find(arguments, "--");
+    if (std::find(arguments.begin(), end, "submit") == end) {
+        return {};
+    }
+    argc = static_cast<int>(end - arguments.begin());
+    return {end == arguments.end() ? end : end + 1, arguments.end()};
 }
 
 }  // namespace
@@ -234,6 +289,7 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv,
     CommandLine line;
     ShortOptions shorts;
     add_commands(app, line, shorts);
+    line.submit.sbatch_options = take_sbatch_options(argc, argv);
     try {
         app.parse(argc, argv);
     } catch (const CLI::Success& success) {

@@ -8,17 +8,33 @@
 
 #include "lib/config/job_config.hpp"
 #include "lib/core/log.hpp"
+#include "orchestrator/batch/resources.hpp"
 #include "workers/network/generation_options.hpp"
 
 namespace lathe {
+
+/// What `lathe submit` asks of the batch system; empty and 0: not said.
+struct SubmitOptions {
+    batch::Wishes wishes;
+    std::string time;    ///< as Slurm writes it
+    std::string memory;  ///< of a node
+    std::string account;
+    std::string launcher;  ///< srun or mpirun
+    std::filesystem::path site, script_template;
+    bool dry_run = false;
+    std::vector<std::string> sbatch_options;  ///< what stands behind --
+};
 
 /// The command line, parsed. Which fields matter depends on the command.
 struct CommandLine {
     std::string command;
     std::filesystem::path path;  ///< job file, run directory, checkpoint or model directory
     bool json = false;
+    std::filesystem::path exit_file;  ///< where rank 0 leaves its exit code; empty: nowhere
     LogLevel log_level = LogLevel::normal;
+    LogFormat log_format = LogFormat::text;
 
+    std::filesystem::path model;         ///< --model of plan and run; empty: not given
     std::vector<std::string> overrides;  ///< "a.b=value", from --set and the short options
     RuntimeConfig runtime;               ///< for commands outside a job
     /// For commands outside a job. They write no weights, so rows that no text reads do no harm.
@@ -35,6 +51,8 @@ struct CommandLine {
     std::size_t limit = 0;  ///< windows of the text or examples of the task; 0: all
     std::filesystem::path ids, logits_out;
     bool hidden = false;
+
+    SubmitOptions submit;
 
     std::string prompt;  ///< generate
     GenerationOptions generation;

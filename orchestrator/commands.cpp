@@ -31,7 +31,7 @@ CommandOutput run_command(const CommandContext& context) {
         {"plan", run_plan},         {"run", run_run},       {"resume", run_run},
         {"status", run_status},     {"search", run_search}, {"inspect", run_inspect},
         {"verify", run_verify},     {"eval", run_eval},     {"export", run_export_command},
-        {"generate", run_generate},
+        {"generate", run_generate}, {"submit", run_submit}, {"cancel", run_cancel},
     };
     return table.at(context.line.command)(context);
 }

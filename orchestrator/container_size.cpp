@@ -27,7 +27,8 @@ ContainerSize ContainerSize::of(const ModelOutline& source) {
         side_entries = (files.size() + 4) * index_entry;
     }
     size.fixed_bytes = n_files * (file_overhead + index_entry) + side_entries +
-                       side_file_bytes(source.directory) + spec.units.size() * plan_entry;
+                       side_file_bytes(source.directory) + spec.units.size() * plan_entry +
+                       (source.settled_config ? source.settled_config->size() : 0);
     for (const TensorSpec& tensor : spec.tensors) {
         size.fixed_bytes += group_overhead + dataset_overhead + tensor.name.size();
     }

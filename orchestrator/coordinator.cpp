@@ -1,6 +1,7 @@
 #include "orchestrator/coordinator.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <string>
 #include <utility>
 
@@ -58,6 +59,7 @@ Coordinator::Coordinator(comm::Communicator& communicator, Options options)
 
 std::vector<TaskResult> Coordinator::run(std::span<const Task> tasks, std::size_t n_reused) {
     StageState stage(tasks, communicator_.size());
+    held_back_ = false;
     // Nobody listened between two stages: every rank gets its full time again.
     last_listen_ = Clock::now();
     for (Worker& worker : workers_) {
@@ -87,11 +89,7 @@ void Coordinator::work(StageState& stage, std::size_t n_reused) {
             backoff.reset();
         }
         find_lost_ranks(stage);
-        if (!stopping && options_.stop_requested && options_.stop_requested()) {
-            stopping = true;
-            log_info("stop_requested done=" + std::to_string(stage.n_done()) +
-                     " total=" + std::to_string(stage.n_tasks()));
-        }
+        stopping = stopping || must_stop(stage);
         if (stopping || stage.failure()) {
             if (!ending_since) {
                 ending_since = Clock::now();
@@ -107,6 +105,26 @@ void Coordinator::work(StageState& stage, std::size_t n_reused) {
         }
         backoff.sleep();
     }
+}
+
+bool Coordinator::must_stop(StageState& stage) const {
+    const std::string progress =
+        " done=" + std::to_string(stage.n_done()) + " total=" + std::to_string(stage.n_tasks());
+    if (asked_rank_) {
+        log_info("stop_requested rank=" + std::to_string(*asked_rank_) + progress);
+        return true;
+    }
+    if (options_.stop_requested && options_.stop_requested()) {
+        log_info("stop_requested" + progress);
+        return true;
+    }
+    // Idle ranks take what there is time for; when all are idle and tasks are left, there is none.
+    if (is_running(/*pinned_only=*/false) || stage.queue().is_empty() || !held_back_) {
+        return false;
+    }
+    log_info("no_time_for_another_task seconds_left=" +
+             std::to_string(std::lround(options_.seconds_left())) + progress);
+    return true;
 }
 
 bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
@@ -131,6 +149,12 @@ bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
         }
         if (control.kind == comm::ControlKind::heartbeat) {
             note_instruction_set(control.source, control.text);
+        }
+        if (control.kind == comm::ControlKind::asked && !asked_rank_) {
+            asked_rank_ = control.source;
+            if (options_.on_rank_asked) {
+                options_.on_rank_asked();
+            }
         }
         if (control.kind == comm::ControlKind::result) {
             TaskResult result = task_result_from_json(control.text);
@@ -183,10 +207,15 @@ void Coordinator::report(const StageState& stage, const Task& task, const TaskRe
 
 void Coordinator::handle_failure(StageState& stage, std::size_t position,
                                  const TaskResult& result) const {
-    const bool retried = stage.retry_or_fail(
-        position, result.rank, {static_cast<ExitCode>(result.exit_code), result.text});
+    // The host is worth a word where there are several.
+    const auto& places = communicator_.places();
+    const std::string& host = places[static_cast<std::size_t>(result.rank)].host;
+    const bool on_one = std::ranges::all_of(places, [&](const auto& p) { return p.host == host; });
+    const std::string text = result.text + (on_one ? "" : " (on host " + host + ")");
+    const bool retried =
+        stage.retry_or_fail(position, result.rank, {static_cast<ExitCode>(result.exit_code), text});
     log_warning("task_failed task=" + result.id + " rank=" + std::to_string(result.rank) +
-                " exit_code=" + std::to_string(result.exit_code) +
+                " host=" + host + " exit_code=" + std::to_string(result.exit_code) +
                 " again=" + (retried ? "yes" : "no") + " reason=\"" + result.text + "\"");
 }
 
@@ -250,33 +279,50 @@ void Coordinator::declare_lost(StageState& stage, int rank) {
     Worker& worker = workers_[static_cast<std::size_t>(rank)];
     worker.lost = true;
     const std::string task = std::exchange(worker.task, std::nullopt).value_or("");
-    log_warning(
-        "rank_lost rank=" + std::to_string(rank) + " task=" + (task.empty() ? "none" : task) +
-        (worker.failure ? " failure=\"" + *worker.failure + "\""
-                        : " silent_seconds=" + std::to_string(options_.worker_timeout_seconds)));
+    const std::string& host = communicator_.places()[static_cast<std::size_t>(rank)].host;
+    std::string words = options_.last_words ? options_.last_words(rank) : "";
+    if (!words.empty()) {
+        words = "\nIts log ends with\n" + words;
+    }
+    const std::string why =
+        worker.failure ? " failure=\"" + *worker.failure + "\""
+                       : " silent_seconds=" + std::to_string(options_.worker_timeout_seconds);
+    log_warning("rank_lost rank=" + std::to_string(rank) + " host=" + host +
+                " task=" + (task.empty() ? "none" : task) + why + words);
     const auto position = stage.find_open(task);
     if (!position) {
         return;
     }
     if (stage.task(*position).rank != any_rank) {
-        stage.fail({ExitCode::stopped, "rank " + std::to_string(rank) + " was lost with task " +
-                                           task +
-                                           ", which is pinned to it; run again to continue"});
+        stage.fail({ExitCode::stopped,
+                    "rank " + std::to_string(rank) + " on host " + host + " was lost with task " +
+                        task + ", which is pinned to it; run again to continue" + words});
         return;
     }
     // Counted as a failure: a task that kills its rank (out of memory) must not kill them all.
     stage.retry_or_fail(
         *position, rank,
-        {ExitCode::internal, worker.failure.value_or("the rank was lost (out of memory?)")});
+        {ExitCode::internal,
+         worker.failure.value_or("the rank on host " + host + " was lost (out of memory?)") +
+             words});
 }
 
 void Coordinator::hand_out(StageState& stage) {
+    held_back_ = false;
+    TaskQueue::Fits fits;
+    if (options_.seconds_left) {
+        fits = [this, &stage, left = options_.seconds_left()](std::size_t position) {
+            const bool is_time = stage.estimated_seconds(position) <= left;
+            held_back_ = held_back_ || !is_time;
+            return is_time;
+        };
+    }
     if (stage.queue().has_joint()) {
         // Begun by all or by none, so that a stop leaves no rank waiting for the others.
         if (!is_running(/*pinned_only=*/false)) {
-            const Task& task = stage.task(stage.queue().take_joint().value());
-            for (int rank = 0; rank < communicator_.size(); ++rank) {
-                give(rank, task);
+            const auto position = stage.queue().take_joint(fits);
+            for (int rank = 0; position && rank < communicator_.size(); ++rank) {
+                give(rank, stage.task(*position));
             }
         }
         return;
@@ -287,7 +333,7 @@ void Coordinator::hand_out(StageState& stage) {
         if (worker.lost || worker.left || worker.task) {
             continue;
         }
-        if (const auto position = stage.queue().take(rank, is_alone)) {
+        if (const auto position = stage.queue().take(rank, is_alone, fits)) {
             give(rank, stage.task(*position));
         }
     }

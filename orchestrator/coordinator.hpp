@@ -39,14 +39,21 @@ public:
         /// counts if it is the first.
         double worker_timeout_seconds = 600.0;
         /// After a stop request, how long tasks that are running may take to finish.
-        double grace_seconds = 60.0;
+        double grace_seconds = 40.0;
         /// How long shut_down() waits for the workers to leave.
         double farewell_seconds = 30.0;
         /// Asked at least every 50 ms; must be quick. Null: never.
         std::function<bool()> stop_requested;
+        /// Called once when a rank tells that it was asked to stop, before the stage stops for it.
+        std::function<void()> on_rank_asked;
+        /// How long until a stop is due, if that is known: no task is handed out that would take
+        /// longer by its estimate. Null: for ever.
+        std::function<double()> seconds_left;
         /// Why a stop is asked for, for the error. Null: not told.
         std::function<std::string()> stop_reason;
         std::function<void(const StageProgress&)> on_progress;
+        /// The last lines that a rank wrote, to be quoted when it is lost. Null: not known.
+        std::function<std::string(int)> last_words;
         /// Each finished task, as soon as it is known (for the journal), before on_progress.
         /// Failed attempts are not reported; they are logged.
         std::function<void(const Task&, const TaskResult&)> on_result;
@@ -59,8 +66,8 @@ public:
 
     /// Runs all tasks of one stage and returns their results, in the order of the tasks.
     ///
-    /// A task that fails with ExitCode::internal, or whose rank is lost, is tried once more, on
-    /// another rank if there is one. Other codes mean that trying again would not help. A pinned
+    /// A task that fails with ExitCode::internal or io, or whose rank is lost, is tried once more,
+    /// on another rank if there is one. Other codes mean that trying again would not help. A pinned
     /// task (Task::rank) is neither moved nor tried again: it may depend on what its rank holds.
     /// A task for all ranks is handed out when none of them works, and done when all have answered;
     /// its result is rank 0's.
@@ -71,8 +78,9 @@ public:
     /// An earlier run finished `n_reused` more tasks of the stage; this is for the progress only.
     ///
     /// @throws Error of the failed task's code, naming the task, the rank and the task's own text
-    /// @throws StoppedError  after stop_requested(), saying how many tasks are done; if a rank is
-    ///   lost that tasks are pinned to; if no rank is left
+    /// @throws StoppedError  after stop_requested() here or on any rank, or when there is time for
+    ///   no task, saying how many tasks are done; if a rank is lost that tasks are pinned to; if no
+    ///   rank is left
     /// @throws InternalError  if two tasks have the same id, or one is pinned to no existing rank
     std::vector<TaskResult> run(std::span<const Task> tasks, std::size_t n_reused = 0);
 
@@ -118,6 +126,7 @@ private:
     void note_instruction_set(int rank, const std::string& name);
     void find_lost_ranks(StageState& stage);
     void declare_lost(StageState& stage, int rank);
+    [[nodiscard]] bool must_stop(StageState& stage) const;
     void hand_out(StageState& stage);
     void give(int rank, const Task& task);
     [[nodiscard]] bool is_running(bool pinned_only) const;
@@ -130,6 +139,8 @@ private:
     std::vector<Worker> workers_;  // for each rank
     Clock::time_point last_listen_;
     bool told_of_mixed_sets_ = false;
+    std::optional<int> asked_rank_;  ///< to stop, the first of them
+    bool held_back_ = false;         ///< a task, when they were last handed out, for want of time
 };
 
 }  // namespace lathe

@@ -113,9 +113,10 @@ bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
     try {
         const Attributes attributes = ArtifactReader(artifact).attributes("/");
         return text_attribute(attributes, "fingerprint", artifact.string()) == fingerprint;
-    } catch (const DataError&) {
+    } catch (const DataError& error) {
+        log_warning(std::string("artifact_damaged made_again=yes reason=\"") + error.what() + "\"");
         return false;
-    }  // damaged: made again
+    }
 }
 
 JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinator, Record record)
@@ -152,6 +153,7 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
     if (!continues) {
         write_file(run().manifest(), manifest.dump(1) + "\n");
     }
+    source_files_ = SourceFiles::check(given_model(), run().sources(), *given_->device->pool);
     for (const char* folder : {"calibration", "candidates", "search", "logs"}) {
         make_directories(root / folder);
     }
@@ -314,6 +316,15 @@ std::vector<std::string> JobRun::run_stage(const std::string& name, std::vector<
                           .text = result.text});
     });
     const auto results = coordinator_.run(open, tasks.size() - open.size());
+    try {
+        source_files_->require_unchanged(*given_->device->pool);
+    } catch (const Error&) {
+        for (const std::size_t i : place) {  // made of one version of the file or of another
+            std::error_code ignored;
+            fs::remove(tasks[i].artifact, ignored);
+        }
+        throw;
+    }
     for (std::size_t i = 0; i < results.size(); ++i) {
         answers[place[i]] = results[i].text;
     }

@@ -10,8 +10,11 @@
 #include "lib/core/standard_streams.hpp"
 #include "orchestrator/command_line.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/exit_file.hpp"
+#include "orchestrator/rank_log.hpp"
 #include "orchestrator/ranks.hpp"
 #include "orchestrator/stop_request.hpp"
+#include "orchestrator/stop_watchdog.hpp"
 #include "workers/job/device.hpp"
 #include "workers/task_table.hpp"
 
@@ -28,6 +31,21 @@ void print_result(const std::string& text) {
     if (!std::cout) {
         throw IoError("cannot write to standard output");
     }
+}
+
+/// Ends the process in the midst of what it does, if it does not stop by itself.
+StopWatchdog::Options given_up(const CommandLine& line) {
+    StopWatchdog::Options options;
+    options.stop_requested = [] { return StopRequest::requested(); };
+    options.give_up = [&line] {
+        print_message("stopped: " + StopRequest::reason() + ", and " +
+                      std::to_string(static_cast<int>(StopWatchdog::limit_seconds)) +
+                      " s later something was still at work and was given up; run again to "
+                      "continue");
+        leave_exit_code(line.exit_file, static_cast<int>(ExitCode::stopped));
+        ::_exit(static_cast<int>(ExitCode::stopped));
+    };
+    return options;
 }
 
 /// Runs the command on rank 0 and says what came of it. Returns the exit code.
@@ -69,12 +87,17 @@ int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks,
         session.world().size());
     Coordinator::Options coordination;
     coordination.stop_requested = [] { return StopRequest::requested(); };
+    coordination.on_rank_asked = [] { StopRequest::request_elsewhere(); };
+    coordination.seconds_left = [] { return StopRequest::seconds_left(); };
+    coordination.last_words = [&line](int rank) { return last_words(line, rank); };
     coordination.stop_reason = [] { return StopRequest::reason(); };
     coordination.on_progress = [&](const StageProgress& p) { progress.update(p); };
     Coordinator coordinator(session.world(), std::move(coordination));
+    const StopWatchdog watchdog(given_up(line));
     const WorkerThread worker(
         session, [&](const Task& task) { return tasks.run(task); }, options);
     const int code = run_and_report({line, session.world(), coordinator, progress});
+    leave_exit_code(line.exit_file, code);
     leave_together(session, coordinator, code);
     return code;
 }
@@ -128,17 +151,18 @@ int run_program(int argc, char** argv) {
         print_result("");
         return 0;
     }
-    start_logging(line->log_level, rank);
+    start_logging(line->log_level, rank, line->log_format);
     if (rank == 0 && !StopRequest::warning().empty()) {
         log_warning(StopRequest::warning());
     }
     TaskTable tasks(
-        session.world(), [&line] { return load_job(*line); }, line->runtime);
+        session.world(), [&line, rank] { return load_logged_job(*line, rank); }, line->runtime);
     WorkerOptions options;
     options.instruction_set = instruction_set();
     if (rank == 0) {
         return lead(session, *line, tasks, options);
     }
+    options.stop_requested = [] { return StopRequest::requested(); };
     return follow(
         session, [&](const Task& task) { return tasks.run(task); }, options);
 }

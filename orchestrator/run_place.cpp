@@ -15,9 +15,10 @@ namespace fs = std::filesystem;
 namespace {
 
 /// The manifest last: until then the directory is known for a run's.
-constexpr std::array run_files{"journal.jsonl", "status.json", "report.json", "calibration",
-                               "candidates",    "search",      "logs",        "rotation",
-                               "gradients",     "sliced",      "job.yaml",    "manifest.json"};
+constexpr std::array run_files{"journal.jsonl", "status.json",  "report.json", "calibration",
+                               "candidates",    "search",       "rotation",    "gradients",
+                               "sliced",        "refined",      "streams",     "job.yaml",
+                               "sources.json",  "manifest.json"};
 
 /// The directory to write in: it, or the nearest above it that is there.
 void require_writable(const fs::path& directory) {
@@ -59,7 +60,9 @@ void require_usable(const RunDirectory& run) {
     }
     for (const auto& entry : fs::directory_iterator(run.root())) {
         const std::string name = entry.path().filename().string();
+        // A job that was submitted has its script and its log there before it begins.
         if (entry.path() == run.lock() || entry.path() == FileLock::stand_in(run.lock()) ||
+            entry.path() == run.batch() || entry.path() == run.logs() ||
             name.starts_with("job.yaml") || name.starts_with("manifest.json.")) {
             continue;
         }

@@ -93,9 +93,10 @@ bool StageState::retry_or_fail(std::size_t position, int rank, Failure failure) 
     const Task& task = tasks_[position];
     std::vector<int>& ranks = failed_on_[position];
     ranks.push_back(rank);
-    // Only an internal error may be an accident of one rank: out of memory, a broken device.
-    if (failure.code == ExitCode::internal && task.rank == any_rank &&
-        ranks.size() < max_attempts) {
+    // What may be an accident of one rank or one moment: out of memory, a broken device; a file
+    // system that fails now and then.
+    const bool may_pass = failure.code == ExitCode::internal || failure.code == ExitCode::io;
+    if (may_pass && task.rank == any_rank && ranks.size() < max_attempts) {
         queue_.put_back(position, rank);
         return true;
     }

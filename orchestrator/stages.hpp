@@ -88,7 +88,7 @@ std::optional<RefineReport> refine(JobRun& run, SearchResult& found,
 std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget,
                      const std::filesystem::path& directory);
 
-/// Reads the checkpoint back, bit for bit. @throws InternalError  if anything is not as written
+/// Reads the checkpoint back, bit for bit. @throws DataError  if anything is not as written
 void verify(JobRun& run, const std::filesystem::path& directory);
 
 /// How the checkpoint does on the job's texts and tasks, next to the source model. Ranks share the

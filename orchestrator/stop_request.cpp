@@ -19,6 +19,7 @@ constexpr std::int64_t no_deadline = std::numeric_limits<std::int64_t>::max();
 // Only what a signal handler may touch: atomics without locks.
 std::atomic<int> received_signal{0};
 std::atomic<int> n_interrupts{0};
+std::atomic<bool> requested_elsewhere{false};
 std::atomic<std::int64_t> deadline_nanoseconds{no_deadline};
 static_assert(std::atomic<int>::is_always_lock_free);
 
@@ -110,7 +111,20 @@ void StopRequest::set_deadline(double seconds_from_now, const std::string& what)
 }
 
 bool StopRequest::requested() noexcept {
-    return received_signal.load() != 0 || now_nanoseconds() >= deadline_nanoseconds.load();
+    return received_signal.load() != 0 || requested_elsewhere.load() ||
+           now_nanoseconds() >= deadline_nanoseconds.load();
+}
+
+double StopRequest::seconds_left() noexcept {
+    const std::int64_t deadline = deadline_nanoseconds.load();
+    if (deadline == no_deadline) {
+        return HUGE_VAL;
+    }
+    return std::max(0.0, static_cast<double>(deadline - now_nanoseconds()) * 1e-9);
+}
+
+void StopRequest::request_elsewhere() noexcept {
+    requested_elsewhere.store(true);
 }
 
 std::string StopRequest::reason() {
@@ -122,6 +136,9 @@ std::string StopRequest::reason() {
         case SIGINT:
             return "SIGINT";
         default:
+            if (requested_elsewhere.load()) {
+                return "a signal to another rank";
+            }
             return requested() ? "the time limit is reached (" + deadline_name() + ")" : "";
     }
 }

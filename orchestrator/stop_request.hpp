@@ -23,6 +23,10 @@ public:
     static void set_deadline(double seconds_from_now, const std::string& what);
 
     [[nodiscard]] static bool requested() noexcept;
+    /// Until the deadline; 0 if it is past, infinite if there is none.
+    [[nodiscard]] static double seconds_left() noexcept;
+    /// Asks for a stop because another rank was asked.
+    static void request_elsewhere() noexcept;
     /// Why, for messages: "SIGUSR1", "the time limit is reached (runtime.max_walltime=5)"; empty if
     /// not requested.
     [[nodiscard]] static std::string reason();

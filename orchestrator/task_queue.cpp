@@ -25,8 +25,8 @@ TaskQueue::TaskQueue(std::span<const Task> tasks, int n_ranks)
         free_, [&](std::size_t a, std::size_t b) { return tasks_[a].cost > tasks_[b].cost; });
 }
 
-std::optional<std::size_t> TaskQueue::take_joint() {
-    if (joint_.empty()) {
+std::optional<std::size_t> TaskQueue::take_joint(const Fits& fits) {
+    if (joint_.empty() || (fits && !fits(joint_.front()))) {
         return std::nullopt;
     }
     const std::size_t position = joint_.front();
@@ -34,15 +34,19 @@ std::optional<std::size_t> TaskQueue::take_joint() {
     return position;
 }
 
-std::optional<std::size_t> TaskQueue::take(int rank, bool is_alone) {
+std::optional<std::size_t> TaskQueue::take(int rank, bool is_alone, const Fits& fits) {
     auto& own = pinned_[static_cast<std::size_t>(rank)];
     if (!own.empty()) {
+        if (fits && !fits(own.front())) {
+            return std::nullopt;
+        }
         const std::size_t position = own.front();
         own.pop_front();
         return position;
     }
-    const auto found = std::ranges::find_if(
-        free_, [&](std::size_t position) { return is_alone || rank_to_avoid_[position] != rank; });
+    const auto found = std::ranges::find_if(free_, [&](std::size_t position) {
+        return (is_alone || rank_to_avoid_[position] != rank) && (!fits || fits(position));
+    });
     if (found == free_.end()) {
         return std::nullopt;
     }
@@ -62,6 +66,11 @@ void TaskQueue::remove(std::size_t position) {
     for (auto& own : pinned_) {
         std::erase(own, position);
     }
+}
+
+bool TaskQueue::is_empty() const {
+    return joint_.empty() && free_.empty() &&
+           std::ranges::all_of(pinned_, [](const auto& own) { return own.empty(); });
 }
 
 bool TaskQueue::needs(int rank) const {

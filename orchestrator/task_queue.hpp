@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <deque>
+#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -21,11 +22,15 @@ public:
     /// @throws InternalError  if a task is pinned to a rank that does not exist
     TaskQueue(std::span<const Task> tasks, int n_ranks);
 
-    /// Takes out the next task for all ranks, if there is one.
-    std::optional<std::size_t> take_joint();
-    /// Takes out the next task for `rank` alone, if it has one. A task that was put back goes to
-    /// another rank than the one to avoid, unless `is_alone`: then there is no other.
-    std::optional<std::size_t> take(int rank, bool is_alone);
+    /// Whether there is time for a task, by its position.
+    using Fits = std::function<bool(std::size_t)>;
+
+    /// Takes out the next task for all ranks, if there is one and it fits.
+    std::optional<std::size_t> take_joint(const Fits& fits = {});
+    /// Takes out the next task for `rank` alone that fits, if it has one; of those that are pinned
+    /// to it the first or none. A task that was put back goes to another rank than the one to
+    /// avoid, unless `is_alone`: then there is no other.
+    std::optional<std::size_t> take(int rank, bool is_alone, const Fits& fits = {});
     /// Puts a task that was taken back to the front, to be given to another rank.
     void put_back(std::size_t position, int rank_to_avoid);
     /// Takes out a task that has turned out to be done, if it is in the queue.
@@ -33,6 +38,7 @@ public:
     /// Whether there are tasks that cannot be done without `rank`.
     [[nodiscard]] bool needs(int rank) const;
     [[nodiscard]] bool has_joint() const { return !joint_.empty(); }
+    [[nodiscard]] bool is_empty() const;
 
 private:
     std::span<const Task> tasks_;

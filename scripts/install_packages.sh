@@ -1,15 +1,21 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages Lathe builds with, those that are missing.
-# usage: install_packages.sh
+# usage: install_packages.sh [--tests]      --tests: also those that only tests need
 set -euo pipefail
 
 packages=(
   g++ cmake ninja-build ccache pkg-config
   openmpi-bin libopenmpi-dev libhdf5-dev libopenblas-pthread-dev liblapacke-dev
   libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
-  libpcre2-dev libutf8proc-dev libsentencepiece-dev libxxhash-dev
+  libpcre2-dev libutf8proc-dev libsentencepiece-dev libxxhash-dev libboost-dev
   libgtest-dev libgmock-dev libbenchmark-dev libsimde-dev python3 python3-h5py
 )
+# A whole Slurm, which the tests start for themselves (tests/slurm).
+test_packages=(slurmctld slurmd slurm-client munge shellcheck)
+case "${1:-}" in
+  --tests) packages+=("${test_packages[@]}") ;;
+  ?*) echo "install_packages.sh: unknown argument $1" >&2; exit 64 ;;
+esac
 
 missing=()
 for package in "${packages[@]}"; do

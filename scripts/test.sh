@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-./scripts/install_packages.sh
+./scripts/install_packages.sh --tests
 # Where a CUDA compiler is found the plug-in is compiled too; for one architecture in CI: that shows errors.
 options=()
 [ "${CI:-}" = true ] && options+=(-DCMAKE_CUDA_ARCHITECTURES=90-real)

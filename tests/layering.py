@@ -44,6 +44,7 @@ MAY_INCLUDE = {
     "workers/candidates": [*BELOW_WORKERS, *BASE, "workers/statistics", "workers/slicing", "workers/calibration"],
     "workers/checkpoint": [*BELOW_WORKERS, "workers/model", "workers/job", "workers/candidates"],
     "workers/evaluation": [*BELOW_WORKERS, *BASE, "workers/candidates", "workers/checkpoint"],
+    "orchestrator/batch": ["lib"],
     "workers": [*BELOW_WORKERS, "workers"],
     "orchestrator": ["lib", "workers"],
 }
@@ -59,6 +60,7 @@ FENCED = {
     r"xxhash\.h": ["lib/core"],
     r"spdlog/.*": ["lib/core"],
     r"CLI/.*": ["orchestrator"],
+    r"boost/.*": ["orchestrator/batch"],
 }
 
 root = pathlib.Path(sys.argv[1])

@@ -23,13 +23,14 @@ constexpr int coordinator_rank = 0;
 class Heartbeat {
 public:
     Heartbeat(comm::Communicator& communicator, const WorkerOptions& options)
-        : thread_([&communicator, &options](const std::stop_token& stop) {
+        : thread_([&communicator, options](const std::stop_token& stop) {
               beat(communicator, options, stop);
           }) {}
 
 private:
     static void beat(comm::Communicator& communicator, const WorkerOptions& options,
                      const std::stop_token& stop) {
+        const std::chrono::duration<double> pause(options.heartbeat_seconds);
         std::mutex mutex;
         std::condition_variable_any never;
         std::unique_lock lock(mutex);
@@ -37,8 +38,10 @@ private:
             while (!stop.stop_requested()) {
                 comm::send_control(communicator, coordinator_rank, comm::ControlKind::heartbeat,
                                    options.instruction_set);
-                never.wait_for(lock, stop, std::chrono::duration<double>(options.heartbeat_seconds),
-                               [] { return false; });
+                if (options.stop_requested && options.stop_requested()) {
+                    comm::send_control(communicator, coordinator_rank, comm::ControlKind::asked);
+                }
+                never.wait_for(lock, stop, pause, [] { return false; });
             }
         } catch (const std::exception& error) {
             // The worker's own next message meets the same trouble and reports it.
@@ -75,11 +78,15 @@ TaskResult try_task(const TaskHandler& handler, const Task& task) {
 
 TaskResult run_task(const TaskHandler& handler, const Task& task, int rank) {
     const auto start = std::chrono::steady_clock::now();
+    log_detail("task_begin task=" + task.id);
     TaskResult result = try_task(handler, task);
     result.id = task.id;
     result.rank = rank;
     result.seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    log_detail("task_end task=" + task.id + " ok=" + (result.ok ? "yes" : "no") +
+               " seconds=" + std::to_string(result.seconds) +
+               (result.ok ? "" : " reason=\"" + result.text + "\""));
     return result;
 }
 

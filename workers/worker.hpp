@@ -15,7 +15,10 @@ using TaskHandler = std::function<std::string(const Task&)>;
 
 struct WorkerOptions {
     double heartbeat_seconds = 1.0;  ///< between signs of life; far below the coordinator's limit
-    /// What it computes with (job_context.hpp); each sign of life tells the coordinator.
+    /// Whether this rank was asked to stop, by a signal: the coordinator is told with the next sign
+    /// of life. Called from another thread. Null: never.
+    std::function<bool()> stop_requested = {};
+    /// What it computes with (workers/job/device.hpp); each sign of life tells the coordinator.
     std::string instruction_set = {};
 };
 

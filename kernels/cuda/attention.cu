@@ -68,157 +68,210 @@ struct Arguments {
     }
 };
 
+/// What the threads of a block share of a tile, d = head_dim.
+struct Tile {
+    float* queries;     ///< [tile_queries, d + 1]
+    float* keys;        ///< [tile_keys, d + 1]
+    float* values;      ///< [tile_keys, d]
+    float* scores;      ///< [tile_queries, score_stride]
+    float* correction;  ///< [tile_queries] what the sums so far are multiplied by
+    float* row_sum;     ///< [tile_queries]
+    std::size_t d;
+    QueryTile at;
+    std::size_t q_col;   ///< of q and y: the head's first column
+    std::size_t kv_col;  ///< of k and v
+    float slope;
+
+    __device__ Tile(float* shared, const Arguments& a)
+        : queries(shared),
+          keys(queries + tile_queries * (a.head_dim + 1)),
+          values(keys + tile_keys * (a.head_dim + 1)),
+          scores(values + tile_keys * a.head_dim),
+          correction(scores + tile_queries * score_stride),
+          row_sum(correction + tile_queries),
+          d(a.head_dim),
+          at(a.tiles[blockIdx.x]),
+          q_col(blockIdx.y * d),
+          kv_col(blockIdx.y / a.heads_per_kv_head * d),
+          slope(a.slopes == nullptr ? 0.0F : a.slopes[blockIdx.y]) {}
+};
+
 std::size_t shared_bytes(std::size_t head_dim) {
     return (tile_queries * (head_dim + 1) + tile_keys * (head_dim + 1) + tile_keys * head_dim +
             tile_queries * score_stride + 2 * tile_queries) *
            sizeof(float);
 }
 
-/// columns: 16 * columns >= head_dim.
-template <unsigned columns>
-__global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
-    extern __shared__ float shared[];
-    const std::size_t d = a.head_dim;
-    float* const queries = shared;                                   // [tile_queries, d + 1]
-    float* const keys = queries + tile_queries * (d + 1);            // [tile_keys, d + 1]
-    float* const values = keys + tile_keys * (d + 1);                // [tile_keys, d]
-    float* const scores = values + tile_keys * d;                    // [tile_queries, score_stride]
-    float* const correction = scores + tile_queries * score_stride;  // [tile_queries]
-    float* const row_sum = correction + tile_queries;                // [tile_queries]
-
-    const QueryTile tile = a.tiles[blockIdx.x];
-    const std::size_t head = blockIdx.y;
-    const std::size_t q_col = head * d;
-    const std::size_t kv_col = head / a.heads_per_kv_head * d;
-    const unsigned thread = threadIdx.x;
-    const unsigned tx = thread % side;
-    const unsigned ty = thread / side;
-    const float slope = a.slopes == nullptr ? 0.0F : a.slopes[head];
-
-    for (std::size_t i = thread; i < tile_queries * d; i += side * side) {
+__device__ void load_queries(const Arguments& a, const Tile& tile) {
+    const std::size_t d = tile.d;
+    for (std::size_t i = threadIdx.x; i < tile_queries * d; i += side * side) {
         const std::size_t r = i / d;
         const std::size_t c = i % d;
-        queries[r * (d + 1) + c] = r < tile.n_rows ? a.q(tile.first_row + r, q_col + c) : 0.0F;
+        tile.queries[r * (d + 1) + c] =
+            r < tile.at.n_rows ? a.q(tile.at.first_row + r, tile.q_col + c) : 0.0F;
     }
-    // Thread r < tile_queries keeps the running maximum and sum of row r.
+}
+
+__device__ void load_keys_and_values(const Arguments& a, const Tile& tile, std::size_t key0) {
+    const std::size_t d = tile.d;
+    for (std::size_t i = threadIdx.x; i < tile_keys * d; i += side * side) {
+        const std::size_t r = i / d;
+        const std::size_t c = i % d;
+        const bool there = key0 + r < tile.at.n_keys;
+        const std::size_t row = tile.at.first_key_row + key0 + r;
+        tile.keys[r * (d + 1) + c] = there ? a.k(row, tile.kv_col + c) : 0.0F;
+        tile.values[r * d + c] = there ? a.v(row, tile.kv_col + c) : 0.0F;
+    }
+}
+
+/// This thread's scores; -infinity where a query does not see a key.
+__device__ void write_scores(const Arguments& a, const Tile& tile, std::size_t key0) {
+    const unsigned tx = threadIdx.x % side;
+    const unsigned ty = threadIdx.x / side;
+    float dots[own_queries][own_keys] = {};
+    for (std::size_t c = 0; c < tile.d; ++c) {
+        float own_q[own_queries];
+        float own_k[own_keys];
+#pragma unroll
+        for (unsigned i = 0; i < own_queries; ++i) {
+            own_q[i] = tile.queries[(ty * own_queries + i) * (tile.d + 1) + c];
+        }
+#pragma unroll
+        for (unsigned j = 0; j < own_keys; ++j) {
+            own_k[j] = tile.keys[(tx + j * side) * (tile.d + 1) + c];
+        }
+#pragma unroll
+        for (unsigned i = 0; i < own_queries; ++i) {
+#pragma unroll
+            for (unsigned j = 0; j < own_keys; ++j) {
+                dots[i][j] = fmaf(own_q[i], own_k[j], dots[i][j]);
+            }
+        }
+    }
+#pragma unroll
+    for (unsigned i = 0; i < own_queries; ++i) {
+        const unsigned r = ty * own_queries + i;
+        const Seen seen = a.seen_by(tile.at, tile.at.first_position + r);
+#pragma unroll
+        for (unsigned j = 0; j < own_keys; ++j) {
+            const std::size_t key = key0 + tx + j * side;
+            tile.scores[r * score_stride + tx + j * side] =
+                seen.has(key) && r < tile.at.n_rows
+                    ? fmaf(dots[i][j], a.scale, seen.slope_at(key, tile.slope))
+                    : -INFINITY;
+        }
+    }
+}
+
+/// The running maximum and sum of a row, which thread r < tile_queries keeps of row r.
+struct RunningRow {
     float largest = -INFINITY;
     float sum = 0.0F;
-    float output[own_queries][columns] = {};
 
-    const std::size_t end = a.seen_by(tile, tile.first_position + tile.n_rows - 1).end;
-    const std::size_t begin = a.seen_by(tile, tile.first_position).begin / tile_keys * tile_keys;
-    for (std::size_t key0 = begin; key0 < end; key0 += tile_keys) {
-        __syncthreads();  // the tile before is done with
-        for (std::size_t i = thread; i < tile_keys * d; i += side * side) {
-            const std::size_t r = i / d;
-            const std::size_t c = i % d;
-            const bool there = key0 + r < tile.n_keys;
-            const std::size_t row = tile.first_key_row + key0 + r;
-            keys[r * (d + 1) + c] = there ? a.k(row, kv_col + c) : 0.0F;
-            values[r * d + c] = there ? a.v(row, kv_col + c) : 0.0F;
+    /// Makes weights of the row's scores, on the scale of the largest score by now.
+    __device__ void take_tile(const Arguments& a, const Tile& tile, std::size_t key0) {
+        const unsigned r = threadIdx.x;
+        float* const row = tile.scores + r * score_stride;
+        float top = largest;
+        for (unsigned j = 0; j < tile_keys; ++j) {
+            top = fmaxf(top, row[j]);
         }
-        __syncthreads();
+        // Nothing seen yet: weights 0, and the sums of 0 stay what they are.
+        const float shift = top == -INFINITY ? 0.0F : top;
+        tile.correction[r] = expf(largest - shift);
+        float added = 0.0F;
+        const Seen seen = a.seen_by(tile.at, tile.at.first_position + r);
+        for (unsigned j = 0; j < tile_keys; ++j) {
+            const bool counts = seen.has(key0 + j) && r < tile.at.n_rows;
+            row[j] = counts ? expf(row[j] - shift) : 0.0F;
+            added += row[j];
+        }
+        sum = fmaf(sum, tile.correction[r], added);
+        largest = top;
+        tile.row_sum[r] = sum;
+    }
+};
 
-        float dots[own_queries][own_keys] = {};
-        for (std::size_t c = 0; c < d; ++c) {
-            float own_q[own_queries];
-            float own_k[own_keys];
-#pragma unroll
-            for (unsigned i = 0; i < own_queries; ++i) {
-                own_q[i] = queries[(ty * own_queries + i) * (d + 1) + c];
-            }
-#pragma unroll
-            for (unsigned j = 0; j < own_keys; ++j) {
-                own_k[j] = keys[(tx + j * side) * (d + 1) + c];
-            }
-#pragma unroll
-            for (unsigned i = 0; i < own_queries; ++i) {
-#pragma unroll
-                for (unsigned j = 0; j < own_keys; ++j) {
-                    dots[i][j] = fmaf(own_q[i], own_k[j], dots[i][j]);
-                }
-            }
-        }
+/// This thread's part of the output: columns tx, tx + 16, ... of its queries.
+template <unsigned columns>
+struct OwnOutput {
+    float of[own_queries][columns] = {};
+
+    __device__ void add_tile(const Tile& tile) {
+        const unsigned tx = threadIdx.x % side;
+        const unsigned ty = threadIdx.x / side;
 #pragma unroll
         for (unsigned i = 0; i < own_queries; ++i) {
-            const unsigned r = ty * own_queries + i;
-            const Seen seen = a.seen_by(tile, tile.first_position + r);
-#pragma unroll
-            for (unsigned j = 0; j < own_keys; ++j) {
-                const std::size_t key = key0 + tx + j * side;
-                scores[r * score_stride + tx + j * side] =
-                    seen.has(key) && r < tile.n_rows
-                        ? fmaf(dots[i][j], a.scale, seen.slope_at(key, slope))
-                        : -INFINITY;
-            }
-        }
-        __syncthreads();
-
-        if (thread < tile_queries) {
-            float* const row = scores + thread * score_stride;
-            float top = largest;
-            for (unsigned j = 0; j < tile_keys; ++j) {
-                top = fmaxf(top, row[j]);
-            }
-            // Nothing seen yet: weights 0, and the sums of 0 stay what they are.
-            const float shift = top == -INFINITY ? 0.0F : top;
-            correction[thread] = expf(largest - shift);
-            float added = 0.0F;
-            const Seen seen = a.seen_by(tile, tile.first_position + thread);
-            for (unsigned j = 0; j < tile_keys; ++j) {
-                const bool counts = seen.has(key0 + j) && thread < tile.n_rows;
-                row[j] = counts ? expf(row[j] - shift) : 0.0F;
-                added += row[j];
-            }
-            sum = fmaf(sum, correction[thread], added);
-            largest = top;
-            row_sum[thread] = sum;
-        }
-        __syncthreads();
-
-#pragma unroll
-        for (unsigned i = 0; i < own_queries; ++i) {
-            const unsigned r = ty * own_queries + i;
-            const float old = correction[r];
+            const float old = tile.correction[ty * own_queries + i];
 #pragma unroll
             for (unsigned c = 0; c < columns; ++c) {
-                output[i][c] *= old;
+                of[i][c] *= old;
             }
         }
         for (unsigned key = 0; key < tile_keys; ++key) {
             float weight[own_queries];
 #pragma unroll
             for (unsigned i = 0; i < own_queries; ++i) {
-                weight[i] = scores[(ty * own_queries + i) * score_stride + key];
+                weight[i] = tile.scores[(ty * own_queries + i) * score_stride + key];
             }
 #pragma unroll
             for (unsigned c = 0; c < columns; ++c) {
                 const std::size_t col = tx + c * side;
-                const float value = col < d ? values[key * d + col] : 0.0F;
+                const float value = col < tile.d ? tile.values[key * tile.d + col] : 0.0F;
 #pragma unroll
                 for (unsigned i = 0; i < own_queries; ++i) {
                     // A key that is not seen has weight 0, and its value may be NaN.
-                    output[i][c] =
-                        weight[i] != 0.0F ? fmaf(weight[i], value, output[i][c]) : output[i][c];
+                    of[i][c] = weight[i] != 0.0F ? fmaf(weight[i], value, of[i][c]) : of[i][c];
                 }
             }
         }
     }
-    __syncthreads();
+
+    __device__ void write(const Arguments& a, const Tile& tile) const {
+        const unsigned tx = threadIdx.x % side;
+        const unsigned ty = threadIdx.x / side;
 #pragma unroll
-    for (unsigned i = 0; i < own_queries; ++i) {
-        const unsigned r = ty * own_queries + i;
-        if (r >= tile.n_rows) {
-            continue;
-        }
+        for (unsigned i = 0; i < own_queries; ++i) {
+            const unsigned r = ty * own_queries + i;
+            if (r >= tile.at.n_rows) {
+                continue;
+            }
 #pragma unroll
-        for (unsigned c = 0; c < columns; ++c) {
-            const std::size_t col = tx + c * side;
-            if (col < d) {
-                a.y(tile.first_row + r, q_col + col) = output[i][c] / row_sum[r];
+            for (unsigned c = 0; c < columns; ++c) {
+                const std::size_t col = tx + c * side;
+                if (col < tile.d) {
+                    a.y(tile.at.first_row + r, tile.q_col + col) = of[i][c] / tile.row_sum[r];
+                }
             }
         }
     }
+};
+
+/// columns: 16 * columns >= head_dim.
+template <unsigned columns>
+__global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
+    extern __shared__ float shared[];
+    const Tile tile(shared, a);
+    load_queries(a, tile);
+    RunningRow row;
+    OwnOutput<columns> output;
+    const QueryTile& at = tile.at;
+    const std::size_t end = a.seen_by(at, at.first_position + at.n_rows - 1).end;
+    const std::size_t begin = a.seen_by(at, at.first_position).begin / tile_keys * tile_keys;
+    for (std::size_t key0 = begin; key0 < end; key0 += tile_keys) {
+        __syncthreads();  // the tile before is done with
+        load_keys_and_values(a, tile, key0);
+        __syncthreads();
+        write_scores(a, tile, key0);
+        __syncthreads();
+        if (threadIdx.x < tile_queries) {
+            row.take_tile(a, tile, key0);
+        }
+        __syncthreads();
+        output.add_tile(tile);
+    }
+    __syncthreads();
+    output.write(a, tile);
 }
 
 std::vector<QueryTile> tiles_of(const AttentionShape& shape, std::size_t height) {

@@ -146,55 +146,115 @@ struct LookupArguments {
     float* partial;  ///< [slices, tokens, rows]
 };
 
+/// The words of a group whose tables are in shared memory at one time.
+struct Step {
+    std::size_t group;
+    std::size_t first_word;
+    unsigned n_words;
+
+    __device__ Step(const LookupArguments& a, std::size_t number, unsigned most_words)
+        : group(number / a.steps_per_group),
+          first_word(number % a.steps_per_group * most_words),
+          n_words(static_cast<unsigned>(a.w.words_per_group - first_word < most_words
+                                            ? a.w.words_per_group - first_word
+                                            : most_words)) {}
+};
+
+/// inputs [n_words * word_bits, tokens]
+template <unsigned tokens>
+__device__ void load_inputs(const LookupArguments& a, const Step& step, float* inputs) {
+    for (unsigned i = threadIdx.x; i < step.n_words * word_bits * tokens; i += lookup_threads) {
+        const unsigned t = i % tokens;
+        const std::size_t at = step.first_word * word_bits + i / tokens;
+        const std::size_t col = step.group * a.w.group_size + at;
+        const bool there = at < a.w.group_size && col < a.w.cols && t < a.x.rows;
+        inputs[i] = there ? a.x(t, col) : 0.0F;
+    }
+}
+
+/// Of every eight inputs the sums with all signs: bit b of an entry's place is the sign of input b.
+/// tables [n_words * tables_per_word, table_size, tokens]; thread i makes entry i of each.
+template <unsigned tokens>
+__device__ void make_tables(const float* inputs, unsigned n_words, float* tables) {
+    for (unsigned table = 0; table < n_words * tables_per_word; ++table) {
+        float entry[tokens] = {};
+#pragma unroll
+        for (unsigned bit = 0; bit < 8; ++bit) {
+            const bool plus = (threadIdx.x >> bit & 1U) != 0;
+#pragma unroll
+            for (unsigned t = 0; t < tokens; ++t) {
+                const float value = inputs[(table * 8 + bit) * tokens + t];
+                entry[t] += plus ? value : -value;
+            }
+        }
+#pragma unroll
+        for (unsigned t = 0; t < tokens; ++t) {
+            tables[(table * table_size + threadIdx.x) * tokens + t] = entry[t];
+        }
+    }
+}
+
+/// Adds to sums [tokens] what a row's words of the step give; all [tokens]: the sums of the inputs.
+template <unsigned tokens>
+__device__ void add_row(const Layout& w, const Step& step, std::size_t row, const float* tables,
+                        const float* all, float* sums) {
+    float total[tokens] = {};
+    for (unsigned p = 0; p < w.num_bits; ++p) {
+        float plane[tokens] = {};
+#pragma unroll
+        for (unsigned i = 0; i < words_per_step<tokens>; ++i) {
+            if (i >= step.n_words) {
+                break;
+            }
+            const std::uint32_t word =
+                w.planes[w.word_place(step.group, step.first_word + i, p, row)];
+#pragma unroll
+            for (unsigned b = 0; b < tables_per_word; ++b) {
+                const unsigned place =
+                    (i * tables_per_word + b) * table_size + (word >> 8 * b & (table_size - 1));
+#pragma unroll
+                for (unsigned t = 0; t < tokens; ++t) {
+                    plane[t] += tables[place * tokens + t];
+                }
+            }
+        }
+        const float factor =
+            w.uniform ? 0.5F * static_cast<float>(1U << p) : w.scale(step.group, p, row);
+#pragma unroll
+        for (unsigned t = 0; t < tokens; ++t) {
+            total[t] = fmaf(factor, plane[t], total[t]);
+        }
+    }
+    const float offset = w.offset(step.group, row);
+    const float middle = 0.5F * static_cast<float>((1U << w.num_bits) - 1U);
+    const float scale = w.uniform ? w.scale(step.group, 0, row) : 1.0F;
+    const float shift = w.uniform ? middle - offset : offset;
+#pragma unroll
+    for (unsigned t = 0; t < tokens; ++t) {
+        sums[t] = fmaf(scale, fmaf(shift, all[t], total[t]), sums[t]);
+    }
+}
+
 /// Block (tile, slice): a tile of rows, of the columns the steps of a slice.
 template <unsigned tokens>
 __global__ void __launch_bounds__(lookup_threads) lookup_kernel(LookupArguments a) {
-    constexpr unsigned n_words_max = words_per_step<tokens>;
-    __shared__ __align__(16) float tables[n_words_max * tables_per_word * table_size * tokens];
-    __shared__ float inputs[n_words_max * word_bits * tokens];
-    const Layout& w = a.w;
-    const unsigned thread = threadIdx.x;
-    const std::size_t first_row = blockIdx.x * rows_per_block + thread;
+    constexpr unsigned most_words = words_per_step<tokens>;
+    __shared__ __align__(16) float tables[most_words * tables_per_word * table_size * tokens];
+    __shared__ float inputs[most_words * word_bits * tokens];
+    const std::size_t first_row = blockIdx.x * rows_per_block + threadIdx.x;
     float sums[rows_per_thread][tokens] = {};
-
-    const std::size_t first_step = blockIdx.y * a.steps_per_slice;
-    const std::size_t last_step =
-        first_step + a.steps_per_slice < a.n_steps ? first_step + a.steps_per_slice : a.n_steps;
-    for (std::size_t step = first_step; step < last_step; ++step) {
-        const std::size_t g = step / a.steps_per_group;
-        const std::size_t first_word = step % a.steps_per_group * n_words_max;
-        const auto n_words = static_cast<unsigned>(w.words_per_group - first_word < n_words_max
-                                                       ? w.words_per_group - first_word
-                                                       : n_words_max);
+    const std::size_t first = blockIdx.y * a.steps_per_slice;
+    const std::size_t last =
+        first + a.steps_per_slice < a.n_steps ? first + a.steps_per_slice : a.n_steps;
+    for (std::size_t number = first; number < last; ++number) {
+        const Step step(a, number, most_words);
         __syncthreads();  // the tables before are done with
-        for (unsigned i = thread; i < n_words * word_bits * tokens; i += lookup_threads) {
-            const unsigned t = i % tokens;
-            const std::size_t at = first_word * word_bits + i / tokens;
-            const std::size_t col = g * w.group_size + at;
-            const bool there = at < w.group_size && col < w.cols && t < a.x.rows;
-            inputs[i] = there ? a.x(t, col) : 0.0F;
-        }
+        load_inputs<tokens>(a, step, inputs);
         __syncthreads();
-        for (unsigned table = 0; table < n_words * tables_per_word; ++table) {
-            float entry[tokens] = {};
-#pragma unroll
-            for (unsigned bit = 0; bit < 8; ++bit) {
-                const bool plus = (thread >> bit & 1U) != 0;
-#pragma unroll
-                for (unsigned t = 0; t < tokens; ++t) {
-                    const float value = inputs[(table * 8 + bit) * tokens + t];
-                    entry[t] += plus ? value : -value;
-                }
-            }
-#pragma unroll
-            for (unsigned t = 0; t < tokens; ++t) {
-                tables[(table * table_size + thread) * tokens + t] = entry[t];
-            }
-        }
+        make_tables<tokens>(inputs, step.n_words, tables);
         __syncthreads();
-
         float all[tokens] = {};  // the sum of the inputs: all signs plus
-        for (unsigned table = 0; table < n_words * tables_per_word; ++table) {
+        for (unsigned table = 0; table < step.n_words * tables_per_word; ++table) {
 #pragma unroll
             for (unsigned t = 0; t < tokens; ++t) {
                 all[t] += tables[(table * table_size + table_size - 1) * tokens + t];
@@ -203,52 +263,18 @@ __global__ void __launch_bounds__(lookup_threads) lookup_kernel(LookupArguments 
 #pragma unroll
         for (unsigned r = 0; r < rows_per_thread; ++r) {
             const std::size_t row = first_row + r * lookup_threads;
-            if (row >= w.rows) {
-                continue;
-            }
-            float total[tokens] = {};
-            for (unsigned p = 0; p < w.num_bits; ++p) {
-                float plane[tokens] = {};
-#pragma unroll
-                for (unsigned i = 0; i < n_words_max; ++i) {
-                    if (i >= n_words) {
-                        break;
-                    }
-                    const std::uint32_t word = w.planes[w.word_place(g, first_word + i, p, row)];
-#pragma unroll
-                    for (unsigned b = 0; b < tables_per_word; ++b) {
-                        const unsigned place = (i * tables_per_word + b) * table_size +
-                                               (word >> 8 * b & (table_size - 1));
-#pragma unroll
-                        for (unsigned t = 0; t < tokens; ++t) {
-                            plane[t] += tables[place * tokens + t];
-                        }
-                    }
-                }
-                const float factor =
-                    w.uniform ? 0.5F * static_cast<float>(1U << p) : w.scale(g, p, row);
-#pragma unroll
-                for (unsigned t = 0; t < tokens; ++t) {
-                    total[t] = fmaf(factor, plane[t], total[t]);
-                }
-            }
-            const float offset = w.offset(g, row);
-            const float middle = 0.5F * static_cast<float>((1U << w.num_bits) - 1U);
-            const float scale = w.uniform ? w.scale(g, 0, row) : 1.0F;
-            const float shift = w.uniform ? middle - offset : offset;
-#pragma unroll
-            for (unsigned t = 0; t < tokens; ++t) {
-                sums[r][t] = fmaf(scale, fmaf(shift, all[t], total[t]), sums[r][t]);
+            if (row < a.w.rows) {
+                add_row<tokens>(a.w, step, row, tables, all, sums[r]);
             }
         }
     }
 #pragma unroll
     for (unsigned r = 0; r < rows_per_thread; ++r) {
         const std::size_t row = first_row + r * lookup_threads;
-        if (row < w.rows) {
+        if (row < a.w.rows) {
 #pragma unroll
             for (unsigned t = 0; t < tokens; ++t) {
-                a.partial[(blockIdx.y * tokens + t) * w.rows + row] = sums[r][t];
+                a.partial[(blockIdx.y * tokens + t) * a.w.rows + row] = sums[r][t];
             }
         }
     }

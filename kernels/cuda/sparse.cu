@@ -346,6 +346,56 @@ __device__ Exchange best_exchange(View<const float> gram, std::size_t column, un
     return best;
 }
 
+/// Columns [begin, begin + size) of a row for exchanges, by a warp.
+struct ExchangePiece {
+    View<const float> gram;
+    View<std::uint8_t> keep;
+    View<float> values;
+    View<float> gradient;
+    View<float> changes;  ///< [rows, at least size] what the exchanges add to the values
+    View<float> near;     ///< [rows, at least size] memory: the gradient of the piece
+    std::size_t begin;
+    std::size_t size;
+    std::size_t group;  ///< columns among which places are exchanged
+
+    /// Sets *changed if a place is exchanged.
+    __device__ void exchange(std::size_t r, unsigned lane, unsigned* changed) const {
+        float* const local = near.row(r);
+        for (std::size_t c = lane; c < size; c += warp_size) {
+            local[c] = gradient(r, begin + c);
+            changes(r, c) = values(r, begin + c);
+        }
+        __syncwarp();
+        for (std::size_t first = 0; first < size; first += group) {
+            const auto m = static_cast<unsigned>(first + group < size ? group : size - first);
+            const std::size_t column = begin + first;
+            const Exchange best = best_exchange(gram, column, m, keep.row(r) + column,
+                                                values.row(r) + column, local + first, lane);
+            if (!(best.gain < 0.0F)) {
+                continue;
+            }
+            const std::size_t p = column + best.pair / m;
+            const std::size_t q = column + best.pair % m;
+            const float dropped = values(r, p);
+            __syncwarp();
+            for (std::size_t c = lane; c < size; c += warp_size) {
+                local[c] += best.value * gram(q, begin + c) - dropped * gram(p, begin + c);
+            }
+            if (lane == 0) {
+                values(r, p) = 0.0F;
+                values(r, q) = best.value;
+                keep(r, p) = 0;
+                keep(r, q) = 1;
+                *changed = 1;
+            }
+            __syncwarp();
+        }
+        for (std::size_t c = lane; c < size; c += warp_size) {
+            changes(r, c) = values(r, begin + c) - changes(r, c);
+        }
+    }
+};
+
 }  // namespace
 
 void CudaBackend::do_exchange_places(MatrixView<const float> gram, NmPattern pattern,
@@ -358,47 +408,15 @@ void CudaBackend::do_exchange_places(MatrixView<const float> gram, NmPattern pat
     const View<float> v = call.inout(values);
     const View<float> slopes = call.inout(gradient);
     const View<float> changes = call.scratch<float>(values.rows, piece);
-    const View<float> near = call.scratch<float>(values.rows, piece);  // a piece of the gradient
+    const View<float> near = call.scratch<float>(values.rows, piece);
     auto* const changed = call.scratch<unsigned>(1);
     for (std::size_t pass = 0; pass < n_passes; ++pass) {
         call.zero(changed, sizeof(unsigned));
         for (std::size_t begin = 0; begin < values.cols; begin += piece) {
             const std::size_t size = std::min(piece, values.cols - begin);
+            const ExchangePiece part{a, places, v, slopes, changes, near, begin, size, pattern.m};
             cuda::for_each_warp(call, values.rows, [=] __device__(std::size_t r, unsigned lane) {
-                float* const local = near.row(r);
-                for (std::size_t c = lane; c < size; c += warp_size) {
-                    local[c] = slopes(r, begin + c);
-                    changes(r, c) = v(r, begin + c);
-                }
-                __syncwarp();
-                for (std::size_t first = 0; first < size; first += pattern.m) {
-                    const auto m =
-                        static_cast<unsigned>(first + pattern.m < size ? pattern.m : size - first);
-                    const std::size_t column = begin + first;
-                    const Exchange best = best_exchange(a, column, m, places.row(r) + column,
-                                                        v.row(r) + column, local + first, lane);
-                    if (!(best.gain < 0.0F)) {
-                        continue;
-                    }
-                    const std::size_t p = column + best.pair / m;
-                    const std::size_t q = column + best.pair % m;
-                    const float dropped = v(r, p);
-                    __syncwarp();
-                    for (std::size_t c = lane; c < size; c += warp_size) {
-                        local[c] += best.value * a(q, begin + c) - dropped * a(p, begin + c);
-                    }
-                    if (lane == 0) {
-                        v(r, p) = 0.0F;
-                        v(r, q) = best.value;
-                        places(r, p) = 0;
-                        places(r, q) = 1;
-                        *changed = 1;
-                    }
-                    __syncwarp();
-                }
-                for (std::size_t c = lane; c < size; c += warp_size) {
-                    changes(r, c) = v(r, begin + c) - changes(r, c);
-                }
+                part.exchange(r, lane, changed);
             });
             cuda::multiply(*context_, changes.col_range(0, size), a.row_range(begin, size), slopes,
                            1.0F, 1.0F);

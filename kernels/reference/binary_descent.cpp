@@ -95,72 +95,108 @@ private:
     std::vector<double> gradient_;
 };
 
+/// One row on its way down: its codes, the terms of its groups, its values and their gradient.
+class CodedRow {
+public:
+    CodedRow(std::size_t r, MatrixView<const float> w, MatrixView<const float> gram,
+             const BinaryCodeSettings& settings, MatrixView<const std::uint8_t> keep,
+             const BinaryCodes& codes, MatrixView<float> values)
+        : settings_(settings),
+          gram_(gram),
+          keep_(keep.rows == 0 ? nullptr : keep.row(r)),
+          codes_(codes.codes.row(r)),
+          scales_(codes.scales.row(r)),
+          offsets_(codes.offsets.row(r)),
+          values_(with_values(values.row(r))),
+          descent_(w.row(r), gram, values_) {}
+
+    /// Whether anything changed in the group.
+    bool descend(std::size_t group) {
+        const std::size_t begin = group * settings_.group_size;
+        const std::size_t end = std::min(begin + settings_.group_size, gram_.cols);
+        const bool chosen = choose_codes(group, begin, end);
+        const bool refits = settings_.group_size <= widest_refitted_binary_group;
+        return (refits && fit_terms(group, begin, end)) || chosen;
+    }
+
+private:
+    [[nodiscard]] bool is_kept(std::size_t j) const { return keep_ == nullptr || keep_[j] != 0; }
+    [[nodiscard]] Levels levels_of(std::size_t group) const {
+        const unsigned q = settings_.num_bits;
+        return {scales_ + group * q, offsets_[group], q};
+    }
+    [[nodiscard]] static float value_of(const Levels& levels, std::uint8_t code) {
+        const auto place = std::find(levels.code.begin(), levels.code.end(), code);
+        return levels.value[static_cast<std::size_t>(place - levels.code.begin())];
+    }
+    /// The values that the codes stand for, written to `values`, which is returned.
+    [[nodiscard]] float* with_values(float* values) const {
+        for (std::size_t j = 0; j < gram_.cols; ++j) {
+            values[j] =
+                is_kept(j) ? value_of(levels_of(j / settings_.group_size), codes_[j]) : 0.0F;
+        }
+        return values;
+    }
+    bool choose_codes(std::size_t group, std::size_t begin, std::size_t end) {
+        bool changed = false;
+        const Levels levels = levels_of(group);
+        for (std::size_t j = begin; j < end; ++j) {
+            if (gram_(j, j) == 0.0F || !is_kept(j)) {
+                continue;
+            }
+            const std::size_t place = levels.nearest(descent_.best_value(j));
+            if (levels.value[place] != values_[j]) {
+                changed = true;
+                codes_[j] = levels.code[place];
+                descent_.set(j, levels.value[place]);
+            }
+        }
+        return changed;
+    }
+    bool fit_terms(std::size_t group, std::size_t begin, std::size_t end) {
+        const unsigned q = settings_.num_bits;
+        std::array<float, most_unknowns> terms{};
+        std::copy_n(scales_ + group * q, q, terms.begin());
+        terms[q] = offsets_[group];
+        const GroupDescent fit(gram_, begin, end - begin, settings_, keep_);
+        const auto found = fit.best_terms(terms, codes_ + begin, descent_.gradient());
+        if (found == terms) {
+            return false;
+        }
+        std::copy_n(found.begin(), q, scales_ + group * q);
+        offsets_[group] = settings_.offset ? found[q] : 0.0F;
+        const Levels fitted = levels_of(group);
+        for (std::size_t j = begin; j < end; ++j) {
+            if (is_kept(j)) {
+                descent_.set(j, value_of(fitted, codes_[j]));
+            }
+        }
+        return true;
+    }
+
+    const BinaryCodeSettings& settings_;
+    MatrixView<const float> gram_;
+    const std::uint8_t* keep_;  ///< null: all are kept
+    std::uint8_t* codes_;
+    float* scales_;
+    float* offsets_;
+    float* values_;
+    RowDescent descent_;
+};
+
 }  // namespace
 
 void ReferenceBackend::do_descend_on_binary_codes(
     MatrixView<const float> w, MatrixView<const float> gram, const BinaryCodeSettings& settings,
     std::size_t n_passes, MatrixView<const std::uint8_t> keep, const BinaryCodes& codes,
     MatrixView<float> values) const {
-    const unsigned q = settings.num_bits;
-    const bool refit = settings.group_size <= widest_refitted_binary_group;
-    const auto levels_of = [&](std::size_t r, std::size_t g) {
-        return Levels(codes.scales.row(r) + g * q, codes.offsets(r, g), q);
-    };
-    const auto value_of = [](const Levels& levels, std::uint8_t code) {
-        const auto place = std::find(levels.code.begin(), levels.code.end(), code);
-        return levels.value[static_cast<std::size_t>(place - levels.code.begin())];
-    };
-    const auto is_kept = [&](std::size_t r, std::size_t j) {
-        return keep.rows == 0 || keep(r, j) != 0;
-    };
     for (std::size_t r = 0; r < w.rows; ++r) {
-        for (std::size_t j = 0; j < w.cols; ++j) {
-            values(r, j) = is_kept(r, j)
-                               ? value_of(levels_of(r, j / settings.group_size), codes.codes(r, j))
-                               : 0.0F;
-        }
-        RowDescent row(w.row(r), gram, values.row(r));
+        CodedRow row(r, w, gram, settings, keep, codes, values);
         bool changed = true;
         for (std::size_t pass = 0; pass < n_passes && changed; ++pass) {
             changed = false;
-            for (std::size_t g = 0; g < codes.offsets.cols; ++g) {
-                const std::size_t begin = g * settings.group_size;
-                const std::size_t size = std::min(settings.group_size, w.cols - begin);
-                const Levels levels = levels_of(r, g);
-                for (std::size_t j = begin; j < begin + size; ++j) {
-                    if (gram(j, j) == 0.0F || !is_kept(r, j)) {
-                        continue;
-                    }
-                    const std::size_t place = levels.nearest(row.best_value(j));
-                    if (levels.value[place] != values(r, j)) {
-                        changed = true;
-                        codes.codes(r, j) = levels.code[place];
-                        row.set(j, levels.value[place]);
-                    }
-                }
-                if (!refit) {
-                    continue;
-                }
-                float* scales = codes.scales.row(r) + g * q;
-                std::array<float, most_unknowns> terms{};
-                std::copy_n(scales, q, terms.begin());
-                terms[q] = codes.offsets(r, g);
-                const GroupDescent group(gram, begin, size, settings,
-                                         keep.rows == 0 ? nullptr : keep.row(r));
-                const auto found =
-                    group.best_terms(terms, codes.codes.row(r) + begin, row.gradient());
-                if (found == terms) {
-                    continue;
-                }
-                changed = true;
-                std::copy_n(found.begin(), q, scales);
-                codes.offsets(r, g) = settings.offset ? found[q] : 0.0F;
-                const Levels fitted = levels_of(r, g);
-                for (std::size_t j = begin; j < begin + size; ++j) {
-                    if (is_kept(r, j)) {
-                        row.set(j, value_of(fitted, codes.codes(r, j)));
-                    }
-                }
+            for (std::size_t group = 0; group < codes.offsets.cols; ++group) {
+                changed = row.descend(group) || changed;
             }
         }
     }

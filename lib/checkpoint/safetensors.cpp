@@ -190,6 +190,14 @@ std::uint64_t SafetensorsCheckpoint::tensor_bytes() const {
     return total;
 }
 
+std::vector<std::filesystem::path> SafetensorsCheckpoint::files() const {
+    std::vector<std::filesystem::path> paths;
+    for (const MappedFile& file : files_) {
+        paths.push_back(file.path());
+    }
+    return paths;
+}
+
 std::uint64_t SafetensorsCheckpoint::fingerprint() const {
     Hasher hasher;
     for (const MappedFile& file : files_) {

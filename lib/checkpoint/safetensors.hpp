@@ -40,6 +40,8 @@ public:
     /// Tells the system that these pages will not be read again soon.
     void release(const StoredTensor& tensor) const;
 
+    /// The files it is read from, without the index.
+    [[nodiscard]] std::vector<std::filesystem::path> files() const;
     /// Sum of all tensors' bytes.
     [[nodiscard]] std::uint64_t tensor_bytes() const;
     /// Hash over file names, sizes and headers (names, types, shapes, offsets) and a sample of the

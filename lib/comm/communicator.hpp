@@ -23,6 +23,16 @@ struct Message {
     std::vector<std::byte> bytes;
 };
 
+/// Where a rank runs.
+struct RankPlace {
+    std::string host;
+    int processors = 0;  ///< cores that it may use, by its affinity mask; hyperthreads count once
+    /// Ranks of this host, this one among them, whose masks overlap with its own: those that it
+    /// shares the processors with. 1 where the launcher gave each rank processors of its own.
+    int sharing = 1;
+    int memory_nodes = 1;  ///< NUMA nodes that these processors belong to
+};
+
 /// Point-to-point messages between the ranks of a job, and nothing collective: a rank that is gone
 /// must not hang the others. Messages from one rank to another with one tag arrive in order.
 /// Every function may be called from any thread. Waiting sleeps between polls; it does not spin.
@@ -34,6 +44,8 @@ public:
     /// Ranks on this rank's node, and this rank's place among them: for threads and devices.
     [[nodiscard]] virtual int local_size() const noexcept = 0;
     [[nodiscard]] virtual int local_rank() const noexcept = 0;
+    /// For each rank; the same on all of them.
+    [[nodiscard]] virtual const std::vector<RankPlace>& places() const noexcept = 0;
 
     /// Sends without waiting for the receiver; the bytes are kept until they are gone. `to` may be
     /// this rank itself. Any length; beyond 2^31 - 1 bytes it is cut up inside.

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "lib/comm/communicator.hpp"
+#include "lib/comm/rank_position.hpp"
 #include "lib/core/errors.hpp"
 
 namespace lathe::comm {
@@ -15,6 +16,7 @@ public:
     [[nodiscard]] int size() const noexcept override { return 1; }
     [[nodiscard]] int local_size() const noexcept override { return 1; }
     [[nodiscard]] int local_rank() const noexcept override { return 0; }
+    [[nodiscard]] const std::vector<RankPlace>& places() const noexcept override { return places_; }
 
     void send(int to, Tag tag, std::vector<std::byte> bytes) override {
         check_rank(to, 0);
@@ -42,6 +44,7 @@ private:
         }
     }
 
+    std::vector<RankPlace> places_ = shared_places({own_position()});
     std::mutex mutex_;
     std::map<Tag, std::deque<Message>> queues_;
 };

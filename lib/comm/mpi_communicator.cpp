@@ -10,6 +10,7 @@
 #include "lib/comm/mpi_inbox.hpp"
 #include "lib/comm/mpi_outbox.hpp"
 #include "lib/comm/mpi_wire.hpp"
+#include "lib/comm/rank_position.hpp"
 #include "lib/core/errors.hpp"
 
 namespace lathe::comm {
@@ -53,6 +54,15 @@ MPI_Comm ranks_of_this_node(MPI_Comm world) {
     check_mpi(MPI_Comm_split_type(world, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &node),
               "MPI_Comm_split_type");
     return node;
+}
+
+std::vector<RankPlace> gather_places(MPI_Comm world, int size) {
+    const RankPosition own = own_position();
+    std::vector<RankPosition> all(static_cast<std::size_t>(size));
+    const int bytes = static_cast<int>(sizeof own);
+    check_mpi(MPI_Allgather(&own, bytes, MPI_BYTE, all.data(), bytes, MPI_BYTE, world),
+              "MPI_Allgather");
+    return shared_places(all);
 }
 
 std::size_t checked_piece_bytes(std::size_t max_piece_bytes) {
@@ -122,6 +132,7 @@ struct MpiCommunicator::State {
         const Handle node(ranks_of_this_node(world.get()));
         local_rank = node.rank();
         local_size = node.size();
+        places = gather_places(world.get(), size);
     }
 
     void check_rank(int value, int lowest) const {
@@ -136,6 +147,7 @@ struct MpiCommunicator::State {
     int size = 0;
     int local_rank = 0;
     int local_size = 0;
+    std::vector<RankPlace> places;
     MpiInbox inbox;
     MpiOutbox outbox;
 };
@@ -156,6 +168,10 @@ int MpiCommunicator::local_size() const noexcept {
 }
 int MpiCommunicator::local_rank() const noexcept {
     return state_->local_rank;
+}
+
+const std::vector<RankPlace>& MpiCommunicator::places() const noexcept {
+    return state_->places;
 }
 
 void MpiCommunicator::send(int to, Tag tag, std::vector<std::byte> bytes) {

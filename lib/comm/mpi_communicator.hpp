@@ -39,6 +39,7 @@ public:
     [[nodiscard]] int size() const noexcept override;
     [[nodiscard]] int local_size() const noexcept override;
     [[nodiscard]] int local_rank() const noexcept override;
+    [[nodiscard]] const std::vector<RankPlace>& places() const noexcept override;
     void send(int to, Tag tag, std::vector<std::byte> bytes) override;
     std::optional<Message> try_receive(int from, Tag tag) override;
 

@@ -15,9 +15,19 @@ public:
     [[nodiscard]] const std::filesystem::path& root() const { return root_; }
     [[nodiscard]] std::filesystem::path job() const { return root_ / "job.yaml"; }
     [[nodiscard]] std::filesystem::path manifest() const { return root_ / "manifest.json"; }
+    /// The files of the source model as the run found them.
+    [[nodiscard]] std::filesystem::path sources() const { return root_ / "sources.json"; }
     [[nodiscard]] std::filesystem::path journal() const { return root_ / "journal.jsonl"; }
     [[nodiscard]] std::filesystem::path lock() const { return root_ / "lock"; }
     [[nodiscard]] std::filesystem::path status() const { return root_ / "status.json"; }
+    /// What was submitted to a batch system: scripts, job ids.
+    [[nodiscard]] std::filesystem::path batch() const { return root_ / "slurm"; }
+    [[nodiscard]] std::filesystem::path logs() const { return root_ / "logs"; }
+    [[nodiscard]] std::filesystem::path log(int rank) const {
+        const std::string digits = std::to_string(rank);
+        return logs() / ("rank_" + std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') +
+                         digits + ".log");
+    }
     [[nodiscard]] std::filesystem::path report() const { return root_ / "report.json"; }
 
     /// Token ids of the calibration and the evaluation samples.
@@ -46,8 +56,21 @@ public:
     [[nodiscard]] std::filesystem::path sliced() const { return root_ / "sliced"; }
     /// The residual stream entering a block, kept now and then so that a restart need not begin at
     /// the first block.
-    [[nodiscard]] std::filesystem::path stream(std::size_t block) const {
-        return root_ / "calibration" / ("stream_" + std::to_string(block) + ".h5");
+    [[nodiscard]] std::filesystem::path stream(std::size_t block, std::size_t sweep = 0) const {
+        return calibration(sweep) / ("stream_" + std::to_string(block) + ".h5");
+    }
+    /// The streams of a chain of tasks, likewise: all of them, those before a block, and of a part
+    /// of the samples. `chain` is the fingerprint of the streams.
+    [[nodiscard]] std::filesystem::path chain_streams(const std::string& chain) const {
+        return root_ / "streams" / chain;
+    }
+    [[nodiscard]] std::filesystem::path chain_streams(const std::string& chain,
+                                                      std::size_t block) const {
+        return chain_streams(chain) / std::to_string(block);
+    }
+    [[nodiscard]] std::filesystem::path chain_streams(const std::string& chain, std::size_t block,
+                                                      std::size_t part) const {
+        return chain_streams(chain, block) / ("part_" + std::to_string(part) + ".h5");
     }
     /// Second moments of the loss's derivatives by the units' outputs, over a part of the samples.
     [[nodiscard]] std::filesystem::path gradients(std::size_t part) const {

@@ -18,17 +18,15 @@ constexpr TransformerNames bert_names = [] {
     return names;
 }();
 
-constexpr std::array<std::string_view, 1> buffers{".position_ids"};
+constexpr std::array<std::string_view, 2> buffers{".position_ids", ".token_type_ids"};
 
-ModelSpec read_bert(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
-    ModelSpec spec = read_sizes(config, {.default_epsilon = 1e-12});
+ModelSpec read_bert(const ConfigReader& config) {
+    ModelSpec spec = read_sizes(config);
     make_encoder(config, spec);
     spec.intermediate_size = config.integer("intermediate_size", size_limits::intermediate);
-    spec.activation = read_activation(config, "hidden_act", Activation::gelu);
+    spec.activation = read_activation(config, "hidden_act");
     TransformerOptions options = encoder_options(spec);
-    options.segment_rows =
-        config.optional_integer("type_vocab_size", {.low = 1, .high = 1U << 10}).value_or(2);
+    options.segment_rows = config.integer("type_vocab_size", {.low = 1, .high = 1U << 10});
     add_transformer_tensors(spec, bert_names, options);
     return spec;
 }

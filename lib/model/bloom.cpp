@@ -22,7 +22,7 @@ constexpr TransformerNames bloom_names{
     .head = "lm_head",
 };
 
-/// The model has no limit of its own; it was trained on this many tokens.
+/// Tokens of a sequence that BLOOM was trained on.
 constexpr std::size_t trained_positions = 2048;
 
 /// Press, Smith, Lewis 2022 (arXiv:2108.12409), section 3, and their rule for head counts that are
@@ -44,27 +44,18 @@ std::vector<float> alibi_slopes(std::size_t n_heads) {
     return slopes;
 }
 
-/// Bloom's checkpoints spell two sizes in an older and a newer way.
-SizeKeys keys_of(const ConfigReader& config) {
-    SizeKeys keys{.epsilon = "layer_norm_epsilon"};
-    keys.hidden = config.has("n_embed") ? "n_embed" : "hidden_size";
-    keys.blocks = config.has("n_layer") ? "n_layer" : "num_hidden_layers";
-    keys.heads = config.has("n_head") ? "n_head" : "num_attention_heads";
-    return keys;
-}
-
-ModelSpec read_bloom(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
-    ModelSpec spec = read_sizes(config, keys_of(config));
+ModelSpec read_bloom(const ConfigReader& config) {
+    ModelSpec spec = read_sizes(
+        config, {.blocks = "n_layer", .heads = "n_head", .epsilon = "layer_norm_epsilon"});
     spec.norm = NormKind::layer;
     spec.intermediate_size = 4 * spec.hidden_size;
+    // transformers does not look at it: the model has no limit of its own.
     spec.max_positions =
         config.optional_integer("seq_length", size_limits::positions).value_or(trained_positions);
     spec.activation = Activation::gelu_tanh;
     spec.alibi_slopes = alibi_slopes(spec.n_heads);
-    spec.tied_head = config.boolean("tie_word_embeddings", true);
-    if (config.boolean("apply_residual_connection_post_layernorm", false))
-        config.refuse("apply_residual_connection_post_layernorm", "false");
+    if (config.boolean("apply_residual_connection_post_layernorm"))
+        config.unsupported("apply_residual_connection_post_layernorm", "false");
     add_transformer_tensors(spec, bloom_names,
                             {.norm_bias = true,
                              .qkv_bias = true,

@@ -1,10 +1,12 @@
 #include "lib/model/config_reader.hpp"
 
+#include <cmath>
 #include <cstdio>
 #include <utility>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
+#include "lib/model/config_defaults.hpp"
 
 namespace lathe {
 namespace {
@@ -37,7 +39,14 @@ std::string described(NumberRange range) {
 
 /// None: not an integer of the range.
 std::optional<std::uint64_t> as_integer(const json& value, IntegerRange range) {
-    // What does not fit 64 bits was parsed as a float and is refused here.
+    if (value.is_number_float()) {
+        // Programs that pass numbers through floats write 4096.0; beyond 2^53 a float is no count.
+        constexpr double largest = 9007199254740992.0;
+        const auto number = value.get<double>();
+        if (!(number >= 0.0 && number <= largest) || number != std::floor(number))
+            return std::nullopt;
+        return as_integer(static_cast<std::uint64_t>(number), range);
+    }
     if (!value.is_number_integer()) return std::nullopt;
     if (!value.is_number_unsigned() && value.get<std::int64_t>() < 0) return std::nullopt;
     const auto number = value.get<std::uint64_t>();
@@ -53,23 +62,71 @@ ConfigReader::ConfigReader(const json& object, std::string where, std::string pa
         throw DataError(where_ + ": expected a JSON object, found " + object.type_name());
 }
 
-const json* ConfigReader::find(std::string_view key) const {
+void ConfigReader::assume_defaults(std::string_view family) {
+    (void)config_defaults(family);
+    family_ = family;
+}
+
+const json* ConfigReader::written(std::string_view key) const {
+    if (!family_.empty()) {
+        const auto other = object_->find(other_name(family_, key));
+        if (other != object_->end() && !other->is_null()) return &*other;
+    }
     const auto entry = object_->find(key);
-    return entry == object_->end() || entry->is_null() ? nullptr : &*entry;
+    return entry == object_->end() ? nullptr : &*entry;
+}
+
+const json* ConfigReader::find(std::string_view key) const {
+    const json* value = written(key);
+    if (!family_.empty()) {
+        const json& defaults = config_defaults(family_);
+        const auto entry = defaults.find(key);
+        if (entry == defaults.end())
+            throw InternalError("no default for \"" + std::string(key) + "\" of " + family_);
+        if (!value) value = &*entry;
+    }
+    return !value || value->is_null() ? nullptr : value;
 }
 
 bool ConfigReader::has(std::string_view key) const {
-    return find(key) != nullptr;
+    const json* value = written(key);
+    return value && !value->is_null();
 }
 
-bool ConfigReader::empty() const {
-    return object_->empty();
+std::size_t ConfigReader::size() const {
+    return object_->size();
+}
+
+std::vector<std::string> ConfigReader::nested() const {
+    std::vector<std::string> names;
+    for (const auto& [name, value] : object_->items())
+        if (value.is_object()) names.push_back(name);
+    return names;
+}
+
+std::string ConfigReader::message(std::string_view key, const std::string& expected) const {
+    const json* own = written(key);
+    const json* value = family_.empty() ? own : find(key);
+    std::string found = "missing";
+    if (own) {
+        found = shown(*own);
+    } else if (value) {
+        found = shown(*value) + ", the default";
+    }
+    return "\"" + parent_ + std::string(key) + "\" is " + found + "; expected " + expected;
 }
 
 void ConfigReader::refuse(std::string_view key, const std::string& expected) const {
-    const json* value = find(key);
-    throw DataError(where_ + ": \"" + parent_ + std::string(key) + "\" is " +
-                    (value ? shown(*value) : "missing") + "; expected " + expected);
+    throw DataError(where_ + ": " + message(key, expected));
+}
+
+void ConfigReader::unsupported(std::string_view key, const std::string& expected) const {
+    unsupported(message(key, expected));
+}
+
+void ConfigReader::unsupported(const std::string& message) const {
+    if (!unsupported_) throw DataError(where_ + ": " + message);
+    unsupported_->push_back(message);
 }
 
 std::optional<std::size_t> ConfigReader::optional_integer(std::string_view key,
@@ -102,9 +159,9 @@ double ConfigReader::number(std::string_view key, NumberRange range) const {
     return *value;
 }
 
-bool ConfigReader::boolean(std::string_view key, bool fallback) const {
+bool ConfigReader::boolean(std::string_view key) const {
     const json* value = find(key);
-    if (!value) return fallback;
+    if (!value) return false;
     if (!value->is_boolean()) refuse(key, "true or false");
     return value->get<bool>();
 }
@@ -155,7 +212,9 @@ std::optional<ConfigReader> ConfigReader::object(std::string_view key) const {
     const json* value = find(key);
     if (!value) return std::nullopt;
     if (!value->is_object()) refuse(key, "an object");
-    return ConfigReader(*value, where_, parent_ + std::string(key) + ".");
+    ConfigReader reader(*value, where_, parent_ + std::string(key) + ".");
+    reader.list_unsupported(unsupported_);
+    return reader;
 }
 
 }  // namespace lathe

@@ -23,8 +23,9 @@ struct NumberRange {
     double high = std::numeric_limits<double>::max();
 };
 
-/// Reads the keys of one JSON object and checks each value's type and range. A key whose value is
-/// null counts as absent: that is how transformers writes None.
+/// Reads the keys of one JSON object and checks each value's type and range. A null is no value:
+/// that is how transformers writes None. An absent key is none either, unless the reader has been
+/// told whose defaults apply.
 ///
 /// Every error is a DataError of the form `where: "key" is VALUE; expected WHAT`.
 class ConfigReader {
@@ -34,10 +35,22 @@ public:
     /// @throws DataError  not a JSON object
     ConfigReader(const nlohmann::json& object, std::string where, std::string parent = "");
 
-    [[nodiscard]] bool has(std::string_view key) const;
-    [[nodiscard]] bool empty() const;
+    /// From now on absent keys have the defaults of this family (lib/model/config_defaults.hpp),
+    /// and a key's other name counts. To ask for a key that the table lacks is a bug. Nested
+    /// objects have no defaults.
+    void assume_defaults(std::string_view family);
+    /// From now on unsupported() adds its message to the list and returns. Nested objects that are
+    /// asked for later do so too. The list must outlive the reader.
+    void list_unsupported(std::vector<std::string>* list) { unsupported_ = list; }
 
-    /// A required integer. 4096.0 is not one.
+    /// Whether the object itself has a value for the key, not by default.
+    [[nodiscard]] bool has(std::string_view key) const;
+    /// Of the object's own keys.
+    [[nodiscard]] std::size_t size() const;
+    /// The names of the object's own keys whose values are objects.
+    [[nodiscard]] std::vector<std::string> nested() const;
+
+    /// A required integer. A whole number written as a float, 4096.0, is one.
     [[nodiscard]] std::size_t integer(std::string_view key, IntegerRange range) const;
     [[nodiscard]] std::optional<std::size_t> optional_integer(std::string_view key,
                                                               IntegerRange range) const;
@@ -45,7 +58,8 @@ public:
     [[nodiscard]] double number(std::string_view key, NumberRange range) const;
     [[nodiscard]] std::optional<double> optional_number(std::string_view key,
                                                         NumberRange range) const;
-    [[nodiscard]] bool boolean(std::string_view key, bool fallback) const;
+    /// No value is false.
+    [[nodiscard]] bool boolean(std::string_view key) const;
     [[nodiscard]] std::string string(std::string_view key) const;
     [[nodiscard]] std::optional<std::string> optional_string(std::string_view key) const;
     /// Token ids: one integer or a list of them; absent: none.
@@ -57,15 +71,26 @@ public:
 
     /// Throws the DataError of this key: its value (or that it is missing) and `expected`.
     [[noreturn]] void refuse(std::string_view key, const std::string& expected) const;
+    /// A value that is right in itself, but asks for what this program does not do: refuse(), or a
+    /// line of the list.
+    void unsupported(std::string_view key, const std::string& expected) const;
+    /// The same with a message of its own, without `where`.
+    void unsupported(const std::string& message) const;
 
     [[nodiscard]] const std::string& where() const { return where_; }
 
 private:
+    /// What the object says under the key or its other name, null too; none if it says nothing.
+    [[nodiscard]] const nlohmann::json* written(std::string_view key) const;
+    /// The value that counts; none: no value.
     [[nodiscard]] const nlohmann::json* find(std::string_view key) const;
+    [[nodiscard]] std::string message(std::string_view key, const std::string& expected) const;
 
     const nlohmann::json* object_;
     std::string where_;
     std::string parent_;
+    std::string family_;  ///< whose defaults apply; empty: nobody's
+    std::vector<std::string>* unsupported_ = nullptr;
 };
 
 }  // namespace lathe

@@ -25,14 +25,15 @@ constexpr TransformerNames distilbert_names{
 
 constexpr std::array<std::string_view, 1> buffers{".position_ids"};
 
-ModelSpec read_distilbert(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
-    ModelSpec spec = read_sizes(
-        config,
-        {.hidden = "dim", .blocks = "n_layers", .heads = "n_heads", .default_epsilon = 1e-12});
+ModelSpec read_distilbert(const ConfigReader& config) {
+    ModelSpec spec = read_sizes(config, {.hidden = "dim",
+                                         .blocks = "n_layers",
+                                         .heads = "n_heads",
+                                         .epsilon = "",
+                                         .fixed_epsilon = 1e-12});
     make_encoder(config, spec);
     spec.intermediate_size = config.integer("hidden_dim", size_limits::intermediate);
-    spec.activation = read_activation(config, "activation", Activation::gelu);
+    spec.activation = read_activation(config, "activation");
     spec.pooler_activation = Activation::relu;
     add_transformer_tensors(spec, distilbert_names, encoder_options(spec));
     return spec;

@@ -11,9 +11,9 @@ void make_encoder(const ConfigReader& config, ModelSpec& spec) {
     spec.tied_head = false;
     spec.max_positions = config.integer("max_position_embeddings", size_limits::positions);
     spec.labels = read_labels(config);
-    const std::string kind = config.optional_string("position_embedding_type").value_or("absolute");
-    if (kind != "absolute") config.refuse("position_embedding_type", "\"absolute\"");
-    if (config.boolean("is_decoder", false)) config.refuse("is_decoder", "false");
+    if (config.optional_string("position_embedding_type").value_or("absolute") != "absolute")
+        config.unsupported("position_embedding_type", "\"absolute\"");
+    if (config.boolean("is_decoder")) config.unsupported("is_decoder", "false");
 }
 
 TransformerOptions encoder_options(const ModelSpec& spec) {

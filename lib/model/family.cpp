@@ -42,8 +42,8 @@ void refuse_other_heads(const ConfigReader& config, const ModelSpec& spec) {
     for (const std::string& architecture : config.strings("architectures")) {
         const auto place = architecture.find("For");
         if (place != std::string::npos && architecture.substr(place + 3) != wanted)
-            throw DataError(config.where() + ": the architecture " + architecture +
-                            " is not supported; expected one that ends in For" + wanted);
+            config.unsupported("the architecture " + architecture +
+                               " is not supported; expected one that ends in For" + wanted);
     }
 }
 
@@ -64,15 +64,32 @@ const FamilyRow* find_family(std::string_view model_type) {
     return row == rows.end() ? nullptr : &*row;
 }
 
-ModelSpec read_model_spec(const std::string& config_json, const std::string& where) {
+namespace {
+
+ModelSpec read_spec(const std::string& config_json, const std::string& where,
+                    std::vector<std::string>* unsupported) {
     const json parsed = parse_json(config_json, where);
-    const ConfigReader config(parsed, where);
-    const FamilyRow& family = family_of(config);
-    ModelSpec spec = family.read(parsed, where);
+    ConfigReader general(parsed, where);
+    general.list_unsupported(unsupported);
+    const FamilyRow& family = family_of(general);
+    ConfigReader config = general;
+    config.assume_defaults(family.model_type);
+    ModelSpec spec = family.read(config);
     spec.family = family.model_type;
-    spec.quantisation = quantisation_of(config);
-    refuse_other_heads(config, spec);
+    spec.quantisation = quantisation_of(general);
+    refuse_other_heads(general, spec);
     return spec;
+}
+
+}  // namespace
+
+ModelSpec read_model_spec(const std::string& config_json, const std::string& where) {
+    return read_spec(config_json, where, nullptr);
+}
+
+ModelSpec read_model_spec(const std::string& config_json, const std::string& where,
+                          std::vector<std::string>& unsupported) {
+    return read_spec(config_json, where, &unsupported);
 }
 
 }  // namespace lathe

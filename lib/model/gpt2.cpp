@@ -23,8 +23,7 @@ constexpr TransformerNames gpt2_names{
 
 constexpr std::array<std::string_view, 2> buffers{".attn.bias", ".attn.masked_bias"};
 
-ModelSpec read_gpt2(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
+ModelSpec read_gpt2(const ConfigReader& config) {
     ModelSpec spec = read_sizes(config, {.hidden = "n_embd",
                                          .blocks = "n_layer",
                                          .heads = "n_head",
@@ -33,11 +32,11 @@ ModelSpec read_gpt2(const nlohmann::json& json, const std::string& where) {
     spec.intermediate_size = config.optional_integer("n_inner", size_limits::intermediate)
                                  .value_or(4 * spec.hidden_size);
     spec.max_positions = config.integer("n_positions", size_limits::positions);
-    spec.activation = read_activation(config, "activation_function", Activation::gelu_tanh);
-    spec.tied_head = config.boolean("tie_word_embeddings", true);
-    if (!config.boolean("scale_attn_weights", true)) config.refuse("scale_attn_weights", "true");
-    if (config.boolean("scale_attn_by_inverse_layer_idx", false))
-        config.refuse("scale_attn_by_inverse_layer_idx", "false");
+    spec.activation = read_activation(config, "activation_function");
+    if (!config.boolean("scale_attn_weights")) config.unsupported("scale_attn_weights", "true");
+    if (config.boolean("scale_attn_by_inverse_layer_idx"))
+        config.unsupported("scale_attn_by_inverse_layer_idx", "false");
+    if (config.boolean("add_cross_attention")) config.unsupported("add_cross_attention", "false");
     add_transformer_tensors(spec, gpt2_names,
                             {.norm_bias = true,
                              .qkv_bias = true,

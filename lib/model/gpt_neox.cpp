@@ -20,20 +20,19 @@ constexpr TransformerNames neox_names{
     .head = "embed_out",
 };
 
-constexpr std::array<std::string_view, 3> buffers{".attention.bias", ".attention.masked_bias",
-                                                  ".rotary_emb.inv_freq"};
+constexpr std::array<std::string_view, 5> buffers{".attention.bias", ".attention.masked_bias",
+                                                  ".rotary_emb.inv_freq", ".rotary_emb.cos_cached",
+                                                  ".rotary_emb.sin_cached"};
 
-ModelSpec read_gpt_neox(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
+ModelSpec read_gpt_neox(const ConfigReader& config) {
     ModelSpec spec = read_sizes(config);
-    spec.form =
-        config.boolean("use_parallel_residual", true) ? BlockForm::parallel : BlockForm::pre_norm;
+    spec.form = config.boolean("use_parallel_residual") ? BlockForm::parallel : BlockForm::pre_norm;
     spec.norm = NormKind::layer;
     spec.intermediate_size = config.integer("intermediate_size", size_limits::intermediate);
     spec.max_positions = config.integer("max_position_embeddings", size_limits::positions);
-    spec.activation = read_activation(config, "hidden_act", Activation::gelu);
-    read_rotary_positions(config, spec, 0.25);
-    const bool attention_bias = config.boolean("attention_bias", true);
+    spec.activation = read_activation(config, "hidden_act");
+    read_rotary_positions(config, spec, {.theta = "rotary_emb_base", .share = "rotary_pct"});
+    const bool attention_bias = config.boolean("attention_bias");
     add_transformer_tensors(spec, neox_names,
                             {.norm_bias = true,
                              .qkv_bias = attention_bias,
@@ -50,7 +49,9 @@ FamilyRow gpt_neox_family() {
             .prefix = "gpt_neox.",
             .head = "embed_out.weight",
             .buffers = buffers,
-            .read = read_gpt_neox};
+            .read = read_gpt_neox,
+            .other_head = "lm_head.weight",
+            .bias_keys = "attention_bias"};
 }
 
 }  // namespace lathe

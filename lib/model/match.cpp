@@ -50,6 +50,19 @@ const FoundTensor* look_up(const FoundByName& index, std::string_view name,
     return nullptr;
 }
 
+/// The tensor under any of its names. A head has two in some families; a tied one may be all that
+/// is stored of the matrix it shares with the embedding.
+const FoundTensor* look_up(const FoundByName& index, const TensorSpec& wanted,
+                           const ModelSpec& spec, const FamilyRow& family) {
+    if (const FoundTensor* found = look_up(index, wanted.name, family.prefix)) return found;
+    const bool is_head =
+        wanted.role == Role::lm_head || (wanted.role == Role::token_embedding && spec.tied_head);
+    if (!is_head || wanted.is_bias) return nullptr;
+    for (const std::string_view name : {family.head, family.other_head})
+        if (const auto entry = index.find(name); entry != index.end()) return entry->second;
+    return nullptr;
+}
+
 /// "q_proj bias of block 3".
 std::string described(const TensorSpec& tensor) {
     std::string text{name(tensor.role)};
@@ -112,20 +125,6 @@ void check_tensor(const ModelSpec& spec, const TensorSpec& wanted, const FoundTe
                    "; expected a floating type: bfloat16, float16, float32 or float64");
 }
 
-[[noreturn]] void refuse_missing(const ModelSpec& spec,
-                                 const std::vector<const TensorSpec*>& missing,
-                                 const std::string& where) {
-    const TensorSpec& first = *missing.front();
-    std::string message = "tensor " + quoted(first.name) + " (" + described(first) + ", shape " +
-                          to_string(first.source_shape()) + ") is missing" +
-                          and_others(missing.size());
-    if (first.role == Role::lm_head)
-        message +=
-            "; these weights have no head of their own: if it is the embedding, config.json must "
-            "say \"tie_word_embeddings\": true";
-    refuse(spec, where, message);
-}
-
 /// An adapter that was saved together with its base model.
 void refuse_adapter(const FoundTensor& tensor, const std::string& where) {
     for (const std::string_view part : {".lora_A.", ".lora_B.", ".lora_embedding_", ".base_layer."})
@@ -135,14 +134,63 @@ void refuse_adapter(const FoundTensor& tensor, const std::string& where) {
                             "(PEFT: merge_and_unload)");
 }
 
+bool has_name(const std::vector<FoundTensor>& found, std::string_view name) {
+    return std::ranges::find(found, name, &FoundTensor::name) != found.end();
+}
+
+/// What may be meant where a tensor is missing; "" if nothing can be said.
+std::string hint_on_missing(const TensorSpec& tensor, const std::vector<FoundTensor>& found,
+                            const ModelSpec& spec, const FamilyRow& family) {
+    constexpr auto tie = "\"tie_word_embeddings\": true";
+    if (tensor.role == Role::lm_head && !tensor.is_bias)
+        return std::string(
+                   "; these weights have no head of their own: if it is the embedding, "
+                   "config.json must say ") +
+               tie;
+    if (tensor.role == Role::token_embedding && spec.tied_head)
+        return "; it is not there as the head either (" + std::string(family.head) + ")";
+    for (const std::string_view head : {family.head, family.other_head})
+        if (tensor.role == Role::token_embedding && has_name(found, head))
+            return "; these weights have a head (" + std::string(head) +
+                   ") and no embedding: if the two are one, config.json must say " + tie;
+    if (tensor.is_bias && !family.bias_keys.empty())
+        return "; config.json asks for it (" + std::string(family.bias_keys) + ")";
+    return "";
+}
+
+[[noreturn]] void refuse_missing(const std::vector<const TensorSpec*>& missing,
+                                 const std::vector<FoundTensor>& found, const ModelSpec& spec,
+                                 const FamilyRow& family, const std::string& where) {
+    const TensorSpec& first = *missing.front();
+    refuse(spec, where,
+           "tensor " + quoted(first.name) + " (" + described(first) + ", shape " +
+               to_string(first.source_shape()) + ") is missing" + and_others(missing.size()) +
+               hint_on_missing(first, found, spec, family));
+}
+
+[[noreturn]] void refuse_unclaimed(const FoundByName& unclaimed, const ModelSpec& spec,
+                                   const FamilyRow& family, const std::string& where) {
+    const FoundTensor& first = *unclaimed.begin()->second;
+    refuse_adapter(first, where);
+    const bool is_denied = first.name.ends_with(".bias") && !family.bias_keys.empty();
+    refuse(spec, where,
+           "tensor " + quoted(first.name) + " " + to_string(first.shape) +
+               " belongs to no part of a " + spec.family + " model" + and_others(unclaimed.size()) +
+               (is_denied
+                    ? "; config.json asks for no such bias (" + std::string(family.bias_keys) + ")"
+                    : std::string()) +
+               "; what the key \"ignore\" or the option --ignore names is passed over");
+}
+
 /// "" if nothing says that the tensor may be left out.
 std::string reason_to_pass_over(const FoundTensor& tensor, const ModelSpec& spec,
                                 const FamilyRow& family, const NamePatterns& ignored) {
+    if (ignored.passes_over(tensor.name, spec)) return "named under ignore";
     if (std::ranges::any_of(family.buffers,
                             [&](std::string_view end) { return tensor.name.ends_with(end); }))
         return "a buffer";
-    if (spec.tied_head && tensor.name == family.head) return "the head is the embedding";
-    if (ignored.passes_over(tensor.name, spec)) return "named under ignore";
+    if (spec.tied_head && (tensor.name == family.head || tensor.name == family.other_head))
+        return "the head is the embedding";
     return "";
 }
 
@@ -160,7 +208,7 @@ std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTe
     std::vector<const FoundTensor*> claimed;
     std::vector<const TensorSpec*> missing;
     for (const TensorSpec& wanted : spec.tensors) {
-        const FoundTensor* tensor = look_up(unclaimed, wanted.name, family->prefix);
+        const FoundTensor* tensor = look_up(unclaimed, wanted, spec, *family);
         if (!tensor) {
             missing.push_back(&wanted);
             continue;
@@ -171,7 +219,7 @@ std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTe
     }
     if (!missing.empty()) {
         for (const auto& [name, tensor] : unclaimed) refuse_adapter(*tensor, where);
-        refuse_missing(spec, missing, where);
+        refuse_missing(missing, found, spec, *family, where);
     }
 
     std::vector<PassedOver> passed_over;
@@ -180,15 +228,7 @@ std::vector<PassedOver> match_tensors(ModelSpec& spec, const std::vector<FoundTe
         if (!reason.empty()) passed_over.push_back({entry.second->name, reason});
         return !reason.empty();
     });
-    if (!unclaimed.empty()) {
-        const FoundTensor& first = *unclaimed.begin()->second;
-        refuse_adapter(first, where);
-        refuse(spec, where,
-               "tensor " + quoted(first.name) + " " + to_string(first.shape) +
-                   " belongs to no part of a " + spec.family + " model" +
-                   and_others(unclaimed.size()) +
-                   "; what the key \"ignore\" or the option --ignore names is passed over");
-    }
+    if (!unclaimed.empty()) refuse_unclaimed(unclaimed, spec, *family, where);
     // Only now, so that a refused checkpoint leaves the spec as it was.
     for (std::size_t i = 0; i < claimed.size(); ++i) spec.tensors[i].name = claimed[i]->name;
     return passed_over;

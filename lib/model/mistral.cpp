@@ -1,5 +1,3 @@
-#include <array>
-
 #include "lib/model/common_config.hpp"
 #include "lib/model/families.hpp"
 #include "lib/model/llama_kind.hpp"
@@ -7,12 +5,9 @@
 namespace lathe {
 namespace {
 
-constexpr std::array<std::string_view, 1> buffers{".rotary_emb.inv_freq"};
-
-ModelSpec read_mistral(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
+ModelSpec read_mistral(const ConfigReader& config) {
     ModelSpec spec = read_llama_kind(config);
-    read_sliding_windows(config, spec);
+    read_listed_windows(config, spec);
     add_transformer_tensors(spec, llama_names, {});
     return spec;
 }
@@ -23,7 +18,7 @@ FamilyRow mistral_family() {
     return {.model_type = "mistral",
             .prefix = "model.",
             .head = "lm_head.weight",
-            .buffers = buffers,
+            .buffers = rotary_buffers,
             .read = read_mistral};
 }
 

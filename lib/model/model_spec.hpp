@@ -105,6 +105,8 @@ struct RopeSpec {
     /// formed in float32 (position * frequency, both rounded) agree with transformers.
     std::vector<double> inv_freq;
     double attention_factor = 1.0;  ///< multiplies cos and sin
+    std::string kind{};             ///< of the scaling: "default" (none), "linear", "llama3"
+    double theta = 0.0;             ///< the base of the unscaled frequencies
 };
 
 enum class NormKind { rms, layer };
@@ -200,6 +202,12 @@ struct ModelSpec {
 ///   listed), missing or absurd value, unsupported activation, rope type or feature
 [[nodiscard]] ModelSpec read_model_spec(const std::string& config_json, const std::string& where);
 
+/// The same, but what is unsupported is not refused: a line for each such value is added to
+/// `unsupported`, and the rest is read as if it were not there. For what only counts and describes.
+/// @throws DataError  as above, for the rest
+[[nodiscard]] ModelSpec read_model_spec(const std::string& config_json, const std::string& where,
+                                        std::vector<std::string>& unsupported);
+
 /// What a checkpoint's tensors are, against the model. Tensors: name, dtype, shape.
 struct FoundTensor {
     std::string name;
@@ -217,6 +225,7 @@ struct PassedOver {
 /// Known buffers that carry no weights (rotary inv_freq) and a head stored beside a tied embedding
 /// are passed over, and so are others that `ignore` names (NamePatterns::passes_over()). What the
 /// model needs is never ignored.
+/// Of a tied head and embedding either may be the one that is stored.
 /// Weights stored with or without the family's prefix ("model.") are found, and norms of BERT's
 /// that are spelt "LayerNorm.gamma" and "LayerNorm.beta": TensorSpec::name is set to the name in
 /// the checkpoint.

@@ -1,5 +1,3 @@
-#include <array>
-
 #include "lib/model/common_config.hpp"
 #include "lib/model/families.hpp"
 #include "lib/model/transformer.hpp"
@@ -21,19 +19,20 @@ constexpr TransformerNames phi_names{
     .head = "lm_head",
 };
 
-constexpr std::array<std::string_view, 1> buffers{".rotary_emb.inv_freq"};
-
-ModelSpec read_phi(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
-    ModelSpec spec = read_sizes(config);
+ModelSpec read_phi(const ConfigReader& config) {
+    ModelSpec spec =
+        read_sizes(config, {.kv_heads = "num_key_value_heads", .head_dim = "head_dim"});
     spec.form = BlockForm::parallel;
     spec.norm = NormKind::layer;
     spec.intermediate_size = config.integer("intermediate_size", size_limits::intermediate);
     spec.max_positions = config.integer("max_position_embeddings", size_limits::positions);
-    spec.activation = read_activation(config, "hidden_act", Activation::gelu_tanh);
-    read_rotary_positions(config, spec, 0.5);
-    if (config.boolean("qk_layernorm", false))
-        config.refuse("qk_layernorm", "false: norms of queries and keys are unsupported here");
+    spec.activation = read_activation(config, "hidden_act");
+    read_rotary_positions(config, spec);
+    if (config.boolean("qk_layernorm"))
+        config.unsupported("qk_layernorm", "false: norms of queries and keys are unsupported here");
+    if (spec.tied_head)
+        config.unsupported("tie_word_embeddings",
+                           "false: this head has a bias, and tied it is unsupported here");
     add_transformer_tensors(
         spec, phi_names,
         {.norm_bias = true, .qkv_bias = true, .o_bias = true, .mlp_bias = true, .head_bias = true});
@@ -46,7 +45,7 @@ FamilyRow phi_family() {
     return {.model_type = "phi",
             .prefix = "model.",
             .head = "lm_head.weight",
-            .buffers = buffers,
+            .buffers = rotary_buffers,
             .read = read_phi};
 }
 

@@ -5,10 +5,9 @@
 namespace lathe {
 namespace {
 
-ModelSpec read_phi3(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
-    ModelSpec spec = read_llama_kind(config, true);
-    read_sliding_windows(config, spec);
+ModelSpec read_phi3(const ConfigReader& config) {
+    ModelSpec spec = read_llama_kind(config, {.scales = false});
+    read_sliding_window(config, spec);
     TransformerNames names = llama_names;
     names.q = names.k = names.v = {};
     names.qkv = "self_attn.qkv_proj";
@@ -24,7 +23,7 @@ FamilyRow phi3_family() {
     return {.model_type = "phi3",
             .prefix = "model.",
             .head = "lm_head.weight",
-            .buffers = {},
+            .buffers = rotary_buffers,
             .read = read_phi3};
 }
 

@@ -5,10 +5,9 @@
 namespace lathe {
 namespace {
 
-ModelSpec read_qwen2(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
+ModelSpec read_qwen2(const ConfigReader& config) {
     ModelSpec spec = read_llama_kind(config);
-    if (config.boolean("use_sliding_window", false)) read_sliding_windows(config, spec);
+    read_layer_windows(config, spec);
     add_transformer_tensors(spec, llama_names, {.qkv_bias = true});
     return spec;
 }
@@ -19,7 +18,7 @@ FamilyRow qwen2_family() {
     return {.model_type = "qwen2",
             .prefix = "model.",
             .head = "lm_head.weight",
-            .buffers = {},
+            .buffers = rotary_buffers,
             .read = read_qwen2};
 }
 

@@ -5,11 +5,10 @@
 namespace lathe {
 namespace {
 
-ModelSpec read_qwen3(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
+ModelSpec read_qwen3(const ConfigReader& config) {
     ModelSpec spec = read_llama_kind(config);
-    if (config.boolean("use_sliding_window", false)) read_sliding_windows(config, spec);
-    const bool bias = config.boolean("attention_bias", false);
+    read_layer_windows(config, spec);
+    const bool bias = config.boolean("attention_bias");
     TransformerNames names = llama_names;
     names.q_norm = "self_attn.q_norm";
     names.k_norm = "self_attn.k_norm";
@@ -23,8 +22,9 @@ FamilyRow qwen3_family() {
     return {.model_type = "qwen3",
             .prefix = "model.",
             .head = "lm_head.weight",
-            .buffers = {},
-            .read = read_qwen3};
+            .buffers = rotary_buffers,
+            .read = read_qwen3,
+            .bias_keys = "attention_bias"};
 }
 
 }  // namespace lathe

@@ -19,24 +19,24 @@ constexpr TransformerNames roberta_names = [] {
     return names;
 }();
 
-constexpr std::array<std::string_view, 1> buffers{".position_ids"};
+/// Older programs stored a pooler beside the classifier, which has a dense layer of its own.
+constexpr std::array<std::string_view, 4> buffers{".position_ids", ".token_type_ids",
+                                                  "pooler.dense.weight", "pooler.dense.bias"};
 
-ModelSpec read_roberta(const nlohmann::json& json, const std::string& where) {
-    const ConfigReader config(json, where);
-    ModelSpec spec = read_sizes(config, {.default_epsilon = 1e-12});
+ModelSpec read_roberta(const ConfigReader& config) {
+    ModelSpec spec = read_sizes(config);
     make_encoder(config, spec);
     spec.intermediate_size = config.integer("intermediate_size", size_limits::intermediate);
-    spec.activation = read_activation(config, "hidden_act", Activation::gelu);
+    spec.activation = read_activation(config, "hidden_act");
     // Positions are counted from the row after the padding token's, as fairseq did.
-    spec.position_offset = 1 + config.optional_integer("pad_token_id", {.low = 0}).value_or(1);
+    spec.position_offset = 1 + config.integer("pad_token_id", {.low = 0});
     if (spec.max_positions <= spec.position_offset)
         config.refuse("max_position_embeddings", "more than " +
                                                      std::to_string(spec.position_offset) +
                                                      ": counting begins after pad_token_id");
     spec.max_positions -= spec.position_offset;
     TransformerOptions options = encoder_options(spec);
-    options.segment_rows =
-        config.optional_integer("type_vocab_size", {.low = 1, .high = 1U << 10}).value_or(1);
+    options.segment_rows = config.integer("type_vocab_size", {.low = 1, .high = 1U << 10});
     add_transformer_tensors(spec, roberta_names, options);
     return spec;
 }

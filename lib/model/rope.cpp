@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "lib/core/errors.hpp"
+
 namespace lathe {
 namespace {
 
@@ -15,37 +17,26 @@ constexpr NumberRange factor_range{.low = 1e-3, .high = 1e6};
 /// The object with the rope keys; none: an unscaled embedding described at the top, if at all.
 std::optional<ConfigReader> rope_object(const ConfigReader& config) {
     auto scaling = config.object("rope_scaling");
-    return scaling && !scaling->empty() ? scaling : config.object("rope_parameters");
+    return scaling && scaling->size() > 0 ? scaling : config.object("rope_parameters");
 }
 
-std::string rope_kind(const std::optional<ConfigReader>& rope) {
-    if (!rope) return "default";
+std::string rope_kind(const std::optional<ConfigReader>& rope, const RopeKeys& keys) {
+    constexpr auto plain = "default";
+    if (!rope) return plain;
+    for (const std::string& name : rope->nested())
+        rope->unsupported(name, "one set of parameters for all blocks");
     const char* key = rope->has("rope_type") ? "rope_type" : "type";
-    std::string kind = rope->optional_string(key).value_or("default");
-    if (kind != "default" && kind != "linear" && kind != "llama3")
-        rope->refuse(key, "one of the supported kinds: default, linear, llama3");
-    return kind;
+    std::string kind = rope->optional_string(key).value_or(plain);
+    if (kind == plain || (keys.scales && (kind == "linear" || kind == "llama3"))) return kind;
+    rope->unsupported(key, keys.scales ? "one of the supported kinds: default, linear, llama3"
+                                       : "the supported kind: default");
+    return plain;
 }
 
-double rope_theta(const ConfigReader& config, const std::optional<ConfigReader>& rope) {
+double rope_theta(const ConfigReader& config, const std::optional<ConfigReader>& rope,
+                  const RopeKeys& keys) {
     const auto inner = rope ? rope->optional_number("rope_theta", theta_range) : std::nullopt;
-    const auto outer = config.optional_number("rope_theta", theta_range);
-    const auto older = config.optional_number("rotary_emb_base", theta_range);  // GPT-NeoX
-    return inner.value_or(outer.value_or(older.value_or(10000.0)));
-}
-
-/// theta^(-2i/r) for i = 0 .. r/2 - 1.
-std::vector<float> unscaled_frequencies(double theta, std::size_t rotary_dim) {
-    std::vector<float> frequencies(rotary_dim / 2);
-    const auto base = static_cast<float>(theta);
-    for (std::size_t i = 0; i < frequencies.size(); ++i) {
-        const float exponent = static_cast<float>(2 * i) / static_cast<float>(rotary_dim);
-        // Rounded once, from double: no vector library's last-bit errors.
-        const auto power =
-            static_cast<float>(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
-        frequencies[i] = 1.0F / power;
-    }
-    return frequencies;
+    return inner ? *inner : config.number(keys.theta, theta_range);
 }
 
 /// Long wavelengths are stretched by `factor`, short ones kept, those between interpolated.
@@ -92,10 +83,25 @@ Llama3Scaling read_llama3_scaling(const ConfigReader& config, const ConfigReader
 
 }  // namespace
 
-RopeSpec read_rope(const ConfigReader& config, std::size_t rotary_dim, std::size_t max_positions) {
+std::vector<float> unscaled_frequencies(double theta, std::size_t rotary_dim) {
+    std::vector<float> frequencies(rotary_dim / 2);
+    const auto base = static_cast<float>(theta);
+    for (std::size_t i = 0; i < frequencies.size(); ++i) {
+        const float exponent = static_cast<float>(2 * i) / static_cast<float>(rotary_dim);
+        // Rounded once, from double: no vector library's last-bit errors.
+        const auto power =
+            static_cast<float>(std::pow(static_cast<double>(base), static_cast<double>(exponent)));
+        frequencies[i] = 1.0F / power;
+    }
+    return frequencies;
+}
+
+RopeSpec read_rope(const ConfigReader& config, std::size_t rotary_dim, std::size_t max_positions,
+                   const RopeKeys& keys) {
     const auto rope = rope_object(config);
-    const std::string kind = rope_kind(rope);
-    std::vector<float> frequencies = unscaled_frequencies(rope_theta(config, rope), rotary_dim);
+    const std::string kind = rope_kind(rope, keys);
+    const double theta = rope_theta(config, rope, keys);
+    std::vector<float> frequencies = unscaled_frequencies(theta, rotary_dim);
 
     if (kind == "linear") {
         const auto factor = static_cast<float>(rope->number("factor", factor_range));
@@ -104,16 +110,38 @@ RopeSpec read_rope(const ConfigReader& config, std::size_t rotary_dim, std::size
         const Llama3Scaling scaling = read_llama3_scaling(config, *rope, max_positions);
         for (float& frequency : frequencies) frequency = scaling(frequency);
     }
-    return {.inv_freq = {frequencies.begin(), frequencies.end()}, .attention_factor = 1.0};
+    return {.inv_freq = {frequencies.begin(), frequencies.end()},
+            .attention_factor = 1.0,
+            .kind = kind,
+            .theta = theta};
 }
 
-std::optional<double> read_partial_rotary_factor(const ConfigReader& config) {
+double read_rotated_share(const ConfigReader& config, const RopeKeys& keys) {
     constexpr NumberRange share{.low = 0.0, .high = 1.0};
-    constexpr auto key = "partial_rotary_factor";
     const auto rope = rope_object(config);
-    if (const auto inner = rope ? rope->optional_number(key, share) : std::nullopt) return inner;
-    if (const auto outer = config.optional_number(key, share)) return outer;
-    return config.optional_number("rotary_pct", share);
+    const auto inner = rope ? rope->optional_number("partial_rotary_factor", share) : std::nullopt;
+    return inner ? *inner : config.optional_number(keys.share, share).value_or(1.0);
+}
+
+void check_stored_frequencies(const RopeSpec& rope, std::span<const float> stored,
+                              const std::string& tensor, const std::string& where) {
+    const std::vector<float> unscaled = unscaled_frequencies(rope.theta, 2 * rope.inv_freq.size());
+    const std::string begin = where + ": tensor \"" + tensor + "\"";
+    if (stored.size() != unscaled.size())
+        throw DataError(begin + " has " + std::to_string(stored.size()) +
+                        " rotary frequencies; config.json asks for " +
+                        std::to_string(unscaled.size()));
+    // What bfloat16 leaves, and float16 of the smallest.
+    const auto is_near = [](double a, double b) { return std::abs(a - b) <= 0.02 * b + 1e-7; };
+    for (std::size_t i = 0; i < stored.size(); ++i) {
+        const double value = stored[i];
+        if (is_near(value, unscaled[i]) || is_near(value, rope.inv_freq[i])) continue;
+        throw DataError(begin + ": rotary frequency " + std::to_string(i) + " is " +
+                        std::to_string(value) + "; config.json gives " +
+                        std::to_string(rope.inv_freq[i]) +
+                        " (rope_theta and what scales it); under \"ignore\" the tensor is passed "
+                        "over, as newer programs do");
+    }
 }
 
 }  // namespace lathe

@@ -295,8 +295,12 @@ StreamShape stream_shape_from_json(const std::string& text, const std::string& w
 }
 
 ModelSpec read_model_directory(const std::filesystem::path& directory) {
-    const std::filesystem::path config = directory / "config.json";
-    ModelSpec spec = read_model_spec(read_file(config), config.string());
+    return read_model_directory(directory, read_file(directory / "config.json"));
+}
+
+ModelSpec read_model_directory(const std::filesystem::path& directory,
+                               const std::string& config_json) {
+    ModelSpec spec = read_model_spec(config_json, (directory / "config.json").string());
     const std::filesystem::path slicing = directory / slicing_file;
     std::error_code ignored;
     if (!std::filesystem::exists(slicing, ignored)) return spec;

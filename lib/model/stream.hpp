@@ -70,5 +70,8 @@ inline constexpr const char* slicing_file = "slicing.json";
 /// family's own tensor names.
 /// @throws MissingInputError, DataError
 [[nodiscard]] ModelSpec read_model_directory(const std::filesystem::path& directory);
+/// The same with this text in place of config.json's.
+[[nodiscard]] ModelSpec read_model_directory(const std::filesystem::path& directory,
+                                             const std::string& config_json);
 
 }  // namespace lathe

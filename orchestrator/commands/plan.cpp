@@ -1,4 +1,8 @@
+#include <algorithm>
+#include <array>
 #include <cmath>
+#include <filesystem>
+#include <optional>
 
 #include <fmt/format.h>
 
@@ -10,8 +14,50 @@
 #include "orchestrator/preflight.hpp"
 
 namespace lathe {
+namespace fs = std::filesystem;
+
+namespace {
+
+/// Whether the command line names a model and nothing else of a job.
+bool names_a_model_alone(const CommandLine& line) {
+    const auto is_of_a_job = [](const std::string& override_) {
+        return override_.starts_with("output=") || override_.starts_with("budget=") ||
+               override_.starts_with("calibration.");
+    };
+    return !line.model.empty() && line.path.empty() &&
+           std::ranges::none_of(line.overrides, is_of_a_job);
+}
+
+/// The config.json to plan by: a .json file that is named itself, or that of a directory with
+/// nothing in it that could be weights.
+std::optional<fs::path> config_alone(const fs::path& model) {
+    std::error_code error;
+    if (fs::is_regular_file(model, error)) {
+        return model.extension() == ".json" ? std::optional(model) : std::nullopt;
+    }
+    const fs::path config = model / "config.json";
+    if (!fs::is_regular_file(config, error)) {
+        return std::nullopt;
+    }
+    constexpr std::array<std::string_view, 8> weights{".safetensors", ".bin", ".pt",      ".pth",
+                                                      ".gguf",        ".h5",  ".msgpack", ".onnx"};
+    for (const auto& entry : fs::directory_iterator(model, error)) {
+        if (std::ranges::count(weights, entry.path().extension().string()) > 0 ||
+            entry.path().filename() == "model.safetensors.index.json") {
+            return std::nullopt;
+        }
+    }
+    return config;
+}
+
+}  // namespace
 
 CommandOutput run_plan(const CommandContext& context) {
+    if (names_a_model_alone(context.line)) {
+        if (const auto config = config_alone(context.line.model)) {
+            return plan_without_weights(*config);
+        }
+    }
     const JobConfig job = load_job(context.line);
     const auto opened = JobContext::open(job, context.world);
     const Preflight p = preflight(*opened, check_inputs(*opened));

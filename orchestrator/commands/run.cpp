@@ -1,7 +1,11 @@
 #include <fmt/format.h>
 
+#include "lib/core/log.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/damaged_artifacts.hpp"
 #include "orchestrator/job.hpp"
+#include "orchestrator/job_end.hpp"
+#include "orchestrator/ranks_text.hpp"
 #include "orchestrator/stop_request.hpp"
 
 namespace lathe {
@@ -34,9 +38,20 @@ CommandOutput run_run(const CommandContext& context) {
         StopRequest::set_deadline(job.runtime.max_walltime, fmt::format("runtime.max_walltime={:g}",
                                                                         job.runtime.max_walltime));
     }
-    const JobReport report =
-        run_job(job, context.world, context.coordinator,
-                [&](const RunDirectory& run) { context.progress.set_status_file(run.status()); });
+    set_deadline_of_batch_job();
+    const auto& places = context.world.places();
+    log_info("start where=\"" + ranks_text(places, job.runtime.backend, job.runtime.threads) +
+             "\"");
+    if (const auto slow = slow_ranks_text(places, job.runtime.threads); !slow.empty()) {
+        log_warning("ranks_are_slow reason=\"" + slow + "\"");
+    }
+    JobReport report;
+    work_on_artifacts(RunDirectory(job.output), [&] {
+        report = run_job(job, context.world, context.coordinator, [&](const RunDirectory& run) {
+            context.progress.set_status_file(run.status());
+            log_to_file(run.log(context.world.rank()));
+        });
+    });
     return {to_json(report), report_text(report), 0};
 }
 

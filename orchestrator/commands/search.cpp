@@ -3,6 +3,8 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/damaged_artifacts.hpp"
+#include "orchestrator/job_end.hpp"
 #include "orchestrator/stages.hpp"
 
 namespace lathe {
@@ -13,15 +15,9 @@ std::string plan_name(const Budget& budget, double speedup) {
     return to_string(budget) + (speedup > 0.0 ? fmt::format("_speedup_{:g}", speedup) : "");
 }
 
-}  // namespace
-
-CommandOutput run_search(const CommandContext& context) {
-    std::vector<Budget> budgets;
-    for (const std::string& text : context.line.budgets) {
-        budgets.push_back(parse_budget(text));
-    }
-    JobRun run(JobContext::open(load_job(context.line), context.world), context.coordinator,
-               JobRun::Record::keep);
+CommandOutput search_budgets(const CommandContext& context, const JobConfig& job,
+                             const std::vector<Budget>& budgets) {
+    JobRun run(JobContext::open(job, context.world), context.coordinator, JobRun::Record::keep);
     if (run.context().job.slice) {
         slice(run);  // all of it done: nothing but the sliced model is opened
     }
@@ -67,6 +63,21 @@ CommandOutput run_search(const CommandContext& context) {
         plans.push_back(std::move(plan));
     }
     return {nlohmann::json{{"run", run.run().root().string()}, {"plans", plans}}.dump(), text, 0};
+}
+
+}  // namespace
+
+CommandOutput run_search(const CommandContext& context) {
+    std::vector<Budget> budgets;
+    for (const std::string& text : context.line.budgets) {
+        budgets.push_back(parse_budget(text));
+    }
+    set_deadline_of_batch_job();
+    const JobConfig job = load_job(context.line);
+    CommandOutput output;
+    work_on_artifacts(RunDirectory(job.output),
+                      [&] { output = search_budgets(context, job, budgets); });
+    return output;
 }
 
 }  // namespace lathe

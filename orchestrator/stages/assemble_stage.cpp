@@ -3,6 +3,7 @@
 
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/model/stream.hpp"
 #include "orchestrator/stages.hpp"
@@ -90,6 +91,9 @@ std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget
         std::error_code ignored;
         fs::remove(directory / slicing_file, ignored);
         copy_side_files(run.source().directory, directory);
+        if (run.source().settled_config) {
+            write_file(directory / "config.json", *run.source().settled_config);
+        }
         write_master(run, plan, budget, directory, hash, run.fingerprint({"master", plan_hash}));
         write_index(directory);
     });
@@ -117,7 +121,7 @@ void verify(JobRun& run, const fs::path& directory) {
         for (const std::string& name : found.missing) {
             text += " missing " + name;
         }
-        throw IoError(text);
+        throw DataError(text);
     });
 }
 

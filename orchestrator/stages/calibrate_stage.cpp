@@ -28,11 +28,19 @@ std::vector<std::string> measurement_parts(const JobRun& run, const std::string&
     return parts;
 }
 
+/// Of the stream before a block in a sweep.
+std::string stream_fingerprint(const JobRun& run, std::size_t sweep,
+                               const std::vector<std::size_t>& widths, std::size_t block) {
+    return run.given_fingerprint(measurement_parts(
+        run, sweep_id("stream", sweep) + place_name(run.given_model().spec, block), widths));
+}
+
 /// The block to begin at: where the latest usable stream is stored, else the first.
-std::size_t first_block(const JobRun& run, std::size_t first_open) {
+std::size_t first_block(const JobRun& run, std::size_t sweep,
+                        const std::vector<std::size_t>& widths, std::size_t first_open) {
     for (std::size_t b = first_open; b > 0; --b) {
-        std::error_code ignored;
-        if (std::filesystem::exists(run.run().stream(b), ignored)) {
+        if (has_fingerprint(run.run().stream(b, sweep),
+                            stream_fingerprint(run, sweep, widths, b))) {
             return b;
         }
     }
@@ -70,7 +78,7 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
     // The ranks take blocks in turn, so neighbours work side by side. Blocks before the first open
     // one that have to be passed again only pass the stream on; they are not tasks of their own
     // account, but of this run.
-    const std::size_t begin = first_block(run, first_open);
+    const std::size_t begin = first_block(run, sweep, widths, first_open);
     const int n_ranks = run.n_ranks();
     const auto rank_of = [&](std::size_t b) {
         return static_cast<int>((b - begin) % static_cast<std::size_t>(n_ranks));
@@ -84,6 +92,8 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
         calibration.accumulate = !run.is_done(all[b]);
         calibration.stored_stream = b == begin && b > 0;
         calibration.fingerprint = all[b].fingerprint;
+        calibration.stream_fingerprint = stream_fingerprint(run, sweep, widths, b);
+        calibration.next_stream_fingerprint = stream_fingerprint(run, sweep, widths, b + 1);
         calibration.sweep = sweep;
         calibration.widths = widths;
         StageTask task = all[b];
@@ -98,7 +108,7 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
     run.run_stage(stage::calibrate, std::move(tasks));
     for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
         std::error_code ignored;
-        std::filesystem::remove(run.run().stream(b), ignored);
+        std::filesystem::remove(run.run().stream(b, sweep), ignored);
     }
 }
 

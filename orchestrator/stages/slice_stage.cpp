@@ -3,6 +3,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/stages.hpp"
+#include "orchestrator/stages/chain_streams.hpp"
 #include "orchestrator/stages/slice_widths.hpp"
 #include "workers/model/fused_weights.hpp"
 #include "workers/slicing/rotation.hpp"
@@ -108,12 +109,18 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
         const bool is_cut = is_rotated(settings(run), spec, b * spec.steps_per_block());
         task.artifact = is_cut ? run.run().rotation(place, 0) : run.run().statistics(place, 0);
         task.fingerprint = run.given_fingerprint({task.task.id, key});
-        task.task.arguments =
-            to_json(SequentialTask{b, widths, task.fingerprint, task.fingerprint});
         make_directories(run.run().rotation(place, 0).parent_path());
         tasks.push_back(std::move(task));
     }
+    const StoredStreams streams =
+        find_streams(run, run.given_fingerprint({"streams", rotation_key(run, 0, widths)}), tasks);
+    for (std::size_t b = 0; b < tasks.size(); ++b) {
+        const std::string& fingerprint = tasks[b].fingerprint;
+        tasks[b].task.arguments =
+            to_json(SequentialTask{b, widths, fingerprint, fingerprint, streams});
+    }
     run.run_stage("rotate", std::move(tasks));
+    remove_streams(run, streams);
     return widths;
 }
 
@@ -129,11 +136,16 @@ void refit(JobRun& run, const std::vector<std::size_t>& widths, const std::strin
         task.task.rank = all_ranks;
         task.artifact = run.run().slice_fit(place);
         task.fingerprint = run.given_fingerprint({task.task.id});
-        task.task.arguments = to_json(RefitTask{b, widths, task.fingerprint});
         make_directories(task.artifact.parent_path());
         tasks.push_back(std::move(task));
     }
+    const StoredStreams streams =
+        find_streams(run, run.given_fingerprint({"streams", "refit", identity}), tasks);
+    for (std::size_t b = 0; b < tasks.size(); ++b) {
+        tasks[b].task.arguments = to_json(RefitTask{b, widths, tasks[b].fingerprint, streams});
+    }
     run.run_stage("refit", std::move(tasks));
+    remove_streams(run, streams);
 }
 
 /// One task a file of the sliced model.

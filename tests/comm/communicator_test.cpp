@@ -70,6 +70,13 @@ TEST_P(CommunicatorTest, RanksOfOneNode) {
     EXPECT_EQ(own_->rank(), test_world().rank());
     EXPECT_EQ(own_->local_size(), own_->size());
     EXPECT_EQ(own_->local_rank(), own_->rank());
+    ASSERT_EQ(own_->places().size(), static_cast<std::size_t>(own_->size()));
+    for (const RankPlace& place : own_->places()) {
+        EXPECT_EQ(place.host, own_->places()[0].host);
+        EXPECT_GE(place.processors, 1);
+        EXPECT_GE(place.sharing, 1);
+        EXPECT_LE(place.sharing, own_->size());
+    }
 }
 
 TEST_P(CommunicatorTest, LengthsAroundThePieces) {

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Not part of the test run: many kill -9 at random moments, on random numbers of ranks.
 
-    LATHE_BINARY=build/release/bin/lathe tests/e2e/soak.py [--kills 200] [--seed 1] [--slice]
+    LATHE_BINARY=build/release/bin/lathe tests/e2e/soak.py [--kills 200] [--seed 1] [--slice | --touch-up]
 
 Runs a job to its end, then the same job again and again, killed and resumed until it ends, until that many kills have
 been made. Each such run must end in the same plan and hash, and its journal must name no task twice: what was
-finished and recorded is never done again. With --slice the model is cut in sequential order and refitted first.
+finished and recorded is never done again. With --slice the model is cut in sequential order and refitted first; with --touch-up
+it is cut in dense order, with two further sweeps of calibration.
 """
 import argparse
 import collections
@@ -21,11 +22,13 @@ CANDIDATES = ("[{method: integer, num_bits: [2, 3, 4], solver: gptq}, {method: i
 
 
 SLICE = {"slice.sparsity": 0.25, "slice.order": "sequential", "slice.refit": "true"}
+TOUCH_UP = {"slice.sparsity": 0.25, "slice.touch_up": 2}
 
 
 def arguments_of(run, options):
+    cut = SLICE if options.slice else TOUCH_UP if options.touch_up else {}
     return ["run", *lathe.job(run, candidates=CANDIDATES, search__generations=6, runtime__threads=1, refine="sequential",
-                             search__scores="both", **(SLICE if options.slice else {}))]
+                             search__scores="both", **cut)]
 
 
 def repeated_tasks(run):
@@ -39,7 +42,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--slice", action="store_true")
+    cuts = parser.add_mutually_exclusive_group()
+    cuts.add_argument("--slice", action="store_true")
+    cuts.add_argument("--touch-up", action="store_true")
     options = parser.parse_args()
     chance = random.Random(options.seed)
     with lathe.Scratch() as scratch:

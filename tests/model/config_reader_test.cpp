@@ -33,14 +33,23 @@ TEST(ConfigReader, IntegersOfTheRangeAreReadEndsIncluded) {
     EXPECT_EQ(config.optional_integer("absent", one_to_ten), std::nullopt);
 }
 
+TEST(ConfigReader, WholeNumbersMayBeWrittenAsFloats) {
+    const json object{{"n", 4.0}, {"ids", {2.0, 3}}};
+    const ConfigReader config(object, "file");
+    EXPECT_EQ(config.integer("n", one_to_ten), 4U);
+    EXPECT_THAT(config.token_ids("ids"), ElementsAre(2U, 3U));
+}
+
 TEST(ConfigReader, WhatIsNoIntegerOfTheRangeIsRefused) {
     const std::string expected = "; expected an integer from 1 to 10";
     EXPECT_EQ(integer_refusal(R"({})"), "file: \"n\" is missing" + expected);
-    EXPECT_EQ(integer_refusal(R"({"n": null})"), "file: \"n\" is missing" + expected);
+    EXPECT_EQ(integer_refusal(R"({"n": null})"), "file: \"n\" is null" + expected);
     EXPECT_EQ(integer_refusal(R"({"n": 0})"), "file: \"n\" is 0" + expected);
     EXPECT_EQ(integer_refusal(R"({"n": 11})"), "file: \"n\" is 11" + expected);
     EXPECT_EQ(integer_refusal(R"({"n": -1})"), "file: \"n\" is -1" + expected);
-    EXPECT_EQ(integer_refusal(R"({"n": 4.0})"), "file: \"n\" is 4.0" + expected);
+    EXPECT_EQ(integer_refusal(R"({"n": 4.5})"), "file: \"n\" is 4.5" + expected);
+    EXPECT_EQ(integer_refusal(R"({"n": 11.0})"), "file: \"n\" is 11.0" + expected);
+    EXPECT_EQ(integer_refusal(R"({"n": -4.0})"), "file: \"n\" is -4.0" + expected);
     EXPECT_EQ(integer_refusal(R"({"n": "4"})"), "file: \"n\" is \"4\"" + expected);
     EXPECT_EQ(integer_refusal(R"({"n": true})"), "file: \"n\" is true" + expected);
     EXPECT_EQ(integer_refusal(R"({"n": [4]})"), "file: \"n\" is [4]" + expected);
@@ -66,12 +75,11 @@ TEST(ConfigReader, NumbersAreIntegersOrFloats) {
 TEST(ConfigReader, BooleansAndStringsAreStrict) {
     const json object{{"yes", true}, {"one", 1}, {"text", "abc"}};
     const ConfigReader config(object, "file");
-    EXPECT_TRUE(config.boolean("yes", false));
-    EXPECT_TRUE(config.boolean("absent", true));
-    EXPECT_FALSE(config.boolean("absent", false));
+    EXPECT_TRUE(config.boolean("yes"));
+    EXPECT_FALSE(config.boolean("absent"));
     EXPECT_EQ(config.string("text"), "abc");
     EXPECT_EQ(config.optional_string("absent"), std::nullopt);
-    EXPECT_EQ(message_of<DataError>([&] { (void)config.boolean("one", false); }),
+    EXPECT_EQ(message_of<DataError>([&] { (void)config.boolean("one"); }),
               "file: \"one\" is 1; expected true or false");
     EXPECT_EQ(message_of<DataError>([&] { (void)config.string("one"); }),
               "file: \"one\" is 1; expected a string");
@@ -102,6 +110,44 @@ TEST(ConfigReader, NestedObjectsAreNamedInMessages) {
               "file: \"outer.inner\" is \"x\"; expected an integer from 1 to 10");
     EXPECT_EQ(message_of<DataError>([&] { (void)config.object("number"); }),
               "file: \"number\" is 3; expected an object");
+}
+
+TEST(ConfigReader, AbsentKeysHaveTheDefaultsOfTheFamily) {
+    const json object{{"sliding_window", nullptr}, {"num_key_value_heads", 99}};
+    ConfigReader config(object, "file");
+    EXPECT_FALSE(config.optional_integer("max_position_embeddings", {}));
+    config.assume_defaults("mistral");
+    EXPECT_EQ(config.integer("max_position_embeddings", {}), 131072U);
+    EXPECT_FALSE(config.has("max_position_embeddings"));
+    // A null is there, and no value.
+    EXPECT_FALSE(config.optional_integer("sliding_window", {}));
+    EXPECT_EQ(message_of<DataError>([&] { (void)config.integer("hidden_size", one_to_ten); }),
+              "file: \"hidden_size\" is 4096, the default; expected an integer from 1 to 10");
+    EXPECT_EQ(message_of<DataError>([&] { config.refuse("sliding_window", "one"); }),
+              "file: \"sliding_window\" is null; expected one");
+    // A key that the table lacks is our mistake.
+    EXPECT_THROW((void)config.optional_integer("n_embd", {}), InternalError);
+}
+
+TEST(ConfigReader, TheOtherNameOfAKeyWins) {
+    const json object{{"n_embd", 8}, {"hidden_size", 16}, {"num_hidden_layers", nullptr}};
+    ConfigReader config(object, "file");
+    config.assume_defaults("gpt2");
+    EXPECT_EQ(config.integer("n_embd", {}), 16U);
+    EXPECT_EQ(config.integer("n_layer", {}), 12U);
+}
+
+TEST(ConfigReader, WhatIsUnsupportedIsRefusedOrListed) {
+    const json object{{"kind", "odd"}, {"inner", {{"type", "odd"}}}};
+    ConfigReader config(object, "file");
+    EXPECT_EQ(message_of<DataError>([&] { config.unsupported("kind", "even"); }),
+              "file: \"kind\" is \"odd\"; expected even");
+    std::vector<std::string> list;
+    config.list_unsupported(&list);
+    config.unsupported("kind", "even");
+    config.object("inner")->unsupported("type", "even");
+    EXPECT_THAT(list, ElementsAre("\"kind\" is \"odd\"; expected even",
+                                  "\"inner.type\" is \"odd\"; expected even"));
 }
 
 TEST(ConfigReader, MessagesStayShortAndAscii) {

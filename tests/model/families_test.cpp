@@ -211,7 +211,29 @@ TEST(Families, AlibiSlopes) {
 TEST(Families, SlidingWindows) {
     EXPECT_EQ(changed("mistral").window(31), 4096U);
     EXPECT_TRUE(changed("mistral", {{"sliding_window", nullptr}}).windows.empty());
+    json absent = config_of("mistral");
+    absent.erase("sliding_window");
+    EXPECT_EQ(read_as("mistral", absent).window(0), 4096U);
+    const ModelSpec ministral = changed(
+        "mistral",
+        {{"num_hidden_layers", 2}, {"layer_types", {"full_attention", "sliding_attention"}}});
+    EXPECT_THAT(ministral.windows, ElementsAre(0U, 4096U));
+    // Without a list Mistral has one window for all, whatever words of Qwen's stand there.
+    EXPECT_EQ(
+        changed("mistral", {{"use_sliding_window", false}, {"max_window_layers", 31}}).window(0),
+        4096U);
     EXPECT_TRUE(changed("qwen2", {{"sliding_window", 8}}).windows.empty());
+    // Qwen2's windows begin behind block 28 and are 4096 wide unless the config says otherwise.
+    const ModelSpec by_default =
+        changed("qwen2", {{"use_sliding_window", true}, {"num_hidden_layers", 30}});
+    EXPECT_EQ(by_default.window(27), 0U);
+    EXPECT_EQ(by_default.window(28), 4096U);
+    EXPECT_THAT(
+        refusal("qwen2", {{"num_hidden_layers", 1}, {"layer_types", {"sliding_attention"}}}),
+        HasSubstr("no \"sliding_attention\": there is no window"));
+    EXPECT_THAT(
+        refusal("qwen2", {{"num_hidden_layers", 1}, {"layer_types", {"chunked_attention"}}}),
+        HasSubstr("\"full_attention\" and \"sliding_attention\" only"));
     const ModelSpec late = changed(
         "qwen2", {{"use_sliding_window", true}, {"sliding_window", 8}, {"max_window_layers", 20}});
     EXPECT_EQ(late.window(19), 0U);
@@ -234,6 +256,11 @@ TEST(Families, Labels) {
         changed("bert", {{"id2label", {{"0", "no"}, {"1", "maybe"}, {"2", "yes"}}}});
     EXPECT_THAT(named.labels, ElementsAre("no", "maybe", "yes"));
     EXPECT_EQ(named.n_outputs(), 3U);
+    EXPECT_THAT(changed("bert", {{"id2label", {{"0", "a"}, {"2", "c"}}}}).labels,
+                ElementsAre("a", "LABEL_1"));
+    // transformers gives up the names where num_labels is another number.
+    EXPECT_THAT(changed("bert", {{"id2label", {{"0", "a"}, {"1", "c"}}}, {"num_labels", 1}}).labels,
+                ElementsAre("LABEL_0"));
     EXPECT_EQ(named.head_width(), 768U);
     EXPECT_EQ(changed("opt", {{"word_embed_proj_dim", 100}}).head_width(), 100U);
 }
@@ -246,6 +273,9 @@ TEST(Families, WhatIsNotSupportedIsNamed) {
     EXPECT_THAT(refusal("bloom", {{"apply_residual_connection_post_layernorm", true}}),
                 HasSubstr("apply_residual_connection_post_layernorm"));
     EXPECT_THAT(refusal("phi", {{"qk_layernorm", true}}), HasSubstr("qk_layernorm"));
+    EXPECT_THAT(refusal("phi", {{"tie_word_embeddings", true}}),
+                HasSubstr("this head has a bias, and tied it is unsupported here"));
+    EXPECT_THAT(refusal("gpt2", {{"add_cross_attention", true}}), HasSubstr("add_cross_attention"));
     EXPECT_THAT(refusal("opt", {{"layer_norm_elementwise_affine", false}}),
                 HasSubstr("layer_norm_elementwise_affine"));
     EXPECT_THAT(refusal("bert", {{"position_embedding_type", "relative_key"}}),

@@ -45,7 +45,7 @@ TEST(Family, UnknownModelTypesAreRefusedWithTheKnownOnes) {
               "llama, mistral, qwen2, qwen3, phi3, opt, phi, gpt2, gpt_neox, bloom, bert, roberta, "
               "distilbert");
     EXPECT_THAT(refusal({{"model_type", nullptr}}),
-                HasSubstr("\"model_type\" is missing; expected one of the supported families"));
+                HasSubstr("\"model_type\" is null; expected one of the supported families"));
     EXPECT_THAT(refusal({{"model_type", 3}}), HasSubstr("\"model_type\" is 3; expected a string"));
 }
 

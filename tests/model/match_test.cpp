@@ -23,7 +23,7 @@ protected:
     static std::vector<FoundTensor> stored(const ModelSpec& spec) {
         std::vector<FoundTensor> tensors;
         for (const TensorSpec& tensor : spec.tensors)
-            tensors.push_back({tensor.name, DType::bf16, tensor.shape});
+            tensors.push_back({tensor.name, DType::bf16, tensor.source_shape()});
         std::ranges::reverse(tensors);
         return tensors;
     }
@@ -158,8 +158,9 @@ TEST_F(Match, AMissingTensorIsNamedWithItsRoleAndShape) {
 
 TEST_F(Match, AMissingBiasIsNamed) {
     spec = test::read(sample_config({{"num_hidden_layers", 1}, {"attention_bias", true}}));
-    EXPECT_THAT(refusal(), HasSubstr("q_proj.bias\" (q_proj bias of block 0, shape [32]) is "
-                                     "missing (and 3 more)"));
+    EXPECT_THAT(refusal(),
+                HasSubstr("q_proj.bias\" (q_proj bias of block 0, shape [32]) is missing (and 3 "
+                          "more); config.json asks for it (attention_bias, mlp_bias)"));
 }
 
 TEST_F(Match, AMissingHeadIsExplained) {
@@ -167,6 +168,76 @@ TEST_F(Match, AMissingHeadIsExplained) {
     EXPECT_THAT(refusal(),
                 AllOf(HasSubstr("\"lm_head.weight\" (lm_head, shape [100, 32]) is missing"),
                       HasSubstr("\"tie_word_embeddings\": true")));
+}
+
+TEST_F(Match, AnEmbeddingThatIsMissingBesideAHeadIsExplained) {
+    remove("model.embed_tokens.weight");
+    EXPECT_EQ(
+        refusal(),
+        "some/model: tensor \"model.embed_tokens.weight\" (token_embedding, shape [100, 32]) is "
+        "missing; these weights have a head (lm_head.weight) and no embedding: if the two are "
+        "one, config.json must say \"tie_word_embeddings\": true");
+    tie();
+    remove("model.embed_tokens.weight");
+    EXPECT_THAT(refusal(), HasSubstr("is missing; it is not there as the head either"));
+}
+
+TEST_F(Match, OfATiedMatrixTheHeadMayBeWhatIsStored) {
+    tie();
+    at("model.embed_tokens.weight").name = "lm_head.weight";
+    EXPECT_TRUE(match().empty());
+    EXPECT_EQ(spec.tensors.front().role, Role::token_embedding);
+    EXPECT_EQ(spec.tensors.front().name, "lm_head.weight");
+}
+
+TEST_F(Match, AHeadIsFoundUnderItsOtherName) {
+    for (const bool tied : {false, true}) {
+        spec = test::read({{"model_type", "gpt_neox"},
+                           {"hidden_size", 32},
+                           {"intermediate_size", 48},
+                           {"num_hidden_layers", 1},
+                           {"num_attention_heads", 2},
+                           {"vocab_size", 100},
+                           {"tie_word_embeddings", tied}});
+        found = stored(spec);
+        const char* old = tied ? "gpt_neox.embed_in.weight" : "embed_out.weight";
+        at(old).name = "lm_head.weight";
+        EXPECT_TRUE(match().empty());
+        EXPECT_EQ((tied ? spec.tensors.front() : spec.tensors.back()).name, "lm_head.weight");
+    }
+}
+
+TEST_F(Match, BiasesThatTheConfigDeniesAreExplained) {
+    found.push_back({"model.layers.0.self_attn.q_proj.bias", DType::bf16, {32}});
+    EXPECT_THAT(refusal(),
+                HasSubstr("; config.json asks for no such bias (attention_bias, mlp_bias)"));
+}
+
+TEST_F(Match, BuffersOfOldProgramsArePassedOver) {
+    const auto expect_passed_over = [&](const nlohmann::json& config, const char* name) {
+        spec = test::read(config);
+        found = stored(spec);
+        found.push_back({name, DType::f32, {4}});
+        const std::vector<PassedOver> passed_over = match();
+        ASSERT_EQ(passed_over.size(), 1U) << name;
+        EXPECT_EQ(passed_over[0].reason, "a buffer") << name;
+    };
+    const nlohmann::json one_block{{"num_hidden_layers", 1}, {"n_layer", 1}, {"n_layers", 1}};
+    const auto of = [&](const char* family) {
+        nlohmann::json config = one_block;
+        config["model_type"] = family;
+        return config;
+    };
+    for (const char* family : {"llama", "mistral", "qwen2", "qwen3", "phi3", "phi"})
+        for (const char* name : {"model.rotary_emb.inv_freq", "model.rotary_emb.cos_cached",
+                                 "model.layers.0.self_attn.rotary_emb.sin_cached"})
+            expect_passed_over(of(family), name);
+    expect_passed_over(of("gpt_neox"), "gpt_neox.layers.0.attention.masked_bias");
+    expect_passed_over(of("gpt2"), "h.0.attn.bias");
+    expect_passed_over(of("opt"), "decoder.version");
+    expect_passed_over(of("bert"), "bert.embeddings.position_ids");
+    expect_passed_over(of("roberta"), "roberta.pooler.dense.weight");
+    expect_passed_over(of("distilbert"), "distilbert.embeddings.position_ids");
 }
 
 TEST_F(Match, AHeadBesideATiedEmbeddingIsPassedOver) {

@@ -19,7 +19,8 @@ using ::testing::HasSubstr;
 
 std::vector<double> frequencies(const json& config, std::size_t rotary_dim,
                                 std::size_t max_positions = 131072) {
-    const ConfigReader reader(config, "config.json");
+    ConfigReader reader(config, "config.json");
+    reader.assume_defaults("llama");
     const RopeSpec rope = read_rope(reader, rotary_dim, max_positions);
     EXPECT_EQ(rope.attention_factor, 1.0);
     return rope.inv_freq;
@@ -127,6 +128,44 @@ TEST(Rope, OtherKindsAreRefusedByName) {
                       "\"; expected one of the supported kinds: default, linear, llama3");
     EXPECT_THAT(refusal({{"rope_parameters", {{"rope_type", "yarn"}}}}),
                 HasSubstr("\"rope_parameters.rope_type\" is \"yarn\""));
+}
+
+TEST(Rope, ParametersForEachKindOfBlockAreRefused) {
+    EXPECT_THAT(refusal({{"rope_parameters", {{"full_attention", {{"rope_theta", 5000.0}}}}}}),
+                HasSubstr("\"rope_parameters.full_attention\" is {\"rope_theta\":5000.0}; expected "
+                          "one set of parameters for all blocks"));
+}
+
+TEST(Rope, NumbersMayBeWrittenAsFloats) {
+    json floats = llama3(8.0);
+    floats["original_max_position_embeddings"] = 8192.0;
+    floats["low_freq_factor"] = 1;
+    EXPECT_EQ(frequencies({{"rope_parameters", floats}}, 128),
+              frequencies({{"rope_parameters", llama3(8.0)}}, 128));
+}
+
+std::string stored_refusal(const RopeSpec& rope, const std::vector<float>& stored) {
+    return test::message_of<DataError>(
+        [&] { check_stored_frequencies(rope, stored, "inv_freq", "some/model"); });
+}
+
+// Old programs stored frequencies before scaling or after it, and rounded them with the weights.
+TEST(Rope, StoredFrequenciesMustBeThoseOfTheConfig) {
+    const json config{{"rope_theta", 10000.0},
+                      {"rope_scaling", {{"type", "linear"}, {"factor", 4.0}}}};
+    ConfigReader reader(config, "config.json");
+    reader.assume_defaults("llama");
+    const RopeSpec rope = read_rope(reader, 8, 2048);
+    check_stored_frequencies(rope, std::vector<float>{1.0F, 0.1F, 0.01F, 0.001F}, "", "");
+    check_stored_frequencies(rope, std::vector<float>{0.25F, 0.025F, 0.0025F, 0.00025F}, "", "");
+    check_stored_frequencies(rope, std::vector<float>{1.0F, 0.10009765F, 0.01F, 0.001F}, "", "");
+    EXPECT_EQ(
+        stored_refusal(rope, {1.0F, 0.5F, 0.01F, 0.001F}),
+        "some/model: tensor \"inv_freq\": rotary frequency 1 is 0.500000; config.json gives "
+        "0.025000 (rope_theta and what scales it); under \"ignore\" the tensor is passed over, "
+        "as newer programs do");
+    EXPECT_EQ(stored_refusal(rope, {1.0F, 0.1F}),
+              "some/model: tensor \"inv_freq\" has 2 rotary frequencies; config.json asks for 4");
 }
 
 TEST(Rope, MissingOrAbsurdValuesAreRefused) {

@@ -295,7 +295,7 @@ TEST(Coordinator, AfterAFailureNothingIsHandedOutAndRunningTasksAreAwaited) {
         });
 }
 
-TEST(Coordinator, InputAndFileErrorsAreNotTriedAgain) {
+TEST(Coordinator, PinnedTasksAreNotTriedAgainAndErrorsKeepTheirKind) {
     std::atomic<int> n_calls = 0;
     const auto handler = [&](const Task& task) -> std::string {
         ++n_calls;
@@ -382,6 +382,56 @@ TEST(Coordinator, AStopRequestWaitsNoLongerThanTheGrace) {
         });
 }
 
+TEST(Coordinator, NoTaskIsHandedOutThatThereIsNoTimeFor) {
+    // The first task is each rank's own; by it a unit of cost takes 30 ms. 1 s is left, so that one
+    // of 3 s is not begun, though it would come first; the short ones are.
+    std::vector<Task> tasks = make_tasks(static_cast<std::size_t>(n_ranks()), "first");
+    for (std::size_t rank = 0; rank < tasks.size(); ++rank) {
+        tasks[rank].rank = static_cast<int>(rank);
+        tasks[rank].cost = 1.0;
+    }
+    for (const Task& task : make_tasks(6)) {
+        tasks.push_back(task);
+        tasks.back().cost = task.id == "t3" ? 100.0 : 1.0;
+    }
+    std::atomic<bool> began_long = false;
+    Coordinator::Options options;
+    options.seconds_left = [] { return 1.0; };
+    with_workers(
+        [&](const Task& task) {
+            began_long = began_long || task.id == "t3";
+            sleep_milliseconds(30);
+            return echo(task);
+        },
+        options,
+        [&](Coordinator& coordinator) {
+            EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
+                        HasSubstr("stopped: " + std::to_string(5 + n_ranks()) + " of " +
+                                  std::to_string(6 + n_ranks()) + " tasks"));
+            EXPECT_FALSE(began_long);
+        });
+}
+
+TEST(Coordinator, ARankThatIsAskedToStopTellsTheCoordinator) {
+    // Each rank in turn is the only one that got the signal.
+    for (int asked = 0; asked < n_ranks(); ++asked) {
+        WorkerOptions worker;
+        worker.heartbeat_seconds = 0.05;
+        worker.stop_requested = [&] { return this_rank() == asked; };
+        with_workers(
+            [](const Task& task) {
+                sleep_milliseconds(20);
+                return echo(task);
+            },
+            {},
+            [&](Coordinator& coordinator) {
+                EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(make_tasks(1000)); }),
+                            HasSubstr("of 1000 tasks of stage compress are done"));
+            },
+            worker);
+    }
+}
+
 TEST(Coordinator, AStopRequestAfterTheLastTaskIsNoError) {
     std::atomic<int> n_done = 0;
     Coordinator::Options options;
@@ -457,7 +507,7 @@ TEST(Coordinator, BadTasksAreRefused) {
 
 TEST(Coordinator, TellsOnceOfRanksThatComputeDifferently) {
     comm::Communicator& world = test_world();
-    const WorkerOptions options{0.05, this_rank() == 0 ? "avx512, BLAS SkylakeX" : "avx2"};
+    const WorkerOptions options{0.05, {}, this_rank() == 0 ? "avx512, BLAS SkylakeX" : "avx2"};
     const auto work = [](const Task& task) {
         sleep_milliseconds(100);  // a few signs of life
         return echo(task);

@@ -16,6 +16,7 @@
 namespace lathe {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -59,11 +60,15 @@ TEST(LostRank, OneThatCannotGoOnIsNotWaitedFor) {
 TEST(LostRank, PinnedTasksAreNotMoved) {
     for (const int rank : {0, all_ranks}) {
         const auto world = comm::make_local_communicator();
-        Coordinator coordinator(*world, impatient());
+        auto options = impatient();
+        options.last_words = [](int of) { return "the last words of rank " + std::to_string(of); };
+        Coordinator coordinator(*world, options);
         auto tasks = make_tasks(2);
         tasks[0].rank = tasks[1].rank = rank;
         EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
-                    HasSubstr("rank 0 was lost with task t0, which is pinned to it; run again"));
+                    AllOf(HasSubstr("rank 0 on host " + world->places()[0].host +
+                                    " was lost with task t0, which is pinned to it; run again"),
+                          HasSubstr("Its log ends with\nthe last words of rank 0")));
     }
 }
 

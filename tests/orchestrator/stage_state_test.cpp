@@ -76,22 +76,24 @@ TEST(StageState, TasksThatCostNothingAreCountedAlike) {
     EXPECT_NEAR(stage.estimated_open_seconds(), 2.0, 1e-9);
 }
 
-TEST(StageState, AnInternalErrorIsTriedTwice) {
+TEST(StageState, AnInternalErrorAndOneOfTheFileSystemAreTriedTwice) {
     const auto tasks = three_tasks();
-    StageState stage(tasks, 2);
-    EXPECT_EQ(stage.queue().take(0, false), 1U);
-    EXPECT_TRUE(stage.retry_or_fail(1, 0, {ExitCode::internal, "first"}));
-    EXPECT_FALSE(stage.failure().has_value());
-    EXPECT_EQ(stage.queue().take(0, false), 0U) << "b waits for the other rank";
-    EXPECT_FALSE(stage.retry_or_fail(1, 1, {ExitCode::internal, "second"}));
-    EXPECT_EQ(stage.failure()->code, ExitCode::internal);
-    EXPECT_EQ(stage.failure()->message, "task b failed on ranks 0 and 1: second");
+    for (const ExitCode code : {ExitCode::internal, ExitCode::io}) {
+        StageState stage(tasks, 2);
+        EXPECT_EQ(stage.queue().take(0, false), 1U);
+        EXPECT_TRUE(stage.retry_or_fail(1, 0, {code, "first"}));
+        EXPECT_FALSE(stage.failure().has_value());
+        EXPECT_EQ(stage.queue().take(0, false), 0U) << "b waits for the other rank";
+        EXPECT_FALSE(stage.retry_or_fail(1, 1, {code, "second"}));
+        EXPECT_EQ(stage.failure()->code, code);
+        EXPECT_EQ(stage.failure()->message, "task b failed on ranks 0 and 1: second");
+    }
 }
 
 TEST(StageState, OtherErrorsAndPinnedTasksAreTriedOnce) {
     const auto tasks = three_tasks();
     for (const ExitCode code : {ExitCode::usage, ExitCode::bad_data, ExitCode::missing_input,
-                                ExitCode::infeasible, ExitCode::io, ExitCode::stopped}) {
+                                ExitCode::infeasible, ExitCode::stopped}) {
         StageState stage(tasks, 2);
         EXPECT_FALSE(stage.retry_or_fail(0, 1, {code, "text"}));
         EXPECT_EQ(stage.failure()->code, code);

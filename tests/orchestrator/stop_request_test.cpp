@@ -116,6 +116,27 @@ TEST_F(StopRequestTest, AJobEndInThePastIsNoDeadlineAndIsNamed) {
     }
 }
 
+TEST_F(StopRequestTest, SecondsLeftUntilTheDeadline) {
+    const auto left = [] {
+        expect(std::isinf(StopRequest::seconds_left()));
+        StopRequest::set_deadline(1000.0, "a limit");
+        expect(StopRequest::seconds_left() > 990.0 && StopRequest::seconds_left() <= 1000.0);
+        StopRequest::set_deadline(0.0, "a limit");
+        expect(StopRequest::seconds_left() == 0.0);
+        ::_exit(0);
+    };
+    EXPECT_EXIT(left(), ::testing::ExitedWithCode(0), "");
+}
+
+TEST_F(StopRequestTest, AnotherRankMayHaveBeenAsked) {
+    const auto elsewhere = [] {
+        StopRequest::request_elsewhere();
+        expect(StopRequest::requested() && StopRequest::reason() == "a signal to another rank");
+        ::_exit(0);
+    };
+    EXPECT_EXIT(elsewhere(), ::testing::ExitedWithCode(0), "");
+}
+
 TEST_F(StopRequestTest, AnOddJobEndIsIgnored) {
     for (const char* text : {"", "soon", "Unlimited", "0", "12x"}) {
         const auto odd = [&] {

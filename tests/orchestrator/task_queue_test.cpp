@@ -30,6 +30,26 @@ TEST(TaskQueue, LongestFirstThenByPosition) {
     EXPECT_FALSE(queue.take(0, true).has_value());
 }
 
+TEST(TaskQueue, OnlyWhatThereIsTimeFor) {
+    const std::vector<Task> tasks = {task_of(9), task_of(4), task_of(1), task_of(7, 1),
+                                     task_of(2, all_ranks)};
+    TaskQueue queue(tasks, 2);
+    const auto shorter_than = [&](double limit) {
+        return [&tasks, limit](std::size_t position) { return tasks[position].cost < limit; };
+    };
+    EXPECT_EQ(queue.take_joint(shorter_than(2)), std::nullopt);
+    EXPECT_EQ(queue.take_joint(shorter_than(3)), 4U);
+    // Of its own tasks a rank takes the first or none: they may build on one another.
+    EXPECT_EQ(queue.take(1, false, shorter_than(5)), std::nullopt);
+    EXPECT_EQ(queue.take(0, false, shorter_than(5)), 1U);
+    EXPECT_EQ(queue.take(0, false, shorter_than(5)), 2U);
+    EXPECT_EQ(queue.take(0, false, shorter_than(5)), std::nullopt);
+    EXPECT_FALSE(queue.is_empty());
+    EXPECT_EQ(queue.take(1, false), 3U);
+    EXPECT_EQ(queue.take(1, false), 0U);
+    EXPECT_TRUE(queue.is_empty());
+}
+
 TEST(TaskQueue, NoTasks) {
     TaskQueue queue({}, 2);
     EXPECT_FALSE(queue.take(1, true).has_value());

@@ -46,8 +46,8 @@ inline std::string echo(const Task& task) {
 
 /// Runs `body` on rank 0 with a coordinator, and workers with `handler` on all ranks.
 inline void with_workers(const TaskHandler& handler, Coordinator::Options options,
-                         const std::function<void(Coordinator&)>& body) {
-    const WorkerOptions quick = {0.05};
+                         const std::function<void(Coordinator&)>& body,
+                         const WorkerOptions& quick = {0.05, {}}) {
     comm::Communicator& world = test_world();
     if (world.rank() != 0) {
         EXPECT_FALSE(serve(world, handler, quick).has_value());

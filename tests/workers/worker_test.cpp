@@ -124,7 +124,7 @@ TEST(Worker, SignsOfLifeSayWhatItComputesWith) {
         std::this_thread::sleep_for(std::chrono::milliseconds(200));
         return std::string();
     };
-    serve(*world, handler, {0.01, "avx2, BLAS Haswell"});
+    serve(*world, handler, {0.01, {}, "avx2, BLAS Haswell"});
     int n_heartbeats = 0;
     while (const auto message = world->try_receive(0, comm::Tag::result)) {
         const comm::Control control = comm::parse_control(*message);

@@ -16,9 +16,6 @@ namespace {
 
 using kernels::Backend;
 
-/// Seconds between stored streams: what a restart may have to repeat, at most.
-constexpr double store_interval_seconds = 60.0;
-
 /// What the head reads, and in a classifier what comes after.
 void observe_head(ForwardPass& forward, const LoadedWeights& head, const TokenSequences& batch,
                   MatrixView<float> hidden, const SignalObserver& observe) {
@@ -53,14 +50,15 @@ public:
         const std::size_t most = std::ranges::max(ranges_, {}, &SequenceRange::tokens).tokens;
         buffer_ = context.backend().allocate<float>(most * spec.hidden_size);
         if (task.from < 0 && task.stored_stream) {
-            input_.emplace(context.run.stream(task.block));
+            open_stored();
         }
         if (task.from < 0 && !task.stored_stream) {
             embedding_ = LoadedWeights::load(spec, model_.weights(), context.backend(),
                                              std::nullopt, ForwardPass::embedding_roles());
         }
         if (store) {
-            output_.emplace(context.run.stream(task.block + 1));
+            output_.emplace(context.run.stream(task.block + 1, task.sweep));
+            output_->group("/", {{"fingerprint", task.next_stream_fingerprint}});
         }
     }
 
@@ -93,7 +91,9 @@ public:
         std::vector<std::byte> bytes(hidden.rows * hidden.cols * sizeof(float));
         context_.backend().download(hidden, reinterpret_cast<float*>(bytes.data()));
         if (output_) {
+            const auto start = std::chrono::steady_clock::now();
             output_->dataset(dataset(batch), DType::f32, {hidden.rows, hidden.cols}, bytes.data());
+            stored_for_ += std::chrono::steady_clock::now() - start;
         }
         if (task_.to >= 0) {
             context_.world->send(task_.to, comm::Tag::activation, std::move(bytes));
@@ -101,16 +101,16 @@ public:
         }
     }
 
-    /// Completes the stored stream; streams of earlier blocks are of no more use.
-    void commit() {
-        if (!output_) {
-            return;
-        }
+    /// Completes the stored stream; streams of earlier blocks are of no more use. Returns how long
+    /// storing took.
+    StorePace::Seconds commit() {
+        const auto start = std::chrono::steady_clock::now();
         output_->commit();
         for (std::size_t b = 0; b <= task_.block; ++b) {
             std::error_code ignored;
-            std::filesystem::remove(context_.run.stream(b), ignored);
+            std::filesystem::remove(context_.run.stream(b, task_.sweep), ignored);
         }
+        return stored_for_ + (std::chrono::steady_clock::now() - start);
     }
 
     /// Tells the next task that nothing more will come: an empty message.
@@ -122,6 +122,16 @@ public:
 
 private:
     static std::string dataset(std::size_t batch) { return "/batch_" + std::to_string(batch); }
+
+    void open_stored() {
+        const std::filesystem::path file = context_.run.stream(task_.block, task_.sweep);
+        input_.emplace(file);
+        if (text_attribute(input_->attributes("/"), "fingerprint", file.string()) !=
+            task_.stream_fingerprint) {
+            throw DataError(file.string() +
+                            " is not the stream that calibration left here; remove the file");
+        }
+    }
 
     std::vector<std::byte> receive(std::size_t tokens) {
         auto message = context_.world->receive(task_.from, comm::Tag::activation);
@@ -135,7 +145,7 @@ private:
 
     void take(const std::vector<std::byte>& bytes, MatrixView<float> hidden) {
         if (bytes.size() != hidden.rows * hidden.cols * sizeof(float)) {
-            throw DataError(context_.run.stream(task_.block).string() +
+            throw DataError(context_.run.stream(task_.block, task_.sweep).string() +
                             ": a batch has another size than the samples; remove the file");
         }
         context_.backend().upload(bytes.data(), DType::f32, hidden);
@@ -153,70 +163,76 @@ private:
     std::optional<ArtifactReader> input_;
     std::optional<LoadedWeights> embedding_;
     std::optional<ArtifactWriter> output_;
+    StorePace::Seconds stored_for_{0};
 };
 
-void Calibrator::run(const CalibrationTask& task) {
-    const ModelSpec& spec = context_.spec();
-    const Backend& backend = context_.backend();
-    const bool is_head = task.block == spec.n_blocks;
-    const bool is_cut_short = task.block + 1 == spec.n_blocks && !reads_stream_end(context_);
-    const std::chrono::duration<double> since = std::chrono::steady_clock::now() - last_stored_;
-    const bool store =
-        !is_head && !is_cut_short && task.accumulate && since.count() > store_interval_seconds;
+bool Calibrator::is_cut_short(std::size_t block) const {
+    return block + 1 == context_.spec().n_blocks && !reads_stream_end(context_);
+}
 
+void Calibrator::run(const CalibrationTask& task) {
+    const auto start = std::chrono::steady_clock::now();
+    const bool leaves_a_stream = task.block < context_.spec().n_blocks && !is_cut_short(task.block);
+    const bool store = leaves_a_stream && pace_.is_due(last_task_);
     Stream stream(context_, task, store);
     try {
-        const ModelSpec& model = stream.model().spec();
-        const LoadedWeights weights =
-            is_head ? LoadedWeights::load(model, stream.model().weights(), backend, std::nullopt,
-                                          stream.forward().head_roles())
-                    : LoadedWeights::load(model, stream.model().weights(), backend, task.block);
-        StatisticsCollector statistics(backend, context_.job.slice,
-                                       !context_.job.slice || context_.changes_weights());
-        const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
-            if (task.accumulate) {
-                statistics.add(signal, x);
-            }
-        };
-        StreamCutter cutter(context_, task.sweep, task.widths);
-        for (std::size_t b = 0; b < stream.n_batches(); ++b) {
-            const MatrixView<float> hidden = stream.enter(b);
-            const auto at_boundary = [&](std::size_t step) {
-                const std::size_t boundary = task.block * model.steps_per_block() + step;
-                if (context_.fused) {
-                    observe(boundary_place(model, boundary).stream, hidden);
-                    cutter.cut(boundary, hidden);
-                }
-            };
-            if (is_head) {
-                at_boundary(0);
-                observe_head(stream.forward(), weights, stream.batch(), hidden, observe);
-            } else {
-                for (std::size_t step = 0; step < model.steps_per_block(); ++step) {
-                    at_boundary(step);
-                    if (!is_cut_short || step + 1 < model.steps_per_block()) {
-                        stream.forward().step(step, weights, stream.batch(), hidden, observe);
-                    }
-                }
-            }
-            if (!backend.all_finite(hidden)) {
-                throw DataError("the activations after " + place_name(spec, task.block) +
-                                " are not finite (NaN or infinity) on calibration batch " +
-                                std::to_string(b));
-            }
-            stream.leave(b, hidden);
-        }
-        if (task.accumulate) {
-            statistics.write(context_.run.statistics(place_name(spec, task.block), task.sweep),
-                             task.fingerprint);
-        }
+        pass(task, stream);
         if (store) {
-            stream.commit();
-            last_stored_ = std::chrono::steady_clock::now();
+            pace_.has_stored(stream.commit());
         }
     } catch (...) {
         stream.give_up();
         throw;
+    }
+    last_task_ = std::chrono::steady_clock::now() - start;
+}
+
+void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
+    const Backend& backend = context_.backend();
+    const ModelSpec& model = stream.model().spec();
+    const std::string place = place_name(context_.spec(), task.block);
+    const bool is_head = task.block == model.n_blocks;
+    const LoadedWeights weights =
+        is_head ? LoadedWeights::load(model, stream.model().weights(), backend, std::nullopt,
+                                      stream.forward().head_roles())
+                : LoadedWeights::load(model, stream.model().weights(), backend, task.block);
+    StatisticsCollector statistics(backend, context_.job.slice,
+                                   !context_.job.slice || context_.changes_weights());
+    const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
+        if (task.accumulate) {
+            statistics.add(signal, x);
+        }
+    };
+    StreamCutter cutter(context_, task.sweep, task.widths);
+    for (std::size_t b = 0; b < stream.n_batches(); ++b) {
+        const MatrixView<float> hidden = stream.enter(b);
+        const auto at_boundary = [&](std::size_t step) {
+            const std::size_t boundary = task.block * model.steps_per_block() + step;
+            if (context_.fused) {
+                observe(boundary_place(model, boundary).stream, hidden);
+                cutter.cut(boundary, hidden);
+            }
+        };
+        if (is_head) {
+            at_boundary(0);
+            observe_head(stream.forward(), weights, stream.batch(), hidden, observe);
+        } else {
+            for (std::size_t step = 0; step < model.steps_per_block(); ++step) {
+                at_boundary(step);
+                if (!is_cut_short(task.block) || step + 1 < model.steps_per_block()) {
+                    stream.forward().step(step, weights, stream.batch(), hidden, observe);
+                }
+            }
+        }
+        if (!backend.all_finite(hidden)) {
+            throw DataError("the activations after " + place +
+                            " are not finite (NaN or infinity) on calibration batch " +
+                            std::to_string(b));
+        }
+        stream.leave(b, hidden);
+    }
+    if (task.accumulate) {
+        statistics.write(context_.run.statistics(place, task.sweep), task.fingerprint);
     }
 }
 
@@ -239,6 +255,8 @@ std::string to_json(const CalibrationTask& task) {
                           {"accumulate", task.accumulate},
                           {"stored_stream", task.stored_stream},
                           {"fingerprint", task.fingerprint},
+                          {"stream_fingerprint", task.stream_fingerprint},
+                          {"next_stream_fingerprint", task.next_stream_fingerprint},
                           {"sweep", task.sweep},
                           {"widths", task.widths}}
         .dump();
@@ -252,6 +270,8 @@ CalibrationTask calibration_task_from_json(const std::string& text) {
             json.at("accumulate"),
             json.at("stored_stream"),
             json.at("fingerprint"),
+            json.at("stream_fingerprint"),
+            json.at("next_stream_fingerprint"),
             json.at("sweep"),
             json.at("widths").get<std::vector<std::size_t>>()};
 }

@@ -35,6 +35,9 @@ struct CalibrationTask {
     bool accumulate = true;  ///< false: the statistics are stored already, only pass the stream on
     bool stored_stream = false;  ///< with from = -1: begin from the stored stream
     std::string fingerprint;     ///< goes into the artifact
+    /// Of the streams before this block and behind it, as they are stored.
+    std::string stream_fingerprint;
+    std::string next_stream_fingerprint;
     /// With slicing: the sweep's number. From the second on (1) the stream is cut at each boundary
     /// to `widths` by the rotations of the sweep before, after its statistics are taken.
     std::size_t sweep = 0;
@@ -48,8 +51,7 @@ struct CalibrationTask {
 class Calibrator final : public StageMemory {
 public:
     /// @pre  `context` outlives the object
-    explicit Calibrator(const JobContext& context)
-        : context_(context), last_stored_(std::chrono::steady_clock::now()) {}
+    explicit Calibrator(const JobContext& context) : context_(context) {}
 
     /// Runs one task; its artifact is RunDirectory::statistics() of the block.
     /// @throws DataError  weights or activations that are not finite, naming the place
@@ -58,8 +60,14 @@ public:
 
 private:
     class Stream;
+    /// Whether nobody reads what comes out of the block, whose last step is left out.
+    [[nodiscard]] bool is_cut_short(std::size_t block) const;
+    /// All batches pass the block; its statistics are written.
+    void pass(const CalibrationTask& task, Stream& stream) const;
+
     const JobContext& context_;
-    std::chrono::steady_clock::time_point last_stored_;
+    StorePace pace_;
+    StorePace::Seconds last_task_{0};  ///< how long it took
 };
 
 }  // namespace lathe

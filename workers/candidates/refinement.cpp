@@ -58,7 +58,7 @@ std::vector<Refiner::Group> Refiner::groups_of(const ModelSpec& spec, std::size_
 }
 
 Refiner::Refiner(const JobContext& context, const RefinementTask& first)
-    : Chain(context),
+    : Chain(context, first.streams),
       spec_(context.spec()),
       source_(spec_, context.source->weights),
       forward_(spec_, context.backend(), samples().max_length()),
@@ -66,8 +66,10 @@ Refiner::Refiner(const JobContext& context, const RefinementTask& first)
       source_stream_(make_stream(forward_)),
       stream_(make_stream(forward_)),
       trial_(context.backend().allocate<float>(share().most_tokens() * spec_.hidden_size)) {
-    source_stream_.embed(source_);
-    stream_.embed(PlanWeights(context, first.choice));
+    begin({&source_stream_, &stream_}, [&] {
+        source_stream_.embed(source_);
+        stream_.embed(PlanWeights(context, first.choice));
+    });
 }
 
 bool Refiner::is_of_this_chain(const RefinementTask& task) const {
@@ -223,13 +225,18 @@ std::string to_json(const RefinementTask& task) {
     return nlohmann::json{{"block", task.block},
                           {"choice", choice},
                           {"name", task.name},
-                          {"fingerprint", task.fingerprint}}
+                          {"fingerprint", task.fingerprint},
+                          {"streams", to_text(task.streams)}}
         .dump();
 }
 
 RefinementTask refinement_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
-    RefinementTask task{json.at("block"), {}, json.at("name"), json.at("fingerprint")};
+    RefinementTask task{json.at("block"),
+                        {},
+                        json.at("name"),
+                        json.at("fingerprint"),
+                        stored_streams_from_text(json.at("streams"))};
     for (const auto& setting : json.at("choice")) {
         task.choice.push_back(setting_from_string(setting.get<std::string>()));
     }

@@ -1,8 +1,12 @@
 #pragma once
 
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "workers/chain/sample_share.hpp"
+#include "workers/chain/store_pace.hpp"
+#include "workers/chain/stream_files.hpp"
 #include "workers/job/job_context.hpp"
 #include "workers/network/residual_stream.hpp"
 
@@ -19,11 +23,13 @@ public:
 /// What all chains do alike, whatever their tasks are told.
 class ChainBase : public StageMemory {
 public:
+    ChainBase(const ChainBase&) = delete;
+    ChainBase& operator=(const ChainBase&) = delete;
     [[nodiscard]] bool has_ended() const final { return block_ > n_blocks_; }
 
 protected:
     /// @pre  `context` outlives the object
-    explicit ChainBase(const JobContext& context);
+    ChainBase(const JobContext& context, const StoredStreams& stored);
 
     [[nodiscard]] const JobContext& context() const { return context_; }
     [[nodiscard]] const kernels::Backend& backend() const { return context_.backend(); }
@@ -43,6 +49,9 @@ protected:
     [[nodiscard]] ResidualStream make_stream(ForwardPass& forward) const {
         return {forward, share_.samples(), share_.batches()};
     }
+    /// Fills the streams, from files if the first task says that they are there, else by `embed`.
+    /// To be called at the end of a derived class's constructor. @pre  the streams are its members
+    void begin(std::vector<ResidualStream*> streams, const std::function<void()>& embed);
     /// @throws DataError  naming the place and, as in "of the sliced model", whose stream it is
     void require_finite(const ResidualStream& stream, const std::string& whose) const;
 
@@ -50,16 +59,23 @@ private:
     template <class Task>
     friend class Chain;
 
+    /// Stores the streams before the block that comes next, if it is time to.
+    void store_streams();
+
     const JobContext& context_;
     std::size_t n_blocks_;
     SampleShare share_;
+    StoredStreams stored_;  ///< where the chain began
+    std::vector<ResidualStream*> streams_;
+    std::vector<std::size_t> stored_blocks_;  ///< before which this chain stored its streams
+    StorePace pace_;
     std::size_t block_ = 0;
 };
 
 /// A chain of tasks for all ranks (lib/job/task.hpp, all_ranks): one for each block in the order of
 /// the model and one for what follows the blocks, each of which needs the streams that the one
 /// before leaves. A chain object has gone some way; a derived class says what is done at a block,
-/// and its constructor embeds the samples. `Task` has a member `block`.
+/// and its constructor calls begin(). `Task` has members `block` and `streams`, a StoredStreams.
 ///
 /// Every rank holds the streams of its share of the samples and has sums over all of them from
 /// SampleShare; rank 0 writes what is found.
@@ -85,6 +101,7 @@ public:
         }
         work_on_block(task);
         ++block_;
+        store_streams();
         has_failed_ = false;
     }
 

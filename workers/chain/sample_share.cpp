@@ -19,7 +19,7 @@ constexpr std::size_t most_parts = 8;
 
 SampleShare::SampleShare(comm::Communicator& world, const TokenSequences& all) : world_(world) {
     const std::vector<SequenceRange> batches = all.ranges(tokens_per_batch);
-    n_parts_ = std::min(most_parts, batches.size());
+    n_parts_ = n_parts(all);
     const auto first_batch = [&](std::size_t part) {
         return n_parts_ == 0 ? 0 : part * batches.size() / n_parts_;
     };
@@ -40,9 +40,24 @@ SampleShare::SampleShare(comm::Communicator& world, const TokenSequences& all) :
         batches_.push_back(batch);
     }
     for (std::size_t part = first; part < last; ++part) {
-        parts_.emplace_back(batches_.data() + first_batch(part) - first_batch(first),
-                            first_batch(part + 1) - first_batch(part));
+        parts_.push_back(
+            {part, std::span(batches_).subspan(first_batch(part) - first_batch(first),
+                                               first_batch(part + 1) - first_batch(part))});
     }
+}
+
+std::size_t SampleShare::n_parts(const TokenSequences& all) {
+    return std::min(most_parts, all.ranges(tokens_per_batch).size());
+}
+
+bool SampleShare::as_rank_0_says(bool answer) const {
+    if (!leads()) {
+        return receive(0).front() != 0.0;
+    }
+    for (int rank = 1; rank < world_.size(); ++rank) {
+        send(rank, {answer ? 1.0 : 0.0});
+    }
+    return answer;
 }
 
 std::size_t SampleShare::most_tokens() const {

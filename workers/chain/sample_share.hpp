@@ -26,7 +26,15 @@ public:
     [[nodiscard]] const TokenSequences& samples() const { return samples_; }
     /// Its batches, by their places in samples().
     [[nodiscard]] const std::vector<SequenceRange>& batches() const { return batches_; }
-    /// Tokens of the largest of them; 0 if there is none.
+    /// Those of a part, and the part's number among the parts of all ranks.
+    struct Part {
+        std::size_t number = 0;
+        std::span<const SequenceRange> batches;
+    };
+    [[nodiscard]] const std::vector<Part>& parts() const { return parts_; }
+    /// Parts that samples have, whatever the ranks.
+    [[nodiscard]] static std::size_t n_parts(const TokenSequences& all);
+    /// Tokens of the largest batch; 0 if there is none.
     [[nodiscard]] std::size_t most_tokens() const;
     /// Whether this rank writes what the ranks find together.
     [[nodiscard]] bool leads() const { return world_.rank() == 0; }
@@ -45,11 +53,11 @@ public:
             return sums.values();
         };
         auto total = make();
-        for (const std::span<const SequenceRange> part : parts_) {
+        for (const Part& part : parts_) {
             if (leads()) {
-                total.add_values(values_of(part));
+                total.add_values(values_of(part.batches));
             } else {
-                send(0, values_of(part));
+                send(0, values_of(part.batches));
             }
         }
         if (!leads()) {
@@ -67,6 +75,9 @@ public:
         return total;
     }
 
+    /// Rank 0's answer, on every rank. The same conditions as for add_up().
+    [[nodiscard]] bool as_rank_0_says(bool answer) const;
+
 private:
     [[nodiscard]] std::size_t first_part(int rank) const;
     void send(int to, const std::vector<double>& values) const;
@@ -76,7 +87,7 @@ private:
     std::size_t n_parts_ = 0;  ///< of all ranks
     TokenSequences samples_;
     std::vector<SequenceRange> batches_;
-    std::vector<std::span<const SequenceRange>> parts_;  ///< of batches_
+    std::vector<Part> parts_;  ///< of batches_
 };
 
 /// sums += values, row after row; `sums` in backend memory, the values on the host.

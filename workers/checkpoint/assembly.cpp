@@ -5,6 +5,7 @@
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
+#include "lib/model/stream.hpp"
 #include "workers/candidates/plan_weights.hpp"
 #include "workers/checkpoint/compressed_checkpoint.hpp"
 
@@ -15,7 +16,8 @@ void run_assembly(const JobContext& context, const AssemblyTask& task) {
     const ModelSpec& spec = context.spec();
     const PlanWeights weights(context, task.choice, task.refined);
     // The family's own names, also where the source lacks their usual prefix.
-    const ModelSpec canonical = CompressedCheckpoint::describe(context.source->directory);
+    const ModelSpec canonical =
+        read_model_directory(context.source->directory, context.source->config_text());
     const DType main = main_dtype(*context.source);
     ArtifactWriter file(task.directory / shard_file(task.block));
     file.group("/", {{"fingerprint", task.fingerprint}});

@@ -8,11 +8,15 @@
 
 namespace lathe {
 
+std::size_t default_threads(const comm::Communicator& world) {
+    const comm::RankPlace& place = world.places()[static_cast<std::size_t>(world.rank())];
+    return std::max<std::size_t>(1, static_cast<std::size_t>(place.processors / place.sharing));
+}
+
 Device Device::open(const std::string& backend, std::size_t threads,
                     const comm::Communicator& world) {
     if (threads == 0) {
-        threads = std::max<std::size_t>(
-            1, available_processors() / static_cast<std::size_t>(world.local_size()));
+        threads = default_threads(world);
     }
     Device device;
     device.pool = std::make_unique<ThreadPool>(threads);

@@ -4,26 +4,99 @@
 #include <map>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
+#include "lib/core/half.hpp"
 #include "lib/core/log.hpp"
 #include "lib/encoding/dense.hpp"
 #include "lib/model/model_directory.hpp"
+#include "lib/model/rope.hpp"
+#include "lib/model/settled_config.hpp"
 #include "lib/model/stream.hpp"
 #include "workers/model/weight_source.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
 
+namespace {
+
+/// Whether two tensors hold the same values, in whatever types they are stored.
+bool same_values(const StoredTensor& a, const StoredTensor& b) {
+    if (a.shape != b.shape) {
+        return false;
+    }
+    if (a.dtype == b.dtype) {
+        return std::ranges::equal(a.bytes, b.bytes);
+    }
+    if (!is_floating(a.dtype) || !is_floating(b.dtype)) {
+        return false;
+    }
+    const std::size_t count = element_count(a.shape);
+    constexpr std::size_t step = 1 << 16;
+    std::vector<float> of_a(std::min(step, count));
+    std::vector<float> of_b(of_a.size());
+    for (std::size_t i = 0; i < count; i += step) {
+        const std::size_t n = std::min(step, count - i);
+        to_float(a.bytes.data() + i * size_bytes(a.dtype), a.dtype, {of_a.data(), n});
+        to_float(b.bytes.data() + i * size_bytes(b.dtype), b.dtype, {of_b.data(), n});
+        if (!std::equal(of_a.begin(), of_a.begin() + static_cast<std::ptrdiff_t>(n),
+                        of_b.begin())) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/// Stored rotary frequencies that contradict config.json are refused: one of the two is wrong.
+void check_buffers(const ModelSpec& spec, const SafetensorsCheckpoint& weights,
+                   const std::vector<PassedOver>& passed_over, const std::string& where) {
+    for (const PassedOver& buffer : passed_over) {
+        const StoredTensor& tensor = weights.at(buffer.name);
+        if (buffer.reason != "a buffer" || !buffer.name.ends_with(".inv_freq") ||
+            !is_floating(tensor.dtype)) {
+            continue;
+        }
+        std::vector<float> values(element_count(tensor.shape));
+        to_float(tensor.bytes.data(), tensor.dtype, values);
+        check_stored_frequencies(spec.rope, values, buffer.name, where);
+    }
+}
+
+}  // namespace
+
+std::string ModelOutline::config_text() const {
+    return settled_config ? *settled_config : read_file(directory / "config.json");
+}
+
 std::unique_ptr<SourceModel> SourceModel::open(const fs::path& directory,
                                                const ModelReading& reading) {
     require_model_directory(directory);
-    ModelSpec spec = read_model_directory(directory);
+    const fs::path config_file = directory / "config.json";
+    const std::string config = read_file(config_file);
+    ModelSpec spec = read_model_directory(directory, config);
     SafetensorsCheckpoint weights(directory);
     std::vector<FoundTensor> found;
     for (const auto& [name, tensor] : weights.tensors()) {
         found.push_back({name, tensor.dtype, tensor.shape});
     }
+    std::error_code error;
+    const bool is_own = fs::exists(directory / slicing_file, error);  // and settled when written
+    const auto settled = is_own ? std::nullopt
+                                : settle_config(
+                                      config, found,
+                                      [&](const std::string& a, const std::string& b) {
+                                          return same_values(weights.at(a), weights.at(b));
+                                      },
+                                      config_file.string());
+    std::optional<std::string> settled_text;
+    if (settled) {
+        log_warning_once("weights_win_over_config file=" + config_file.string() + ": " +
+                         settled->change);
+        settled_text = settled->text;
+        spec = read_model_directory(directory, settled->text);
+    }
     spec.allow_nan_rows = reading.allow_nan_rows;
     auto passed_over = match_tensors(spec, found, reading.ignore, directory.string());
+    check_buffers(spec, weights, passed_over, directory.string());
     if (!spec.quantisation.empty()) {
         log_warning_once("quantisation_left_over model=" + directory.string() +
                          ": config.json has " + spec.quantisation +
@@ -34,7 +107,7 @@ std::unique_ptr<SourceModel> SourceModel::open(const fs::path& directory,
         dtypes.push_back(weights.at(tensor.name).dtype);
     }
     return std::make_unique<SourceModel>(
-        SourceModel{{directory, std::move(spec), std::move(dtypes)},
+        SourceModel{{directory, std::move(spec), std::move(dtypes), std::move(settled_text)},
                     std::move(weights),
                     std::move(passed_over)});
 }

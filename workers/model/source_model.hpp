@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -18,7 +19,12 @@ struct ModelOutline {
     std::filesystem::path directory;
     ModelSpec spec;
     std::vector<DType> dtypes;  ///< of each tensor as stored
+    /// The text that takes the place of config.json in what is made of the model, where the weights
+    /// say otherwise than the file (lib/model/settled_config.hpp).
+    std::optional<std::string> settled_config{};
 
+    /// settled_config, or what the file says.
+    [[nodiscard]] std::string config_text() const;
     [[nodiscard]] DType dtype(std::size_t tensor) const { return dtypes.at(tensor); }
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "lib/core/errors.hpp"
+
 namespace lathe {
 
 ResidualStream::ResidualStream(ForwardPass& forward, const TokenSequences& samples,
@@ -37,6 +39,20 @@ void ResidualStream::copy(const ResidualStream& other) {
     for (const SequenceRange& batch : batches_) {
         forward_.backend().copy<float>(other.part(batch), part(batch));
     }
+}
+
+std::vector<float> ResidualStream::download(const SequenceRange& batch) const {
+    return forward_.backend().to_host(part(batch));
+}
+
+void ResidualStream::upload(std::span<const std::byte> values, const SequenceRange& batch,
+                            const std::string& where) const {
+    const MatrixView<float> to = part(batch);
+    if (values.size() != to.rows * to.cols * sizeof(float)) {
+        throw DataError(where + ": a batch has " + std::to_string(values.size()) +
+                        " bytes, expected " + to.shape_text() + " of float32");
+    }
+    forward_.backend().upload(values.data(), DType::f32, to);
 }
 
 void ResidualStream::take_step(const LoadedWeights& weights) {

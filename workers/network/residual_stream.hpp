@@ -1,6 +1,8 @@
 #pragma once
 
 #include <span>
+#include <string>
+#include <vector>
 
 #include "workers/network/forward.hpp"
 
@@ -27,6 +29,13 @@ public:
     void embed(const WeightSource& weights);
     /// Becomes what another one of the same samples and model is.
     void copy(const ResidualStream& other);
+    /// Goes before that step, without values yet: upload() of each batch has to follow.
+    void stand_before(std::size_t step) { step_ = step; }
+    /// A batch's values on the host, row after row, and back. `where` begins an error.
+    /// @throws DataError  for another number of bytes than the batch has
+    [[nodiscard]] std::vector<float> download(const SequenceRange& batch) const;
+    void upload(std::span<const std::byte> values, const SequenceRange& batch,
+                const std::string& where) const;
 
     /// All batches take the step, or all steps of a block.
     void take_step(const LoadedWeights& weights);

@@ -4,14 +4,14 @@
 
 namespace lathe {
 
-SequentialRotator::SequentialRotator(const JobContext& context, const SequentialTask& /*first*/)
-    : Chain(context),
+SequentialRotator::SequentialRotator(const JobContext& context, const SequentialTask& first)
+    : Chain(context, first.streams),
       model_(*context.fused),
       reads_end_(reads_stream_end(context)),
       forward_(model_.spec, context.backend(), samples().max_length()),
       stream_(make_stream(forward_)) {
     forward_.use_bf16(context.calibrates_in_bf16());
-    stream_.embed(model_.weights);
+    begin({&stream_}, [&] { stream_.embed(model_.weights); });
 }
 
 void SequentialRotator::repeat_block(const SequentialTask& task) {
@@ -98,14 +98,16 @@ std::string to_json(const SequentialTask& task) {
     return nlohmann::json{{"block", task.block},
                           {"widths", task.widths},
                           {"statistics", task.statistics_fingerprint},
-                          {"rotation", task.rotation_fingerprint}}
+                          {"rotation", task.rotation_fingerprint},
+                          {"streams", to_text(task.streams)}}
         .dump();
 }
 
 SequentialTask sequential_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
     return {json.at("block"), json.at("widths").get<std::vector<std::size_t>>(),
-            json.at("statistics"), json.at("rotation")};
+            json.at("statistics"), json.at("rotation"),
+            stored_streams_from_text(json.at("streams"))};
 }
 
 }  // namespace lathe

@@ -11,7 +11,7 @@
 namespace lathe {
 
 SliceRefitter::SliceRefitter(const JobContext& context, const RefitTask& first)
-    : Chain(context),
+    : Chain(context, first.streams),
       source_(*context.fused),
       widths_(first.widths),
       target_(describe_sliced(context.given_model(), *context.job.slice, widths_)),
@@ -23,8 +23,10 @@ SliceRefitter::SliceRefitter(const JobContext& context, const RefitTask& first)
     for (kernels::Array<float>& memory : memory_) {
         memory = backend().allocate<float>(share().most_tokens() * source_.spec.hidden_size);
     }
-    source_stream_.embed(source_.weights);
-    stream_.embed(weights_);
+    begin({&source_stream_, &stream_}, [&] {
+        source_stream_.embed(source_.weights);
+        stream_.embed(weights_);
+    });
 }
 
 void SliceRefitter::repeat_block(const RefitTask& /*task*/) {
@@ -193,15 +195,17 @@ std::vector<float> SliceRefitter::fit_writing(std::size_t step, const StreamWrit
 }
 
 std::string to_json(const RefitTask& task) {
-    return nlohmann::json{
-        {"block", task.block}, {"widths", task.widths}, {"fingerprint", task.fingerprint}}
+    return nlohmann::json{{"block", task.block},
+                          {"widths", task.widths},
+                          {"fingerprint", task.fingerprint},
+                          {"streams", to_text(task.streams)}}
         .dump();
 }
 
 RefitTask refit_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
     return {json.at("block"), json.at("widths").get<std::vector<std::size_t>>(),
-            json.at("fingerprint")};
+            json.at("fingerprint"), stored_streams_from_text(json.at("streams"))};
 }
 
 }  // namespace lathe

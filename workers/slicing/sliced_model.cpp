@@ -1,19 +1,14 @@
 #include "workers/slicing/sliced_model.hpp"
 
-#include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 
 namespace lathe {
 
 namespace {
 
-std::string config_text(const SourceModel& source) {
-    return read_file(source.directory / "config.json");
-}
-
 std::string stock_config(const SourceModel& source, std::size_t width) {
     const ModelSpec& spec = source.spec;
-    nlohmann::json json = parse_json(config_text(source));
+    nlohmann::json json = parse_json(source.config_text());
     json["hidden_size"] = width;
     json["head_dim"] = spec.head_dim;
     json["rms_norm_eps"] = double{spec.norm_epsilon} * static_cast<double>(spec.hidden_size) /
@@ -38,7 +33,7 @@ DType sliced_dtype(const SourceModel& source, const TensorSpec& tensor) {
 SlicedModel describe_sliced(const SourceModel& source, const SliceConfig& slice,
                             const std::vector<std::size_t>& widths) {
     const std::string where = source.directory.string();
-    const std::string config = config_text(source);
+    const std::string config = source.config_text();
     if (slice.is_global() && source.spec.norm == NormKind::rms) {
         const std::string stock = stock_config(source, widths.front());
         return {stock, "", read_model_spec(stock, where)};

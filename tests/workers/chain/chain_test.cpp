@@ -29,7 +29,7 @@ struct SomeTask {
 class RecordingChain final : public Chain<SomeTask> {
 public:
     RecordingChain(const JobContext& context, const SomeTask& first)
-        : Chain(context), name_(first.name) {}
+        : Chain(context, {}), name_(first.name) {}
 
     std::vector<std::string> done;
     bool fails = false;

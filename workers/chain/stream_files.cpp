@@ -1,0 +1,112 @@
+#include "workers/chain/stream_files.hpp"
+
+#include "lib/checkpoint/artifact.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
+
+namespace lathe {
+namespace fs = std::filesystem;
+
+namespace {
+
+std::string dataset(std::size_t stream, std::size_t batch) {
+    return "/" + std::to_string(stream) + "/" + std::to_string(batch);
+}
+
+bool is_stored(const fs::path& file, const std::string& fingerprint, std::size_t block) {
+    std::error_code ignored;
+    if (!fs::exists(file, ignored)) {
+        return false;
+    }
+    try {
+        const Attributes attributes = ArtifactReader(file).attributes("/");
+        return text_attribute(attributes, "fingerprint", file.string()) == fingerprint &&
+               integer_attribute(attributes, "block", file.string()) ==
+                   static_cast<std::int64_t>(block);
+    } catch (const DataError&) {
+        return false;
+    }
+}
+
+}  // namespace
+
+std::string to_text(const StoredStreams& streams) {
+    return streams.fingerprint + "/" + (streams.block ? std::to_string(*streams.block) : "");
+}
+
+StoredStreams stored_streams_from_text(const std::string& text) {
+    const std::size_t slash = text.find('/');
+    if (slash == std::string::npos) {
+        throw InternalError("stored streams \"" + text + "\": expected FINGERPRINT/BLOCK");
+    }
+    StoredStreams streams{text.substr(0, slash), {}};
+    if (slash + 1 < text.size()) {
+        streams.block = std::stoul(text.substr(slash + 1));
+    }
+    return streams;
+}
+
+std::optional<std::size_t> last_stored_block(const RunDirectory& run,
+                                             const std::string& fingerprint, std::size_t n_parts,
+                                             std::size_t last) {
+    for (std::size_t block = last; block > 0; --block) {
+        std::size_t part = 0;
+        while (part < n_parts &&
+               is_stored(run.chain_streams(fingerprint, block, part), fingerprint, block)) {
+            ++part;
+        }
+        if (part == n_parts) {
+            return block;
+        }
+    }
+    return std::nullopt;
+}
+
+void write_streams(const RunDirectory& run, const StoredStreams& where, const SampleShare& share,
+                   std::span<const ResidualStream* const> streams) {
+    const std::size_t block = where.block.value();
+    for (const SampleShare::Part& part : share.parts()) {
+        const fs::path file = run.chain_streams(where.fingerprint, block, part.number);
+        make_directories(file.parent_path());
+        ArtifactWriter writer(file);
+        writer.group(
+            "/", {{"fingerprint", where.fingerprint}, {"block", static_cast<std::int64_t>(block)}});
+        for (std::size_t s = 0; s < streams.size(); ++s) {
+            writer.group("/" + std::to_string(s), {});
+            for (std::size_t b = 0; b < part.batches.size(); ++b) {
+                const std::vector<float> values = streams[s]->download(part.batches[b]);
+                const MatrixView<float> shape = streams[s]->part(part.batches[b]);
+                writer.dataset(dataset(s, b), DType::f32, {shape.rows, shape.cols},
+                               reinterpret_cast<const std::byte*>(values.data()));
+            }
+        }
+        writer.commit();
+    }
+}
+
+void read_streams(const JobContext& context, const StoredStreams& where, const SampleShare& share,
+                  std::span<ResidualStream* const> streams, std::size_t step) {
+    for (ResidualStream* stream : streams) {
+        stream->stand_before(step);
+    }
+    for (const SampleShare::Part& part : share.parts()) {
+        const fs::path file =
+            context.run.chain_streams(where.fingerprint, where.block.value(), part.number);
+        try {
+            const ArtifactReader reader(file);
+            for (std::size_t s = 0; s < streams.size(); ++s) {
+                for (std::size_t b = 0; b < part.batches.size(); ++b) {
+                    streams[s]->upload(reader.read(dataset(s, b)), part.batches[b], file.string());
+                }
+            }
+        } catch (const DataError& error) {
+            std::error_code ignored;
+            fs::remove(file, ignored);
+            throw StoppedError(std::string(error.what()) +
+                               "; the file is removed, run again: the blocks before are passed "
+                               "once more");
+        }
+    }
+}
+
+}  // namespace lathe
