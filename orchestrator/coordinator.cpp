@@ -300,11 +300,10 @@ void Coordinator::declare_lost(StageState& stage, int rank) {
         return;
     }
     // Counted as a failure: a task that kills its rank (out of memory) must not kill them all.
-    stage.retry_or_fail(
-        *position, rank,
-        {ExitCode::internal,
-         worker.failure.value_or("the rank on host " + host + " was lost (out of memory?)") +
-             words});
+    stage.retry_or_fail(*position, rank,
+                        {ExitCode::internal, worker.failure.value_or("the rank on host " + host +
+                                                                     " was lost (out of memory?)") +
+                                                 words});
 }
 
 void Coordinator::hand_out(StageState& stage) {
