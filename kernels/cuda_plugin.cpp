@@ -8,6 +8,7 @@
 
 #include <dlfcn.h>
 
+#include "kernels/cuda_interface.hpp"
 #include "lib/core/errors.hpp"
 
 namespace lathe::kernels {
@@ -33,7 +34,7 @@ Function* function_of(void* library, const char* name, const std::string& file) 
     return reinterpret_cast<Function*>(address);
 }
 
-/// The function that opens a backend, of a library of our version. It stays open until the end.
+/// The function that opens a backend, of a library with our headers. It stays open until the end.
 CudaPluginOpen* load() {
     std::error_code ignored;
     std::string searched;
@@ -46,12 +47,12 @@ CudaPluginOpen* load() {
         if (library == nullptr) {
             throw UsageError("the CUDA backend cannot be used: " + std::string(dlerror()));
         }
-        const int version =
-            function_of<CudaPluginVersion>(library, "lathe_cuda_version", file.string())();
-        if (version != cuda_plugin_version) {
-            throw UsageError("the CUDA backend cannot be used: " + file.string() + " has version " +
-                             std::to_string(version) + ", expected " +
-                             std::to_string(cuda_plugin_version));
+        const std::string interface =
+            function_of<CudaPluginInterface>(library, "lathe_cuda_interface", file.string())();
+        if (interface != cuda_interface) {
+            throw UsageError("the CUDA backend cannot be used: " + file.string() +
+                             " is of another build: its interface is " + interface + ", expected " +
+                             cuda_interface);
         }
         return function_of<CudaPluginOpen>(library, "lathe_cuda_open", file.string());
     }

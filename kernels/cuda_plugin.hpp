@@ -9,16 +9,16 @@
 /// loading the CUDA libraries takes from half a second to several.
 namespace lathe::kernels {
 
-/// Changes with anything that both sides compile into themselves: the class Backend and what its
-/// functions take. A library with another number is refused.
-inline constexpr int cuda_plugin_version = 3;
 inline constexpr const char* cuda_plugin_file = "liblathe_cuda.so";
 
 /// What the library exports, with C names:
-///   int lathe_cuda_version()
+///   const char* lathe_cuda_interface()
 ///   Backend* lathe_cuda_open(std::size_t device, char* reason, std::size_t reason_size)
+/// lathe_cuda_interface() names the headers that both sides compile into themselves: this one and
+/// all that it includes, by a hash that the build makes of them (cuda_interface.hpp). A library
+/// that gives another one is refused before it is used.
 /// lathe_cuda_open() returns a new backend, or null and the reason in `reason`, ended by a 0.
-using CudaPluginVersion = int();
+using CudaPluginInterface = const char*();
 using CudaPluginOpen = Backend*(std::size_t device, char* reason, std::size_t reason_size);
 
 /// Whether this build has the library.

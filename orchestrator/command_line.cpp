@@ -6,10 +6,8 @@
 #include <CLI/CLI.hpp>
 
 #include "lib/core/errors.hpp"
-#include "lib/core/file.hpp"
 #include "lib/dataset/task_table.hpp"
-#include "lib/job/run_directory.hpp"
-#include "lib/template/chat_template.hpp"
+#include "orchestrator/paths.hpp"
 #include "orchestrator/version.hpp"
 
 namespace lathe {
@@ -287,6 +285,9 @@ std::vector<std::string> take_sbatch_options(int& argc, const char* const* argv)
 }  // namespace
 
 std::optional<CommandLine> parse_command_line(int argc, const char* const* argv, bool print) {
+    for (int i = 1; i < argc; ++i) {
+        require_utf8(argv[i], "argument " + std::to_string(i));
+    }
     CLI::App app("Lathe: compresses very large transformers to a budget.", "lathe");
     app.set_version_flag("--version", std::string(program_version));
     CommandLine line;
@@ -305,51 +306,12 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv,
     }
     line.command = app.get_subcommands().front()->get_name();
     fold_short_options(line, shorts);
-    return line;
-}
-
-JobConfig load_job(const CommandLine& line) {
-    const bool from_run = line.command == "resume" || line.command == "search";
-    JobConfig job;
-    if (from_run) {
-        const fs::path file = RunDirectory(line.path).job();
-        std::error_code ignored;
-        if (!fs::exists(file, ignored)) {
-            throw MissingInputError(line.path.string() +
-                                    " is not a run directory: it has no job.yaml");
+    for (fs::path path : {line.path, line.reference, line.data, line.output}) {
+        if (!path.empty()) {
+            make_absolute(path, "the path of " + line.command);
         }
-        job = read_job(read_file(file), file.string(), line.overrides);
-        job.output = line.path;  // the directory may have been moved
-    } else {
-        const std::string yaml = line.path.empty() ? "" : read_file(line.path);
-        job =
-            read_job(yaml, line.path.empty() ? "command line" : line.path.string(), line.overrides);
     }
-    // A run continues from any working directory.
-    const auto absolute = [](fs::path& path) { path = fs::absolute(path).lexically_normal(); };
-    absolute(job.model);
-    absolute(job.output);
-    for (fs::path& path : job.calibration.data) {
-        absolute(path);
-    }
-    if (is_template_file(job.calibration.chat_template)) {
-        fs::path file = job.calibration.chat_template;
-        absolute(file);
-        job.calibration.chat_template = file.string();
-    }
-    for (fs::path& path : job.search.evaluation) {
-        absolute(path);
-    }
-    for (fs::path& path : job.evaluate.perplexity) {
-        absolute(path);
-    }
-    if (!job.search.kernel_times.empty()) {
-        absolute(job.search.kernel_times);
-    }
-    for (TaskEntry& entry : job.evaluate.tasks) {
-        absolute(entry.data);
-    }
-    return job;
+    return line;
 }
 
 }  // namespace lathe

@@ -64,13 +64,17 @@ struct CommandLine {
 };
 
 /// Parses the command line. None: help or version was asked for and printed (`print` true).
-/// @throws UsageError  with the parser's own words
+/// @throws UsageError  with the parser's own words; an argument is no UTF-8, or a relative path
+///   lies in a directory whose name is none: tasks and reports, which are JSON, could not hold it
 [[nodiscard]] std::optional<CommandLine> parse_command_line(int argc, const char* const* argv,
                                                             bool print);
 
+/// Whether the command works on a job, so that load_job() has something to load.
+[[nodiscard]] bool works_on_job(const CommandLine& line);
+
 /// The job a command works on: from its job file and overrides, or from a run directory, with all
 /// paths made absolute.
-/// @throws UsageError, MissingInputError
+/// @throws UsageError, MissingInputError  a path or the job file that is no UTF-8 is refused
 [[nodiscard]] JobConfig load_job(const CommandLine& line);
 
 }  // namespace lathe

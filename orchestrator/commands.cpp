@@ -8,7 +8,9 @@
 namespace lathe {
 
 std::string error_json(const std::string& status, int exit_code, const std::string& message) {
-    return nlohmann::json{{"status", status}, {"exit_code", exit_code}, {"error", message}}.dump();
+    // A message may quote a file.
+    return nlohmann::json{{"status", status}, {"exit_code", exit_code}, {"error", message}}.dump(
+        -1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
 
 ModelToRun open_model(const CommandLine& line, LookupTables tables) {

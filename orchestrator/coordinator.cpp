@@ -144,6 +144,12 @@ bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
         if (control.kind == comm::ControlKind::stopped) {
             worker.left = true;
         }
+        if (control.kind == comm::ControlKind::failed) {
+            worker.failure = control.text;
+        }
+        if (control.kind == comm::ControlKind::heartbeat) {
+            note_instruction_set(control.source, control.text);
+        }
         if (control.kind == comm::ControlKind::asked && !asked_rank_) {
             asked_rank_ = control.source;
             if (options_.on_rank_asked) {
@@ -225,12 +231,31 @@ void Coordinator::forgive_own_pause() {
     }
 }
 
+/// Once for all: every rank says it with each sign of life.
+void Coordinator::note_instruction_set(int rank, const std::string& name) {
+    workers_[static_cast<std::size_t>(rank)].instruction_set = name;
+    if (name.empty() || told_of_mixed_sets_) {
+        return;
+    }
+    for (int other = 0; other < communicator_.size(); ++other) {
+        const std::string& found = workers_[static_cast<std::size_t>(other)].instruction_set;
+        if (!found.empty() && found != name) {
+            told_of_mixed_sets_ = true;
+            log_warning("ranks_compute_differently rank=" + std::to_string(other) + " with=\"" +
+                        found + "\" rank=" + std::to_string(rank) + " with=\"" + name +
+                        "\" results=may_differ_in_their_last_bits "
+                        "to_make_them_agree=runtime.instruction_set");
+            return;
+        }
+    }
+}
+
 void Coordinator::find_lost_ranks(StageState& stage) {
     const auto now = Clock::now();
     for (int rank = 0; rank < communicator_.size(); ++rank) {
         const Worker& worker = workers_[static_cast<std::size_t>(rank)];
-        if (!worker.lost &&
-            seconds_between(worker.last_heard, now) > options_.worker_timeout_seconds) {
+        if (!worker.lost && (worker.failure || seconds_between(worker.last_heard, now) >
+                                                   options_.worker_timeout_seconds)) {
             declare_lost(stage, rank);
         }
         if (worker.lost && stage.queue().needs(rank)) {
@@ -239,9 +264,15 @@ void Coordinator::find_lost_ranks(StageState& stage) {
                                                "it; run again to continue"});
         }
     }
-    if (n_alive() == 0) {
-        stage.fail({ExitCode::stopped, "no rank is left to work; run again to continue"});
+    if (n_alive() > 0) {
+        return;
     }
+    for (const Worker& worker : workers_) {
+        if (worker.failure) {
+            stage.fail({ExitCode::internal, "no rank is left to work: " + *worker.failure});
+        }
+    }
+    stage.fail({ExitCode::stopped, "no rank is left to work; run again to continue"});
 }
 
 void Coordinator::declare_lost(StageState& stage, int rank) {
@@ -253,9 +284,11 @@ void Coordinator::declare_lost(StageState& stage, int rank) {
     if (!words.empty()) {
         words = "\nIts log ends with\n" + words;
     }
+    const std::string why =
+        worker.failure ? " failure=\"" + *worker.failure + "\""
+                       : " silent_seconds=" + std::to_string(options_.worker_timeout_seconds);
     log_warning("rank_lost rank=" + std::to_string(rank) + " host=" + host +
-                " task=" + (task.empty() ? "none" : task) +
-                " silent_seconds=" + std::to_string(options_.worker_timeout_seconds) + words);
+                " task=" + (task.empty() ? "none" : task) + why + words);
     const auto position = stage.find_open(task);
     if (!position) {
         return;
@@ -267,9 +300,10 @@ void Coordinator::declare_lost(StageState& stage, int rank) {
         return;
     }
     // Counted as a failure: a task that kills its rank (out of memory) must not kill them all.
-    stage.retry_or_fail(
-        *position, rank,
-        {ExitCode::internal, "the rank on host " + host + " was lost (out of memory?)" + words});
+    stage.retry_or_fail(*position, rank,
+                        {ExitCode::internal, worker.failure.value_or("the rank on host " + host +
+                                                                     " was lost (out of memory?)") +
+                                                 words});
 }
 
 void Coordinator::hand_out(StageState& stage) {

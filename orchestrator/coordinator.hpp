@@ -105,9 +105,11 @@ private:
     using Clock = std::chrono::steady_clock;
     struct Worker {
         bool lost = false;
-        bool spoke_again = false;  ///< after it was declared lost, so it does live
-        bool left = false;         ///< was told to stop, and did
-        [[nodiscard]] bool is_gone() const { return lost && !spoke_again; }
+        bool spoke_again = false;            ///< after it was declared lost, so it does live
+        bool left = false;                   ///< was told to stop, and did
+        std::optional<std::string> failure;  ///< why it cannot go on, in its own words
+        [[nodiscard]] bool is_gone() const { return (lost && !spoke_again) || failure; }
+        std::string instruction_set;      ///< what it computes with, once it has said so
         std::optional<std::string> task;  ///< id of what it does
         bool is_pinned = false;           ///< that task, or for all ranks
         Clock::time_point task_start;
@@ -121,6 +123,7 @@ private:
                 std::size_t n_reused) const;
     void handle_failure(StageState& stage, std::size_t position, const TaskResult& result) const;
     void forgive_own_pause();
+    void note_instruction_set(int rank, const std::string& name);
     void find_lost_ranks(StageState& stage);
     void declare_lost(StageState& stage, int rank);
     [[nodiscard]] bool must_stop(StageState& stage) const;
@@ -135,6 +138,7 @@ private:
     Options options_;
     std::vector<Worker> workers_;  // for each rank
     Clock::time_point last_listen_;
+    bool told_of_mixed_sets_ = false;
     std::optional<int> asked_rank_;  ///< to stop, the first of them
     bool held_back_ = false;         ///< a task, when they were last handed out, for want of time
 };

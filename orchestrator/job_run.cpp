@@ -140,7 +140,9 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
     make_directories(root);
     lock_ = FileLock::try_lock(run().lock());
     if (!lock_) {
-        throw UsageError("another lathe process is working on run directory " + root.string());
+        const std::string holder = FileLock::holder(run().lock());
+        throw UsageError("another lathe process is working on run directory " + root.string() +
+                         (holder.empty() ? "" : ": " + holder));
     }
     const bool continues = continue_existing_run(record);
     remove_temporary_files(root);
@@ -152,7 +154,8 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
         {"format_version", 1},
         {"program_version", program_version},
         {"model_fingerprint", to_hex(given_model().weights.fingerprint())},
-        {"samples_fingerprint", samples_fingerprint(job())}};
+        {"samples_fingerprint", samples_fingerprint(job())},
+        {"instruction_set", instruction_set()}};
     if (!continues) {
         write_file(run().manifest(), manifest.dump(1) + "\n");
     }
@@ -191,6 +194,11 @@ bool JobRun::continue_existing_run(Record record) {
     if (began != nlohmann::json(program_version).dump()) {
         log_warning("run_of_another_version began=" + began + " this=\"" + program_version +
                     "\" finished_tasks=kept");
+    }
+    const auto set = manifest.value("instruction_set", nlohmann::json());
+    if (set.is_string() && set != instruction_set()) {
+        log_warning("run_of_another_instruction_set began=" + set.dump() + " this=\"" +
+                    instruction_set() + "\" results=may_differ_in_their_last_bits");
     }
     return true;
 }

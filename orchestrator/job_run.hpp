@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/core/file.hpp"
+#include "lib/core/file_lock.hpp"
 #include "lib/job/task.hpp"
 #include "orchestrator/coordinator.hpp"
 #include "orchestrator/journal.hpp"

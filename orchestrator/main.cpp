@@ -1,32 +1,36 @@
-#include <cstdio>
+#include <cstdlib>
 #include <exception>
 #include <iostream>
-#include <thread>
 
 #include <unistd.h>
 
 #include "lib/comm/communicator.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/log.hpp"
+#include "lib/core/standard_streams.hpp"
 #include "orchestrator/command_line.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/exit_file.hpp"
 #include "orchestrator/rank_log.hpp"
+#include "orchestrator/ranks.hpp"
 #include "orchestrator/stop_request.hpp"
 #include "orchestrator/stop_watchdog.hpp"
+#include "workers/job/device.hpp"
 #include "workers/task_table.hpp"
-#include "workers/worker.hpp"
 
 namespace lathe {
 namespace {
 
-/// A rank is gone, or stuck in a task: nothing more can be agreed with it, and the usual end would
-/// wait for it.
-[[noreturn]] void end_without_mpi(comm::Session& session, int code) {
-    session.abandon();
-    std::cout.flush();
-    std::fflush(nullptr);
-    ::_exit(code);
+void print_message(const std::string& message) {
+    print_error("lathe: " + message + "\n");
+}
+
+/// @throws IoError  if it cannot be written, or what was written before could not
+void print_result(const std::string& text) {
+    std::cout << text << std::flush;
+    if (!std::cout) {
+        throw IoError("cannot write to standard output");
+    }
 }
 
 /// Ends the process in the midst of what it does, if it does not stop by itself.
@@ -34,10 +38,10 @@ StopWatchdog::Options given_up(const CommandLine& line) {
     StopWatchdog::Options options;
     options.stop_requested = [] { return StopRequest::requested(); };
     options.give_up = [&line] {
-        std::cerr << "lathe: stopped: " << StopRequest::reason() << ", and "
-                  << StopWatchdog::limit_seconds
-                  << " s later something was still at work and was given up; run again to continue"
-                  << std::endl;
+        print_message("stopped: " + StopRequest::reason() + ", and " +
+                      std::to_string(static_cast<int>(StopWatchdog::limit_seconds)) +
+                      " s later something was still at work and was given up; run again to "
+                      "continue");
         leave_exit_code(line.exit_file, static_cast<int>(ExitCode::stopped));
         ::_exit(static_cast<int>(ExitCode::stopped));
     };
@@ -45,17 +49,14 @@ StopWatchdog::Options given_up(const CommandLine& line) {
 }
 
 /// Runs the command on rank 0 and says what came of it. Returns the exit code.
-int run_and_report(const CommandContext& context) {
+int run_and_report(const CommandContext& context) noexcept {
     std::string status = "failed";
     std::string message;
     int code = static_cast<int>(ExitCode::internal);
     try {
         const CommandOutput output = run_command(context);
         context.progress.finish("done");
-        std::cout << (context.line.json ? output.json + "\n" : output.text) << std::flush;
-        if (!std::cout) {
-            throw IoError("cannot write to standard output");
-        }
+        print_result(context.line.json ? output.json + "\n" : output.text);
         return output.exit_code;
     } catch (const Error& e) {
         code = static_cast<int>(e.code());
@@ -67,9 +68,11 @@ int run_and_report(const CommandContext& context) {
         message = "out of memory";
     } catch (const std::exception& e) {
         message = e.what();
+    } catch (...) {
+        message = "an exception of unknown type";
     }
     context.progress.finish(status);
-    std::cerr << "lathe: " << message << std::endl;
+    print_message(message);
     if (context.line.json) {
         std::cout << error_json(status, code, message) << std::endl;
     }
@@ -77,76 +80,111 @@ int run_and_report(const CommandContext& context) {
 }
 
 /// Rank 0: a worker on a thread of its own, the coordinator on this one.
-int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks) {
+int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks,
+         const WorkerOptions& options) {
     Progress progress(
         line.log_level == LogLevel::quiet ? Progress::Style::silent : Progress::default_style(),
         session.world().size());
-    Coordinator::Options options;
-    options.stop_requested = [] { return StopRequest::requested(); };
-    options.on_rank_asked = [] { StopRequest::request_elsewhere(); };
-    options.seconds_left = [] { return StopRequest::seconds_left(); };
-    options.last_words = [&line](int rank) { return last_words(line, rank); };
-    options.stop_reason = [] { return StopRequest::reason(); };
-    options.on_progress = [&](const StageProgress& p) { progress.update(p); };
-    Coordinator coordinator(session.world(), std::move(options));
+    Coordinator::Options coordination;
+    coordination.stop_requested = [] { return StopRequest::requested(); };
+    coordination.on_rank_asked = [] { StopRequest::request_elsewhere(); };
+    coordination.seconds_left = [] { return StopRequest::seconds_left(); };
+    coordination.last_words = [&line](int rank) { return last_words(line, rank); };
+    coordination.stop_reason = [] { return StopRequest::reason(); };
+    coordination.on_progress = [&](const StageProgress& p) { progress.update(p); };
+    Coordinator coordinator(session.world(), std::move(coordination));
     const StopWatchdog watchdog(given_up(line));
-    std::thread worker(
-        [&] { serve(session.world(), [&](const Task& task) { return tasks.run(task); }); });
+    const WorkerThread worker(
+        session, [&](const Task& task) { return tasks.run(task); }, options);
     const int code = run_and_report({line, session.world(), coordinator, progress});
     leave_exit_code(line.exit_file, code);
-    if (!coordinator.shut_down(code)) {
-        end_without_mpi(session, code);
-    }
-    worker.join();
+    leave_together(session, coordinator, code);
     return code;
 }
 
-int run_program(int argc, char** argv) {
-    comm::Session session(&argc, &argv);
-    const bool leads = session.world().rank() == 0;
+/// What BLAS is to be started with for the job's instruction set; empty: it is right as it is.
+std::string wanted_blas(const CommandLine& line) {
     try {
-        const auto line = parse_command_line(argc, argv, leads);
-        if (!line) {
-            return 0;
-        }
-        start_logging(line->log_level, session.world().rank(), line->log_format);
-        if (leads && !StopRequest::warning().empty()) {
-            log_warning(StopRequest::warning());
-        }
-        TaskTable tasks(
-            session.world(),
-            [&line, rank = session.world().rank()] { return load_logged_job(*line, rank); },
-            line->runtime);
-        if (leads) {
-            return lead(session, *line, tasks);
-        }
-        const auto handler = [&](const Task& task) { return tasks.run(task); };
-        WorkerOptions options;
-        options.stop_requested = [] { return StopRequest::requested(); };
-        if (const auto code = serve(session.world(), handler, options)) {
-            end_without_mpi(session, *code);
-        }
-        return 0;
-    } catch (const UsageError& e) {
-        if (leads) {
-            std::cerr << "lathe: " << e.what() << std::endl;
-        }
-        return static_cast<int>(e.code());
+        return works_on_job(line) ? use_instruction_set(load_job(line).runtime.instruction_set)
+                                  : "";
+    } catch (const std::exception&) {
+        return "";  // the command itself, or this rank's first task, says so where it is heard
     }
+}
+
+/// BLAS takes the instruction set when it is loaded, from the environment: if that says another,
+/// this process begins again. Before MPI knows of it.
+void choose_instruction_set(const CommandLine& line, char** argv) {
+    constexpr const char* variable = "OPENBLAS_CORETYPE";
+    const std::string blas = wanted_blas(line);
+    const char* const set = std::getenv(variable);
+    if (blas.empty() || (set != nullptr && set == blas)) {
+        return;
+    }
+    ::setenv(variable, blas.c_str(), 1);
+    ::execv("/proc/self/exe", argv);
+    print_message("BLAS goes on with another instruction set: start with " + std::string(variable) +
+                  "=" + blas);
+}
+
+int run_program(int argc, char** argv) {
+    std::optional<CommandLine> line;
+    std::string refusal;
+    try {
+        line = parse_command_line(argc, argv, false);
+        if (line) {
+            choose_instruction_set(*line, argv);
+        }
+    } catch (const UsageError& e) {
+        refusal = e.what();
+    }
+    comm::Session session(&argc, &argv);
+    const int rank = session.world().rank();
+    if (!refusal.empty()) {
+        if (rank == 0) {
+            print_message(refusal);
+        }
+        return static_cast<int>(ExitCode::usage);
+    }
+    if (!line) {  // help or version: printed by one
+        static_cast<void>(parse_command_line(argc, argv, rank == 0));
+        print_result("");
+        return 0;
+    }
+    start_logging(line->log_level, rank, line->log_format);
+    if (rank == 0 && !StopRequest::warning().empty()) {
+        log_warning(StopRequest::warning());
+    }
+    TaskTable tasks(
+        session.world(), [&line, rank] { return load_logged_job(*line, rank); }, line->runtime);
+    WorkerOptions options;
+    options.instruction_set = instruction_set();
+    if (rank == 0) {
+        return lead(session, *line, tasks, options);
+    }
+    options.stop_requested = [] { return StopRequest::requested(); };
+    return follow(
+        session, [&](const Task& task) { return tasks.run(task); }, options);
+}
+
+/// Session's word: after an exception went through it, nothing of MPI is to be touched.
+[[noreturn]] void end_after(const std::string& message, ExitCode code) {
+    print_message(message);
+    std::cout.flush();
+    ::_exit(static_cast<int>(code));
 }
 
 }  // namespace
 }  // namespace lathe
 
 int main(int argc, char** argv) {
+    lathe::prepare_standard_streams();
     lathe::StopRequest::install();
     try {
         return lathe::run_program(argc, argv);
     } catch (const lathe::Error& e) {
-        std::cerr << "lathe: " << e.what() << std::endl;
-        return static_cast<int>(e.code());
+        lathe::end_after(e.what(), e.code());
     } catch (const std::exception& e) {
-        std::cerr << "lathe: " << e.what() << std::endl;
-        return static_cast<int>(lathe::ExitCode::internal);
+        lathe::end_after(e.what(), lathe::ExitCode::internal);
     }
 }

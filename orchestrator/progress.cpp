@@ -1,15 +1,16 @@
 #include "orchestrator/progress.hpp"
 
+#include <array>
 #include <cmath>
 #include <cstdio>
 
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
+#include "lib/core/standard_streams.hpp"
 
 namespace lathe {
 
@@ -17,7 +18,15 @@ Progress::Style Progress::default_style() {
     return ::isatty(STDERR_FILENO) != 0 ? Style::bar : Style::lines;
 }
 
-void Progress::update(const StageProgress& progress) {
+void Progress::update(const StageProgress& progress) noexcept {
+    try {
+        show(progress);
+    } catch (const std::exception& e) {  // out of memory: a line less
+        log_warning(e.what());
+    }
+}
+
+void Progress::show(const StageProgress& progress) {
     const bool new_stage = progress.stage != stage_;
     if (new_stage) {
         finish_line();
@@ -46,32 +55,31 @@ void Progress::print(const StageProgress& progress) {
                 ? ""
                 : fmt::format(" {} took {} on rank {}", progress.last->id,
                               duration_text(progress.last->seconds), progress.last->rank);
-        fmt::print(stderr, "{} {}/{}{}{}\n", progress.stage, progress.done, progress.total, last,
-                   eta);
+        print_error(fmt::format("{} {}/{}{}{}\n", progress.stage, progress.done, progress.total,
+                                last, eta));
         return;
     }
     constexpr std::size_t width = 30;
     const std::size_t filled = progress.total == 0 ? width : width * progress.done / progress.total;
-    fmt::print(stderr, "\r{:<10} [{:<{}}] {}/{}{}\x1b[K", progress.stage, std::string(filled, '#'),
-               width, progress.done, progress.total, eta);
-    std::fflush(stderr);
+    print_error(fmt::format("\r{:<10} [{:<{}}] {}/{}{}\x1b[K", progress.stage,
+                            std::string(filled, '#'), width, progress.done, progress.total, eta));
     line_open_ = true;
 }
 
-void Progress::finish_line() {
+void Progress::finish_line() noexcept {
     if (line_open_) {
-        fmt::print(stderr, "\n");
+        print_error("\n");
     }
     line_open_ = false;
 }
 
-void Progress::finish(const std::string& status) {
+void Progress::finish(const std::string& status) noexcept {
     finish_line();
     eta_seconds_ = 0.0;
     write_status(status);
 }
 
-void Progress::write_status(const std::string& status) {
+void Progress::write_status(const std::string& status) noexcept {
     if (status_file_.empty()) {
         return;
     }
@@ -84,9 +92,11 @@ void Progress::write_status(const std::string& status) {
                                                 {"status", status}}
                                          .dump() +
                                      "\n");
-    } catch (const Error& e) {
+    } catch (const std::exception& e) {
         // Only a courtesy to readers: the job itself will meet the full disk where it matters.
-        log_warning(fmt::format("status_not_written reason=\"{}\"", e.what()));
+        std::array<char, 512> line{};
+        std::snprintf(line.data(), line.size(), "status_not_written reason=\"%s\"", e.what());
+        log_warning(line.data());
     }
 }
 

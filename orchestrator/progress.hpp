@@ -9,7 +9,8 @@
 namespace lathe {
 
 /// Reports the progress of a job: on standard error by a line for each finished task, or by a live
-/// bar on a terminal; and in status.json of the run directory, for `lathe status`.
+/// bar on a terminal; and in status.json of the run directory, for `lathe status`. All that is a
+/// courtesy: where it cannot be written (closed, full, a terminal that hung up), the job continues.
 class Progress {
 public:
     enum class Style { silent, lines, bar };
@@ -23,14 +24,15 @@ public:
 
     /// From now on status.json is kept up to date, at most once a second.
     void set_status_file(std::filesystem::path file) { status_file_ = std::move(file); }
-    void update(const StageProgress& progress);
+    void update(const StageProgress& progress) noexcept;
     /// The last word: "done", "stopped" or "failed".
-    void finish(const std::string& status);
+    void finish(const std::string& status) noexcept;
 
 private:
+    void show(const StageProgress& progress);
     void print(const StageProgress& progress);
-    void write_status(const std::string& status);
-    void finish_line();
+    void write_status(const std::string& status) noexcept;
+    void finish_line() noexcept;
 
     Style style_;
     int n_ranks_;

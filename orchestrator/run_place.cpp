@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/file_lock.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -61,9 +62,9 @@ void require_usable(const RunDirectory& run) {
     for (const auto& entry : fs::directory_iterator(run.root())) {
         const std::string name = entry.path().filename().string();
         // A job that was submitted has its script and its log there before it begins.
-        if (entry.path() == run.lock() || entry.path() == run.batch() ||
-            entry.path() == run.logs() || name.starts_with("job.yaml") ||
-            name.starts_with("manifest.json.")) {
+        if (entry.path() == run.lock() || entry.path() == FileLock::stand_in(run.lock()) ||
+            entry.path() == run.batch() || entry.path() == run.logs() ||
+            name.starts_with("job.yaml") || name.starts_with("manifest.json.")) {
             continue;
         }
         throw UsageError("output " + run.root().string() +

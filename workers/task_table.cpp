@@ -102,6 +102,7 @@ constexpr std::array table{
     Row{stage::slice, Model::given, alone<run_slicing, slice_task_from_json>},
     Row{stage::compress, Model::compressed, alone<run_compression, compression_task_from_json>},
     Row{stage::gradients, Model::compressed, alone<run_gradients, gradient_task_from_json>},
+    Row{stage::reference, Model::compressed, alone<run_reference, reference_task_from_json>},
     Row{stage::variants, Model::compressed, alone<run_variants, variant_task_from_json>},
     Row{stage::refine, Model::compressed, chained<Refiner, refinement_task_from_json>},
     Row{stage::assemble, Model::compressed, alone<run_assembly, assembly_task_from_json>},

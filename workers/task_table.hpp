@@ -20,6 +20,7 @@ inline constexpr const char* refit = "refit";
 inline constexpr const char* slice = "slice";
 inline constexpr const char* compress = "compress";
 inline constexpr const char* gradients = "gradients";
+inline constexpr const char* reference = "reference";
 inline constexpr const char* variants = "variants";
 inline constexpr const char* refine = "refine";
 inline constexpr const char* evaluate_plan = "evaluate_plan";  ///< of a job, not yet assembled

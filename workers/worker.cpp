@@ -36,7 +36,8 @@ private:
         std::unique_lock lock(mutex);
         try {
             while (!stop.stop_requested()) {
-                comm::send_control(communicator, coordinator_rank, comm::ControlKind::heartbeat);
+                comm::send_control(communicator, coordinator_rank, comm::ControlKind::heartbeat,
+                                   options.instruction_set);
                 if (options.stop_requested && options.stop_requested()) {
                     comm::send_control(communicator, coordinator_rank, comm::ControlKind::asked);
                 }
@@ -116,17 +117,32 @@ std::optional<int> serve_until_stop(comm::Communicator& communicator, const Task
     }
 }
 
+/// As far as it can: messages may be what fails.
+void tell_failure(comm::Communicator& communicator, const char* reason) noexcept {
+    try {
+        log_warning(std::string("worker_failed reason=\"") + reason + "\"");
+        comm::send_control(communicator, coordinator_rank, comm::ControlKind::failed, reason);
+    } catch (const std::exception& error) {
+        log_warning(error.what());
+    }
+}
+
 }  // namespace
 
 std::optional<int> serve(comm::Communicator& communicator, const TaskHandler& handler,
                          const WorkerOptions& options) {
-    std::optional<int> exit_code;
-    {
-        const Heartbeat heartbeat(communicator, options);
-        exit_code = serve_until_stop(communicator, handler);
+    try {
+        std::optional<int> exit_code;
+        {
+            const Heartbeat heartbeat(communicator, options);
+            exit_code = serve_until_stop(communicator, handler);
+        }
+        comm::send_control(communicator, coordinator_rank, comm::ControlKind::stopped);
+        return exit_code;
+    } catch (const std::exception& error) {
+        tell_failure(communicator, error.what());
+        throw;
     }
-    comm::send_control(communicator, coordinator_rank, comm::ControlKind::stopped);
-    return exit_code;
 }
 
 }  // namespace lathe

@@ -18,6 +18,8 @@ struct WorkerOptions {
     /// Whether this rank was asked to stop, by a signal: the coordinator is told with the next sign
     /// of life. Called from another thread. Null: never.
     std::function<bool()> stop_requested = {};
+    /// What it computes with (workers/job/device.hpp); each sign of life tells the coordinator.
+    std::string instruction_set = {};
 };
 
 /// Does the tasks that rank 0 sends, one after another, until it says stop. While it runs, a
@@ -26,7 +28,9 @@ struct WorkerOptions {
 ///
 /// Returns empty if all ranks leave together. If not (a rank is lost or stuck), MPI_Finalize would
 /// hang: call Session::abandon() and end the process by _exit with the code returned.
-/// @throws InternalError  if messages fail or make no sense; errors of tasks are sent, not thrown
+/// Errors of tasks are sent, not thrown. Anything else that ends it, it throws, after telling the
+/// coordinator, which then waits for this rank no longer.
+/// @throws InternalError  if messages fail or make no sense
 std::optional<int> serve(comm::Communicator& communicator, const TaskHandler& handler,
                          const WorkerOptions& options = {});
 

@@ -7,6 +7,7 @@
 
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/cuda_interface.hpp"
 #include "kernels/cuda_plugin.hpp"
 #include "lib/core/dtype.hpp"
 #include "lib/core/errors.hpp"
@@ -94,8 +95,8 @@ void CudaBackend::do_download(MatrixView<const float> x, float* host) const {
 
 }  // namespace lathe::kernels
 
-extern "C" int lathe_cuda_version() {
-    return lathe::kernels::cuda_plugin_version;
+extern "C" const char* lathe_cuda_interface() {
+    return lathe::kernels::cuda_interface;
 }
 
 extern "C" lathe::kernels::Backend* lathe_cuda_open(std::size_t device, char* reason,

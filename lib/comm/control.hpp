@@ -12,8 +12,9 @@ enum class ControlKind : char {
     task = 'T',       ///< coordinator to worker; text: the task
     stop = 'S',       ///< coordinator to worker: leave; text: empty, or an exit code
     result = 'R',     ///< worker to coordinator; text: the result
-    heartbeat = 'H',  ///< worker to coordinator: still alive
+    heartbeat = 'H',  ///< worker to coordinator: still alive; text: what it computes with
     asked = 'A',      ///< worker to coordinator: a signal asked this rank to stop the job
+    failed = 'F',     ///< worker to coordinator, its last message: it cannot go on; text: why
     stopped = 'E'     ///< worker to coordinator, its last message: leaving, as told
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstring>
+#include <exception>
+#include <limits>
 #include <string>
 #include <utility>
 
@@ -29,6 +31,11 @@ std::optional<Message> MpiInbox::try_receive(int from, Tag tag) {
         }
         if (std::ranges::find(waiting, source) != waiting.end()) {
             continue;
+        }
+        if (parcel->is_broken) {
+            throw InternalError("a message of " + std::to_string(parcel->message.bytes.size()) +
+                                " bytes from rank " + std::to_string(source) +
+                                " cannot be received");
         }
         if (is_whole(*parcel)) {
             Message message = std::move(parcel->message);
@@ -62,13 +69,37 @@ void MpiInbox::accept_envelope(int from, Tag tag) {
     }
     std::memcpy(&envelope, bytes.data(), sizeof envelope);
 
-    Parcel& parcel = parcels_[tag].emplace_back();
-    parcel.message.source = status.MPI_SOURCE;
     if (envelope.piece_tag == 0) {
-        parcel.message.bytes.assign(bytes.begin() + sizeof envelope, bytes.end());
-    } else {
-        parcel.message.bytes.resize(envelope.size_bytes);
+        parcels_[tag].push_back(
+            {{status.MPI_SOURCE, {bytes.begin() + sizeof envelope, bytes.end()}}, {}});
+        return;
+    }
+    // In the queue once nothing but MPI can fail: what is there counts as a message.
+    Parcel& parcel = parcels_[tag].emplace_back(
+        make_room(status.MPI_SOURCE, envelope.size_bytes, envelope.piece_bytes));
+    try {
         start_pieces(parcel, envelope.piece_bytes, static_cast<int>(envelope.piece_tag));
+    } catch (...) {
+        parcel.is_broken = true;  // kept, since MPI may write to it
+        throw;
+    }
+}
+
+MpiInbox::Parcel MpiInbox::make_room(int source, std::size_t size_bytes, std::size_t piece_bytes) {
+    const std::string what =
+        "a message of " + std::to_string(size_bytes) + " bytes from rank " + std::to_string(source);
+    if (piece_bytes == 0 || piece_bytes > std::numeric_limits<int>::max()) {
+        throw InternalError(what + " in pieces of " + std::to_string(piece_bytes) +
+                            " bytes: expected 1 to 2147483647");
+    }
+    try {
+        Parcel parcel;
+        parcel.message.source = source;
+        parcel.message.bytes.resize(size_bytes);
+        parcel.requests.reserve(size_bytes / piece_bytes + 1);
+        return parcel;
+    } catch (const std::exception&) {  // bad_alloc, length_error
+        throw InternalError("no memory for " + what);
     }
 }
 

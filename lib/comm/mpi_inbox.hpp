@@ -28,10 +28,13 @@ private:
     struct Parcel {
         Message message;
         std::vector<MPI_Request> requests;  ///< pieces not known to be here
+        bool is_broken = false;             ///< not all of its pieces could be asked for
     };
 
     void accept_envelope(int from, Tag tag);
     void start_pieces(Parcel& parcel, std::size_t piece_bytes, int piece_tag);
+    [[nodiscard]] static Parcel make_room(int source, std::size_t size_bytes,
+                                          std::size_t piece_bytes);
     static bool is_whole(Parcel& parcel);
 
     MPI_Comm communicator_;

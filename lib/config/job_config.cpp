@@ -337,6 +337,9 @@ RuntimeConfig read_runtime(const YamlValue* value) {
                                           "; expected reference, cpu or cuda");
         }
     }
+    std::size_t set = 0;
+    map.read_choice("instruction_set", set, instruction_set_names);
+    runtime.instruction_set = instruction_set_names[set];
     map.read_whole("threads", runtime.threads, 0, max_threads);
     read_walltime(map.find("max_walltime"), runtime.max_walltime);
     map.read_positive("worker_timeout", runtime.worker_timeout, max_seconds);

@@ -173,6 +173,7 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         {"evaluate", "limit", whole(evaluate.limit), {}, may_change},
         {"", "export", yaml_list(job.exports), {}, may_change},
         {"runtime", "backend", yaml_text(runtime.backend), {}, may_change},
+        {"runtime", "instruction_set", yaml_text(runtime.instruction_set), {}, may_change},
         {"runtime", "threads", whole(runtime.threads), {}, may_change},
         {"runtime", "max_walltime", yaml_number(runtime.max_walltime), {}, may_change},
         {"runtime", "worker_timeout", yaml_number(runtime.worker_timeout), {}, may_change},

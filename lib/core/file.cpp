@@ -1,16 +1,20 @@
 #include "lib/core/file.hpp"
 
+#include <array>
+#include <cctype>
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
+#include <random>
 #include <utility>
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/hash.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -78,6 +82,31 @@ fs::path parent_of(const fs::path& path) {
     return path.has_parent_path() ? path.parent_path() : fs::path(".");
 }
 
+/// What of this machine's name can stand in a file's, at most 32 bytes of it.
+std::string host_part() {
+    constexpr std::size_t longest = 32;
+    std::array<char, 256> name{};
+    if (::gethostname(name.data(), name.size() - 1) != 0) {
+        return "unknown";
+    }
+    std::string part(name.data());
+    part.resize(std::min(part.size(), longest));
+    for (char& c : part) {
+        c = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' ? c : '_';
+    }
+    return part;
+}
+
+/// ".node7.4711.0123456789abcdef.lathe-tmp". Processes in containers, or on nodes that booted
+/// alike, may have the same host and number: what tells them apart is the random part, from the
+/// system and new for each file.
+std::string temporary_ending() {
+    std::random_device system;
+    const std::uint64_t word = std::uint64_t{system()} << 32 | system();
+    return "." + host_part() + "." + std::to_string(::getpid()) + "." + to_hex(word) +
+           std::string(temporary_suffix);
+}
+
 }  // namespace
 
 MappedFile::MappedFile(const fs::path& path) : path_(path) {
@@ -128,8 +157,21 @@ void MappedFile::release(std::span<const std::byte> range) const noexcept {
 }
 
 AtomicFile::AtomicFile(fs::path path) : path_(std::move(path)) {
-    temporary_ = path_;
-    temporary_ += "." + std::to_string(::getpid()) + std::string(temporary_suffix);
+    // Exclusively: a file that is there already is another's, however its name came about.
+    constexpr int attempts = 8;
+    for (int attempt = 0; attempt < attempts; ++attempt) {
+        temporary_ = path_;
+        temporary_ += temporary_ending();
+        const Descriptor file(
+            ::open(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
+        if (file.get() >= 0) {
+            return;
+        }
+        if (errno != EEXIST) {
+            break;
+        }
+    }
+    throw_io("cannot create", path_, errno);
 }
 
 AtomicFile::~AtomicFile() {
@@ -151,8 +193,7 @@ void AtomicFile::commit() {
 void write_file(const fs::path& path, std::string_view content) {
     AtomicFile file(path);
     {
-        const Descriptor out(
-            ::open(file.temporary().c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666));
+        const Descriptor out(::open(file.temporary().c_str(), O_WRONLY | O_CLOEXEC));
         if (out.get() < 0) {
             throw_io("cannot create", path, errno);
         }
@@ -205,33 +246,6 @@ void AppendFile::append(std::string_view line) {
     if (::fdatasync(descriptor_) != 0) {
         throw_io("cannot flush", path_, errno);
     }
-}
-
-std::optional<FileLock> FileLock::try_lock(const fs::path& path) {
-    Descriptor file(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0666));
-    if (file.get() < 0) {
-        throw_io("cannot open", path, errno);
-    }
-    if (::flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno == EWOULDBLOCK) {
-            return std::nullopt;
-        }
-        throw_io("cannot lock", path, errno);
-    }
-    return FileLock(file.release());
-}
-
-FileLock::~FileLock() {
-    if (descriptor_ >= 0) {
-        ::close(descriptor_);
-    }
-}
-
-FileLock::FileLock(FileLock&& other) noexcept : descriptor_(std::exchange(other.descriptor_, -1)) {}
-
-FileLock& FileLock::operator=(FileLock&& other) noexcept {
-    std::swap(descriptor_, other.descriptor_);
-    return *this;
 }
 
 void make_directories(const fs::path& path) {

@@ -2,8 +2,6 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -32,16 +30,18 @@ private:
     std::size_t size_ = 0;
 };
 
-/// Opens a file under a temporary name beside `path`; commit() flushes it to disk and renames it.
-/// Without commit() the temporary file is removed: `path` is complete or absent, never half.
+/// Creates an empty file under a temporary name beside `path`; commit() flushes it to disk and
+/// renames it. Without commit() the temporary file is removed: `path` is complete or absent, never
+/// half. Of several that write one `path`, in one process or on many hosts, the last commit() wins.
 class AtomicFile {
 public:
+    /// @throws IoError  if it cannot be created
     explicit AtomicFile(std::filesystem::path path);
     ~AtomicFile();
     AtomicFile(const AtomicFile&) = delete;
     AtomicFile& operator=(const AtomicFile&) = delete;
 
-    /// Where to write: same directory, name unique to this process.
+    /// Where to write: same directory, a name that no other object has, in any process.
     [[nodiscard]] const std::filesystem::path& temporary() const noexcept { return temporary_; }
     /// fsync, rename, fsync of the directory. The writer must have closed the file.
     /// @throws IoError
@@ -74,22 +74,6 @@ public:
 
 private:
     std::filesystem::path path_;
-    int descriptor_ = -1;
-};
-
-/// An exclusive advisory lock, held as long as the object lives; the system frees it when the
-/// process ends, however it ends.
-class FileLock {
-public:
-    /// Empty if another process holds the lock. Creates the file if needed.
-    /// @throws IoError
-    static std::optional<FileLock> try_lock(const std::filesystem::path& path);
-    ~FileLock();
-    FileLock(FileLock&& other) noexcept;
-    FileLock& operator=(FileLock&& other) noexcept;
-
-private:
-    explicit FileLock(int descriptor) : descriptor_(descriptor) {}
     int descriptor_ = -1;
 };
 

@@ -63,6 +63,9 @@ public:
         text_ += piece;
         if (streams_ && !piece.empty()) {
             std::cout << piece << std::flush;
+            if (!std::cout) {
+                throw IoError("cannot write to standard output");
+            }
         }
     }
     [[nodiscard]] const std::string& text() const { return text_; }

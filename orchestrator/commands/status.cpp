@@ -7,8 +7,10 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/file_lock.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
+#include "lib/core/standard_streams.hpp"
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/batch/submission.hpp"
 #include "orchestrator/commands.hpp"
@@ -29,8 +31,7 @@ nlohmann::json read_progress(const RunDirectory& run) {
             status.update(stored);
         }
     }
-    const bool locked = !FileLock::try_lock(run.lock()).has_value();
-    if (locked) {
+    if (FileLock::is_held(run.lock())) {
         status["status"] = "running";
     } else if (status["status"] == "running") {
         status["status"] = "stopped";
@@ -157,10 +158,13 @@ CommandOutput run_status(const CommandContext& context) {
     const RunDirectory run(context.line.path);
     nlohmann::json status = read_status(run);
     while (context.line.watch && may_go_on(status) && !StopRequest::requested()) {
-        fmt::print(stderr, "{} {}/{}, {} left\n", status["stage"].get<std::string>(),
-                   status["tasks_done"].get<std::size_t>(),
-                   status["tasks_total"].get<std::size_t>(),
-                   duration_text(status["eta_seconds"].get<double>()));
+        const bool shown = print_error(fmt::format(
+            "{} {}/{}, {} left\n", status["stage"].get<std::string>(),
+            status["tasks_done"].get<std::size_t>(), status["tasks_total"].get<std::size_t>(),
+            duration_text(status["eta_seconds"].get<double>())));
+        if (!shown) {  // nobody watches any more
+            throw IoError("cannot write to standard error");
+        }
         std::this_thread::sleep_for(std::chrono::seconds(2));
         status = read_status(run);
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <set>
 
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
@@ -67,6 +68,30 @@ StageTask variant_task(const JobRun& run, const VariantTask& work) {
     return task;
 }
 
+/// What the source model makes of the samples of the tasks that are still open: made by one task
+/// for each, before those that measure on it.
+void make_references(JobRun& run, const std::vector<StageTask>& tasks,
+                     const std::vector<TokenSequences>& samples_of_tasks) {
+    std::vector<StageTask> references;
+    std::set<std::string> seen;
+    for (std::size_t t = 0; t < tasks.size(); ++t) {
+        const TokenSequences& samples = samples_of_tasks[t % samples_of_tasks.size()];
+        const std::string hash = hash_of(samples);
+        if (run.is_done(tasks[t]) || !seen.insert(hash).second) {
+            continue;
+        }
+        StageTask task;
+        task.task.stage = stage::reference;
+        task.task.id = "reference/" + hash;
+        task.artifact = run.run().reference(hash);
+        task.fingerprint = run.fingerprint({task.task.id});
+        task.task.cost = static_cast<double>(samples.tokens());
+        task.task.arguments = to_json(ReferenceTask{samples, task.fingerprint});
+        references.push_back(std::move(task));
+    }
+    run.run_stage("search", std::move(references));
+}
+
 }  // namespace
 
 std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) {
@@ -77,6 +102,7 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
             tasks.push_back(evaluation_task(run, plan, chunks[c], c));
         }
     }
+    make_references(run, tasks, chunks);
     const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
     const TokenSequences& samples = run.samples().evaluation;
     const auto rows = static_cast<double>(ForwardPass::head_rows(run.spec(), samples));
@@ -105,22 +131,27 @@ std::vector<double> divergences_of_variants(JobRun& run, const std::vector<Setti
     constexpr std::size_t tokens_per_task = 512;
     constexpr std::size_t variants_per_task = 8;
     static_assert(variants_per_task <= max_variants);
-    const std::vector<SequenceRange> ranges = samples.ranges(tokens_per_task);
+    std::vector<TokenSequences> parts;
+    for (const SequenceRange& range : samples.ranges(tokens_per_task)) {
+        parts.push_back(samples.part(range));
+    }
     std::vector<StageTask> tasks;
     for (std::size_t first = 0; first < variants.size(); first += variants_per_task) {
         const auto begin = variants.begin() + static_cast<std::ptrdiff_t>(first);
         const std::size_t count = std::min(variants_per_task, variants.size() - first);
-        for (const SequenceRange& range : ranges) {
+        for (const TokenSequences& part : parts) {
             tasks.push_back(variant_task(
-                run,
-                {base, {begin, begin + static_cast<std::ptrdiff_t>(count)}, samples.part(range)}));
+                run, {base, {begin, begin + static_cast<std::ptrdiff_t>(count)}, part}));
         }
+    }
+    if (!is_source(base)) {  // else it is the variants' own base
+        make_references(run, tasks, parts);
     }
     const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
     std::vector<double> sums(variants.size(), 0.0);
     for (std::size_t a = 0; a < answers.size(); ++a) {
         const auto values = parse_json(answers[a]).get<std::vector<double>>();
-        const std::size_t first = a / ranges.size() * variants_per_task;
+        const std::size_t first = a / parts.size() * variants_per_task;
         for (std::size_t i = 0; i < values.size(); ++i) {
             sums[first + i] += values[i];
         }

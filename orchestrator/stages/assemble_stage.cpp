@@ -99,9 +99,11 @@ std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget
     });
     const std::uint64_t bytes = directory_bytes(directory);
     if (bytes > plan.limit_bytes) {
-        throw InternalError("the checkpoint has " + std::to_string(bytes) +
-                            " bytes, the budget is " + std::to_string(plan.limit_bytes) +
-                            ": the container was estimated too small");
+        throw InfeasibleError("the files in " + directory.string() + " have " +
+                              std::to_string(bytes) + " bytes, the budget is " +
+                              std::to_string(plan.limit_bytes) + ", the plan was to take " +
+                              std::to_string(plan.best.plan.predicted_bytes) +
+                              ": files that are not the checkpoint's count too");
     }
     return hash;
 }

@@ -19,7 +19,7 @@ TEST(Control, EveryKindArrivesUnderItsTag) {
         EXPECT_EQ(control.text, "text");
     }
     for (const ControlKind kind :
-         {ControlKind::result, ControlKind::heartbeat, ControlKind::stopped}) {
+         {ControlKind::result, ControlKind::heartbeat, ControlKind::failed, ControlKind::stopped}) {
         send_control(*world, 0, kind);
         const Control control = parse_control(world->try_receive(-1, Tag::result).value());
         EXPECT_EQ(control.kind, kind);

@@ -23,13 +23,26 @@ TEST(IncompatibleChanges, NoneWithoutAChange) {
 }
 
 TEST(IncompatibleChanges, SomeKeysMayChange) {
-    for (const char* change :
-         {"runtime.backend=cpu", "runtime.threads=9", "runtime.max_walltime=1",
-          "runtime.worker_timeout=1", "evaluate.perplexity=[]", "evaluate.max_seq_length=5",
-          "evaluate.tasks=[]", "evaluate.limit=5", "export=[]", "refine=none", "refine=sequential",
-          "search.scores=gradient", "search.strategy=greedy", "search.generations=3",
-          "search.offspring=3", "search.tied_blocks=3", "search.speedup=1.5",
-          "search.kernel_times=times.json", "search.kernel_tokens=8"}) {
+    for (const char* change : {"runtime.backend=cpu",
+                               "runtime.threads=9",
+                               "runtime.instruction_set=avx2",
+                               "runtime.max_walltime=1",
+                               "runtime.worker_timeout=1",
+                               "evaluate.perplexity=[]",
+                               "evaluate.max_seq_length=5",
+                               "evaluate.tasks=[]",
+                               "evaluate.limit=5",
+                               "export=[]",
+                               "refine=none",
+                               "refine=sequential",
+                               "search.scores=gradient",
+                               "search.strategy=greedy",
+                               "search.generations=3",
+                               "search.offspring=3",
+                               "search.tied_blocks=3",
+                               "search.speedup=1.5",
+                               "search.kernel_times=times.json",
+                               "search.kernel_tokens=8"}) {
         EXPECT_THAT(changes(change), IsEmpty()) << change;
     }
 }

@@ -32,6 +32,7 @@ TEST(ReadJob, Defaults) {
     EXPECT_EQ(job.evaluate.limit, 0U);
     EXPECT_THAT(job.exports, IsEmpty());
     EXPECT_EQ(job.runtime.backend, "cpu");
+    EXPECT_EQ(job.runtime.instruction_set, "auto");
     EXPECT_EQ(job.runtime.worker_timeout, 600.0);
 
     EXPECT_THAT(job.candidates, IsEmpty());
@@ -232,6 +233,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"export: [hf, gguf]", "job.yaml:3:14: unknown export format \"gguf\"; known: hf"},
         Refusal{"runtime: {backend: gpu}",
                 "runtime.backend is \"gpu\"; expected reference, cpu or cuda"},
+        Refusal{"runtime: {instruction_set: sse9}",
+                "runtime.instruction_set is \"sse9\"; expected auto, generic, avx2, avx512, "
+                "avx512vnni, avx512vbmi or avx512bf16"},
         Refusal{"runtime: {threads: 5000}", "expected a whole number from 0 to 4096"},
         Refusal{"runtime: {worker_timeout: 0}",
                 "runtime.worker_timeout is \"0\"; expected a number above 0"},

@@ -68,6 +68,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(evaluate.limit, b.evaluate.limit);
     EXPECT_EQ(exports, b.exports);
     EXPECT_EQ(runtime.backend, b.runtime.backend);
+    EXPECT_EQ(runtime.instruction_set, b.runtime.instruction_set);
     EXPECT_EQ(runtime.threads, b.runtime.threads);
     EXPECT_EQ(runtime.max_walltime, b.runtime.max_walltime);
     EXPECT_EQ(runtime.worker_timeout, b.runtime.worker_timeout);
@@ -104,6 +105,7 @@ evaluate:
 export: []
 runtime:
   backend: cpu
+  instruction_set: auto
   threads: 0
   max_walltime: 0
   worker_timeout: 600

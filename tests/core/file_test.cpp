@@ -1,9 +1,16 @@
 #include "lib/core/file.hpp"
 
+#include <csignal>
 #include <fstream>
+#include <memory>
+#include <string>
+#include <vector>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "lib/core/errors.hpp"
@@ -66,13 +73,55 @@ TEST_F(FileTest, ATornLastLineIsCutOff) {
     EXPECT_EQ(read_file(dir / "log"), "first\nsecond\nthird\n");
 }
 
-TEST_F(FileTest, ALockIsExclusiveUntilItIsGone) {
-    {
-        const auto mine = FileLock::try_lock(dir / "lock");
-        ASSERT_TRUE(mine.has_value());
-        EXPECT_FALSE(FileLock::try_lock(dir / "lock").has_value());
+TEST_F(FileTest, TwoWritersOfOneFileDoNotMeet) {
+    AtomicFile first(dir / "a");
+    AtomicFile second(dir / "a");
+    EXPECT_NE(first.temporary(), second.temporary());
+    std::ofstream(first.temporary()) << "first";
+    std::ofstream(second.temporary()) << "second";
+    first.commit();
+    EXPECT_EQ(read_file(dir / "a"), "first");
+    second.commit();
+    EXPECT_EQ(read_file(dir / "a"), "second");
+}
+
+TEST_F(FileTest, TemporaryNamesOfProcessesWithOneNumberDiffer) {
+    // As in two containers: a process of its own in each of two namespaces, where both are
+    // number 1.
+    std::vector<std::string> names;
+    for (int i = 0; i < 2; ++i) {
+        int ends[2];
+        ASSERT_EQ(::pipe(ends), 0);
+        const auto process = static_cast<pid_t>(
+            ::syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, nullptr, nullptr, nullptr, 0));
+        if (process < 0) {
+            GTEST_SKIP() << "may not make a process namespace";
+        }
+        if (process == 0) {
+            const std::string name = std::to_string(::getpid()) + " " +
+                                     AtomicFile(dir / "a").temporary().filename().string();
+            ::_exit(::write(ends[1], name.data(), name.size()) < 0 ? 1 : 0);
+        }
+        ASSERT_EQ(::waitpid(process, nullptr, 0), process);
+        std::string name(512, '\0');
+        name.resize(static_cast<std::size_t>(::read(ends[0], name.data(), name.size())));
+        ::close(ends[0]);
+        ::close(ends[1]);
+        ASSERT_TRUE(name.starts_with("1 a.")) << name;
+        names.push_back(name);
     }
-    EXPECT_TRUE(FileLock::try_lock(dir / "lock").has_value());
+    EXPECT_NE(names[0], names[1]);
+}
+
+TEST_F(FileTest, TemporaryNamesAreCleanedUp) {
+    auto file = std::make_unique<AtomicFile>(dir / "a");
+    // As if the process had been killed: what it made stays.
+    const fs::path left = file->temporary();
+    fs::rename(left, dir / "aside");
+    file.reset();
+    fs::rename(dir / "aside", left);
+    remove_temporary_files(dir);
+    EXPECT_TRUE(fs::is_empty(dir));
 }
 
 }  // namespace

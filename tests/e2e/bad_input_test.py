@@ -265,6 +265,31 @@ def directory_that_cannot_be_written():
         refused(["run", *lathe.job(scratch / "file/run")], IO_ERROR, "file/run")
 
 
+def paths_that_are_not_utf8():
+    with lathe.Scratch() as scratch:
+        strange = scratch / os.fsdecode(b"caf\xe9")
+        strange.mkdir()
+        for arguments in (["run", *lathe.job(strange / "run")], ["plan", *lathe.job(strange / "run")],
+                          ["export", strange, "--output", scratch / "out"], ["status", strange]):
+            refused(arguments, USAGE, "not UTF-8", "caf\ufffd")
+        assert not (strange / "run").exists(), "a run directory was begun"
+        # Also one that only the working directory brings in.
+        done = subprocess.run(lathe.command(["run", *lathe.job("run")]), capture_output=True, text=True, cwd=strange)
+        assert done.returncode == USAGE and "output is not UTF-8" in done.stderr, (done.returncode, done.stderr)
+        (scratch / "job.yaml").write_bytes(b"model: " + os.fsencode(lathe.MODEL) + b"\noutput: caf\xe9\nbudget: 4x\n")
+        refused(["run", scratch / "job.yaml"], USAGE, "job.yaml is not UTF-8")
+
+
+def foreign_files_in_the_checkpoint():
+    with lathe.Scratch() as scratch:
+        lathe.run(["run", *lathe.job(scratch / "run")])
+        foreign = scratch / "run/checkpoint/notes.txt"
+        foreign.write_bytes(bytes(1_000_000))
+        refused(["resume", scratch / "run"], INFEASIBLE, "run/checkpoint", "bytes, the budget is")
+        foreign.rename(foreign.with_name(os.fsdecode(b"caf\xe9")))
+        refused(["resume", scratch / "run"], BAD_DATA, "the name of a file is not UTF-8", "caf\ufffd")
+
+
 def command_line_mistakes():
     refused(["run", "--frobnicate"], USAGE, "frobnicate")
     refused([], USAGE)

@@ -1,4 +1,5 @@
 """Any number of ranks and threads, and any interruption, ends in the same checkpoint."""
+import json
 import random
 import time
 
@@ -47,6 +48,16 @@ def killed_three_times_and_resumed_on_other_ranks():
         assert result["checkpoint_hash"] == expected, f"another checkpoint (seed {seed})"
 
 
+def each_reference_is_one_task():
+    with lathe.Scratch() as scratch:
+        # Several chunks of evaluation samples, and variants of a plan that are not the source's.
+        lathe.run(["run", *lathe.job(scratch / "run", search__num_evaluation_samples=12, **QUICK)], 3)
+        made = sorted(str(file.relative_to(scratch / "run")) for file in (scratch / "run/search").glob("reference_*"))
+        lines = [json.loads(line) for line in (scratch / "run/journal.jsonl").read_text().splitlines()]
+        tasks = [line["artifact"] for line in lines if line["artifact"].startswith("search/reference_")]
+        assert made and sorted(tasks) == made, f"files {made}, tasks {tasks}"
+
+
 def a_finished_run_is_not_done_again():
     with lathe.Scratch() as scratch:
         lathe.run_json(["run", *lathe.job(scratch / "run", **QUICK)])
@@ -68,4 +79,4 @@ def a_signal_stops_in_good_order():
 
 
 lathe.main([ranks_and_threads_do_not_show, killed_three_times_and_resumed_on_other_ranks,
-            a_finished_run_is_not_done_again, a_signal_stops_in_good_order])
+            each_reference_is_one_task, a_finished_run_is_not_done_again, a_signal_stops_in_good_order])

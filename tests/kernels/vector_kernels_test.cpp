@@ -1,7 +1,8 @@
-#include "kernels/cpu/variants/vector_kernels.hpp"
+#include "kernels/cpu/common/vector_kernels.hpp"
 
 #include <algorithm>
 
+#include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 #include "tests/kernels/kernel_fixture.hpp"
 #include "tests/kernels/tested_variants.hpp"
@@ -18,6 +19,17 @@ protected:
 };
 INSTANTIATE_TEST_SUITE_P(Variants, VectorVariant, ::testing::ValuesIn(tested_variants()),
                          [](const auto& variant) { return std::string(variant.param->name); });
+
+TEST(VectorKernels, AnyThatTheProcessorHasCanBeAskedFor) {
+    for (const VectorKernels* table : runnable_vector_kernels()) {
+        use_vector_kernels(table->name);
+        EXPECT_EQ(&vector_kernels(), table);
+    }
+    EXPECT_THAT(message_of<UsageError>([] { use_vector_kernels("avx9"); }),
+                ::testing::HasSubstr("no instruction set avx9; it has: generic"));
+    use_vector_kernels("auto");
+    EXPECT_EQ(&vector_kernels(), runnable_vector_kernels().back());
+}
 
 TEST_P(VectorVariant, PacksAndMultiplies) {
     for (const std::size_t depth : {1U, 16U, 37U, 384U}) {

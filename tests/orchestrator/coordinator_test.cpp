@@ -13,6 +13,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/log.hpp"
 #include "tests/orchestrator/worker_farm.hpp"
 
 namespace lathe {
@@ -502,6 +503,35 @@ TEST(Coordinator, BadTasksAreRefused) {
         EXPECT_THAT(text_of_error<InternalError>([&] { coordinator.run(tasks); }),
                     HasSubstr("pinned to rank"));
     });
+}
+
+TEST(Coordinator, TellsOnceOfRanksThatComputeDifferently) {
+    comm::Communicator& world = test_world();
+    const WorkerOptions options{0.05, {}, this_rank() == 0 ? "avx512, BLAS SkylakeX" : "avx2"};
+    const auto work = [](const Task& task) {
+        sleep_milliseconds(100);  // a few signs of life
+        return echo(task);
+    };
+    if (this_rank() != 0) {
+        serve(world, work, options);
+        return;
+    }
+    start_logging(LogLevel::normal, 0);
+    ::testing::internal::CaptureStderr();
+    std::thread worker([&] { serve(world, work, options); });
+    Coordinator coordinator(world, {});
+    EXPECT_THAT(coordinator.run(make_tasks(6)), SizeIs(6));
+    EXPECT_TRUE(coordinator.shut_down());
+    worker.join();
+    const std::string said = ::testing::internal::GetCapturedStderr();
+    const std::string event = "ranks_compute_differently";
+    const std::size_t first = said.find(event);
+    EXPECT_EQ(first != std::string::npos, n_ranks() > 1) << said;
+    if (n_ranks() > 1) {
+        EXPECT_THAT(said, AllOf(HasSubstr("with=\"avx512, BLAS SkylakeX\""),
+                                HasSubstr("with=\"avx2\""), HasSubstr("runtime.instruction_set")));
+        EXPECT_EQ(said.find(event, first + 1), std::string::npos) << said;
+    }
 }
 
 TEST(Coordinator, RunsOnRankZeroOnly) {

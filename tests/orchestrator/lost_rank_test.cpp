@@ -44,6 +44,19 @@ TEST(LostRank, WithoutAnyRankTheStageStops) {
     EXPECT_FALSE(world->try_receive(0, comm::Tag::task).has_value());
 }
 
+TEST(LostRank, OneThatCannotGoOnIsNotWaitedFor) {
+    const auto world = comm::make_local_communicator();
+    Coordinator coordinator(*world, {});  // would wait ten minutes for a silent one
+    comm::send_control(*world, 0, comm::ControlKind::task, "no task");
+    std::thread worker([&] { EXPECT_THROW(serve(*world, echo, {0.05}), InternalError); });
+    const auto tasks = make_tasks(2);
+    EXPECT_THAT(text_of_error<InternalError>([&] { coordinator.run(tasks); }),
+                HasSubstr("no rank is left to work: task message: not a JSON object"));
+    worker.join();
+    EXPECT_THAT(coordinator.lost_ranks(), ElementsAre(0));
+    EXPECT_FALSE(coordinator.shut_down());
+}
+
 TEST(LostRank, PinnedTasksAreNotMoved) {
     for (const int rank : {0, all_ranks}) {
         const auto world = comm::make_local_communicator();

@@ -116,6 +116,23 @@ TEST_P(JobTasks, ChangingNothingDivergesByNothing) {
     EXPECT_EQ(sum(losses.agree), ForwardPass::head_rows(job.context().spec(), task.samples));
 }
 
+TEST_P(JobTasks, OnlyTheTaskForAReferenceWritesIt) {
+    const JobContext& context = job.context();
+    EvaluationTask task;
+    task.choice.assign(context.spec().units.size(), job.rounded());
+    task.against_source = true;
+    task.samples = job.samples().evaluation;
+    const auto file = context.run.reference(hash_of(task.samples));
+    const std::vector<double> expected = run_evaluation(context, task).kl;
+    EXPECT_FALSE(std::filesystem::exists(file)) << "any rank may measure on these samples";
+    run_reference(context, {task.samples, "of the source"});
+    EXPECT_EQ(text_attribute(ArtifactReader(file).attributes("/"), "fingerprint", file.string()),
+              "of the source");
+    EXPECT_EQ(run_evaluation(context, task).kl, expected);
+    write_file(file, "damaged");
+    EXPECT_THROW((void)run_evaluation(context, task), DataError) << "it was not read";
+}
+
 /// KL(source || plan), summed over all rows.
 double divergence_of(const JobContext& context, std::vector<Setting> choice,
                      const TokenSequences& samples) {

@@ -114,6 +114,28 @@ TEST_F(WorkerTest, ShowsThatItLivesDuringALongTask) {
     EXPECT_GE(n_heartbeats, 3);
 }
 
+TEST(Worker, SignsOfLifeSayWhatItComputesWith) {
+    const auto world = comm::make_local_communicator();
+    Task task;
+    task.id = "long enough for one";
+    comm::send_control(*world, 0, ControlKind::task, to_json(task));
+    comm::send_control(*world, 0, ControlKind::stop);
+    const auto handler = [](const Task&) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(200));
+        return std::string();
+    };
+    serve(*world, handler, {0.01, {}, "avx2, BLAS Haswell"});
+    int n_heartbeats = 0;
+    while (const auto message = world->try_receive(0, comm::Tag::result)) {
+        const comm::Control control = comm::parse_control(*message);
+        if (control.kind == ControlKind::heartbeat) {
+            EXPECT_EQ(control.text, "avx2, BLAS Haswell");
+            ++n_heartbeats;
+        }
+    }
+    EXPECT_GT(n_heartbeats, 0);
+}
+
 TEST(Worker, SaysThatItLeavesAndThenNothing) {
     const auto world = comm::make_local_communicator();
     comm::send_control(*world, 0, ControlKind::stop);
@@ -140,6 +162,12 @@ TEST(Worker, AMessageThatMakesNoSenseEndsIt) {
     const auto world = comm::make_local_communicator();
     comm::send_control(*world, 0, ControlKind::task, "no task");
     EXPECT_THROW(serve(*world, [](const Task&) { return std::string(); }), InternalError);
+    std::string reason;
+    while (const auto message = world->try_receive(0, comm::Tag::result)) {
+        const comm::Control control = comm::parse_control(*message);
+        reason = control.kind == ControlKind::failed ? control.text : "";
+    }
+    EXPECT_THAT(reason, HasSubstr("task message: not a JSON object")) << "the last word";
 }
 
 }  // namespace

@@ -102,27 +102,47 @@ SampleLosses sample_losses(const ModelSpec& spec, const WeightSource& weights,
     return losses;
 }
 
-FinalStates source_states(const JobContext& context, const TokenSequences& samples) {
-    const std::filesystem::path file = context.run.reference(hash_of(samples));
+namespace {
+
+/// Of final states of the model a job was given.
+Shape states_shape(const JobContext& context, const TokenSequences& samples) {
     const ModelSpec& spec = context.given_model().spec;
-    const std::size_t width = spec.head_width();
-    const Shape shape{ForwardPass::head_rows(spec, samples), width};
-    std::error_code ignored;
-    if (std::filesystem::exists(file, ignored)) {
-        const std::vector<std::byte> bytes = ArtifactReader(file).read("/states");
-        FinalStates states = context.backend().allocate<float>(element_count(shape));
-        if (bytes.size() == states.size() * sizeof(float)) {
-            context.backend().upload(bytes.data(), DType::f32, states.matrix(shape[0], width));
-            return states;
-        }
-    }
-    const SourceWeights source(spec, context.given_model().weights);
-    FinalStates states = final_states(spec, source, context.backend(), samples);
+    return {ForwardPass::head_rows(spec, samples), spec.head_width()};
+}
+
+FinalStates compute_source_states(const JobContext& context, const TokenSequences& samples) {
+    const SourceModel& given = context.given_model();
+    return final_states(given.spec, SourceWeights(given.spec, given.weights), context.backend(),
+                        samples);
+}
+
+}  // namespace
+
+void run_reference(const JobContext& context, const ReferenceTask& task) {
+    const FinalStates states = compute_source_states(context, task.samples);
+    const Shape shape = states_shape(context, task.samples);
     std::vector<float> host(states.size());
-    context.backend().download(states.matrix(shape[0], width), host.data());
-    ArtifactWriter writer(file);
+    context.backend().download(states.matrix(shape[0], shape[1]), host.data());
+    ArtifactWriter writer(context.run.reference(hash_of(task.samples)));
+    writer.group("/", {{"fingerprint", task.fingerprint}});
     writer.dataset("/states", DType::f32, shape, reinterpret_cast<const std::byte*>(host.data()));
     writer.commit();
+}
+
+FinalStates source_states(const JobContext& context, const TokenSequences& samples) {
+    const std::filesystem::path file = context.run.reference(hash_of(samples));
+    std::error_code ignored;
+    if (!std::filesystem::exists(file, ignored)) {
+        return compute_source_states(context, samples);
+    }
+    const Shape shape = states_shape(context, samples);
+    const std::vector<std::byte> bytes = ArtifactReader(file).read("/states");
+    FinalStates states = context.backend().allocate<float>(element_count(shape));
+    if (bytes.size() != states.size() * sizeof(float)) {
+        throw DataError(file.string() + ": /states has " + std::to_string(bytes.size()) +
+                        " bytes, expected " + std::to_string(states.size() * sizeof(float)));
+    }
+    context.backend().upload(bytes.data(), DType::f32, states.matrix(shape[0], shape[1]));
     return states;
 }
 
@@ -165,13 +185,11 @@ std::string to_json(const EvaluationTask& task) {
     for (const Setting& setting : task.choice) {
         choice.push_back(to_string(setting));
     }
-    return nlohmann::json{{"model", task.model.string()},
-                          {"choice", choice},
-                          {"refined", task.refined},
-                          {"reference", task.reference.string()},
-                          {"reading", to_json(task.reading)},
-                          {"against_source", task.against_source},
-                          {"samples", to_json(task.samples)}}
+    return nlohmann::json{
+        {"model", task.model.string()},     {"choice", choice},
+        {"refined", task.refined},          {"reference", task.reference.string()},
+        {"reading", to_json(task.reading)}, {"against_source", task.against_source},
+        {"samples", to_json(task.samples)}}
         .dump();
 }
 
@@ -188,6 +206,17 @@ EvaluationTask evaluation_task_from_json(const std::string& text) {
     task.against_source = json.at("against_source");
     task.samples = token_sequences_from_json(json.at("samples").get<std::string>());
     return task;
+}
+
+std::string to_json(const ReferenceTask& task) {
+    return nlohmann::json{{"samples", to_json(task.samples)}, {"fingerprint", task.fingerprint}}
+        .dump();
+}
+
+ReferenceTask reference_task_from_json(const std::string& text) {
+    const auto json = parse_json(text);
+    return {token_sequences_from_json(json.at("samples").get<std::string>()),
+            json.at("fingerprint").get<std::string>()};
 }
 
 std::string to_json(const SampleLosses& losses) {

@@ -50,8 +50,19 @@ struct EvaluationTask {
 [[nodiscard]] std::string to_json(const SampleLosses& losses);
 [[nodiscard]] SampleLosses sample_losses_from_json(const std::string& text);
 
-/// Final states of a job's source model, computed once for these samples and kept in the run
-/// directory: RunDirectory::reference().
+/// Computes the final states of a job's source model on some samples, once for all tasks that
+/// measure on them: RunDirectory::reference().
+struct ReferenceTask {
+    TokenSequences samples;
+    std::string fingerprint;
+};
+[[nodiscard]] std::string to_json(const ReferenceTask& task);
+[[nodiscard]] ReferenceTask reference_task_from_json(const std::string& text);
+void run_reference(const JobContext& context, const ReferenceTask& task);
+
+/// Final states of a job's source model: those that run_reference() stored, or else computed here.
+/// Never writes: many ranks may ask for the same ones.
+/// @throws DataError  if what is stored is damaged
 [[nodiscard]] FinalStates source_states(const JobContext& context, const TokenSequences& samples);
 
 /// Within a job (search, verify).

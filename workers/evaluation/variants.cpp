@@ -131,9 +131,8 @@ private:
                 forward_.final_norm(head, values(*own));
             }
         }
-        const bool from_source = std::ranges::all_of(
-            task_.base, [](const Setting& setting) { return setting == source_setting(); });
-        const Array<float> expected = from_source ? logits(head, values(base_)) : given_logits();
+        const Array<float> expected =
+            is_source(task_.base) ? logits(head, values(base_)) : given_logits();
         const std::size_t rows = expected.size() / spec_.n_outputs();
         std::vector<double> sums;
         for (std::size_t v = 0; v < task_.variants.size(); ++v) {
@@ -167,6 +166,11 @@ nlohmann::json changes_to_json(const Variant& variant) {
 }
 
 }  // namespace
+
+bool is_source(const std::vector<Setting>& plan) {
+    return std::ranges::all_of(plan,
+                               [](const Setting& setting) { return setting == source_setting(); });
+}
 
 std::vector<double> run_variants(const JobContext& context, const VariantTask& task) {
     return VariantStreams(context, task).run();

@@ -32,6 +32,10 @@ inline constexpr std::size_t max_variants = 16;
 [[nodiscard]] std::string to_json(const VariantTask& task);
 [[nodiscard]] VariantTask variant_task_from_json(const std::string& text);
 
+/// Whether a plan leaves every unit as it is in the source. Its variants are measured against
+/// what it gives itself, without a reference (evaluation.hpp).
+[[nodiscard]] bool is_source(const std::vector<Setting>& plan);
+
 /// For each variant the sum over all of the head's rows of KL(source || variant), nats. The source
 /// is the model the job was given; where the plan leaves everything as it is, the plan itself
 /// (which differs in a job that slices).

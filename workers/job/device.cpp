@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "kernels/backends.hpp"
+#include "kernels/cpu/common/blas.hpp"
+#include "kernels/cpu/common/vector_kernels.hpp"
 
 namespace lathe {
 
@@ -21,6 +23,19 @@ Device Device::open(const std::string& backend, std::size_t threads,
     device.backend = kernels::make_backend(kernels::backend_from_name(backend), *device.pool,
                                            static_cast<std::size_t>(world.local_rank()));
     return device;
+}
+
+std::string instruction_set() {
+    const bool is_first_of_all = kernels::runnable_vector_kernels().size() == 1;
+    // Loops that the compiler translates for several instruction sets see what the processor has.
+    return std::string(kernels::vector_kernels().name) + (is_first_of_all ? " alone" : "") +
+           ", BLAS " + kernels::blas::core_name();
+}
+
+std::string use_instruction_set(const std::string& name) {
+    kernels::use_vector_kernels(name);
+    const std::string core(kernels::blas::core_for(name));
+    return core == kernels::blas::core_name() ? "" : core;
 }
 
 }  // namespace lathe

@@ -24,4 +24,14 @@ struct Device {
                        const comm::Communicator& world);
 };
 
+/// What the CPU of this process computes with, BLAS included: "avx512, BLAS SkylakeX". Processes
+/// that say the same get the same bits.
+[[nodiscard]] std::string instruction_set();
+
+/// Makes it the one of this name, `runtime.instruction_set`, as far as a running process can: for
+/// BLAS it must have been started with the environment variable OPENBLAS_CORETYPE at the value
+/// returned. Empty: as it is.
+/// @throws UsageError  if this processor does not have it
+std::string use_instruction_set(const std::string& name);
+
 }  // namespace lathe

@@ -11,6 +11,7 @@ namespace lathe {
 std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communicator& world) {
     auto context = std::make_unique<JobContext>();
     context->job = job;
+    static_cast<void>(use_instruction_set(job.runtime.instruction_set));
     context->run = RunDirectory(job.output);
     context->given = SourceModel::open(job.model, job.reading);
     context->source = context->given;

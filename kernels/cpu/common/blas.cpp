@@ -91,6 +91,25 @@ std::size_t checked(lapack_int info, const char* function) {
 
 }  // namespace
 
+std::string core_name() {
+    return openblas_get_corename();
+}
+
+std::string_view core_for(std::string_view instruction_set) {
+#if defined(__x86_64__)
+    if (instruction_set == "generic") {
+        return "Prescott";  // SSE3, which every x86-64 processor of the last twenty years has
+    }
+    if (instruction_set == "avx2") {
+        return "Haswell";
+    }
+    if (instruction_set.starts_with("avx512")) {
+        return "SkylakeX";
+    }
+#endif
+    return {};
+}
+
 void use_threads(std::size_t n) {
     static std::mutex mutex;
     static std::size_t current = 0;

@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
+#include <string_view>
 
 #include "lib/core/matrix_view.hpp"
 
@@ -19,6 +21,14 @@ enum class Triangle { upper, lower };
 /// Threads that OpenBLAS takes for a call, for the whole process. CpuBackend's constructor sets 1;
 /// more is for measuring OpenBLAS itself.
 void use_threads(std::size_t n);
+
+/// The kind of processor whose kernels OpenBLAS took when it was loaded: "Haswell", "SkylakeX".
+[[nodiscard]] std::string core_name();
+
+/// The kind it is to take, by the environment variable OPENBLAS_CORETYPE and before it is loaded,
+/// so that processors which have an instruction set (vector_kernels.hpp) all compute alike. Empty:
+/// its own choice.
+[[nodiscard]] std::string_view core_for(std::string_view instruction_set);
 
 /// c = alpha * op(a) @ op(b) + beta * c, with op(a) [m, k], op(b) [k, n], c [m, n].
 /// With beta = 0 the old content of c is not read.

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
+
 /// Marks a function of plain loops that the compiler translates for several instruction sets; the
 /// best one for the machine is picked when the program starts. What it calls must be inlined.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
@@ -11,3 +14,20 @@
 
 /// Marks a helper of such a function.
 #define LATHE_ALWAYS_INLINE __attribute__((always_inline)) inline
+
+namespace lathe::kernels {
+
+/// A sum in fp64 over a row: element j goes to lane j % sum_lanes. The number of lanes is fixed, so
+/// that clones for vectors of any width add up in one order, to the same bits.
+inline constexpr std::size_t sum_lanes = 16;
+using LaneSums = std::array<double, sum_lanes>;
+
+LATHE_ALWAYS_INLINE double total(const LaneSums& lanes) {
+    double sum = 0.0;
+    for (const double lane : lanes) {
+        sum += lane;
+    }
+    return sum;
+}
+
+}  // namespace lathe::kernels

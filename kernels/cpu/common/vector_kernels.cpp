@@ -1,6 +1,11 @@
 #include "kernels/cpu/common/vector_kernels.hpp"
 
+#include <algorithm>
+#include <atomic>
+#include <string>
 #include <vector>
+
+#include "lib/core/errors.hpp"
 
 namespace lathe::kernels {
 
@@ -96,8 +101,34 @@ std::span<const VectorKernels* const> runnable_vector_kernels() {
     return tables;
 }
 
+namespace {
+
+std::atomic<const VectorKernels*>& in_use() {
+    static std::atomic<const VectorKernels*> table{runnable_vector_kernels().back()};
+    return table;
+}
+
+}  // namespace
+
 const VectorKernels& vector_kernels() {
-    return *runnable_vector_kernels().back();
+    return *in_use().load(std::memory_order_relaxed);
+}
+
+void use_vector_kernels(std::string_view name) {
+    const auto tables = runnable_vector_kernels();
+    const auto found =
+        name == "auto" ? tables.end() - 1 : std::ranges::find(tables, name, [](const auto* table) {
+            return std::string_view(table->name);
+        });
+    if (found == tables.end()) {
+        std::string names;
+        for (const VectorKernels* table : tables) {
+            names += (names.empty() ? "" : ", ") + std::string(table->name);
+        }
+        throw UsageError("this processor has no instruction set " + std::string(name) +
+                         "; it has: " + names);
+    }
+    in_use() = *found;
 }
 
 }  // namespace lathe::kernels

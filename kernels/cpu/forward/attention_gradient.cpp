@@ -22,12 +22,19 @@ constexpr std::size_t query_block = 128;
 /// Turns dp into ds = p (dp - sum p dp), row by row.
 LATHE_VECTOR_CLONES
 void score_gradients(const float* p, std::size_t n, float* dp) {
-    double mean = 0.0;
-#pragma omp simd reduction(+ : mean)
-    for (std::size_t j = 0; j < n; ++j) {
-        mean += static_cast<double>(p[j]) * static_cast<double>(dp[j]);
+    LaneSums mean{};
+    const std::size_t whole = n / sum_lanes * sum_lanes;
+    for (std::size_t first = 0; first < whole; first += sum_lanes) {
+#pragma omp simd
+        for (std::size_t lane = 0; lane < sum_lanes; ++lane) {
+            const std::size_t j = first + lane;
+            mean[lane] += static_cast<double>(p[j]) * static_cast<double>(dp[j]);
+        }
     }
-    const auto level = static_cast<float>(mean);
+    for (std::size_t j = whole; j < n; ++j) {
+        mean[j - whole] += static_cast<double>(p[j]) * static_cast<double>(dp[j]);
+    }
+    const auto level = static_cast<float>(total(mean));
     for (std::size_t j = 0; j < n; ++j) {
         dp[j] = p[j] * (dp[j] - level);
     }

@@ -45,32 +45,56 @@ struct NormRow {
     std::size_t n;
 };
 
+LATHE_ALWAYS_INLINE double mean_of(const NormRow& row) {
+    LaneSums sums{};
+    const std::size_t whole = row.n / sum_lanes * sum_lanes;
+    for (std::size_t first = 0; first < whole; first += sum_lanes) {
+#pragma omp simd
+        for (std::size_t lane = 0; lane < sum_lanes; ++lane) {
+            sums[lane] += static_cast<double>(row.x[first + lane]);
+        }
+    }
+    for (std::size_t j = whole; j < row.n; ++j) {
+        sums[j - whole] += static_cast<double>(row.x[j]);
+    }
+    return total(sums) / static_cast<double>(row.n);
+}
+
+/// Of x less its mean, and g = dy * weight: x x, g x and g, summed over the row.
+struct NormSums {
+    LaneSums squares{};
+    LaneSums along{};
+    LaneSums level{};
+};
+
+LATHE_ALWAYS_INLINE void add(const NormRow& row, double mean, std::size_t j, std::size_t lane,
+                             NormSums& sums) {
+    const double x = static_cast<double>(row.x[j]) - mean;
+    const double g = static_cast<double>(row.dy[j]) * static_cast<double>(row.weight[j]);
+    sums.squares[lane] += x * x;
+    sums.along[lane] += g * x;
+    sums.level[lane] += g;
+}
+
 /// As in the reference. The sums are in fp64.
 LATHE_VECTOR_CLONES
 void norm_row(const NormRow& row, float epsilon, bool centred) {
     const auto n = static_cast<double>(row.n);
-    double mean = 0.0;
-    if (centred) {
-#pragma omp simd reduction(+ : mean)
-        for (std::size_t j = 0; j < row.n; ++j) {
-            mean += static_cast<double>(row.x[j]);
+    const double mean = centred ? mean_of(row) : 0.0;
+    NormSums sums;
+    const std::size_t whole = row.n / sum_lanes * sum_lanes;
+    for (std::size_t first = 0; first < whole; first += sum_lanes) {
+#pragma omp simd
+        for (std::size_t lane = 0; lane < sum_lanes; ++lane) {
+            add(row, mean, first + lane, lane, sums);
         }
-        mean /= n;
     }
-    double squares = 0.0;
-    double along = 0.0;
-    double level = 0.0;
-#pragma omp simd reduction(+ : squares, along, level)
-    for (std::size_t j = 0; j < row.n; ++j) {
-        const double x = static_cast<double>(row.x[j]) - mean;
-        const double g = static_cast<double>(row.dy[j]) * static_cast<double>(row.weight[j]);
-        squares += x * x;
-        along += g * x;
-        level += g;
+    for (std::size_t j = whole; j < row.n; ++j) {
+        add(row, mean, j, j - whole, sums);
     }
-    const double root = std::sqrt(squares / n + static_cast<double>(epsilon));
-    const double by_x = along / (n * root * root);
-    const double by_one = centred ? level / n : 0.0;
+    const double root = std::sqrt(total(sums.squares) / n + static_cast<double>(epsilon));
+    const double by_x = total(sums.along) / (n * root * root);
+    const double by_one = centred ? total(sums.level) / n : 0.0;
 #pragma omp simd
     for (std::size_t j = 0; j < row.n; ++j) {
         const double x = static_cast<double>(row.x[j]) - mean;

@@ -1,0 +1,73 @@
+#include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
+#include "lib/job/run_directory.hpp"
+#include "lib/template/chat_template.hpp"
+#include "lib/tokenizer/unicode.hpp"
+#include "orchestrator/command_line.hpp"
+#include "orchestrator/paths.hpp"
+
+namespace lathe {
+namespace fs = std::filesystem;
+
+namespace {
+
+/// The parser would put other characters in the place of what is no UTF-8, in paths too.
+std::string read_job_file(const fs::path& file) {
+    std::string yaml = read_file(file);
+    if (!tokenizer::is_valid_utf8(yaml)) {
+        throw UsageError(file.string() + " is not UTF-8");
+    }
+    return yaml;
+}
+
+}  // namespace
+
+bool works_on_job(const CommandLine& line) {
+    return line.command == "plan" || line.command == "run" || line.command == "resume" ||
+           line.command == "search";
+}
+
+JobConfig load_job(const CommandLine& line) {
+    const bool from_run = line.command == "resume" || line.command == "search";
+    JobConfig job;
+    if (from_run) {
+        const fs::path file = RunDirectory(line.path).job();
+        std::error_code ignored;
+        if (!fs::exists(file, ignored)) {
+            throw MissingInputError(line.path.string() +
+                                    " is not a run directory: it has no job.yaml");
+        }
+        job = read_job(read_job_file(file), file.string(), line.overrides);
+        job.output = line.path;  // the directory may have been moved
+    } else {
+        const std::string yaml = line.path.empty() ? "" : read_job_file(line.path);
+        job =
+            read_job(yaml, line.path.empty() ? "command line" : line.path.string(), line.overrides);
+    }
+    // A run continues from any working directory.
+    make_absolute(job.model, "model");
+    make_absolute(job.output, "output");
+    for (fs::path& path : job.calibration.data) {
+        make_absolute(path, "calibration.data");
+    }
+    if (is_template_file(job.calibration.chat_template)) {
+        fs::path file = job.calibration.chat_template;
+        make_absolute(file, "calibration.chat_template");
+        job.calibration.chat_template = file.string();
+    }
+    for (fs::path& path : job.search.evaluation) {
+        make_absolute(path, "search.evaluation");
+    }
+    for (fs::path& path : job.evaluate.perplexity) {
+        make_absolute(path, "evaluate.perplexity");
+    }
+    if (!job.search.kernel_times.empty()) {
+        make_absolute(job.search.kernel_times, "search.kernel_times");
+    }
+    for (TaskEntry& entry : job.evaluate.tasks) {
+        make_absolute(entry.data, "evaluate.tasks");
+    }
+    return job;
+}
+
+}  // namespace lathe

@@ -1,0 +1,25 @@
+#include "orchestrator/paths.hpp"
+
+#include "lib/core/errors.hpp"
+#include "lib/tokenizer/unicode.hpp"
+
+namespace lathe {
+namespace fs = std::filesystem;
+
+void require_utf8(const std::string& text, const std::string& what) {
+    if (!tokenizer::is_valid_utf8(text)) {
+        throw UsageError(what + " is not UTF-8: " + tokenizer::repair_utf8(text));
+    }
+}
+
+void make_absolute(fs::path& path, const std::string& what) {
+    std::error_code error;
+    path = fs::absolute(path, error).lexically_normal();
+    if (error) {
+        throw UsageError(
+            what + " is relative to a working directory that is not there: " + error.message());
+    }
+    require_utf8(path.string(), what);
+}
+
+}  // namespace lathe
