@@ -17,7 +17,6 @@ namespace lathe {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
