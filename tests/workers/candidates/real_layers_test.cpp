@@ -49,7 +49,9 @@ protected:
         job_.model = root / GetParam().directory;
         job_.output = fs::temp_directory_path() /
                       ("lathe_real_layers_" + std::to_string(::getpid()) + GetParam().name);
-        job_.calibration = {{root / GetParam().text}, 48, 128};
+        job_.calibration.data = {root / GetParam().text};
+        job_.calibration.num_calibration_samples = 48;
+        job_.calibration.max_seq_length = 128;
         job_.search.num_evaluation_samples = 1;
         world_ = comm::make_local_communicator();
     }
