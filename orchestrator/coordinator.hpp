@@ -89,6 +89,9 @@ public:
         options_.on_result = std::move(on_result);
     }
 
+    /// Replaces Options::worker_timeout_seconds, between two stages: jobs have their own.
+    void set_worker_timeout(double seconds) { options_.worker_timeout_seconds = seconds; }
+
     /// Tells the living workers to leave and waits a moment until they say that they do; those
     /// that still run a task are not waited for. Returns whether every rank has left: only then
     /// may MPI be finalized. Else the workers have been told to end with `exit_code` at once (see

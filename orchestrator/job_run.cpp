@@ -127,6 +127,7 @@ bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
 
 JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinator, Record record)
     : given_(std::move(context)), coordinator_(coordinator) {
+    coordinator_.set_worker_timeout(job().runtime.worker_timeout);
     if (!job().slice) {
         compressed_ = given_->of_compressed_model();
     }

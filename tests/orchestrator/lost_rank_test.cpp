@@ -57,6 +57,16 @@ TEST(LostRank, OneThatCannotGoOnIsNotWaitedFor) {
     EXPECT_FALSE(coordinator.shut_down());
 }
 
+TEST(LostRank, AJobSaysHowLongARankMayBeSilent) {
+    const auto world = comm::make_local_communicator();
+    auto options = impatient();
+    options.worker_timeout_seconds = 600.0;
+    Coordinator coordinator(*world, options);
+    coordinator.set_worker_timeout(0.2);
+    EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(make_tasks(1)); }),
+                HasSubstr("no rank is left to work"));
+}
+
 TEST(LostRank, PinnedTasksAreNotMoved) {
     for (const int rank : {0, all_ranks}) {
         const auto world = comm::make_local_communicator();
