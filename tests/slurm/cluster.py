@@ -198,7 +198,7 @@ class Cluster:
 
     def bring_back(self, node):
         self.start_node(node)
-        call("scontrol", "update", f"NodeName={node}", "State=RESUME")
+        self.wait_idle()  # ReturnToService: it may work as soon as it has registered
 
     def _slurmd(self, node):
         return int((self.root / f"run/slurmd.{node}.pid").read_text())
