@@ -165,6 +165,30 @@ void add_submit_options(CLI::App& submit, CommandLine& line) {
     submit.footer("What stands behind -- goes to sbatch: lathe submit job.yaml -- --qos=high");
 }
 
+void add_search_options(CLI::App& search, CommandLine& line, ShortOptions& shorts) {
+    search.add_option("run", line.path, "Run directory")->required();
+    search.add_option("--budget", line.budgets, "One or more budgets: 3x,4x")
+        ->required()
+        ->delimiter(',');
+    search.add_flag("--assemble", line.assemble, "Write the checkpoints too");
+    search.add_option("--strategy", shorts.strategy,
+                      "homogeneous, greedy, knapsack or evolution: each tries more");
+    search.add_option("--speedup", shorts.speedup,
+                      "How many times as fast products with the plan's weights must be");
+    search.add_option("--kernel-times", shorts.kernel_times,
+                      "Times of products on the device to be used; else measured here");
+    add_runtime_options(search, shorts);
+}
+
+void add_export_options(CLI::App& exporter, CommandLine& line) {
+    exporter.add_option("checkpoint", line.path, "Directory")->required();
+    exporter.add_option("--format", line.format, "hf: a dequantised Hugging Face directory")
+        ->check(CLI::IsMember({"hf"}));
+    exporter.add_option("--output", line.output, "Directory to write, new or empty")->required();
+    exporter.add_flag("--overwrite", line.overwrite,
+                      "Remove the model that is in the directory first");
+}
+
 void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_flag("--json", line.json, "Print one JSON object on standard output");
     app.add_option("--exit-file", line.exit_file,
@@ -200,20 +224,9 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     status->add_option("run", line.path, "Run directory")->required();
     status->add_flag("--watch", line.watch, "Print again every two seconds until it ends");
 
-    CLI::App* search =
-        command("search", "Plans for other budgets, from a finished run's candidates");
-    search->add_option("run", line.path, "Run directory")->required();
-    search->add_option("--budget", line.budgets, "One or more budgets: 3x,4x")
-        ->required()
-        ->delimiter(',');
-    search->add_flag("--assemble", line.assemble, "Write the checkpoints too");
-    search->add_option("--strategy", shorts.strategy,
-                       "homogeneous, greedy, knapsack or evolution: each tries more");
-    search->add_option("--speedup", shorts.speedup,
-                       "How many times as fast products with the plan's weights must be");
-    search->add_option("--kernel-times", shorts.kernel_times,
-                       "Times of products on the device to be used; else measured here");
-    add_runtime_options(*search, shorts);
+    add_search_options(
+        *command("search", "Plans for other budgets, from a finished run's candidates"), line,
+        shorts);
 
     CLI::App* inspect = command("inspect", "What a model, checkpoint or run directory holds");
     inspect->add_option("path", line.path, "Directory")->required();
@@ -227,13 +240,7 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     add_generate_options(*command("generate", "Let a language model continue a text"), line);
     add_runtime_options(*app.get_subcommand("generate"), shorts);
 
-    CLI::App* exporter = command("export", "Write a checkpoint in another format");
-    exporter->add_option("checkpoint", line.path, "Directory")->required();
-    exporter->add_option("--format", line.format, "hf: a dequantised Hugging Face directory")
-        ->check(CLI::IsMember({"hf"}));
-    exporter->add_option("--output", line.output, "Directory to write, new or empty")->required();
-    exporter->add_flag("--overwrite", line.overwrite,
-                       "Remove the model that is in the directory first");
+    add_export_options(*command("export", "Write a checkpoint in another format"), line);
     app.require_subcommand(1);
 }
 

@@ -82,6 +82,7 @@ void require_same_job(const JobContext& context) {
             "run began with (" +
             run.root().string() + ")");
     }
+    (void)SourceFiles::compare(*context.given, run.sources(), *context.device->pool);
 }
 
 bool has_samples(const JobContext& context) {

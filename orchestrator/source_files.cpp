@@ -112,6 +112,13 @@ void write_record(const fs::path& record, const std::vector<SourceFile>& files) 
 
 SourceFiles SourceFiles::check(const SourceModel& source, const fs::path& record,
                                ThreadPool& pool) {
+    SourceFiles result = compare(source, record, pool);
+    write_record(record, result.files_);
+    return result;
+}
+
+SourceFiles SourceFiles::compare(const SourceModel& source, const fs::path& record,
+                                 ThreadPool& pool) {
     SourceFiles result;
     result.directory_ = source.directory;
     result.record_ = record;
@@ -146,7 +153,6 @@ SourceFiles SourceFiles::check(const SourceModel& source, const fs::path& record
             refuse(source.directory / file.name, record, "has changed");
         }
     }
-    write_record(record, result.files_);
     return result;
 }
 

@@ -26,10 +26,13 @@ struct SourceFile {
 /// stay, and a file that arrived damaged and was fetched again has the same name and size.
 class SourceFiles {
 public:
-    /// Compares the model with the record in `record`, a JSON file, or begins one. A file whose
+    /// Compares the model with the record in `record`, a JSON file, if there is one. A file whose
     /// size and times are those of the record is not read; of others every byte is, on all threads.
     /// @throws DataError  naming a file that is not as it was
-    /// @throws IoError
+    static SourceFiles compare(const SourceModel& source, const std::filesystem::path& record,
+                               ThreadPool& pool);
+
+    /// The same, and brings the record up to date or begins it. @throws IoError
     static SourceFiles check(const SourceModel& source, const std::filesystem::path& record,
                              ThreadPool& pool);
 

@@ -122,16 +122,15 @@ std::vector<JobKey> slice_keys(const std::optional<SliceConfig>& slice) {
     };
 }
 
-}  // namespace
-
-std::vector<JobKey> job_keys(const JobConfig& job) {
+/// The keys that every job has.
+std::vector<JobKey> constant_keys(const JobConfig& job) {
     const auto whole = [](std::uint64_t value) { return std::to_string(value); };
     const CalibrationConfig& calibration = job.calibration;
     const SearchConfig& search = job.search;
     const EvaluateConfig& evaluate = job.evaluate;
     const RuntimeConfig& runtime = job.runtime;
     constexpr bool may_change = true;
-    std::vector<JobKey> keys{
+    return {
         {"", "model", yaml_text(job.model), {}},
         {"", "output", yaml_text(job.output), {}},
         {"", "seed", whole(job.seed), {}},
@@ -178,22 +177,33 @@ std::vector<JobKey> job_keys(const JobConfig& job) {
         {"runtime", "max_walltime", yaml_number(runtime.max_walltime), {}, may_change},
         {"runtime", "worker_timeout", yaml_number(runtime.worker_timeout), {}, may_change},
     };
+}
+
+/// Puts those that only some jobs have in their places.
+void insert_optional_keys(const JobConfig& job, std::vector<JobKey>& keys) {
     if (!job.candidates.empty()) {
         keys.insert(std::ranges::find(keys, std::string_view("ignore"), &JobKey::name),
                     entries_key("", "candidates", job.candidates, false));
     }
-    if (!calibration.chat_template.empty()) {
+    if (!job.calibration.chat_template.empty()) {
         keys.insert(
             std::ranges::find(keys, std::string_view("num_calibration_samples"), &JobKey::name),
-            {"calibration", "chat_template", yaml_text(calibration.chat_template), {}});
+            {"calibration", "chat_template", yaml_text(job.calibration.chat_template), {}});
     }
-    if (!search.kernel_times.empty()) {
+    if (!job.search.kernel_times.empty()) {
         keys.insert(std::ranges::find(keys, std::string_view("kernel_tokens"), &JobKey::name),
-                    {"search", "kernel_times", yaml_text(search.kernel_times), {}, may_change});
+                    {"search", "kernel_times", yaml_text(job.search.kernel_times), {}, true});
     }
     const std::vector<JobKey> slice = slice_keys(job.slice);
     keys.insert(std::ranges::find(keys, std::string_view("budget"), &JobKey::name), slice.begin(),
                 slice.end());
+}
+
+}  // namespace
+
+std::vector<JobKey> job_keys(const JobConfig& job) {
+    std::vector<JobKey> keys = constant_keys(job);
+    insert_optional_keys(job, keys);
     return keys;
 }
 

@@ -117,6 +117,10 @@ void for_each_jsonl_text(const std::filesystem::path& file, const RenderChat& re
     });
 }
 
+bool needs_conversion(const std::filesystem::path& file) {
+    return std::ranges::count(conversions, file.extension().string(), &Conversion::extension) > 0;
+}
+
 void refuse_text_file(const std::filesystem::path& file, const std::string& others) {
     std::string message = file.string() +
                           ": unknown kind of text file; expected .txt, .raw, .jsonl (field "

@@ -29,6 +29,10 @@ void for_each_jsonl_text(const std::filesystem::path& file, const RenderChat& re
 /// Whether a row has "messages" or "conversations" in place of a text.
 [[nodiscard]] bool is_chat(const nlohmann::json& row);
 
+/// Whether the ending names a kind of file that a usual command makes a text of: parquet, csv,
+/// compressed files.
+[[nodiscard]] bool needs_conversion(const std::filesystem::path& file);
+
 /// For a file that is none of .txt, .raw, .jsonl, .h5, of which `others` names more that can be
 /// read. @throws DataError  naming the command that converts it, if there is a usual one
 [[noreturn]] void refuse_text_file(const std::filesystem::path& file, const std::string& others);

@@ -50,6 +50,73 @@ std::optional<fs::path> config_alone(const fs::path& model) {
     return config;
 }
 
+/// Shares that slicing takes away.
+struct SliceShares {
+    double hidden = 0.0;
+    double parameters = 0.0;  ///< negative: it adds some
+
+    explicit SliceShares(const Preflight& p)
+        : hidden(1.0 -
+                 static_cast<double>(p.slice->width) / static_cast<double>(p.slice->hidden_size)),
+          parameters(1.0 - static_cast<double>(p.slice->parameters) /
+                               static_cast<double>(p.parameters)) {}
+};
+
+nlohmann::json plan_json(const Preflight& p, const std::vector<TensorCoverage>& tensors) {
+    nlohmann::json stages = nlohmann::json::array();
+    for (const Preflight::Stage& stage : p.stages) {
+        stages.push_back({{"name", stage.name},
+                          {"tasks", stage.tasks},
+                          {"flops", stage.flops},
+                          {"seconds", stage.seconds}});
+    }
+    nlohmann::json json{{"parameters", p.parameters},
+                        {"source_bytes", p.source_bytes},
+                        {"budget_bytes", p.budget_bytes},
+                        {"feasible", p.feasible()},
+                        {"minimum_bytes", p.minimum_bytes},
+                        {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
+                        {"run_directory_bytes", p.run_directory_bytes},
+                        {"tensors", parse_json(to_json(tensors))},
+                        {"stages", stages}};
+    if (p.slice) {
+        const SliceShares shares(p);
+        json["slice"] = {{"hidden_size", p.slice->hidden_size},
+                         {"width", p.slice->width},
+                         {"sparsity", shares.hidden},
+                         {"parameters", p.slice->parameters},
+                         {"parameter_reduction", shares.parameters}};
+    }
+    return json;
+}
+
+std::string plan_text(const JobContext& context, const Preflight& p,
+                      const std::vector<TensorCoverage>& tensors) {
+    std::string slice;
+    if (p.slice) {
+        const SliceShares shares(p);
+        slice = fmt::format(
+            "slice: width {} of {} ({:.2f} % smaller), {} parameters ({:.2f} % "
+            "{})\n",
+            p.slice->width, p.slice->hidden_size, 100.0 * shares.hidden, p.slice->parameters,
+            100.0 * std::abs(shares.parameters), shares.parameters < 0.0 ? "more" : "fewer");
+    }
+    std::string table;
+    for (const Preflight::Stage& stage : p.stages) {
+        table += fmt::format("  {:<10} {:>6} tasks  {:>10.3g} FLOP  about {}\n", stage.name,
+                             stage.tasks, stage.flops, duration_text(stage.seconds));
+    }
+    return fmt::format(
+        "{}: {} parameters, {}\n{}"
+        "budget {} = {}, smallest possible {}\n"
+        "memory of a rank about {}, run directory about {}\n"
+        "tensors: {}\n{}",
+        context.spec().family, p.parameters, bytes_text(p.source_bytes), slice,
+        to_string(context.job.budget), bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
+        bytes_text(p.peak_memory_bytes_per_rank), bytes_text(p.run_directory_bytes),
+        summary(tensors), table);
+}
+
 }  // namespace
 
 CommandOutput run_plan(const CommandContext& context) {
@@ -65,53 +132,7 @@ CommandOutput run_plan(const CommandContext& context) {
         check_run(*opened);
     }
     const std::vector<TensorCoverage> tensors = coverage(*opened);
-    CommandOutput output;
-    nlohmann::json stages = nlohmann::json::array();
-    std::string table;
-    for (const Preflight::Stage& stage : p.stages) {
-        stages.push_back({{"name", stage.name},
-                          {"tasks", stage.tasks},
-                          {"flops", stage.flops},
-                          {"seconds", stage.seconds}});
-        table += fmt::format("  {:<10} {:>6} tasks  {:>10.3g} FLOP  about {}\n", stage.name,
-                             stage.tasks, stage.flops, duration_text(stage.seconds));
-    }
-    nlohmann::json json{{"parameters", p.parameters},
-                        {"source_bytes", p.source_bytes},
-                        {"budget_bytes", p.budget_bytes},
-                        {"feasible", p.feasible()},
-                        {"minimum_bytes", p.minimum_bytes},
-                        {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
-                        {"run_directory_bytes", p.run_directory_bytes},
-                        {"tensors", parse_json(to_json(tensors))},
-                        {"stages", stages}};
-    std::string slice;
-    if (p.slice) {
-        const double hidden_cut =
-            1.0 - static_cast<double>(p.slice->width) / static_cast<double>(p.slice->hidden_size);
-        const double parameter_cut =
-            1.0 - static_cast<double>(p.slice->parameters) / static_cast<double>(p.parameters);
-        json["slice"] = {{"hidden_size", p.slice->hidden_size},
-                         {"width", p.slice->width},
-                         {"sparsity", hidden_cut},
-                         {"parameters", p.slice->parameters},
-                         {"parameter_reduction", parameter_cut}};
-        slice = fmt::format(
-            "slice: width {} of {} ({:.2f} % smaller), {} parameters ({:.2f} % "
-            "{})\n",
-            p.slice->width, p.slice->hidden_size, 100.0 * hidden_cut, p.slice->parameters,
-            100.0 * std::abs(parameter_cut), parameter_cut < 0.0 ? "more" : "fewer");
-    }
-    output.json = json.dump();
-    output.text = fmt::format(
-        "{}: {} parameters, {}\n{}"
-        "budget {} = {}, smallest possible {}\n"
-        "memory of a rank about {}, run directory about {}\n"
-        "tensors: {}\n{}",
-        opened->spec().family, p.parameters, bytes_text(p.source_bytes), slice,
-        to_string(job.budget), bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
-        bytes_text(p.peak_memory_bytes_per_rank), bytes_text(p.run_directory_bytes),
-        summary(tensors), table);
+    CommandOutput output{plan_json(p, tensors).dump(), plan_text(*opened, p, tensors)};
     if (!p.feasible()) {
         try {
             require_feasible(p, job.budget);

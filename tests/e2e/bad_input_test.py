@@ -57,6 +57,22 @@ def missing_shard():
     with_model(spoil, MISSING, "model-00002-of-00002.safetensors")
 
 
+def weights_that_changed_under_a_run():
+    """A shard that is fetched again has the same name, size and header; what the run has made is of the old one."""
+    with lathe.Scratch() as scratch:
+        model = lathe.copy_model(scratch / "model")
+        arguments = lathe.job(scratch / "run", model=model)
+        lathe.run(["run", *arguments])
+        file = model / "model.safetensors"
+        whole = file.read_bytes()
+        middle = len(whole) * 5 // 8
+        file.write_bytes(whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:])
+        for command in (["resume", scratch / "run"], ["run", *arguments], ["plan", *arguments]):
+            refused(command, BAD_DATA, "model.safetensors", "has changed", str(scratch / "run"))
+        file.write_bytes(whole)  # other times, the same bytes
+        lathe.run(["resume", scratch / "run"])
+
+
 def truncated_file():
     def spoil(model):
         file = model / "model.safetensors"

@@ -37,7 +37,7 @@ def mixed_model(to):
     lathe.edit_tensors(to, change)
     for name in SIDE_FILES:
         (to / name).parent.mkdir(exist_ok=True)
-        (to / name).write_text(f"# {name}\n")
+        (to / name).write_text("{}\n" if name.endswith(".json") else f"# {name}\n")
     for name in LEFT_BEHIND:
         (to / name).parent.mkdir(exist_ok=True)
         (to / name).write_text("{}")

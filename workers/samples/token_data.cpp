@@ -48,6 +48,9 @@ std::string text_kind(const std::filesystem::path& file, const std::string& othe
         extension == ".tsv") {
         return extension == ".raw" ? ".txt" : extension;
     }
+    if (needs_conversion(file)) {
+        refuse_text_file(file, others);
+    }
     try {
         (void)read_text_file(file);
     } catch (const DataError&) {

@@ -184,10 +184,11 @@ ModelSpec classifier(const std::string& family, const std::vector<std::string>& 
     return spec;
 }
 
-std::unique_ptr<TaskEvaluation> sentence_task(const std::string& task, const ModelSpec& spec,
+std::unique_ptr<TaskEvaluation> sentence_task(const std::string& task, ModelSpec spec,
                                               const std::string& file) {
-    return make_task_evaluation({task, data_dir / file}, spec,
-                                load_tokenizer(source_dir / "tests/data/tokenizer/bert").get());
+    const auto tokenizer = load_tokenizer(source_dir / "tests/data/tokenizer/bert");
+    spec.vocab_size = tokenizer->id_limit();  // the small model has another tokenizer
+    return make_task_evaluation({task, data_dir / file}, spec, tokenizer.get());
 }
 
 TEST(SentenceEvaluation, OutputsMeanWhatTheModelCallsThem) {

@@ -1,0 +1,123 @@
+#include "orchestrator/estimate/memory_estimate.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "lib/model/stream.hpp"
+#include "orchestrator/container_size.hpp"
+#include "orchestrator/estimate/model_sums.hpp"
+#include "workers/candidates/compression.hpp"
+
+namespace lathe {
+
+namespace {
+
+/// Sizes that several stages share, in elements but for `stream`.
+struct Sizes {
+    explicit Sizes(const JobContext& context)
+        : spec(context.spec()),
+          block(static_cast<std::uint64_t>(block_weights(spec))),
+          square(spec.hidden_size * spec.hidden_size),
+          grams(static_cast<std::uint64_t>(gram_elements(spec)) +
+                (context.job.slice ? spec.steps_per_block() * square : 0)),
+          length(std::min(context.job.calibration.max_seq_length, spec.max_positions)),
+          stream(4 * context.job.calibration.num_calibration_samples * length * spec.hidden_size) {}
+
+    const ModelSpec& spec;
+    std::uint64_t block;   ///< weights
+    std::uint64_t square;  ///< of the hidden size
+    std::uint64_t grams;   ///< of a block's inputs
+    std::uint64_t length;  ///< tokens of a sample
+    std::uint64_t stream;  ///< bytes of the residual stream of all samples
+};
+
+/// Scores from derivatives: a block in fp32 and, of a batch, the inputs of all blocks, some ten
+/// more like them, a few of the MLP's width.
+std::uint64_t differentiating_bytes(const Sizes& sizes) {
+    const ModelSpec& spec = sizes.spec;
+    const std::uint64_t batch = std::max<std::uint64_t>(tokens_per_batch, sizes.length);
+    return 4 * sizes.block +
+           4 * batch * ((spec.n_blocks + 12) * spec.hidden_size + 3 * spec.intermediate_size);
+}
+
+}  // namespace
+
+UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
+    const ModelSpec& spec = model.spec;
+    UnitSums sums;
+    sums.minimum_bytes = ContainerSize::of(model).fixed_bytes;
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        std::uint64_t smallest = std::numeric_limits<std::uint64_t>::max();
+        for (const Setting& setting : usable_settings(context, model, u)) {
+            const std::uint64_t bytes = predicted_bytes(model, u, setting);
+            smallest =
+                std::min(smallest, bytes + ContainerSize::unit_bytes(spec.units[u], setting));
+            if (setting != source_setting()) {
+                sums.candidate_bytes += bytes;
+            }
+        }
+        sums.minimum_bytes += smallest;
+        std::uint64_t elements = 0;
+        for (const std::size_t t : spec.units[u].tensors) {
+            elements += element_count(spec.tensors[t].shape);
+        }
+        sums.largest_unit = std::max(sums.largest_unit, elements);
+    }
+    return sums;
+}
+
+std::uint64_t peak_memory_bytes(const JobContext& context, const UnitSums& units) {
+    const JobConfig& job = context.job;
+    const Sizes sizes(context);
+    // Calibration: a block in fp32, its Gram matrices in fp64, the residual stream of all samples.
+    std::uint64_t most = 4 * sizes.block + 8 * sizes.grams + 2 * sizes.stream;
+    // Compression: a unit in fp32, as weights, stack, values and three matrices of ADMM; for each
+    // candidate its state in fp32 and codes; the Gram matrix with a factor and an inverse.
+    const std::uint64_t compressing =
+        (24 + 6 * context.settings.size()) * units.largest_unit + 40 * sizes.grams;
+    most = std::max(most, compressing);
+    if (job.slice) {
+        // The embedding in fp32 and, with its product, in fp64; three bases.
+        most =
+            std::max(most, 20 * sizes.spec.vocab_size * sizes.spec.hidden_size + 24 * sizes.square);
+    }
+    if (job.slice && job.slice->refit) {
+        // Two streams, a block in fp32 and fp64; sums as in refinement.
+        most = std::max(most, 2 * sizes.stream + 12 * sizes.block + 80 * sizes.grams);
+    }
+    if (job.refine != RefineMode::none) {
+        // Two streams, a unit being compressed, a block of each model in fp32; sums over each half
+        // of the batches and their means in fp64, matrices of the choice of a penalty.
+        most = std::max(most, 2 * sizes.stream + compressing + 8 * sizes.block + 80 * sizes.grams);
+    }
+    if (job.search.scores != SearchConfig::Scores::divergence) {
+        most = std::max(most, differentiating_bytes(sizes));
+    }
+    return most;
+}
+
+std::uint64_t run_directory_bytes(const JobContext& context, const ModelSpec& spec,
+                                  const UnitSums& units, const Preflight& result) {
+    const JobConfig& job = context.job;
+    const Sizes sizes(context);
+    const ModelSpec& given = sizes.spec;
+    std::uint64_t bytes = units.candidate_bytes + 4 * spec.n_blocks * sizes.grams +
+                          std::min(result.budget_bytes, result.source_bytes) + 2 * sizes.stream;
+    bytes += job.refine == RefineMode::none ? 0 : result.budget_bytes;
+    bytes += job.exports.empty() ? 0 : result.source_bytes;
+    if (!job.slice) {
+        return bytes;
+    }
+    // Gram matrices of the stream and rotations in fp64; the sliced model.
+    const double share =
+        static_cast<double>(spec.parameters()) / static_cast<double>(result.parameters);
+    bytes += 16 * (job.slice->touch_up + 1) * n_boundaries(given) * sizes.square +
+             static_cast<std::uint64_t>(share * static_cast<double>(result.source_bytes));
+    if (job.slice->refit) {  // a matrix for the readers and one for each writer
+        bytes += 4 * n_boundaries(given) * given.hidden_size *
+                 (given.hidden_size + std::max(given.intermediate_size, given.hidden_size));
+    }
+    return bytes;
+}
+
+}  // namespace lathe

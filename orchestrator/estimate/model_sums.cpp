@@ -1,0 +1,48 @@
+#include "orchestrator/estimate/model_sums.hpp"
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+namespace lathe {
+
+namespace {
+
+/// The distinct linear inputs of the model: their widths.
+std::vector<std::pair<Signal, std::size_t>> block_signals(const ModelSpec& spec) {
+    std::vector<std::pair<Signal, std::size_t>> signals;
+    for (const UnitSpec& unit : spec.units) {
+        if (unit.block != std::optional<std::size_t>(0)) {
+            continue;
+        }
+        const std::size_t width = spec.tensors[unit.tensors.front()].shape.back();
+        const bool seen = std::ranges::any_of(
+            signals, [&](const auto& signal) { return signal.first == unit.input; });
+        if (!seen) {
+            signals.emplace_back(unit.input, width);
+        }
+    }
+    return signals;
+}
+
+}  // namespace
+
+double block_weights(const ModelSpec& spec) {
+    double n = 0.0;
+    for (const TensorSpec& tensor : spec.tensors) {
+        if (tensor.block == std::optional<std::size_t>(0)) {
+            n += static_cast<double>(element_count(tensor.shape));
+        }
+    }
+    return n;
+}
+
+double gram_elements(const ModelSpec& spec) {
+    double n = 0.0;
+    for (const auto& [signal, width] : block_signals(spec)) {
+        n += static_cast<double>(width) * static_cast<double>(width);
+    }
+    return n;
+}
+
+}  // namespace lathe
