@@ -36,8 +36,8 @@ struct CalibrationTask {
     bool stored_stream = false;  ///< with from = -1: begin from the stored stream
     std::string fingerprint;     ///< goes into the artifact
     /// Of the streams before this block and behind it, as they are stored.
-    std::string stream_fingerprint;
-    std::string next_stream_fingerprint;
+    std::string stream_fingerprint = {};
+    std::string next_stream_fingerprint = {};
     /// With slicing: the sweep's number. From the second on (1) the stream is cut at each boundary
     /// to `widths` by the rotations of the sweep before, after its statistics are taken.
     std::size_t sweep = 0;

@@ -20,7 +20,7 @@ struct RefinementTask {
     std::vector<Setting> choice;  ///< the plan
     std::string name;             ///< of the refined plan
     std::string fingerprint;
-    StoredStreams streams;
+    StoredStreams streams = {};
 };
 [[nodiscard]] std::string to_json(const RefinementTask& task);
 [[nodiscard]] RefinementTask refinement_task_from_json(const std::string& text);

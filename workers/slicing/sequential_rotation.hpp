@@ -18,7 +18,7 @@ struct SequentialTask {
     std::vector<std::size_t> widths;  ///< at all boundaries
     std::string statistics_fingerprint;
     std::string rotation_fingerprint;
-    StoredStreams streams;
+    StoredStreams streams = {};
 };
 [[nodiscard]] std::string to_json(const SequentialTask& task);
 [[nodiscard]] SequentialTask sequential_task_from_json(const std::string& text);

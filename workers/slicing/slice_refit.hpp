@@ -29,7 +29,7 @@ struct RefitTask {
     std::size_t block = 0;
     std::vector<std::size_t> widths;  ///< of the stream's boundaries
     std::string fingerprint;
-    StoredStreams streams;
+    StoredStreams streams = {};
 };
 [[nodiscard]] std::string to_json(const RefitTask& task);
 [[nodiscard]] RefitTask refit_task_from_json(const std::string& text);
