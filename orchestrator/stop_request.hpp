@@ -18,8 +18,8 @@ public:
     /// What install() found odd, for the log; empty if nothing.
     [[nodiscard]] static std::string warning();
 
-    /// Asks for a stop this many seconds from now; `what` says whose limit that is, in reason(). The
-    /// earliest of several deadlines counts. Only before other threads ask.
+    /// Asks for a stop this many seconds from now; `what` says whose limit that is, in reason().
+    /// The earliest of several deadlines counts. Only before other threads ask.
     static void set_deadline(double seconds_from_now, const std::string& what);
 
     [[nodiscard]] static bool requested() noexcept;

@@ -26,7 +26,8 @@ void log_to_file(const std::filesystem::path& file);
 void log_info(std::string_view text) noexcept;
 void log_detail(std::string_view text) noexcept;
 void log_warning(std::string_view text) noexcept;
-/// The same as a warning, but each text once a process: for what is met again with every file opened.
+/// The same as a warning, but each text once a process: for what is met again with every file
+/// opened.
 void log_warning_once(const std::string& text);
 
 }  // namespace lathe
