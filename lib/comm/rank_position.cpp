@@ -2,11 +2,10 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <fstream>
 #include <sstream>
 
-#include <unistd.h>
+#include "lib/core/host_name.hpp"
 
 namespace lathe::comm {
 namespace fs = std::filesystem;
@@ -79,10 +78,8 @@ int count_memory_nodes(const cpu_set_t& processors, const fs::path& system) {
 
 RankPosition own_position() {
     RankPosition position;
-    if (::gethostname(position.host.data(), position.host.size()) != 0) {
-        std::strcpy(position.host.data(), "unknown");
-    }
-    position.host.back() = '\0';
+    const std::string host = host_name();
+    std::copy_n(host.data(), std::min(host.size(), position.host.size() - 1), position.host.data());
     // Fails on more processors than the mask can hold: then none are told, and none shared.
     CPU_ZERO(&position.processors);
     ::sched_getaffinity(0, sizeof position.processors, &position.processors);

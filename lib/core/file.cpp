@@ -1,6 +1,5 @@
 #include "lib/core/file.hpp"
 
-#include <array>
 #include <cctype>
 #include <cerrno>
 #include <cstdint>
@@ -15,6 +14,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
+#include "lib/core/host_name.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -85,11 +85,7 @@ fs::path parent_of(const fs::path& path) {
 /// What of this machine's name can stand in a file's, at most 32 bytes of it.
 std::string host_part() {
     constexpr std::size_t longest = 32;
-    std::array<char, 256> name{};
-    if (::gethostname(name.data(), name.size() - 1) != 0) {
-        return "unknown";
-    }
-    std::string part(name.data());
+    std::string part = host_name();
     part.resize(std::min(part.size(), longest));
     for (char& c : part) {
         c = std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' ? c : '_';

@@ -1,6 +1,5 @@
 #include "lib/core/file_lock.hpp"
 
-#include <array>
 #include <cerrno>
 #include <cstring>
 #include <sstream>
@@ -11,6 +10,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/host_name.hpp"
 #include "lib/core/log.hpp"
 
 namespace lathe {
@@ -67,13 +67,11 @@ struct Holder {
     std::string host, process, place, start;
 
     static Holder self() {
-        std::array<char, 256> host{};
-        ::gethostname(host.data(), host.size() - 1);
         std::string boot = read_or_empty("/proc/sys/kernel/random/boot_id");
         boot.resize(std::min(boot.size(), boot.find('\n')));
         std::error_code ignored;
         const std::string process = std::to_string(::getpid());
-        return {*host.data() == 0 ? "unknown" : host.data(), process,
+        return {host_name(), process,
                 boot + "/" + fs::read_symlink("/proc/self/ns/pid", ignored).string(),
                 start_time(process)};
     }

@@ -1,6 +1,5 @@
 #include "lib/core/log.hpp"
 
-#include <array>
 #include <memory>
 #include <mutex>
 #include <set>
@@ -9,8 +8,8 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
-#include <unistd.h>
 
+#include "lib/core/host_name.hpp"
 #include "lib/core/json.hpp"
 
 namespace lathe {
@@ -54,11 +53,6 @@ spdlog::level::level_enum level_of(LogLevel level) {
             break;
     }
     return spdlog::level::warn;
-}
-
-std::string host_name() {
-    std::array<char, 256> name{};
-    return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "unknown";
 }
 
 /// The event as a JSON string: %* in a pattern.
