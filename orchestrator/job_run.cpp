@@ -53,8 +53,9 @@ std::string samples_fingerprint(const JobConfig& job) {
     return to_hex(hasher.digest());
 }
 
-/// Throws what tells a job from the one its run directory was made for.
-void require_same_job(const JobContext& context) {
+/// Throws what tells a job from the one its run directory was made for. Returns the files of its
+/// source, so that nobody has to look at them again.
+SourceFiles require_same_job(const JobContext& context) {
     const RunDirectory& run = context.run;
     JobConfig before = read_job(read_file(run.job()), run.job().string(), {});
     before.output = context.job.output;  // the directory may have been moved
@@ -82,7 +83,7 @@ void require_same_job(const JobContext& context) {
             "run began with (" +
             run.root().string() + ")");
     }
-    (void)SourceFiles::compare(*context.given, run.sources(), *context.device->pool);
+    return SourceFiles::compare(*context.given, run.sources(), *context.device->pool);
 }
 
 bool has_samples(const JobContext& context) {
@@ -100,7 +101,7 @@ void check_run(const JobContext& context) {
     require_usable(context.run);
     if (is_run(context.run)) {
         try {
-            require_same_job(context);
+            (void)require_same_job(context);
         } catch (const Error&) {
             if (has_finished_task(context.run)) {
                 throw;
@@ -109,20 +110,6 @@ void check_run(const JobContext& context) {
     }
     if (!has_samples(context)) {
         (void)read_sample_texts(context);
-    }
-}
-
-bool has_fingerprint(const fs::path& artifact, const std::string& fingerprint) {
-    std::error_code ignored;
-    if (!fs::exists(artifact, ignored)) {
-        return false;
-    }
-    try {
-        const Attributes attributes = ArtifactReader(artifact).attributes("/");
-        return text_attribute(attributes, "fingerprint", artifact.string()) == fingerprint;
-    } catch (const DataError& error) {
-        log_warning(std::string("artifact_damaged made_again=yes reason=\"") + error.what() + "\"");
-        return false;
     }
 }
 
@@ -161,7 +148,10 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
     if (!continues) {
         write_file(run().manifest(), manifest.dump(1) + "\n");
     }
-    source_files_ = SourceFiles::check(given_model(), run().sources(), *given_->device->pool);
+    if (!source_files_) {
+        source_files_ = SourceFiles::compare(given_model(), run().sources(), *given_->device->pool);
+    }
+    source_files_->write_record();
     for (const char* folder : {"calibration", "candidates", "search", "logs"}) {
         make_directories(root / folder);
     }
@@ -179,7 +169,7 @@ bool JobRun::continue_existing_run(Record record) {
         return false;
     }
     try {
-        require_same_job(*given_);
+        source_files_ = require_same_job(*given_);
     } catch (const Error& error) {
         if (record == Record::keep || has_finished_task(run())) {
             throw;

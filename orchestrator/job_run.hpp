@@ -107,8 +107,4 @@ private:
 /// its samples come from. @throws as JobRun
 void check_run(const JobContext& context);
 
-/// Whether an artifact is there, readable, and carries the fingerprint.
-[[nodiscard]] bool has_fingerprint(const std::filesystem::path& artifact,
-                                   const std::string& fingerprint);
-
 }  // namespace lathe

@@ -89,18 +89,6 @@ std::vector<SourceFile> read_record(const fs::path& record) {
     return files;
 }
 
-void write_record(const fs::path& record, const std::vector<SourceFile>& files) {
-    nlohmann::json list = nlohmann::json::array();
-    for (const SourceFile& file : files) {
-        list.push_back({{"name", file.name},
-                        {"bytes", file.bytes},
-                        {"modified", file.modified},
-                        {"changed", file.changed},
-                        {"hash", file.hash}});
-    }
-    write_file(record, nlohmann::json{{"files", list}}.dump(1) + "\n");
-}
-
 [[noreturn]] void refuse(const fs::path& file, const fs::path& record, const std::string& how) {
     throw DataError(file.string() + " " + how + " since the run in " +
                     record.parent_path().string() +
@@ -109,13 +97,6 @@ void write_record(const fs::path& record, const std::vector<SourceFile>& files) 
 }
 
 }  // namespace
-
-SourceFiles SourceFiles::check(const SourceModel& source, const fs::path& record,
-                               ThreadPool& pool) {
-    SourceFiles result = compare(source, record, pool);
-    write_record(record, result.files_);
-    return result;
-}
 
 SourceFiles SourceFiles::compare(const SourceModel& source, const fs::path& record,
                                  ThreadPool& pool) {
@@ -154,6 +135,18 @@ SourceFiles SourceFiles::compare(const SourceModel& source, const fs::path& reco
         }
     }
     return result;
+}
+
+void SourceFiles::write_record() const {
+    nlohmann::json list = nlohmann::json::array();
+    for (const SourceFile& file : files_) {
+        list.push_back({{"name", file.name},
+                        {"bytes", file.bytes},
+                        {"modified", file.modified},
+                        {"changed", file.changed},
+                        {"hash", file.hash}});
+    }
+    write_file(record_, nlohmann::json{{"files", list}}.dump(1) + "\n");
 }
 
 void SourceFiles::require_unchanged(ThreadPool& pool) const {

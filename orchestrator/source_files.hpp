@@ -32,9 +32,8 @@ public:
     static SourceFiles compare(const SourceModel& source, const std::filesystem::path& record,
                                ThreadPool& pool);
 
-    /// The same, and brings the record up to date or begins it. @throws IoError
-    static SourceFiles check(const SourceModel& source, const std::filesystem::path& record,
-                             ThreadPool& pool);
+    /// Brings the record up to date or begins it. @throws IoError
+    void write_record() const;
 
     /// Looks at sizes and times again, and reads what differs there.
     /// @throws DataError  naming a file that was written to since

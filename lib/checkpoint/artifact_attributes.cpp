@@ -4,6 +4,7 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/checkpoint/hdf5_handle.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/log.hpp"
 
 namespace lathe {
 namespace hdf5 {
@@ -178,6 +179,20 @@ double real_attribute(const Attributes& attributes, const std::string& key,
 std::string text_attribute(const Attributes& attributes, const std::string& key,
                            const std::string& where) {
     return typed_attribute<std::string>(attributes, key, "a text", where);
+}
+
+bool has_fingerprint(const std::filesystem::path& artifact, const std::string& fingerprint) {
+    std::error_code ignored;
+    if (!std::filesystem::exists(artifact, ignored)) {
+        return false;
+    }
+    try {
+        const Attributes attributes = ArtifactReader(artifact).attributes("/");
+        return text_attribute(attributes, "fingerprint", artifact.string()) == fingerprint;
+    } catch (const DataError& error) {
+        log_warning(std::string("artifact_damaged made_again=yes reason=\"") + error.what() + "\"");
+        return false;
+    }
 }
 
 }  // namespace lathe

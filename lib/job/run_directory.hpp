@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <optional>
 #include <string>
 
 namespace lathe {
@@ -115,6 +116,12 @@ private:
 [[nodiscard]] inline std::string block_name(std::size_t block) {
     const std::string digits = std::to_string(block);
     return "block_" + std::string(digits.size() < 4 ? 4 - digits.size() : 0, '0') + digits;
+}
+
+/// The same, or "head" for what follows the blocks: the number of blocks, or none.
+[[nodiscard]] inline std::string place_name(std::optional<std::size_t> block,
+                                            std::size_t n_blocks) {
+    return block && *block < n_blocks ? block_name(*block) : "head";
 }
 
 }  // namespace lathe

@@ -1,3 +1,4 @@
+#include "lib/checkpoint/artifact.hpp"
 #include "lib/core/file.hpp"
 #include "orchestrator/stages.hpp"
 #include "workers/calibration/calibration.hpp"
@@ -32,7 +33,8 @@ std::vector<std::string> measurement_parts(const JobRun& run, const std::string&
 std::string stream_fingerprint(const JobRun& run, std::size_t sweep,
                                const std::vector<std::size_t>& widths, std::size_t block) {
     return run.given_fingerprint(measurement_parts(
-        run, sweep_id("stream", sweep) + place_name(run.given_model().spec, block), widths));
+        run, sweep_id("stream", sweep) + place_name(block, run.given_model().spec.n_blocks),
+        widths));
 }
 
 /// The block to begin at: where the latest usable stream is stored, else the first.
@@ -59,7 +61,7 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
     std::vector<StageTask> all;
     const std::size_t n_places = spec.n_blocks + (reads_stream_end(run.given_context()) ? 1 : 0);
     for (std::size_t b = 0; b < n_places; ++b) {
-        const std::string name = place_name(spec, b);
+        const std::string name = place_name(b, spec.n_blocks);
         StageTask task;
         task.task.stage = stage::calibrate;
         task.task.id = sweep_id("calibrate", sweep) + name;
@@ -98,7 +100,7 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
         calibration.widths = widths;
         StageTask task = all[b];
         if (!calibration.accumulate) {  // done, but needed as a link of the pipeline
-            task.task.id = sweep_id("pass", sweep) + place_name(spec, b);
+            task.task.id = sweep_id("pass", sweep) + place_name(b, spec.n_blocks);
             task.artifact.clear();
         }
         task.task.arguments = to_json(calibration);

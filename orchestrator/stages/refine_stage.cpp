@@ -27,7 +27,7 @@ void refine_blocks(JobRun& run, const Plan& plan, const std::string& name) {
     const ModelSpec& spec = run.spec();
     std::vector<StageTask> tasks;
     for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
-        const std::string place = refined_place(spec, b);
+        const std::string place = place_name(b, spec.n_blocks);
         StageTask task;
         task.task.stage = stage::refine;
         task.task.id = "refine/" + name + "/" + place;
@@ -54,7 +54,7 @@ void take_errors(const JobRun& run, const std::string& name, std::vector<Candida
             continue;
         }
         const RefinedError error = read_refined_error(
-            run.run().refined(name, refined_place(run.spec(), unit.block)), unit.name);
+            run.run().refined(name, place_name(unit.block, run.spec().n_blocks)), unit.name);
         candidate.error = error.error;
         candidate.relative_error = error.relative_error;
     }

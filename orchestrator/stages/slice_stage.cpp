@@ -99,7 +99,7 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
     const ModelSpec& spec = fused_spec(run);
     std::vector<StageTask> tasks;
     for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
-        const std::string place = b < spec.n_blocks ? block_name(b) : "head";
+        const std::string place = place_name(b, spec.n_blocks);
         const std::string key = rotation_key(run, 0, widths);
         StageTask task;
         task.task.stage = stage::rotate_in_order;

@@ -8,10 +8,10 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "tests/checkpoint/test_directory.hpp"
 
 namespace lathe {
 namespace {
@@ -21,24 +21,22 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
 
-class SourceFilesTest : public ::testing::Test {
+class SourceFilesTest : public DirectoryTest {
 protected:
-    SourceFilesTest() {
-        fs::remove_all(root);
-        fs::create_directories(root / "run");
+    void SetUp() override {
+        DirectoryTest::SetUp();
+        fs::create_directories(dir / "run");
         fs::copy(fs::path(LATHE_SOURCE_DIR) / "tests/data/parity/llama", model);
     }
-    ~SourceFilesTest() override { fs::remove_all(root); }
 
     SourceFiles check() {
-        return SourceFiles::check(*SourceModel::open(model, {}), root / "run/sources.json", pool);
+        SourceFiles files =
+            SourceFiles::compare(*SourceModel::open(model, {}), dir / "run/sources.json", pool);
+        files.write_record();
+        return files;
     }
     /// Writes a byte of the last tensor's values, far from headers; size stays.
-    void change_byte(char value) const {
-        std::fstream file(shard(), std::ios::in | std::ios::out | std::ios::binary);
-        file.seekp(-1001, std::ios::end);
-        file.put(value);
-    }
+    void change_byte(char value) const { poke(shard(), fs::file_size(shard()) - 1001, value); }
     [[nodiscard]] char byte() const {
         std::ifstream file(shard(), std::ios::binary);
         file.seekg(-1001, std::ios::end);
@@ -50,8 +48,7 @@ protected:
                     ThrowsMessage<DataError>(AllOf(HasSubstr(file), HasSubstr(how))));
     }
 
-    fs::path root = fs::temp_directory_path() / ("lathe_sources_" + std::to_string(::getpid()));
-    fs::path model = root / "model";
+    fs::path model = dir / "model";
     ThreadPool pool{2};
 };
 
@@ -109,7 +106,7 @@ TEST_F(SourceFilesTest, ConfigurationAndSetOfFilesCount) {
 
 TEST_F(SourceFilesTest, ADamagedRecordIsNamed) {
     check();
-    write_file(root / "run/sources.json", "{\"files\": [{\"name\": 3}]}");
+    write_file(dir / "run/sources.json", "{\"files\": [{\"name\": 3}]}");
     expect_refused("sources.json", "damaged");
 }
 

@@ -30,10 +30,6 @@ void observe_head(ForwardPass& forward, const LoadedWeights& head, const TokenSe
 
 }  // namespace
 
-std::string place_name(const ModelSpec& spec, std::size_t block) {
-    return block < spec.n_blocks ? block_name(block) : "head";
-}
-
 /// The residual stream of all samples, batch after batch: from a rank, a file or the embedding;
 /// and on to a rank and, now and then, a file.
 class Calibrator::Stream {
@@ -136,9 +132,9 @@ private:
     std::vector<std::byte> receive(std::size_t tokens) {
         auto message = context_.world->receive(task_.from, comm::Tag::activation);
         if (!message || message->bytes.size() != tokens * context_.spec().hidden_size * 4) {
-            throw StoppedError("calibration of " + place_name(context_.spec(), task_.block) +
-                               " stopped: the block before it failed on rank " +
-                               std::to_string(task_.from));
+            throw StoppedError(
+                "calibration of " + place_name(task_.block, context_.spec().n_blocks) +
+                " stopped: the block before it failed on rank " + std::to_string(task_.from));
         }
         return std::move(message->bytes);
     }
@@ -190,7 +186,7 @@ void Calibrator::run(const CalibrationTask& task) {
 void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
     const Backend& backend = context_.backend();
     const ModelSpec& model = stream.model().spec();
-    const std::string place = place_name(context_.spec(), task.block);
+    const std::string place = place_name(task.block, context_.spec().n_blocks);
     const bool is_head = task.block == model.n_blocks;
     const LoadedWeights weights =
         is_head ? LoadedWeights::load(model, stream.model().weights(), backend, std::nullopt,

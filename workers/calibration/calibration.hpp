@@ -12,9 +12,6 @@
 
 namespace lathe {
 
-/// "block_0003"; with the number of blocks "head".
-[[nodiscard]] std::string place_name(const ModelSpec& spec, std::size_t block);
-
 /// How often each token occurs in the samples, as a share of all tokens, plus one token's share
 /// spread over the whole vocabulary so that none counts for nothing. [vocab_size]
 [[nodiscard]] std::vector<float> token_frequencies(const TokenSequences& samples,

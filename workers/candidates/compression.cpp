@@ -6,6 +6,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
+#include "lib/job/run_directory.hpp"
 #include "lib/model/name_patterns.hpp"
 #include "methods/method.hpp"
 #include "methods/output_error.hpp"
@@ -30,7 +31,7 @@ struct UnitData {
 /// unit that reads a sliced stream it is turned into the stream's basis and cut.
 std::vector<double> read_input_gram(const JobContext& context, const UnitSpec& unit) {
     // A tied embedding stands before the blocks and is fed after them.
-    const std::string place = unit.block ? block_name(*unit.block) : "head";
+    const std::string place = place_name(unit.block, context.spec().n_blocks);
     const std::size_t sweep = context.job.slice ? last_sweep(*context.job.slice) : 0;
     std::vector<double> gram =
         read_statistics(context.run.statistics(place, sweep), unit.input).gram;

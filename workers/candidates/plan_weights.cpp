@@ -24,10 +24,6 @@ std::optional<std::pair<std::size_t, std::size_t>> unit_of(const ModelSpec& spec
 
 }  // namespace
 
-std::string refined_place(const ModelSpec& spec, std::optional<std::size_t> block) {
-    return block && *block < spec.n_blocks ? block_name(*block) : "head";
-}
-
 PlanWeights::PlanWeights(const JobContext& context, std::vector<Setting> choice,
                          std::string refined)
     : context_(context), choice_(std::move(choice)), refined_(std::move(refined)) {}
@@ -36,7 +32,7 @@ EncodedTensor PlanWeights::read(std::size_t index) const {
     if (!refined_.empty()) {
         const TensorSpec& tensor = context_.spec().tensors.at(index);
         const ArtifactReader file(
-            context_.run.refined(refined_, refined_place(context_.spec(), tensor.block)));
+            context_.run.refined(refined_, place_name(tensor.block, context_.spec().n_blocks)));
         if (std::ranges::count(file.children("/tensors"), tensor.name) > 0) {
             return read_encoded(file, "/tensors/" + tensor.name);
         }

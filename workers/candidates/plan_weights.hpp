@@ -10,9 +10,6 @@
 
 namespace lathe {
 
-/// "block_0003"; "head" for n_blocks and without a block: what RunDirectory::refined() wants.
-[[nodiscard]] std::string refined_place(const ModelSpec& spec, std::optional<std::size_t> block);
-
 /// Weights of a plan that is not assembled: each unit's tensors from its chosen candidate, or as
 /// refinement left them.
 class PlanWeights final : public EncodedWeights {

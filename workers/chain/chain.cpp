@@ -39,7 +39,7 @@ void ChainBase::store_streams() {
 }
 
 std::string ChainBase::place() const {
-    return is_behind_blocks() ? "head" : block_name(block_);
+    return place_name(block_, n_blocks_);
 }
 
 void ChainBase::require_finite(const ResidualStream& stream, const std::string& whose) const {

@@ -13,21 +13,6 @@ std::string dataset(std::size_t stream, std::size_t batch) {
     return "/" + std::to_string(stream) + "/" + std::to_string(batch);
 }
 
-bool is_stored(const fs::path& file, const std::string& fingerprint, std::size_t block) {
-    std::error_code ignored;
-    if (!fs::exists(file, ignored)) {
-        return false;
-    }
-    try {
-        const Attributes attributes = ArtifactReader(file).attributes("/");
-        return text_attribute(attributes, "fingerprint", file.string()) == fingerprint &&
-               integer_attribute(attributes, "block", file.string()) ==
-                   static_cast<std::int64_t>(block);
-    } catch (const DataError&) {
-        return false;
-    }
-}
-
 }  // namespace
 
 std::string to_text(const StoredStreams& streams) {
@@ -51,8 +36,8 @@ std::optional<std::size_t> last_stored_block(const RunDirectory& run,
                                              std::size_t last) {
     for (std::size_t block = last; block > 0; --block) {
         std::size_t part = 0;
-        while (part < n_parts &&
-               is_stored(run.chain_streams(fingerprint, block, part), fingerprint, block)) {
+        while (part < n_parts && has_fingerprint(run.chain_streams(fingerprint, block, part),
+                                                 to_text({fingerprint, block}))) {
             ++part;
         }
         if (part == n_parts) {
@@ -64,13 +49,12 @@ std::optional<std::size_t> last_stored_block(const RunDirectory& run,
 
 void write_streams(const RunDirectory& run, const StoredStreams& where, const SampleShare& share,
                    std::span<const ResidualStream* const> streams) {
-    const std::size_t block = where.block.value();
     for (const SampleShare::Part& part : share.parts()) {
-        const fs::path file = run.chain_streams(where.fingerprint, block, part.number);
+        const fs::path file =
+            run.chain_streams(where.fingerprint, where.block.value(), part.number);
         make_directories(file.parent_path());
         ArtifactWriter writer(file);
-        writer.group(
-            "/", {{"fingerprint", where.fingerprint}, {"block", static_cast<std::int64_t>(block)}});
+        writer.group("/", {{"fingerprint", to_text(where)}});
         for (std::size_t s = 0; s < streams.size(); ++s) {
             writer.group("/" + std::to_string(s), {});
             for (std::size_t b = 0; b < part.batches.size(); ++b) {

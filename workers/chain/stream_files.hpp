@@ -14,8 +14,8 @@ namespace lathe {
 
 /// The streams of a chain as they are stored before a block, RunDirectory::chain_streams(): a file
 /// for each part of the samples (SampleShare), so that another number of ranks can read them. A
-/// file has attributes `fingerprint` and `block`, and for each stream S and batch B of the part a
-/// dataset /S/B, float32 [tokens, width].
+/// file has the attribute `fingerprint`, to_text() of these, and for each stream S and batch B of
+/// the part a dataset /S/B, float32 [tokens, width].
 struct StoredStreams {
     /// Stands for everything that the streams depend on but the block.
     std::string fingerprint;

@@ -240,7 +240,7 @@ protected:
         }
     }
     [[nodiscard]] std::filesystem::path artifact(const std::string& name, std::size_t block) const {
-        return context.run.refined(name, refined_place(context.spec(), block));
+        return context.run.refined(name, place_name(block, context.spec().n_blocks));
     }
 
     SmallJob job;
