@@ -21,6 +21,15 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+std::string hash_of_fields(const std::string& first, const std::vector<std::string>& others) {
+    Hasher hasher;
+    hasher.add_field(first);
+    for (const std::string& field : others) {
+        hasher.add_field(field);
+    }
+    return to_hex(hasher.digest());
+}
+
 /// Hash of everything the samples depend on: texts, tokenizer, how many and how long.
 std::string samples_fingerprint(const JobConfig& job) {
     Hasher hasher;
@@ -55,7 +64,7 @@ std::string samples_fingerprint(const JobConfig& job) {
 
 /// Throws what tells a job from the one its run directory was made for. Returns the files of its
 /// source, so that nobody has to look at them again.
-SourceFiles require_same_job(const JobContext& context) {
+SourceFiles require_same_job(const JobContext& context, const std::string& samples_now) {
     const RunDirectory& run = context.run;
     JobConfig before = read_job(read_file(run.job()), run.job().string(), {});
     before.output = context.job.output;  // the directory may have been moved
@@ -77,17 +86,13 @@ SourceFiles require_same_job(const JobContext& context) {
         throw DataError("the weights in " + context.given->directory.string() +
                         " are not those this run began with (" + run.root().string() + ")");
     }
-    if (manifest["samples_fingerprint"] != samples_fingerprint(context.job)) {
+    if (manifest["samples_fingerprint"] != samples_now) {
         throw DataError(
             "the calibration or evaluation texts, or the tokenizer, are not those this "
             "run began with (" +
             run.root().string() + ")");
     }
     return SourceFiles::compare(*context.given, run.sources(), *context.device->pool);
-}
-
-bool has_samples(const JobContext& context) {
-    return has_fingerprint(context.run.samples(), samples_fingerprint(context.job));
 }
 
 JobSamples read_sample_texts(const JobContext& context) {
@@ -99,16 +104,17 @@ JobSamples read_sample_texts(const JobContext& context) {
 
 void check_run(const JobContext& context) {
     require_usable(context.run);
+    const std::string samples_now = samples_fingerprint(context.job);
     if (is_run(context.run)) {
         try {
-            (void)require_same_job(context);
+            (void)require_same_job(context, samples_now);
         } catch (const Error&) {
             if (has_finished_task(context.run)) {
                 throw;
             }
         }
     }
-    if (!has_samples(context)) {
+    if (!has_fingerprint(context.run.samples(), samples_now)) {
         (void)read_sample_texts(context);
     }
 }
@@ -133,18 +139,19 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
         throw UsageError("another lathe process is working on run directory " + root.string() +
                          (holder.empty() ? "" : ": " + holder));
     }
-    const bool continues = continue_existing_run(record);
+    const std::string model_now = to_hex(given_model().weights.fingerprint());
+    const std::string samples_now = samples_fingerprint(job());
+    const bool continues = continue_existing_run(record, samples_now);
     remove_temporary_files(root);
     // Before anything else, so that a run killed right after its start is recognised as a run.
     if (!continues || record == Record::replace) {
         write_file(run().job(), to_yaml(job()));
     }
-    const nlohmann::json manifest{
-        {"format_version", 1},
-        {"program_version", program_version},
-        {"model_fingerprint", to_hex(given_model().weights.fingerprint())},
-        {"samples_fingerprint", samples_fingerprint(job())},
-        {"instruction_set", instruction_set()}};
+    const nlohmann::json manifest{{"format_version", 1},
+                                  {"program_version", program_version},
+                                  {"model_fingerprint", model_now},
+                                  {"samples_fingerprint", samples_now},
+                                  {"instruction_set", instruction_set()}};
     if (!continues) {
         write_file(run().manifest(), manifest.dump(1) + "\n");
     }
@@ -155,21 +162,18 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
     for (const char* folder : {"calibration", "candidates", "search", "logs"}) {
         make_directories(root / folder);
     }
-    prepare_samples(samples);
-    Hasher identity;
-    identity.add_field(manifest.at("model_fingerprint").get<std::string>());
-    identity.add_field(manifest.at("samples_fingerprint").get<std::string>());
-    given_identity_ = to_hex(identity.digest());
+    prepare_samples(samples, samples_now);
+    given_identity_ = hash_of_fields(model_now, {samples_now});
     identity_ = given_identity_;
     journal_.emplace(run().journal());
 }
 
-bool JobRun::continue_existing_run(Record record) {
+bool JobRun::continue_existing_run(Record record, const std::string& samples_now) {
     if (!is_run(run())) {
         return false;
     }
     try {
-        source_files_ = require_same_job(*given_);
+        source_files_ = require_same_job(*given_, samples_now);
     } catch (const Error& error) {
         if (record == Record::keep || has_finished_task(run())) {
             throw;
@@ -225,32 +229,15 @@ const JobContext& JobRun::context() const {
 
 void JobRun::take_sliced_model(const std::string& identity) {
     compressed_ = given_->of_compressed_model();
-    Hasher hasher;
-    hasher.add_field(given_identity_);
-    hasher.add_field(identity);
-    identity_ = to_hex(hasher.digest());
+    identity_ = hash_of_fields(given_identity_, {identity});
 }
 
-void JobRun::prepare_samples(const std::optional<JobSamples>& made) {
-    const std::string expected = samples_fingerprint(job());
+void JobRun::prepare_samples(const std::optional<JobSamples>& made, const std::string& expected) {
     if (!has_fingerprint(run().samples(), expected)) {
         write_samples(made ? *made : read_sample_texts(*given_), run().samples(), expected);
     }
     samples_ = read_samples(run().samples());
 }
-
-namespace {
-
-std::string hash_of_fields(const std::string& first, const std::vector<std::string>& others) {
-    Hasher hasher;
-    hasher.add_field(first);
-    for (const std::string& field : others) {
-        hasher.add_field(field);
-    }
-    return to_hex(hasher.digest());
-}
-
-}  // namespace
 
 std::string JobRun::given_fingerprint(const std::vector<std::string>& parts) const {
     return hash_of_fields(given_identity_, parts);

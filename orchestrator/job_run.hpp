@@ -86,8 +86,8 @@ public:
 private:
     /// Whether the directory is this job's run already; another job's in which no task has finished
     /// is emptied.
-    bool continue_existing_run(Record record);
-    void prepare_samples(const std::optional<JobSamples>& made);
+    bool continue_existing_run(Record record, const std::string& samples_now);
+    void prepare_samples(const std::optional<JobSamples>& made, const std::string& expected);
     void remove_outdated(const JobConfig& before) const;
     StageReport& stage_report(const std::string& name);
 

@@ -1,6 +1,7 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/file.hpp"
 #include "orchestrator/stages.hpp"
+#include "orchestrator/stages/chain_stage.hpp"
 #include "workers/calibration/calibration.hpp"
 #include "workers/slicing/rotation.hpp"
 #include "workers/task_table.hpp"
@@ -69,10 +70,7 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
         task.fingerprint = run.given_fingerprint(measurement_parts(run, task.task.id, widths));
         all.push_back(std::move(task));
     }
-    std::size_t first_open = 0;
-    while (first_open < all.size() && run.is_done(all[first_open])) {
-        ++first_open;
-    }
+    const std::size_t first_open = first_open_task(run, all);
     if (first_open == all.size()) {
         run.run_stage(stage::calibrate, std::move(all));
         return;

@@ -3,7 +3,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/stages.hpp"
-#include "orchestrator/stages/chain_streams.hpp"
+#include "orchestrator/stages/chain_stage.hpp"
 #include "workers/candidates/refined_weights.hpp"
 #include "workers/candidates/refinement.hpp"
 #include "workers/task_table.hpp"
@@ -31,19 +31,16 @@ void refine_blocks(JobRun& run, const Plan& plan, const std::string& name) {
         StageTask task;
         task.task.stage = stage::refine;
         task.task.id = "refine/" + name + "/" + place;
-        task.task.rank = all_ranks;
         task.artifact = run.run().refined(name, place);
         task.fingerprint = run.fingerprint({task.task.id});
         make_directories(task.artifact.parent_path());
         tasks.push_back(std::move(task));
     }
-    const StoredStreams streams = find_streams(run, run.fingerprint({"streams", name}), tasks);
-    for (std::size_t b = 0; b < tasks.size(); ++b) {
-        tasks[b].task.arguments =
-            to_json(RefinementTask{b, plan.choice, name, tasks[b].fingerprint, streams});
-    }
-    run.run_stage("refine", std::move(tasks));
-    remove_streams(run, streams);
+    run_chain(
+        run, "refine", tasks, run.fingerprint({"streams", name}),
+        [&](std::size_t b, const StoredStreams& streams) {
+            return to_json(RefinementTask{b, plan.choice, name, tasks[b].fingerprint, streams});
+        });
 }
 
 /// The errors that refined units have now, against their new targets.

@@ -3,7 +3,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/stages.hpp"
-#include "orchestrator/stages/chain_streams.hpp"
+#include "orchestrator/stages/chain_stage.hpp"
 #include "orchestrator/stages/slice_widths.hpp"
 #include "workers/model/fused_weights.hpp"
 #include "workers/slicing/rotation.hpp"
@@ -104,7 +104,6 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
         StageTask task;
         task.task.stage = stage::rotate_in_order;
         task.task.id = "rotate_in_order/" + place;
-        task.task.rank = all_ranks;
         // The statistics are written before the rotations; the head may have no rotations.
         const bool is_cut = is_rotated(settings(run), spec, b * spec.steps_per_block());
         task.artifact = is_cut ? run.run().rotation(place, 0) : run.run().statistics(place, 0);
@@ -112,15 +111,12 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
         make_directories(run.run().rotation(place, 0).parent_path());
         tasks.push_back(std::move(task));
     }
-    const StoredStreams streams =
-        find_streams(run, run.given_fingerprint({"streams", rotation_key(run, 0, widths)}), tasks);
-    for (std::size_t b = 0; b < tasks.size(); ++b) {
-        const std::string& fingerprint = tasks[b].fingerprint;
-        tasks[b].task.arguments =
-            to_json(SequentialTask{b, widths, fingerprint, fingerprint, streams});
-    }
-    run.run_stage("rotate", std::move(tasks));
-    remove_streams(run, streams);
+    run_chain(run, "rotate", tasks,
+              run.given_fingerprint({"streams", rotation_key(run, 0, widths)}),
+              [&](std::size_t b, const StoredStreams& streams) {
+                  const std::string& fingerprint = tasks[b].fingerprint;
+                  return to_json(SequentialTask{b, widths, fingerprint, fingerprint, streams});
+              });
     return widths;
 }
 
@@ -133,19 +129,15 @@ void refit(JobRun& run, const std::vector<std::size_t>& widths, const std::strin
         StageTask task;
         task.task.stage = stage::refit;
         task.task.id = "refit/" + identity + "/" + place;
-        task.task.rank = all_ranks;
         task.artifact = run.run().slice_fit(place);
         task.fingerprint = run.given_fingerprint({task.task.id});
         make_directories(task.artifact.parent_path());
         tasks.push_back(std::move(task));
     }
-    const StoredStreams streams =
-        find_streams(run, run.given_fingerprint({"streams", "refit", identity}), tasks);
-    for (std::size_t b = 0; b < tasks.size(); ++b) {
-        tasks[b].task.arguments = to_json(RefitTask{b, widths, tasks[b].fingerprint, streams});
-    }
-    run.run_stage("refit", std::move(tasks));
-    remove_streams(run, streams);
+    run_chain(run, "refit", tasks, run.given_fingerprint({"streams", "refit", identity}),
+              [&](std::size_t b, const StoredStreams& streams) {
+                  return to_json(RefitTask{b, widths, tasks[b].fingerprint, streams});
+              });
 }
 
 /// One task a file of the sliced model.

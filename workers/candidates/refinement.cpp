@@ -1,7 +1,6 @@
 #include "workers/candidates/refinement.hpp"
 
 #include <algorithm>
-#include <functional>
 
 #include "lib/core/json.hpp"
 #include "workers/candidates/plan_weights.hpp"
@@ -12,13 +11,6 @@ namespace lathe {
 namespace {
 
 using HostMatrix = std::vector<float>;
-
-/// expected - found, both of the shape of `found`.
-HostMatrix missing(HostMatrix expected, const kernels::Backend& backend,
-                   MatrixView<const float> found) {
-    std::ranges::transform(expected, backend.to_host(found), expected.begin(), std::minus<>());
-    return expected;
-}
 
 /// Shifts of some inputs as SampleShare's sums: of each input how many values, and those.
 struct ShiftSums {
@@ -173,7 +165,7 @@ void Refiner::compare(const Group& group, const Models& models, const SequenceRa
         }
         shift->second.add(x);
         if (!by_output) {
-            const HostMatrix lacks = missing(inputs.at(signal), backend(), x);
+            const HostMatrix lacks = missing_values(inputs.at(signal), x, backend());
             shift->second.add_missing_input({lacks.data(), x.rows, x.cols});
         }
     };
@@ -182,8 +174,8 @@ void Refiner::compare(const Group& group, const Models& models, const SequenceRa
         return;
     }
     const MatrixView<float> found = sums ? after : stream_.part(batch);
-    const HostMatrix lacks =
-        missing(sums ? output : backend().to_host(source_stream_.part(batch)), backend(), found);
+    const HostMatrix lacks = missing_values(
+        sums ? output : backend().to_host(source_stream_.part(batch)), found, backend());
     for (auto& [signal, shift] : shifts) {
         shift.add_missing_output({lacks.data(), found.rows, found.cols});
     }
@@ -208,7 +200,7 @@ void Refiner::refine_head(const RefinementTask& task, PartlyRefined& weights) {
         const HostMatrix expected = backend().to_host(input(source, source_stream_, batch));
         const MatrixView<const float> x = input(current, stream_, batch);
         sums.add(x);
-        const HostMatrix lacks = missing(expected, backend(), x);
+        const HostMatrix lacks = missing_values(expected, x, backend());
         sums.add_missing_input({lacks.data(), x.rows, x.cols});
     };
     const InputShift shift = share().add_up([&] { return InputShift(backend()); }, add);

@@ -1,8 +1,6 @@
 #include "workers/slicing/slice_refit.hpp"
 
-#include <algorithm>
 #include <cmath>
-#include <functional>
 
 #include "lib/core/json.hpp"
 #include "workers/model/fused_weights.hpp"
@@ -103,16 +101,6 @@ void SliceRefitter::norm(MatrixView<const float> x, MatrixView<float> y) const {
     backend().rms_norm(x, factors, source_.spec.norm_epsilon * share, y);
 }
 
-std::vector<float> SliceRefitter::missing(MatrixView<const float> expected,
-                                          MatrixView<const float> found) const {
-    std::vector<float> lacks(expected.rows * expected.cols);
-    std::vector<float> host(lacks.size());
-    backend().download(expected, lacks.data());
-    backend().download(found, host.data());
-    std::ranges::transform(lacks, host, lacks.begin(), std::minus<>());
-    return lacks;
-}
-
 std::vector<float> SliceRefitter::correction(const InputShift& shift, std::size_t rows,
                                              MatrixView<const float> readers) const {
     const kernels::Array<float> memory = backend().allocate<float>(rows * shift.width());
@@ -142,7 +130,8 @@ std::vector<float> SliceRefitter::fit_reading(std::size_t step) {
         norm(stream_.part(batch), memory(1, width));
         backend().linear(memory(1, width), turned.matrix(hidden, width), {}, memory(2, hidden));
         sums.add(memory(1, width));
-        const std::vector<float> lacks = missing(memory(0, hidden), memory(2, hidden));
+        const std::vector<float> lacks =
+            missing_values(backend().to_host(memory(0, hidden)), memory(2, hidden), backend());
         sums.add_missing_output({lacks.data(), batch.tokens, hidden});
     });
     const ReaderWeights readers = stacked_readers(step);
@@ -188,7 +177,8 @@ std::vector<float> SliceRefitter::fit_writing(std::size_t step, const StreamWrit
         const MatrixView<float> found = stream_.try_step(loaded, batch, memory_[0], observe);
         const MatrixView<float> expected = memory_[1].matrix(batch.tokens, next);
         backend().linear(source_stream_.part(batch), rows.matrix(next, hidden), {}, expected);
-        const std::vector<float> lacks = missing(expected, found);
+        const std::vector<float> lacks =
+            missing_values(backend().to_host(expected), found, backend());
         sums.add_missing_output({lacks.data(), batch.tokens, next});
     });
     return correction(shift, next);

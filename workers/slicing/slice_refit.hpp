@@ -69,9 +69,6 @@ private:
     [[nodiscard]] kernels::Array<float> basis(std::size_t boundary, bool turned) const;
     /// y = x / sqrt(|x|^2 / hidden_size + epsilon), for a stream x of any width.
     void norm(MatrixView<const float> x, MatrixView<float> y) const;
-    /// expected - found, on the host.
-    [[nodiscard]] std::vector<float> missing(MatrixView<const float> expected,
-                                             MatrixView<const float> found) const;
     template <class Add>
     [[nodiscard]] InputShift add_up(const Add& add) const;
 

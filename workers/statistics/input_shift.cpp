@@ -280,4 +280,10 @@ void InputShift::correct(Weights weights, double penalty) const {
     }
 }
 
+std::vector<float> missing_values(std::vector<float> expected, MatrixView<const float> found,
+                                  const kernels::Backend& backend) {
+    std::ranges::transform(expected, backend.to_host(found), expected.begin(), std::minus<>());
+    return expected;
+}
+
 }  // namespace lathe

@@ -90,4 +90,9 @@ private:
     std::size_t n_latest_ = 0;       ///< its tokens
 };
 
+/// expected - found, both [rows, cols], on the host: what a shift is told is missing.
+[[nodiscard]] std::vector<float> missing_values(std::vector<float> expected,
+                                                MatrixView<const float> found,
+                                                const kernels::Backend& backend);
+
 }  // namespace lathe
