@@ -1,8 +1,8 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/utf8.hpp"
 #include "lib/job/run_directory.hpp"
 #include "lib/template/chat_template.hpp"
-#include "lib/tokenizer/unicode.hpp"
 #include "orchestrator/command_line.hpp"
 #include "orchestrator/paths.hpp"
 
@@ -14,7 +14,7 @@ namespace {
 /// The parser would put other characters in the place of what is no UTF-8, in paths too.
 std::string read_job_file(const fs::path& file) {
     std::string yaml = read_file(file);
-    if (!tokenizer::is_valid_utf8(yaml)) {
+    if (!is_valid_utf8(yaml)) {
         throw UsageError(file.string() + " is not UTF-8");
     }
     return yaml;

@@ -1,14 +1,14 @@
 #include "orchestrator/paths.hpp"
 
 #include "lib/core/errors.hpp"
-#include "lib/tokenizer/unicode.hpp"
+#include "lib/core/utf8.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
 
 void require_utf8(const std::string& text, const std::string& what) {
-    if (!tokenizer::is_valid_utf8(text)) {
-        throw UsageError(what + " is not UTF-8: " + tokenizer::repair_utf8(text));
+    if (!is_valid_utf8(text)) {
+        throw UsageError(what + " is not UTF-8: " + repair_utf8(text));
     }
 }
 

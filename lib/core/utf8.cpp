@@ -63,4 +63,22 @@ void append_utf8(std::string& out, char32_t code_point) {
     }
 }
 
+bool is_valid_utf8(std::string_view bytes) {
+    return find_invalid_utf8(bytes, 0) == bytes.size();
+}
+
+std::string repair_utf8(std::string_view bytes) {
+    std::string out;
+    out.reserve(bytes.size());
+    std::size_t position = 0;
+    while (position < bytes.size()) {
+        const std::size_t bad = find_invalid_utf8(bytes, position);
+        out.append(bytes, position, bad - position);
+        if (bad == bytes.size()) break;
+        out += "\xEF\xBF\xBD";
+        position = bad + read_utf8_sequence(bytes.substr(bad)).length;
+    }
+    return out;
+}
+
 }  // namespace lathe

@@ -23,4 +23,9 @@ struct Utf8Sequence {
 /// Appends `code_point`, which is at most U+10FFFF and no surrogate.
 void append_utf8(std::string& out, char32_t code_point);
 
+/// Each maximal invalid sequence (Unicode 3.9, "substitution of maximal subparts") becomes one
+/// U+FFFD; valid text is returned unchanged.
+[[nodiscard]] std::string repair_utf8(std::string_view bytes);
+[[nodiscard]] bool is_valid_utf8(std::string_view bytes);
+
 }  // namespace lathe

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/core/log.hpp"
+#include "lib/core/utf8.hpp"
 #include "lib/tokenizer/regex.hpp"
 #include "lib/tokenizer/regex_dialect.hpp"
 #include "lib/tokenizer/unicode.hpp"
@@ -19,7 +20,7 @@ bool is_word_character(char32_t code_point) {
     }
     static const Regex word("[" + std::string(rust_word_set) + "]");
     std::string text;
-    append_code_point(text, code_point);
+    append_utf8(text, code_point);
     std::vector<Span> matches;
     word.find_all(text, matches);
     return !matches.empty();

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "lib/core/utf8.hpp"
 #include "lib/tokenizer/normalizer.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
@@ -43,13 +44,13 @@ private:
     static bool is_accent(char32_t c) { return c >= 0x80 && is_nonspacing_mark(c); }
 
     static void append_plain_space(std::string& out, char32_t c) {
-        append_code_point(out, is_white_space(c) ? U' ' : c);
+        append_utf8(out, is_white_space(c) ? U' ' : c);
     }
 
     static void append_spaced(std::string& out, char32_t c) {
-        if (!is_chinese(c)) return append_code_point(out, c);
+        if (!is_chinese(c)) return append_utf8(out, c);
         out.push_back(' ');
-        append_code_point(out, c);
+        append_utf8(out, c);
         out.push_back(' ');
     }
 

@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "lib/core/utf8.hpp"
 #include "lib/tokenizer/byte_alphabet.hpp"
 #include "lib/tokenizer/component_table.hpp"
 #include "lib/tokenizer/pattern.hpp"
@@ -204,7 +205,7 @@ Result read_without_settings(const JsonPlace& /*place*/) {
 
 std::string read_character(const JsonPlace& place) {
     std::string text;
-    append_code_point(text, place.character());
+    append_utf8(text, place.character());
     return text;
 }
 

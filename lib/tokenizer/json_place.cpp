@@ -5,6 +5,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/utf8.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::tokenizer {

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/utf8.hpp"
 #include "lib/tokenizer/base64.hpp"
 #include "lib/tokenizer/byte_alphabet.hpp"
 #include "lib/tokenizer/component_table.hpp"
@@ -135,7 +136,7 @@ public:
         out.reserve(section.text.size());
         for (std::size_t i = 0; i < section.text.size();) {
             const char32_t c = next_code_point(section.text, i);
-            append_code_point(out, is_space(c) ? U' ' : c);
+            append_utf8(out, is_space(c) ? U' ' : c);
         }
         section.text = std::move(out);
     }

@@ -3,6 +3,7 @@
 #include <optional>
 #include <utility>
 
+#include "lib/core/utf8.hpp"
 #include "lib/tokenizer/byte_alphabet.hpp"
 #include "lib/tokenizer/component_table.hpp"
 #include "lib/tokenizer/regex_dialect.hpp"
@@ -166,7 +167,7 @@ Result read_punctuation(const JsonPlace& place) {
 
 Result read_char_delimiter_split(const JsonPlace& place) {
     std::string delimiter;
-    append_code_point(delimiter, place.at("delimiter").character());
+    append_utf8(delimiter, place.at("delimiter").character());
     return std::make_unique<SplitPreTokenizer>(make_literal_pattern(delimiter),
                                                SplitBehavior::removed);
 }
@@ -187,7 +188,7 @@ PrependScheme read_prepend_scheme(const JsonPlace& place) {
 
 Result read_metaspace(const JsonPlace& place) {
     std::string replacement;
-    append_code_point(replacement, place.at("replacement").character());
+    append_utf8(replacement, place.at("replacement").character());
     return std::make_unique<Metaspace>(std::move(replacement), read_prepend_scheme(place),
                                        place.boolean_or("split", true));
 }

@@ -4,6 +4,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/utf8.hpp"
 #include "lib/tokenizer/unicode.hpp"
 #include "lib/tokenizer/wire_reader.hpp"
 

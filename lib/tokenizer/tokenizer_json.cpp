@@ -6,6 +6,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/utf8.hpp"
 #include "lib/tokenizer/added_tokens.hpp"
 #include "lib/tokenizer/decoder.hpp"
 #include "lib/tokenizer/normalizer.hpp"

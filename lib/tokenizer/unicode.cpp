@@ -53,32 +53,10 @@ char32_t previous_code_point(std::string_view text, std::size_t& position) {
     return next_code_point(text, start);
 }
 
-void append_code_point(std::string& out, char32_t code_point) {
-    append_utf8(out, code_point);
-}
-
 std::size_t count_code_points(std::string_view text) {
     std::size_t count = 0;
     for (const char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80 ? 1 : 0;
     return count;
-}
-
-bool is_valid_utf8(std::string_view bytes) {
-    return find_invalid_utf8(bytes, 0) == bytes.size();
-}
-
-std::string repair_utf8(std::string_view bytes) {
-    std::string out;
-    out.reserve(bytes.size());
-    std::size_t position = 0;
-    while (position < bytes.size()) {
-        const std::size_t bad = find_invalid_utf8(bytes, position);
-        out.append(bytes, position, bad - position);
-        if (bad == bytes.size()) break;
-        out += "\xEF\xBF\xBD";
-        position = bad + read_utf8_sequence(bytes.substr(bad)).length;
-    }
-    return out;
 }
 
 bool is_white_space(char32_t code_point) {
@@ -140,8 +118,8 @@ void append_lowercase(std::string& out, char32_t code_point) {
     } else if (code_point == 0x130) {
         out += "i\xCC\x87";  // the only code point whose full lower case is two
     } else {
-        append_code_point(out, static_cast<char32_t>(
-                                   utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))));
+        append_utf8(out, static_cast<char32_t>(
+                             utf8proc_tolower(static_cast<utf8proc_int32_t>(code_point))));
     }
 }
 

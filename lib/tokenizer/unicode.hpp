@@ -36,14 +36,7 @@ namespace lathe::tokenizer {
 /// `text` is valid UTF-8; position > 0.
 [[nodiscard]] char32_t previous_code_point(std::string_view text, std::size_t& position);
 
-void append_code_point(std::string& out, char32_t code_point);
-
 [[nodiscard]] std::size_t count_code_points(std::string_view text);
-
-/// Each maximal invalid sequence (Unicode 3.9, "substitution of maximal subparts") becomes one
-/// U+FFFD; valid text is returned unchanged.
-[[nodiscard]] std::string repair_utf8(std::string_view bytes);
-[[nodiscard]] bool is_valid_utf8(std::string_view bytes);
 
 /// The Unicode property White_Space.
 [[nodiscard]] bool is_white_space(char32_t code_point);

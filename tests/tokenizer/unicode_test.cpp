@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "lib/core/utf8.hpp"
+
 namespace lathe::tokenizer {
 namespace {
 
@@ -40,7 +42,7 @@ TEST(CodePoints, AreReadForwardsAndBackwards) {
     std::u32string backwards;
     for (std::size_t i = text.size(); i > 0;) backwards += previous_code_point(text, i);
     std::string encoded;
-    for (const char32_t c : forwards) append_code_point(encoded, c);
+    for (const char32_t c : forwards) append_utf8(encoded, c);
 
     EXPECT_EQ(forwards, expected);
     EXPECT_EQ(backwards, std::u32string(expected.rbegin(), expected.rend()));

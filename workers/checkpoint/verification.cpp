@@ -11,7 +11,7 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/inner_path.hpp"
 #include "lib/core/json.hpp"
-#include "lib/tokenizer/unicode.hpp"
+#include "lib/core/utf8.hpp"
 #include "workers/checkpoint/assembly.hpp"
 #include "workers/checkpoint/compressed_checkpoint.hpp"
 
@@ -154,9 +154,9 @@ void write_index(const fs::path& directory) {
         if (!entry.is_regular_file() || name == index_name) {
             continue;
         }
-        if (!tokenizer::is_valid_utf8(name)) {
+        if (!is_valid_utf8(name)) {
             throw DataError(directory.string() +
-                            ": the name of a file is not UTF-8: " + tokenizer::repair_utf8(name));
+                            ": the name of a file is not UTF-8: " + repair_utf8(name));
         }
         const MappedFile file(entry.path());
         files[name] = {{"size", file.bytes().size()}, {"hash", to_hex(hash_bytes(file.bytes()))}};
