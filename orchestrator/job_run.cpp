@@ -249,7 +249,9 @@ std::string JobRun::fingerprint(const std::vector<std::string>& parts) const {
 
 bool JobRun::is_done(const StageTask& task) const {
     if (!task.fingerprint.empty()) {
-        return has_fingerprint(task.artifact, task.fingerprint);
+        return has_fingerprint(task.artifact, task.fingerprint) &&
+               (task.second_artifact.empty() ||
+                has_fingerprint(task.second_artifact, task.fingerprint));
     }
     std::error_code ignored;
     return journal_->find(task.task.id).has_value() &&

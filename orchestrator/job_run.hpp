@@ -25,12 +25,13 @@ struct StageReport {
     std::size_t tasks_reused = 0;  ///< finished by an earlier run
 };
 
-/// A task and the artifact that proves it done.
+/// A task and the artifacts that prove it done.
 struct StageTask {
     Task task;
     std::filesystem::path artifact;  ///< empty: the answer in the journal is the proof
-    /// The artifact's, if it is the right one; empty: it must be there and in the journal.
+    /// The artifacts', if they are the right ones; empty: the first must be there and in the journal.
     std::string fingerprint;
+    std::filesystem::path second_artifact = {};  ///< of the same fingerprint; empty: there is none
 };
 
 /// A run directory in the hands of rank 0: locked, checked against the job, with its journal. The

@@ -104,9 +104,10 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
         StageTask task;
         task.task.stage = stage::rotate_in_order;
         task.task.id = "rotate_in_order/" + place;
-        // The statistics are written before the rotations; the head may have no rotations.
-        const bool is_cut = is_rotated(settings(run), spec, b * spec.steps_per_block());
-        task.artifact = is_cut ? run.run().rotation(place, 0) : run.run().statistics(place, 0);
+        task.artifact = run.run().statistics(place, 0);
+        if (is_rotated(settings(run), spec, b * spec.steps_per_block())) {  // the head may not be
+            task.second_artifact = run.run().rotation(place, 0);
+        }
         task.fingerprint = run.given_fingerprint({task.task.id, key});
         make_directories(run.run().rotation(place, 0).parent_path());
         tasks.push_back(std::move(task));

@@ -47,6 +47,20 @@ def killed_and_resumed_on_other_ranks():
         assert result["checkpoint_hash"] == expected["checkpoint_hash"], f"seed {seed}"
 
 
+def statistics_that_are_gone_are_made_again():
+    # In sequential order one task writes a block's statistics and its rotations.
+    with lathe.Scratch() as scratch:
+        arguments = ["run", *slice_job(scratch / "run", slice__order="sequential")]
+        expected = lathe.run_json(arguments)["checkpoint_hash"]
+        for gone in ("calibration", "rotations"):
+            files = [scratch / "run/candidates/block_0002.o.h5", *sorted((scratch / "run" / gone).rglob("block_0002.h5"))]
+            assert len(files) == 2, files
+            for file in files:
+                file.unlink()
+            assert lathe.run_json(arguments)["checkpoint_hash"] == expected
+            assert all(file.exists() for file in files), gone
+
+
 def every_command_reads_a_sliced_checkpoint():
     with lathe.Scratch() as scratch:
         result = lathe.run_json(["run", *slice_job(scratch / "run", export="[hf]")])
@@ -204,7 +218,8 @@ def what_cannot_be_is_refused():
         assert "slice.order: sequential, was dense" in done.stderr, done.stderr
 
 
-lathe.main([ranks_and_threads_do_not_show, killed_and_resumed_on_other_ranks, every_command_reads_a_sliced_checkpoint,
+lathe.main([ranks_and_threads_do_not_show, killed_and_resumed_on_other_ranks,
+            statistics_that_are_gone_are_made_again, every_command_reads_a_sliced_checkpoint,
             more_cut_is_worse_and_nothing_cut_is_the_source, another_width_and_back_is_the_same_checkpoint,
             one_budget_covers_slicing_and_quantisation, one_rotation_for_all_is_a_stock_model,
             searched_widths_are_never_worse_than_constant_ones, a_touch_up_lies_between, calibrated_in_bfloat16_it_is_as_good,

@@ -6,7 +6,7 @@
 
 A job is run to its end; then again and again, each time with a fault, until that many faults have been made: all ranks
 killed, rank 0 killed, another rank killed with a launcher that goes on without it or one that does not, a disk that is
-full or fails now and then, an artifact truncated or with a bit flipped. A job that ended is begun anew, or damaged and
+full or fails now and then, an artifact truncated or with a bit flipped, some artifacts removed. A job that ended is begun anew, or damaged and
 gone on with. Without a kill the program may end with 0 (done), 74 (the disk) or 75 (run again), with nothing else. One
 line of JSON for each fault.
 """
@@ -123,23 +123,39 @@ def bad_disk(run, chance, whole, number, count):
     return code
 
 
+def go_on(run, chance, what):
+    life = Life(run, chance.choice([0, 2]))
+    code = life.wait(120)
+    assert code is not None, f"hangs on {what}\n{life.said()}"
+    require(code, life)
+    return code
+
+
+def artifacts_of(run):
+    """What the run made: its own job file, manifest and lock are not artifacts."""
+    return sorted(file for file in run.rglob("*.h5") if file.is_file() and file.stat().st_size > 0)
+
+
 def damage(run, chance, whole, how):
-    """Of what the run made: its own job file, manifest and lock are not artifacts."""
-    files = sorted(file for file in run.rglob("*.h5") if file.is_file() and file.stat().st_size > 0)
-    if not files:
+    if not artifacts_of(run):
         return kill_all(run, chance, whole)
-    file = chance.choice(files)
+    file = chance.choice(artifacts_of(run))
     content = bytearray(file.read_bytes())
     if how == "truncate":
         del content[chance.randrange(len(content)):]
     else:
         content[chance.randrange(len(content))] ^= 1 << chance.randrange(8)
     file.write_bytes(content)
-    life = Life(run, chance.choice([0, 2]))
-    code = life.wait(120)
-    assert code is not None, f"hangs on a damaged {file}\n{life.said()}"
-    require(code, life)
-    return code
+    return go_on(run, chance, f"a damaged {file}")
+
+
+def remove(run, chance, whole):
+    """Each with the same chance: one, some or all are gone."""
+    share = chance.random()
+    for file in artifacts_of(run):
+        if chance.random() < share:
+            file.unlink()
+    return go_on(run, chance, "artifacts that are gone")
 
 
 FAULTS = {
@@ -152,6 +168,7 @@ FAULTS = {
     "a stale handle": lambda *a: bad_disk(*a, errno.ESTALE, 1),
     "artifact truncated": lambda *a: damage(*a, "truncate"),
     "a bit flipped": lambda *a: damage(*a, "flip"),
+    "artifacts removed": remove,
 }
 
 
