@@ -52,7 +52,7 @@ def statistics_that_are_gone_are_made_again():
     with lathe.Scratch() as scratch:
         arguments = ["run", *slice_job(scratch / "run", slice__order="sequential")]
         expected = lathe.run_json(arguments)["checkpoint_hash"]
-        for gone in ("calibration", "rotations"):
+        for gone in ("calibration", "rotation/sweep_0"):
             files = [scratch / "run/candidates/block_0002.o.h5", *sorted((scratch / "run" / gone).rglob("block_0002.h5"))]
             assert len(files) == 2, files
             for file in files:
