@@ -39,6 +39,9 @@ std::uint64_t stored_bytes(const EncodedTensor& tensor) {
     for (const TensorPart& part : tensor.parts) {
         total += stored_bytes(part);
     }
+    for (const EncodedTensor& piece : tensor.pieces) {
+        total += stored_bytes(piece);
+    }
     return total;
 }
 
@@ -59,17 +62,36 @@ std::uint64_t content_hash(const EncodedTensor& tensor) {
         hasher.add_field(std::uint64_t{part.bytes.size()});
         hasher.add(part.bytes);
     }
+    for (const EncodedTensor& piece : tensor.pieces) {
+        hasher.add_field(content_hash(piece));
+    }
     return hasher.digest();
 }
 
-void validate(const EncodedTensor& tensor, const std::string& where) {
+namespace {
+
+void validate_at(const EncodedTensor& tensor, const std::string& where, std::size_t depth) {
     const EncodingRow* row = find_encoding(tensor.encoding);
     if (row == nullptr) {
         throw DataError(where + ": unknown encoding '" + tensor.encoding + "'; known are " +
                         known_encodings());
     }
+    if (row->has_pieces ? depth == max_piece_depth : !tensor.pieces.empty()) {
+        throw DataError(where + ": encoding '" + tensor.encoding +
+                        (row->has_pieces ? "' stands within others, " : "' has pieces, ") +
+                        "which it may not");
+    }
     check_extents(tensor.shape, where);
+    for (std::size_t i = 0; i < tensor.pieces.size(); ++i) {
+        validate_at(tensor.pieces[i], where + ": piece " + std::to_string(i), depth + 1);
+    }
     row->validate(tensor, where);
+}
+
+}  // namespace
+
+void validate(const EncodedTensor& tensor, const std::string& where) {
+    validate_at(tensor, where, 0);
 }
 
 void decode(const EncodedTensor& tensor, MatrixView<float> values) {

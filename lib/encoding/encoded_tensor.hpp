@@ -19,24 +19,32 @@ struct TensorPart {
     std::vector<std::byte> bytes;
 };
 
-/// A tensor as it is stored: the encoding's name, its settings and its arrays.
+/// A tensor as it is stored: the encoding's name, its settings and its arrays, or the tensors that
+/// it is made of.
 struct EncodedTensor {
     std::string encoding;                          ///< a name of the encoding table, e.g. "integer"
     Shape shape;                                   ///< of the tensor it stands for
     std::map<std::string, std::int64_t> settings;  ///< e.g. num_bits, group_size, symmetric
     std::vector<TensorPart> parts;                 ///< in the order the encoding fixes
+    /// Of an encoding that joins others (split, low_rank): encoded each by itself. Such have no
+    /// parts. At most max_piece_depth levels of them.
+    std::vector<EncodedTensor> pieces = {};
 };
+
+/// A split of products of matrices.
+inline constexpr std::size_t max_piece_depth = 2;
 
 /// Bytes that a part's elements take.
 [[nodiscard]] std::uint64_t stored_bytes(const TensorPart& part);
-/// Payload bytes of all parts; container overhead not included.
+/// Payload bytes of all parts, those of pieces too; container overhead not included.
 [[nodiscard]] std::uint64_t stored_bytes(const EncodedTensor& tensor);
 
-/// Hash over encoding, shape, settings and all parts: equal for equal tensors, whatever file.
+/// Hash over encoding, shape, settings, parts and pieces: equal for equal tensors, whatever file.
 [[nodiscard]] std::uint64_t content_hash(const EncodedTensor& tensor);
 
 /// Checks a tensor that came from a file: known encoding, settings in range, parts with the right
-/// names, types, shapes and byte counts. @throws DataError  naming what is wrong; `where` begins it
+/// names, types, shapes and byte counts, sound pieces that fit together. @throws DataError  naming
+/// what is wrong; `where` begins it
 void validate(const EncodedTensor& tensor, const std::string& where);
 
 /// Writes the values the tensor stands for to `values`, its shape seen as a matrix

@@ -5,16 +5,17 @@
 #include "lib/encoding/bcq.hpp"
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/integer.hpp"
+#include "lib/encoding/low_rank.hpp"
 #include "lib/encoding/nm.hpp"
+#include "lib/encoding/split.hpp"
+#include "lib/encoding/zeros.hpp"
 
 namespace lathe {
 
 std::span<const EncodingRow> encoding_table() {
     static const std::array table{
-        dense_encoding(),
-        integer_encoding(),
-        nm_encoding(),
-        bcq_encoding(),
+        dense_encoding(),    integer_encoding(), nm_encoding(),    bcq_encoding(),
+        low_rank_encoding(), split_encoding(),   zeros_encoding(),
     };
     return table;
 }

@@ -17,6 +17,8 @@ struct EncodingRow {
     /// For products with what is stored: a view of the tensor, which must outlive it. Null:
     /// products are made of decoded values.
     StoredMatrix (*matrix)(const EncodedTensor& tensor) = nullptr;
+    /// Whether it joins other tensors. validate() and decode() see pieces that are valid.
+    bool has_pieces = false;
 };
 
 [[nodiscard]] std::span<const EncodingRow> encoding_table();

@@ -7,6 +7,9 @@
 #include "lib/core/hash.hpp"
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/integer.hpp"
+#include "lib/encoding/low_rank.hpp"
+#include "lib/encoding/split.hpp"
+#include "lib/encoding/zeros.hpp"
 #include "tests/checkpoint/test_directory.hpp"
 
 namespace lathe {
@@ -25,12 +28,21 @@ EncodedTensor integer_tensor() {
                           {codes.data(), 2, 5}, {scales.data(), 2, 2}, {zeros.data(), 2, 2});
 }
 
+EncodedTensor five_ones() {
+    const std::vector<float> ones(5, 1.0F);
+    return encode_dense({ones.data(), 1, 5}, {1, 5}, DType::f16);
+}
+
 TEST_F(EncodedTensorIo, TensorsComeBack) {
     const float one = 1.0F;
     const std::map<std::string, EncodedTensor> tensors{
         {"/q", integer_tensor()},
         {"/norm", encode_dense({&one, 1, 1}, {1}, DType::bf16)},
-        {"/scalar", encode_dense({&one, 1, 1}, {}, DType::f32)}};
+        {"/scalar", encode_dense({&one, 1, 1}, {}, DType::f32)},
+        {"/split", encode_split(SplitAxis::rows,
+                                {integer_tensor(), encode_zeros({1, 5}),
+                                 encode_low_rank(encode_dense({&one, 1, 1}, {1, 1}, DType::f16),
+                                                 five_ones())})}};
     {
         ArtifactWriter file(dir / "a.h5");
         for (const auto& [path, tensor] : tensors) {
@@ -48,6 +60,19 @@ TEST_F(EncodedTensorIo, TensorsComeBack) {
         EXPECT_EQ(stored_bytes(header), stored_bytes(tensor));
         EXPECT_EQ(stored_content_hash(file, path), to_hex(content_hash(tensor)));
     }
+}
+
+TEST_F(EncodedTensorIo, PiecesWithinPiecesEndSomewhere) {
+    {
+        ArtifactWriter file(dir / "a.h5");
+        std::string path = "/q";
+        for (int depth = 0; depth < 4; ++depth, path += "/0") {
+            file.group(path, {{"encoding", "split"}, {"shape", "1,1"}, {"axis", std::int64_t{0}}});
+        }
+        file.commit();
+    }
+    EXPECT_THAT([&] { (void)read_encoded(ArtifactReader(dir / "a.h5"), "/q"); },
+                ThrowsMessage<DataError>(HasSubstr("pieces within pieces")));
 }
 
 TEST_F(EncodedTensorIo, AnythingWrongIsRefused) {
