@@ -6,6 +6,7 @@
 #include "methods/bcq.hpp"
 #include "methods/dense.hpp"
 #include "methods/integer.hpp"
+#include "methods/low_rank.hpp"
 #include "methods/method.hpp"
 #include "methods/nm.hpp"
 #include "methods/setting_keys.hpp"
@@ -13,7 +14,8 @@
 namespace lathe {
 
 std::span<const MethodRow> method_table() {
-    static const std::array table = {dense_method(), integer_method(), nm_method(), bcq_method()};
+    static const std::array table = {dense_method(), integer_method(), nm_method(), bcq_method(),
+                                     low_rank_method()};
     return table;
 }
 

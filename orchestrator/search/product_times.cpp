@@ -2,7 +2,7 @@
 
 #include <algorithm>
 #include <map>
-#include <tuple>
+#include <string>
 
 #include "lib/core/file.hpp"
 #include "workers/candidates/candidate_files.hpp"
@@ -35,6 +35,18 @@ double unit_seconds(const KernelTimes& times, const ModelSpec& spec, const UnitS
     return seconds;
 }
 
+/// Everything that a product takes its time by.
+std::string layout_of(const EncodedTensor& tensor) {
+    std::string text = tensor.encoding + to_string(tensor.shape);
+    for (const auto& [key, value] : tensor.settings) {
+        text += ' ' + key + '=' + std::to_string(value);
+    }
+    for (const EncodedTensor& piece : tensor.pieces) {
+        text += " (" + layout_of(piece) + ')';
+    }
+    return text;
+}
+
 /// Fills a table with what it lacks. Settings that store a weight alike, such as those of two
 /// solvers, get one time between them: a difference would be noise.
 class Measurement {
@@ -49,8 +61,7 @@ public:
             return;
         }
         const EncodedTensor stored = read();
-        const auto [entry, is_new] =
-            known_.try_emplace({stored.shape, stored.encoding, stored.settings}, 0.0);
+        const auto [entry, is_new] = known_.try_emplace(layout_of(stored), 0.0);
         if (is_new) {
             const auto alike = std::ranges::count(spec.tensors, stored.shape, &TensorSpec::shape);
             entry->second = time_product(stored, times_.tokens(), static_cast<std::size_t>(alike),
@@ -60,10 +71,9 @@ public:
     }
 
 private:
-    using Stored = std::tuple<Shape, std::string, std::map<std::string, std::int64_t>>;
     const JobRun& run_;
     KernelTimes& times_;
-    std::map<Stored, double> known_;
+    std::map<std::string, double> known_;  ///< by layout
 };
 
 void measure(const JobRun& run, const CandidateTable& table, KernelTimes& times) {

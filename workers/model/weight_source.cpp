@@ -7,6 +7,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/log.hpp"
+#include "lib/encoding/split.hpp"
 #include "workers/model/coded_matrix.hpp"
 
 namespace lathe {
@@ -152,6 +153,38 @@ NanRows require_finite(const ModelSpec& spec, const TensorSpec& tensor,
     return found;
 }
 
+namespace {
+
+/// The pieces that a part of a fused tensor consists of; none if it is not whole pieces of a split.
+std::optional<EncodedTensor> pieces_of_part(const EncodedTensor& stored,
+                                            std::span<const std::uint32_t> rows) {
+    const bool is_run = rows.back() - rows.front() + 1 == rows.size();
+    return is_run && stored.encoding == "split" ? whole_pieces(stored, rows.front(), rows.size())
+                                                : std::nullopt;
+}
+
+LoadedWeight packed_rows(const EncodedTensor& stored, std::span<const std::uint32_t> rows,
+                         LookupTables tables, const kernels::Backend& backend) {
+    auto packed = pack(stored, tables, backend, rows);
+    const std::size_t n_cols = packed->cols();
+    return {{}, rows.size(), n_cols, std::move(packed)};
+}
+
+/// Whether a weight is loaded in the form it is stored in, and not decoded.
+bool is_loaded_as_stored(const TensorSpec& tensor, const EncodedTensor& stored,
+                         const kernels::Backend& backend) {
+    if (stored.pieces.empty()) {
+        return can_be_packed(stored, backend);
+    }
+    const auto parts =
+        tensor.fused.parts.empty() ? decltype(rows_of_parts(tensor)){} : rows_of_parts(tensor);
+    return tensor.role != Role::token_embedding &&  // which is looked up too
+           std::ranges::all_of(
+               parts, [&](const auto& rows) { return pieces_of_part(stored, rows).has_value(); });
+}
+
+}  // namespace
+
 LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& source,
                                   const kernels::Backend& backend, std::optional<std::size_t> block,
                                   std::span<const Role> roles) {
@@ -164,13 +197,13 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
             continue;
         }
         const auto stored = may_be_packed(tensor) ? source.stored(i) : std::nullopt;
-        if (stored && can_be_packed(*stored, backend)) {
-            loaded.add_packed(tensor, *stored, source.tables(), backend);
+        if (stored && is_loaded_as_stored(tensor, *stored, backend)) {
+            loaded.add_stored(tensor, *stored, source.tables(), backend);
             continue;
         }
         const auto [rows, cols] = matrix_extents(tensor.shape);
-        Entry entry{backend.allocate<float>(rows * cols), rows, cols};
-        const MatrixView<float> values = entry.values.matrix(rows, cols);
+        LoadedWeight weight{backend.allocate<float>(rows * cols), rows, cols};
+        const MatrixView<float> values = weight.values.matrix(rows, cols);
         if (stored) {
             upload_decoded(*stored, backend, values);
         } else {
@@ -180,72 +213,62 @@ LoadedWeights LoadedWeights::load(const ModelSpec& spec, const WeightSource& sou
         if (!nan_rows.rows.empty()) {
             loaded.nan_rows_[tensor.role] = std::move(nan_rows);
         }
-        loaded.add(tensor, std::move(entry), backend);
+        loaded.add(tensor, std::move(weight), backend);
     }
     return loaded;
 }
 
-void LoadedWeights::add(const TensorSpec& tensor, Entry entry, const kernels::Backend& backend) {
+void LoadedWeights::add(const TensorSpec& tensor, LoadedWeight weight,
+                        const kernels::Backend& backend) {
     if (tensor.fused.parts.empty()) {
-        entries_.emplace(std::pair(tensor.role, tensor.is_bias), std::move(entry));
+        entries_.emplace(std::pair(tensor.role, tensor.is_bias), std::move(weight));
         return;
     }
     // A bias is one column: its rows are shared out like those of the weight.
-    const std::size_t cols = tensor.is_bias ? 1 : entry.cols;
+    const std::size_t cols = tensor.is_bias ? 1 : weight.cols;
     const auto parts = rows_of_parts(tensor);
     for (std::size_t i = 0; i < parts.size(); ++i) {
         const std::size_t n = parts[i].size();
-        Entry own{backend.allocate<float>(n * cols), tensor.is_bias ? 1 : n,
-                  tensor.is_bias ? n : cols};
-        backend.embed(parts[i], entry.values.matrix(tensor.shape.at(0), cols),
+        LoadedWeight own{backend.allocate<float>(n * cols), tensor.is_bias ? 1 : n,
+                         tensor.is_bias ? n : cols};
+        backend.embed(parts[i], weight.values.matrix(tensor.shape.at(0), cols),
                       own.values.matrix(n, cols));
         entries_.emplace(std::pair(tensor.fused.parts[i].role, tensor.is_bias), std::move(own));
     }
 }
 
-void LoadedWeights::add_packed(const TensorSpec& tensor, const EncodedTensor& stored,
+void LoadedWeights::add_stored(const TensorSpec& tensor, const EncodedTensor& stored,
                                LookupTables tables, const kernels::Backend& backend) {
-    const auto emplace = [&](Role role, std::optional<std::span<const std::uint32_t>> rows) {
-        auto packed = pack(stored, tables, backend, rows);
-        const std::size_t n_rows = packed->rows();
-        const std::size_t n_cols = packed->cols();
-        entries_.emplace(std::pair(role, false), Entry{{}, n_rows, n_cols, std::move(packed)});
-    };
     try {
         if (tensor.fused.parts.empty()) {
-            emplace(tensor.role, std::nullopt);
+            entries_.emplace(std::pair(tensor.role, false), load_stored(stored, tables, backend));
             return;
         }
         const auto parts = rows_of_parts(tensor);
         for (std::size_t i = 0; i < parts.size(); ++i) {
-            emplace(tensor.fused.parts[i].role, parts[i]);
+            const auto pieces = pieces_of_part(stored, parts[i]);
+            entries_.emplace(std::pair(tensor.fused.parts[i].role, false),
+                             pieces ? load_stored(*pieces, tables, backend)
+                                    : packed_rows(stored, parts[i], tables, backend));
         }
     } catch (const DataError& error) {
         throw DataError("tensor " + tensor.name + ": " + error.what());
     }
 }
 
-const LoadedWeights::Entry& LoadedWeights::entry(Role role) const {
+Weight LoadedWeights::weight(Role role) const {
     const auto found = entries_.find({role, false});
     if (found == entries_.end()) {
         throw InternalError("no weight loaded for role " + std::string(name(role)));
     }
-    return found->second;
-}
-
-Weight LoadedWeights::weight(Role role) const {
-    const Entry& found = entry(role);
-    if (found.packed) {
-        return {{}, found.packed.get()};
-    }
-    return {found.values.matrix(found.rows, found.cols), nullptr};
+    return found->second.view();
 }
 
 MatrixView<const float> LoadedWeights::table(Role role) const {
     const Weight found = weight(role);
-    if (found.packed != nullptr) {
+    if (found.packed != nullptr || found.pieces != nullptr) {
         throw InternalError("the weight of role " + std::string(name(role)) +
-                            " is packed, values were asked for");
+                            " is packed or in pieces, values were asked for");
     }
     return found.values;
 }

@@ -11,6 +11,7 @@
 #include "lib/checkpoint/safetensors.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/model/model_spec.hpp"
+#include "workers/model/loaded_weight.hpp"
 
 namespace lathe {
 
@@ -79,18 +80,10 @@ struct NanRows {
 NanRows require_finite(const ModelSpec& spec, const TensorSpec& tensor,
                        const kernels::Backend& backend, MatrixView<float> values);
 
-/// A weight in backend memory: fp32 values, or what is stored packed for the backend's kernels.
-struct Weight {
-    MatrixView<const float> values;  ///< empty if packed
-    const kernels::PackedMatrix* packed = nullptr;
-
-    [[nodiscard]] std::size_t rows() const { return packed ? packed->rows() : values.rows; }
-};
-
 /// The weights of one block (or of what stands outside the blocks) in backend memory: fp32, or
 /// packed where the source has codes or N:M values and the weight is one of a linear layer or the
-/// token embedding. A fused tensor is there as its parts: whoever asks for q_proj gets it, however
-/// it was stored.
+/// token embedding, or in pieces where the source has those and it is one of a linear layer. A
+/// fused tensor is there as its parts: whoever asks for q_proj gets it, however it was stored.
 class LoadedWeights {
 public:
     /// Loads the tensors of `block`, all or, if any are named, those of `roles`; with no block
@@ -114,20 +107,13 @@ public:
     [[nodiscard]] std::span<const float> vector(Role role, bool is_bias) const;
 
 private:
-    struct Entry {
-        kernels::Array<float> values;
-        std::size_t rows = 0;
-        std::size_t cols = 0;
-        std::unique_ptr<const kernels::PackedMatrix> packed = nullptr;
-    };
-    void add(const TensorSpec& tensor, Entry entry, const kernels::Backend& backend);
-    void add_packed(const TensorSpec& tensor, const EncodedTensor& stored, LookupTables tables,
+    void add(const TensorSpec& tensor, LoadedWeight weight, const kernels::Backend& backend);
+    void add_stored(const TensorSpec& tensor, const EncodedTensor& stored, LookupTables tables,
                     const kernels::Backend& backend);
-    [[nodiscard]] const Entry& entry(Role role) const;
 
     std::map<Role, NanRows> nan_rows_;  ///< of embeddings that have such
     std::optional<std::size_t> block_;
-    std::map<std::pair<Role, bool>, Entry> entries_;
+    std::map<std::pair<Role, bool>, LoadedWeight> entries_;
 };
 
 }  // namespace lathe

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "lib/core/errors.hpp"
+#include "workers/network/linear.hpp"
 
 namespace lathe {
 
@@ -118,28 +119,12 @@ void ForwardPass::set_positions(const TokenSequences& batch, std::size_t first_p
 
 void ForwardPass::linear(const LoadedWeights& weights, MatrixView<const float> x,
                          std::initializer_list<Output> outputs) const {
-    std::vector<kernels::PackedProduct> packed;
+    std::vector<LinearLayer> layers;
     for (const Output& output : outputs) {
-        const Weight weight = weights.weight(output.role);
-        const std::span<const float> bias = weights.vector(output.role, true);
-        if (weight.packed != nullptr) {
-            packed.push_back({weight.packed, bias, output.y});
-        } else {
-            multiply(x, weight.values, bias, output.y);
-        }
+        layers.push_back(
+            {weights.weight(output.role), weights.vector(output.role, true), output.y});
     }
-    if (!packed.empty()) {
-        backend_.linear(x, packed);
-    }
-}
-
-void ForwardPass::multiply(MatrixView<const float> x, MatrixView<const float> weight,
-                           std::span<const float> bias, MatrixView<float> y) const {
-    if (bf16_) {
-        backend_.linear_bf16(x, weight, bias, y);
-    } else {
-        backend_.linear(x, weight, bias, y);
-    }
+    multiply_all(backend_, bf16_, x, layers);
 }
 
 void ForwardPass::embed_tokens(const LoadedWeights& embedding, const TokenSequences& batch,

@@ -137,10 +137,7 @@ private:
         Role role;
         MatrixView<float> y;
     };
-    /// In the precision that use_bf16() says.
-    void multiply(MatrixView<const float> x, MatrixView<const float> weight,
-                  std::span<const float> bias, MatrixView<float> y) const;
-    /// Several linear layers of one input: packed weights share what they make of it.
+    /// Several linear layers of one input, in the precision that use_bf16() says (linear.hpp).
     void linear(const LoadedWeights& weights, MatrixView<const float> x,
                 std::initializer_list<Output> outputs) const;
     /// embed() but for the norm.

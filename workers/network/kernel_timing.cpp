@@ -3,11 +3,10 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <memory>
 #include <vector>
 
 #include "lib/core/random.hpp"
-#include "workers/model/coded_matrix.hpp"
+#include "workers/network/linear.hpp"
 
 namespace lathe {
 namespace {
@@ -66,30 +65,17 @@ double time_product(const EncodedTensor& weight, std::size_t tokens, std::size_t
     backend.copy<float>({numbers.data(), tokens, cols}, x);
     const auto settle = [&] { (void)backend.to_host(MatrixView<float>{y.data, 1, 1, y.stride}); };
 
-    if (can_be_packed(weight, backend)) {
-        std::vector<std::unique_ptr<const kernels::PackedMatrix>> packed;
-        packed.push_back(pack(weight, LookupTables::fp32, backend));
-        while (packed.size() < copies_that_fit(copies, packed.front()->size_bytes())) {
-            packed.push_back(pack(weight, LookupTables::fp32, backend));
-        }
-        return least_time(
-            packed.size(),
-            [&](std::size_t copy) {
-                const kernels::PackedProduct product{packed[copy].get(), {}, y};
-                backend.linear(x, {&product, 1});
-            },
-            settle);
-    }
-    std::vector<float> values(rows * cols);
-    decode(weight, {values.data(), rows, cols});
-    const std::size_t n = copies_that_fit(copies, values.size() * sizeof(float));
-    std::vector<kernels::Array<float>> arrays;
-    for (std::size_t copy = 0; copy < n; ++copy) {
-        arrays.push_back(backend.allocate<float>(values.size()));
-        backend.copy<float>({values.data(), rows, cols}, arrays.back().matrix(rows, cols));
+    std::vector<LoadedWeight> weights;
+    weights.push_back(load_stored(weight, LookupTables::fp32, backend));
+    while (weights.size() < copies_that_fit(copies, weights.front().size_bytes())) {
+        weights.push_back(load_stored(weight, LookupTables::fp32, backend));
     }
     return least_time(
-        n, [&](std::size_t copy) { backend.linear(x, arrays[copy].matrix(rows, cols), {}, y); },
+        weights.size(),
+        [&](std::size_t copy) {
+            const LinearLayer layer{weights[copy].view(), {}, y};
+            multiply_all(backend, false, x, {&layer, 1});
+        },
         settle);
 }
 
