@@ -214,22 +214,35 @@ Budget read_budget(const YamlValue* value) {
     return budget;
 }
 
-std::vector<std::string> read_candidate_values(const YamlValue& value, const std::string& name) {
-    if (value.kind != YamlValue::Kind::list) {
-        return {text_of(value, name)};
+CandidateEntry read_candidate(const YamlValue& value, const std::string& path);
+
+/// A key of a candidate: scalars or, if one of the values is a map, entries.
+CandidateEntry::Key read_candidate_key(const YamlValue::Entry& entry, const std::string& path) {
+    const YamlValue& value = entry.value;
+    const bool is_list = value.kind == YamlValue::Kind::list;
+    const std::vector<YamlValue> items = is_list ? value.items : std::vector{value};
+    if (items.empty()) {
+        refuse_at(value.place, path + " is an empty list; expected the values to try");
     }
-    if (value.items.empty()) {
-        refuse_at(value.place, name + " is an empty list; expected the values to try");
+    const bool has_maps = std::ranges::any_of(
+        items, [](const YamlValue& item) { return item.kind == YamlValue::Kind::map; });
+    CandidateEntry::Key key{entry.key, {}, entry.place};
+    for (const YamlValue& item : items) {
+        if (item.kind == YamlValue::Kind::map) {
+            key.entries.push_back(read_candidate(item, path));
+            continue;
+        }
+        const std::string text = text_of(item, is_list ? "an item of " + path : path);
+        if (has_maps) {
+            key.entries.push_back({text, {}, item.place});
+        } else {
+            key.values.push_back(text);
+        }
     }
-    std::vector<std::string> values;
-    for (const YamlValue& item : value.items) {
-        values.push_back(text_of(item, "an item of " + name));
-    }
-    return values;
+    return key;
 }
 
-CandidateEntry read_candidate(const YamlValue& value, std::size_t index) {
-    const std::string path = "candidates[" + std::to_string(index) + "]";
+CandidateEntry read_candidate(const YamlValue& value, const std::string& path) {
     CandidateEntry entry;
     entry.place = value.place;
     MapReader map(&value, path);
@@ -238,11 +251,9 @@ CandidateEntry read_candidate(const YamlValue& value, std::size_t index) {
         refuse_at(value.place, path + " has no key \"method\"; expected {method: NAME, ...}");
     }
     for (const YamlValue::Entry& key : value.entries) {
-        if (key.key == "method") {
-            continue;
+        if (key.key != "method") {
+            entry.keys.push_back(read_candidate_key(key, map.path_of(key.key)));
         }
-        entry.keys.push_back(
-            {key.key, read_candidate_values(key.value, map.path_of(key.key)), key.place});
     }
     return entry;
 }
@@ -259,7 +270,8 @@ std::vector<CandidateEntry> read_candidates(const YamlValue* value) {
     }
     std::vector<CandidateEntry> candidates;
     for (const YamlValue& item : value->items) {
-        candidates.push_back(read_candidate(item, candidates.size()));
+        candidates.push_back(
+            read_candidate(item, "candidates[" + std::to_string(candidates.size()) + "]"));
     }
     return candidates;
 }

@@ -18,14 +18,18 @@ struct SourcePlace {
 /// One entry of `candidates`: a method and, for each of its keys, the values to try. The keys are
 /// the method's own; it checks them (methods/method.hpp).
 struct CandidateEntry {
-    struct Key {
-        std::string name;
-        std::vector<std::string> values;  ///< scalars as written; a single value is a list of one
-        SourcePlace place;
-    };
+    struct Key;
     std::string method;
     std::vector<Key> keys;
     SourcePlace place;
+};
+
+struct CandidateEntry::Key {
+    std::string name;
+    std::vector<std::string> values;  ///< scalars as written; a single value is a list of one
+    SourcePlace place;
+    /// In place of values, if any of them is a map: each an entry, a scalar one without keys.
+    std::vector<CandidateEntry> entries = {};
 };
 
 struct CalibrationConfig {

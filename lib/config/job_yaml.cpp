@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
 
 #include "lib/config/job_keys.hpp"
 
@@ -46,13 +47,20 @@ std::string yaml_text(const std::filesystem::path& path) {
     return yaml_text(path.string());
 }
 
+std::string joined(const std::vector<std::string>& texts) {
+    std::string all;
+    for (const std::string& text : texts) {
+        all += (all.empty() ? "" : ", ") + text;
+    }
+    return all;
+}
+
 template <typename T>
 std::string yaml_list(const std::vector<T>& items) {
-    std::string list = "[";
-    for (const T& item : items) {
-        list += (list.size() > 1 ? ", " : "") + yaml_text(item);
-    }
-    return list + "]";
+    std::vector<std::string> texts;
+    std::ranges::transform(items, std::back_inserter(texts),
+                           [](const T& item) { return yaml_text(item); });
+    return "[" + joined(texts) + "]";
 }
 
 std::string yaml_number(double value) {
@@ -64,8 +72,13 @@ std::string yaml_number(double value) {
 std::string yaml_entry(const CandidateEntry& entry) {
     std::string map = "{method: " + yaml_text(entry.method);
     for (const CandidateEntry::Key& key : entry.keys) {
+        std::vector<std::string> values;
+        std::ranges::transform(key.values, std::back_inserter(values),
+                               [](const std::string& value) { return yaml_text(value); });
+        std::ranges::transform(key.entries, std::back_inserter(values),
+                               [](const CandidateEntry& inner) { return yaml_entry(inner); });
         map += ", " + yaml_text(key.name) + ": ";
-        map += key.values.size() == 1 ? yaml_text(key.values.front()) : yaml_list(key.values);
+        map += values.size() == 1 ? values.front() : "[" + joined(values) + "]";
     }
     return map + "}";
 }
