@@ -31,6 +31,12 @@ public:
     }
     [[nodiscard]] std::filesystem::path report() const { return root_ / "report.json"; }
 
+    /// Where an artifact is put that is not as it was written, away from those that are read or
+    /// counted. @pre  `artifact` lies in the run directory
+    [[nodiscard]] std::filesystem::path damaged(const std::filesystem::path& artifact) const {
+        return root_ / "damaged" / (artifact.lexically_relative(root_).string() + ".damaged");
+    }
+
     /// Token ids of the calibration and the evaluation samples.
     [[nodiscard]] std::filesystem::path samples() const { return root_ / "calibration/samples.h5"; }
     /// `name`: "block_0003", "head". `sweep`: with slicing, how often the model was passed before
