@@ -93,6 +93,11 @@ double flops(const Setting& setting, const Shape& shape) {
     return 2.0 * m * n * n + 2.0 * m * n * side + 20.0 * side * side * side + codes;
 }
 
+ContainerParts container(const Setting& setting) {
+    // Two factors, each values or codes with scales.
+    return {2, layout_of(setting) ? 3U : 1U};
+}
+
 std::string refuses(const Setting& setting, const UnitSpec& unit, const Shape& shape,
                     DType /*source_dtype*/) {
     if (unit.input == Signal::token_ids) {
@@ -178,7 +183,9 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
 }  // namespace
 
 MethodRow low_rank_method() {
-    return {"low_rank", expand, bytes, flops, refuses, solve};
+    MethodRow row{"low_rank", expand, bytes, flops, refuses, solve};
+    row.container = container;
+    return row;
 }
 
 }  // namespace lathe

@@ -42,6 +42,12 @@ struct UnitSolution {
     double error = 0.0;
 };
 
+/// What an encoded tensor takes in a file beyond one group and one data set: upper bounds.
+struct ContainerParts {
+    std::size_t groups = 0;
+    std::size_t datasets = 0;
+};
+
 /// A compression method. Adding one: a pair of files with such a row, one line in
 /// method_table.cpp, one test.
 struct MethodRow {
@@ -69,6 +75,22 @@ struct MethodRow {
                                        std::span<const UnitTensor> tensors,
                                        const UnitStatistics& statistics,
                                        const kernels::Backend& backend);
+
+    /// The setting that the unit of a model has under one of expand(): what depends on the unit is
+    /// filled in. Null: the same for all units. The functions above but expand() see such.
+    Setting (*for_unit)(const Setting& setting, const ModelSpec& spec,
+                        const UnitSpec& unit) = nullptr;
+
+    /// What a tensor under the setting takes in a file; null: as container_parts() has it.
+    ContainerParts (*container)(const Setting& setting) = nullptr;
+
+    /// Units of a block whose settings do not have the same tie cannot stand together in a plan.
+    /// "" (and null): no tie.
+    std::string (*tie)(const Setting& setting) = nullptr;
+
+    /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
+    /// such a candidate.
+    bool orders_neurons = false;
 };
 
 [[nodiscard]] std::span<const MethodRow> method_table();
@@ -76,11 +98,17 @@ struct MethodRow {
 /// @throws UsageError  for a name that is none, listing the names
 [[nodiscard]] const MethodRow& find_method(std::string_view name, const std::string& place);
 
+/// Of a tensor under a setting of any method.
+[[nodiscard]] ContainerParts container_parts(const Setting& setting);
+
+/// MethodRow::tie of a setting of any method.
+[[nodiscard]] std::string tie_of(const Setting& setting);
+
 /// The settings of all entries, without repetition, in order; "dense" is always among them.
 [[nodiscard]] std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entries);
 
 /// The settings that a unit may have: those of the entries whose key `targets` names it, or if none
-/// does of the entries without that key, and "dense".
+/// does of the entries without that key, and "dense"; as the unit has them (MethodRow::for_unit).
 [[nodiscard]] std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
                                                    const ModelSpec& spec, const UnitSpec& unit);
 

@@ -1,10 +1,12 @@
 #include <algorithm>
 #include <array>
+#include <functional>
 
 #include "lib/core/errors.hpp"
 #include "lib/model/name_patterns.hpp"
 #include "methods/bcq.hpp"
 #include "methods/dense.hpp"
+#include "methods/ffsplit.hpp"
 #include "methods/integer.hpp"
 #include "methods/low_rank.hpp"
 #include "methods/method.hpp"
@@ -13,9 +15,16 @@
 
 namespace lathe {
 
+namespace {
+
+/// The source as it is: every unit can have this, and ignored units always do.
+const CandidateEntry source_entry{"dense", {}, {}};
+
+}  // namespace
+
 std::span<const MethodRow> method_table() {
     static const std::array table = {dense_method(), integer_method(), nm_method(), bcq_method(),
-                                     low_rank_method()};
+                                     low_rank_method(), ffsplit_method()};
     return table;
 }
 
@@ -31,18 +40,41 @@ const MethodRow& find_method(std::string_view name, const std::string& place) {
                      "\"; methods are " + names);
 }
 
+ContainerParts container_parts(const Setting& setting) {
+    const MethodRow& method = find_method(setting.method, "");
+    if (method.container != nullptr) {
+        return method.container(setting);
+    }
+    if (setting.method == source_entry.method) {
+        return {};
+    }
+    // Codes come with scales, and perhaps with zeros.
+    const auto symmetric = setting.values.find("symmetric");
+    const bool has_zeros = symmetric == setting.values.end() || symmetric->second != "true";
+    return {0, has_zeros ? 2U : 1U};
+}
+
+std::string tie_of(const Setting& setting) {
+    const MethodRow& method = find_method(setting.method, "");
+    return method.tie == nullptr ? "" : method.tie(setting);
+}
+
 namespace {
 
-void add_settings(const CandidateEntry& entry, std::vector<Setting>& settings) {
-    for (const Setting& s : find_method(entry.method, entry.place.text).expand(entry)) {
-        if (std::find(settings.begin(), settings.end(), s) == settings.end()) {
-            settings.push_back(s);
+void add_settings(const CandidateEntry& entry, std::vector<Setting>& settings,
+                  const std::function<Setting(const MethodRow&, const Setting&)>& adapt) {
+    const MethodRow& method = find_method(entry.method, entry.place.text);
+    for (const Setting& expanded : method.expand(entry)) {
+        const Setting setting = adapt(method, expanded);
+        if (std::find(settings.begin(), settings.end(), setting) == settings.end()) {
+            settings.push_back(setting);
         }
     }
 }
 
-/// The source as it is: every unit can have this, and ignored units always do.
-const CandidateEntry source_entry{"dense", {}, {}};
+Setting unchanged(const MethodRow& /*method*/, const Setting& setting) {
+    return setting;
+}
 
 const CandidateEntry::Key* targets_of(const CandidateEntry& entry) {
     const auto found = std::find_if(entry.keys.begin(), entry.keys.end(),
@@ -59,25 +91,28 @@ std::string place_of(const CandidateEntry::Key& key) {
 std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entries) {
     std::vector<Setting> settings;
     for (const CandidateEntry& entry : entries) {
-        add_settings(entry, settings);
+        add_settings(entry, settings, unchanged);
     }
-    add_settings(source_entry, settings);
+    add_settings(source_entry, settings, unchanged);
     return settings;
 }
 
 std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
                                      const ModelSpec& spec, const UnitSpec& unit) {
+    const auto adapt = [&](const MethodRow& method, const Setting& setting) {
+        return method.for_unit == nullptr ? setting : method.for_unit(setting, spec, unit);
+    };
     std::vector<Setting> own;
     std::vector<Setting> general;
     for (const CandidateEntry& entry : entries) {
         const CandidateEntry::Key* targets = targets_of(entry);
         if (targets == nullptr) {
-            add_settings(entry, general);
+            add_settings(entry, general, adapt);
         } else if (NamePatterns(targets->values, place_of(*targets) + "targets").has(spec, unit)) {
-            add_settings(entry, own);
+            add_settings(entry, own, adapt);
         }
     }
-    add_settings(source_entry, general);
+    add_settings(source_entry, general, adapt);
     return own.empty() ? general : own;
 }
 

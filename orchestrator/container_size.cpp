@@ -1,6 +1,6 @@
 #include "orchestrator/container_size.hpp"
 
-#include "lib/encoding/encoded_tensor.hpp"
+#include "methods/method.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/checkpoint/hf_export.hpp"
 #include "workers/model/side_files.hpp"
@@ -50,11 +50,9 @@ ContainerSize ContainerSize::of(const ModelOutline& source) {
 }
 
 std::uint64_t ContainerSize::unit_bytes(const UnitSpec& unit, const Setting& setting) {
-    // A dense tensor has one part; codes come with scales, and perhaps with zeros.
-    const auto symmetric = setting.values.find("symmetric");
-    const bool has_zeros = symmetric == setting.values.end() || symmetric->second != "true";
-    return setting.method == "dense" ? 0
-                                     : (has_zeros ? 2 : 1) * dataset_overhead * unit.tensors.size();
+    const ContainerParts parts = container_parts(setting);
+    return (parts.groups * group_overhead + parts.datasets * dataset_overhead) *
+           unit.tensors.size();
 }
 
 std::uint64_t predicted_output_bytes(const ModelOutline& source,

@@ -61,6 +61,11 @@ public:
     }
     /// The sliced model, a model directory.
     [[nodiscard]] std::filesystem::path sliced() const { return root_ / "sliced"; }
+    /// The order of the neurons of a block's feed-forward layer: of all blocks, and of one.
+    [[nodiscard]] std::filesystem::path neurons() const { return root_ / "neurons"; }
+    [[nodiscard]] std::filesystem::path neurons(const std::string& name) const {
+        return neurons() / (name + ".h5");
+    }
     /// The residual stream entering a block, kept now and then so that a restart need not begin at
     /// the first block.
     [[nodiscard]] std::filesystem::path stream(std::size_t block, std::size_t sweep = 0) const {
