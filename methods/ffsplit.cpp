@@ -96,8 +96,7 @@ std::vector<Setting> expand_part(const CandidateEntry& entry, std::string_view p
                 refuse(key.place, "targets is a key of the whole candidate, not of its parts");
             }
         }
-        const std::vector<Setting> expanded =
-            find_method(own.method, own.place.text).expand(own);
+        const std::vector<Setting> expanded = find_method(own.method, own.place.text).expand(own);
         settings.insert(settings.end(), expanded.begin(), expanded.end());
     }
     return settings;
@@ -149,8 +148,8 @@ Setting for_unit(const Setting& setting, const ModelSpec& spec, const UnitSpec& 
     const auto neurons = static_cast<double>(spec.intermediate_size);
     const double fraction = std::stod(setting_value(setting, "heavy_fraction"));
     const std::uint64_t interval = std::stoull(setting_value(setting, "round_interval"));
-    const auto intervals = static_cast<std::uint64_t>(
-        std::lround(fraction * neurons / static_cast<double>(interval)));
+    const auto intervals =
+        static_cast<std::uint64_t>(std::lround(fraction * neurons / static_cast<double>(interval)));
     const bool is_fused = spec.tensors[unit.tensors.front()].role == Role::gate_up_proj;
     Setting own = setting;
     own.values.erase("heavy_fraction");
@@ -194,10 +193,10 @@ auto sum_over_parts(const Setting& setting, const Shape& shape, const Visit& vis
 }
 
 std::uint64_t bytes(const Setting& setting, const Shape& shape, DType source_dtype) {
-    return sum_over_parts(
-        setting, shape, [&](const MethodRow& method, const Setting& part, const Shape& own) {
-            return method.bytes(part, own, source_dtype);
-        });
+    return sum_over_parts(setting, shape,
+                          [&](const MethodRow& method, const Setting& part, const Shape& own) {
+                              return method.bytes(part, own, source_dtype);
+                          });
 }
 
 double flops(const Setting& setting, const Shape& shape) {

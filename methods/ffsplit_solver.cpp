@@ -111,8 +111,8 @@ public:
                                  {count, tensor.weight.cols},
                                  tensor.source_dtype});
             }
-            auto solutions = find_method(method, "candidates")
-                                 .solve(settings, parts, statistics_, backend_);
+            auto solutions =
+                find_method(method, "candidates").solve(settings, parts, statistics_, backend_);
             for (std::size_t s = 0; s < settings.size(); ++s) {
                 solved_[{settings[s], begin, count}] = std::move(solutions[s].tensors);
             }
@@ -142,8 +142,8 @@ public:
           heavy_(copy_of<float>(tensor.weight.col_range(0, heavy))),
           light_(copy_of<float>(tensor.weight.col_range(heavy, tensor.weight.cols - heavy))),
           heavy_gram_(copy_of<double>(part(statistics.gram, 0, heavy, 0, heavy))),
-          light_gram_(copy_of<double>(
-              part(statistics.gram, heavy, light_.cols, heavy, light_.cols))),
+          light_gram_(
+              copy_of<double>(part(statistics.gram, heavy, light_.cols, heavy, light_.cols))),
           cross_(copy_of<double>(part(statistics.gram, 0, heavy, heavy, light_.cols))) {}
 
     EncodedTensor solve(const FfSplit& split) {
@@ -205,9 +205,8 @@ private:
         backend_.multiply(std::as_const(half).view(), false, root.view(), false, seen.view());
         HostMatrix<float> sum = own;
         std::transform(sum.values.begin(), sum.values.end(), seen.values.begin(),
-                       sum.values.begin(), [](float a, double b) {
-                           return static_cast<float>(double{a} + b);
-                       });
+                       sum.values.begin(),
+                       [](float a, double b) { return static_cast<float>(double{a} + b); });
         return sum;
     }
 
@@ -253,8 +252,8 @@ std::vector<UnitSolution> solve_ffsplit(std::span<const FfSplit> splits,
     const OutputError output_error(statistics, backend);
     for (UnitSolution& solution : solutions) {
         for (std::size_t t = 0; t < tensors.size(); ++t) {
-            solution.error += output_error.of_tensor(tensors[t].weight,
-                                                     decoded(solution.tensors[t]).view());
+            solution.error +=
+                output_error.of_tensor(tensors[t].weight, decoded(solution.tensors[t]).view());
         }
     }
     return solutions;

@@ -23,8 +23,8 @@ const CandidateEntry source_entry{"dense", {}, {}};
 }  // namespace
 
 std::span<const MethodRow> method_table() {
-    static const std::array table = {dense_method(), integer_method(), nm_method(), bcq_method(),
-                                     low_rank_method(), ffsplit_method()};
+    static const std::array table = {dense_method(), integer_method(),  nm_method(),
+                                     bcq_method(),   low_rank_method(), ffsplit_method()};
     return table;
 }
 

@@ -149,8 +149,11 @@ std::vector<Plan> plans_to_consider(JobRun& run, const SearchSpace& space,
             add(choice_by(solve_greedy, run, space, genes), "greedy by " + scores.name);
         }
     }
+    const std::vector<Gene> units = make_genes(
+        run.spec(), space.table, options_of(run, space.table, all_scores.back().scores, {}), 1);
     for (const Setting& setting : distinct_settings(space.table)) {
-        if (auto choice = homogeneous_choice(space.table, setting)) {
+        if (auto choice = homogeneous_choice(space.table, setting);
+            choice && is_tied(units, *choice)) {
             add(std::move(*choice), "homogeneous " + to_string(setting));
         }
     }

@@ -46,7 +46,7 @@ TEST(ReadJob, EveryKey) {
     EXPECT_EQ(job.calibration.num_calibration_samples, 64U);
     EXPECT_EQ(job.calibration.max_seq_length, 256U);
     EXPECT_EQ(job.budget, (Budget{Budget::Kind::bits_per_weight, 3.5}));
-    ASSERT_EQ(job.candidates.size(), 2U);
+    ASSERT_EQ(job.candidates.size(), 3U);
     EXPECT_EQ(job.candidates[0].method, "nm");
     EXPECT_EQ(job.candidates[0].place.text, "job.yaml:17:5");
     ASSERT_EQ(job.candidates[0].keys.size(), 2U);
@@ -55,6 +55,12 @@ TEST(ReadJob, EveryKey) {
     EXPECT_THAT(job.candidates[0].keys[0].values, ElementsAre("2:4", "4:8"));
     EXPECT_THAT(job.candidates[0].keys[1].values, ElementsAre("a \"quote\" \\ and: more"));
     EXPECT_THAT(job.candidates[1].keys[0].values, ElementsAre("3"));
+    const std::vector<CandidateEntry>& light = job.candidates[2].keys[1].entries;
+    ASSERT_EQ(light.size(), 2U);
+    EXPECT_EQ(light[0].method, "nm");
+    EXPECT_THAT(light[0].keys[0].values, ElementsAre("1", "2"));
+    EXPECT_EQ(light[1].method, "none");
+    EXPECT_THAT(light[1].keys, IsEmpty());
     EXPECT_THAT(job.reading.ignore, ElementsAre("lm_head", "re:.*[0-9]gate"));
     ASSERT_TRUE(job.ffsplit.has_value());
     EXPECT_EQ(job.ffsplit->score, FfsplitConfig::Score::frequency);
@@ -219,7 +225,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"candidates: [dense]", "candidates[0] is \"dense\"; expected a map of keys"},
         Refusal{"candidates:\n  - {num_bits: 4}",
                 "job.yaml:4:5: candidates[0] has no key \"method\""},
-        Refusal{"candidates: [{method: a}, {method: b, k: {}}]", "candidates[1].k is a map"},
+        Refusal{"candidates: [{method: a}, {method: b, k: {}}]",
+                "candidates[1].k has no key \"method\""},
         Refusal{"candidates: [{method: a, k: []}]", "candidates[0].k is an empty list"},
         Refusal{"candidates: [{method: a, k: [1, ~]}]", "an item of candidates[0].k is nothing"},
         Refusal{"candidates: [{method: a, k: 1, k: 2}]", "job.yaml:3:32: key \"k\" is given twice"},

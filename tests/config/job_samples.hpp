@@ -35,6 +35,7 @@ candidates:
     pattern: ["2:4", 4:8]
     note: 'a "quote" \ and: more'
   - {method: integer, num_bits: 3}
+  - {method: split, heavy: {method: dense}, light: [{method: nm, n: [1, 2]}, none]}
 ignore: [lm_head, "re:.*[0-9]gate"]
 ffsplit: {score: frequency}
 search:

@@ -7,6 +7,19 @@
 namespace lathe {
 namespace {
 
+void expect_same(const std::vector<CandidateEntry>& a, const std::vector<CandidateEntry>& b) {
+    ASSERT_EQ(a.size(), b.size());
+    for (std::size_t i = 0; i < a.size(); ++i) {
+        EXPECT_EQ(a[i].method, b[i].method);
+        ASSERT_EQ(a[i].keys.size(), b[i].keys.size());
+        for (std::size_t k = 0; k < a[i].keys.size(); ++k) {
+            EXPECT_EQ(a[i].keys[k].name, b[i].keys[k].name);
+            EXPECT_EQ(a[i].keys[k].values, b[i].keys[k].values);
+            expect_same(a[i].keys[k].entries, b[i].keys[k].entries);
+        }
+    }
+}
+
 /// All fields of a job but the places. The binding fails to compile when a field is added.
 void expect_same(const JobConfig& a, const JobConfig& b) {
     const auto& [model, output, seed, calibration, slice, ffsplit, budget, candidates, reading,
@@ -40,15 +53,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
         EXPECT_EQ(score, b.ffsplit->score);
     }
     EXPECT_EQ(budget, b.budget);
-    ASSERT_EQ(candidates.size(), b.candidates.size());
-    for (std::size_t i = 0; i < candidates.size(); ++i) {
-        EXPECT_EQ(candidates[i].method, b.candidates[i].method);
-        ASSERT_EQ(candidates[i].keys.size(), b.candidates[i].keys.size());
-        for (std::size_t k = 0; k < candidates[i].keys.size(); ++k) {
-            EXPECT_EQ(candidates[i].keys[k].name, b.candidates[i].keys[k].name);
-            EXPECT_EQ(candidates[i].keys[k].values, b.candidates[i].keys[k].values);
-        }
-    }
+    expect_same(candidates, b.candidates);
     EXPECT_EQ(reading.ignore, b.reading.ignore);
     EXPECT_EQ(reading.allow_nan_rows, b.reading.allow_nan_rows);
     EXPECT_EQ(search.evaluation, b.search.evaluation);

@@ -51,7 +51,7 @@ TEST(Genes, AUnitForItself) {
     ASSERT_EQ(genes.size(), 7U);
     for (std::size_t g = 0; g < genes.size(); ++g) {
         EXPECT_THAT(genes[g].units, ElementsAre(g));
-        EXPECT_EQ(genes[g].settings.size(), g == 6 ? 2U : 3U);
+        EXPECT_EQ(genes[g].choices.size(), g == 6 ? 2U : 3U);
     }
     const std::vector<Setting> choice = choice_of(genes, {0, 1, 2, 0, 1, 2, 1});
     EXPECT_THAT(choice, ElementsAre(dense, two, four, dense, two, four, four));
@@ -78,7 +78,57 @@ TEST(Genes, OnlyWhatAllUnitsOfAGeneCanHave) {
     Example example;
     example.table[2].erase(example.table[2].begin() + 1);  // block 1's qkv goes without 2 bits
     example.options[2].erase(example.options[2].begin() + 1);
-    EXPECT_THAT(example.genes(2)[0].settings, ElementsAre(dense, four));
+    EXPECT_THAT(example.genes(2)[0].choices, ElementsAre(std::vector{dense}, std::vector{four}));
+}
+
+/// As methods/ffsplit.hpp has it: all but the first neurons are dropped.
+Setting dropping(const std::string& heavy, const std::string& axis) {
+    return {"ffsplit",
+            {{"axis", axis},
+             {"heavy", heavy},
+             {"heavy.method", "dense"},
+             {"heavy.dtype", "source"},
+             {"layers", "1"},
+             {"light.method", "dropped"},
+             {"neurons", "96"}}};
+}
+
+TEST(Genes, SettingsThatDropNeuronsTieTheUnitsOfABlock) {
+    Example example;
+    const auto offer = [&](std::size_t unit, const std::string& heavy, const std::string& axis,
+                           double score) {
+        example.table[unit].push_back({unit, dropping(heavy, axis), 0, 0.0, 0.0});
+        example.options[unit].push_back({unit, score});
+    };
+    for (const std::size_t block : {0, 1}) {
+        for (const char* heavy : {"32", "64"}) {
+            offer(2 * block, heavy, "rows", 0.5);
+            offer(2 * block + 1, heavy, "columns", 0.75);
+        }
+    }
+    const std::vector<Gene> genes = example.genes(1);
+    ASSERT_EQ(genes.size(), 5U);  // two pairs, two units of block 2, the head
+    EXPECT_THAT(genes[0].units, ElementsAre(0, 1));
+    // Three by three that drop nothing, and two pairs that drop the same.
+    ASSERT_EQ(genes[0].choices.size(), 3U * 3 + 2);
+    EXPECT_THAT(genes[0].choices.back(),
+                ElementsAre(dropping("64", "rows"), dropping("64", "columns")));
+    EXPECT_EQ(genes[0].options.back().bytes, 0U + 1U);
+    EXPECT_EQ(genes[0].options.back().score, 0.75);  // the same neurons: not 0.5 + 0.75
+    EXPECT_EQ(genes[0].options.front().score, 2.0 / 16);
+
+    std::vector<Setting> plan(7, dense);
+    EXPECT_TRUE(is_tied(genes, plan));
+    plan[0] = dropping("32", "rows");
+    EXPECT_FALSE(is_tied(genes, plan));
+    plan[1] = dropping("32", "columns");
+    EXPECT_TRUE(is_tied(genes, plan));
+    EXPECT_EQ(choice_of(genes, {genes[0].find(plan).value(), 0, 0, 0, 0}), plan);
+
+    const std::vector<Gene> tied = example.genes(2);
+    EXPECT_THAT(tied[0].units, ElementsAre(0, 2, 1, 3));
+    EXPECT_EQ(tied[0].options.back().score, 1.5);
+    EXPECT_TRUE(is_tied(tied, choice_of(tied, {9, 0, 0, 0})));
 }
 
 TEST(GeneLevels, AreTheFrontAndTheStartsOwn) {
