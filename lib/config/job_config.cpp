@@ -132,13 +132,12 @@ void require_consistent(const SliceConfig& slice, const SourcePlace& place) {
 }
 
 /// Of a section that a job may do without.
-bool is_absent(const YamlValue* value) {
-    return value == nullptr || value->kind == YamlValue::Kind::null ||
-           (value->kind == YamlValue::Kind::text && value->text == "none");
+bool is_none(const YamlValue* value) {
+    return value == nullptr || (value->kind == YamlValue::Kind::text && value->text == "none");
 }
 
 std::optional<SliceConfig> read_slice(const YamlValue* value) {
-    if (is_absent(value)) {
+    if (is_none(value) || value->kind == YamlValue::Kind::null) {
         return std::nullopt;
     }
     constexpr double end = 0.95;  // of what may go
@@ -175,7 +174,7 @@ std::optional<SliceConfig> read_slice(const YamlValue* value) {
 }
 
 std::optional<FfsplitConfig> read_ffsplit(const YamlValue* value) {
-    if (is_absent(value)) {
+    if (is_none(value)) {
         return std::nullopt;
     }
     FfsplitConfig ffsplit;

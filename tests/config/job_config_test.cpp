@@ -38,6 +38,18 @@ TEST(ReadJob, Defaults) {
     EXPECT_THAT(job.candidates, IsEmpty());
 }
 
+TEST(ReadJob, OrdersNeuronsWhereTheSectionIs) {
+    EXPECT_FALSE(read(required_keys).ffsplit.has_value());
+    EXPECT_FALSE(read(required_keys + "ffsplit: none").ffsplit.has_value());
+    for (const char* section : {"ffsplit:", "ffsplit: {}", "ffsplit: {score: second_moment}"}) {
+        const JobConfig job = read(required_keys + section);
+        ASSERT_TRUE(job.ffsplit.has_value()) << section;
+        EXPECT_EQ(job.ffsplit->score, FfsplitConfig::Score::second_moment) << section;
+    }
+    EXPECT_EQ(read(required_keys + "ffsplit: {score: random}").ffsplit->score,
+              FfsplitConfig::Score::random);
+}
+
 TEST(ReadJob, EveryKey) {
     const JobConfig job = read(full_job);
     EXPECT_EQ(job.model, "models/a b");

@@ -168,7 +168,7 @@ def concentration_is_reported():
 
 def refinement_works_on_the_ordered_model():
     with lathe.Scratch() as scratch:
-        keys = {"candidates": CODES, "budget": "5x", "search.generations": 1, "refine": "sequential"}
+        keys = {"candidates": CODES, "budget": "4.3x", "search.generations": 1, "refine": "sequential"}
         result = lathe.run_json(["run", *ordered_job(scratch / "run", **keys)])
         assert result["refine"]["kl"] < result["refine"]["plan_kl"], result["refine"]
 
