@@ -112,6 +112,16 @@ struct MethodRow {
 [[nodiscard]] std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
                                                    const ModelSpec& spec, const UnitSpec& unit);
 
+/// Whether a setting as a unit has it can be used there: "" or the reason why not. `dtypes`: of the
+/// model's tensors as they are stored.
+[[nodiscard]] std::string refusal(const Setting& setting, const ModelSpec& spec,
+                                  const UnitSpec& unit, std::span<const DType> dtypes);
+
+/// @throws UsageError  naming the place of an entry of which some setting suits none of the units
+///   that it is for, and the reason
+void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
+                      std::span<const DType> dtypes);
+
 /// @throws UsageError  naming the place of a `targets` that names no unit of the model
 void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec);
 

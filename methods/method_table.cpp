@@ -86,6 +86,18 @@ std::string place_of(const CandidateEntry::Key& key) {
     return key.place.text.empty() ? "" : key.place.text + ": ";
 }
 
+/// Whether an entry's `targets`, if it has any, name the unit.
+bool is_for(const CandidateEntry& entry, const ModelSpec& spec, const UnitSpec& unit) {
+    const CandidateEntry::Key* targets = targets_of(entry);
+    return targets == nullptr ||
+           NamePatterns(targets->values, place_of(*targets) + "targets").has(spec, unit);
+}
+
+Setting for_unit(const MethodRow& method, const Setting& setting, const ModelSpec& spec,
+                 const UnitSpec& unit) {
+    return method.for_unit == nullptr ? setting : method.for_unit(setting, spec, unit);
+}
+
 }  // namespace
 
 std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entries) {
@@ -100,20 +112,70 @@ std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entrie
 std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
                                      const ModelSpec& spec, const UnitSpec& unit) {
     const auto adapt = [&](const MethodRow& method, const Setting& setting) {
-        return method.for_unit == nullptr ? setting : method.for_unit(setting, spec, unit);
+        return for_unit(method, setting, spec, unit);
     };
     std::vector<Setting> own;
     std::vector<Setting> general;
     for (const CandidateEntry& entry : entries) {
-        const CandidateEntry::Key* targets = targets_of(entry);
-        if (targets == nullptr) {
+        if (targets_of(entry) == nullptr) {
             add_settings(entry, general, adapt);
-        } else if (NamePatterns(targets->values, place_of(*targets) + "targets").has(spec, unit)) {
+        } else if (is_for(entry, spec, unit)) {
             add_settings(entry, own, adapt);
         }
     }
     add_settings(source_entry, general, adapt);
     return own.empty() ? general : own;
+}
+
+std::string refusal(const Setting& setting, const ModelSpec& spec, const UnitSpec& unit,
+                    std::span<const DType> dtypes) {
+    const MethodRow& method = find_method(setting.method, "candidates");
+    for (const std::size_t t : unit.tensors) {
+        std::string reason = method.refuses(setting, unit, spec.tensors[t].shape, dtypes[t]);
+        if (!reason.empty()) {
+            return reason;
+        }
+    }
+    return "";
+}
+
+namespace {
+
+/// Why no unit can have the setting of the entry; "": one can, or none is meant.
+std::string why_of_no_use(const Setting& setting, const CandidateEntry& entry,
+                          const ModelSpec& spec, std::span<const DType> dtypes) {
+    std::string why;
+    for (const UnitSpec& unit : spec.units) {
+        if (!is_for(entry, spec, unit)) {
+            continue;
+        }
+        const Setting own = for_unit(find_method(entry.method, ""), setting, spec, unit);
+        std::string reason = refusal(own, spec, unit, dtypes);
+        if (reason.empty()) {
+            return "";
+        }
+        // Of a unit that the method is made for, the reason says more.
+        if (why.empty() || own != setting) {
+            why = std::move(reason);
+        }
+    }
+    return why;
+}
+
+}  // namespace
+
+void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
+                      std::span<const DType> dtypes) {
+    for (const CandidateEntry& entry : entries) {
+        for (const Setting& setting : find_method(entry.method, "").expand(entry)) {
+            const std::string why = why_of_no_use(setting, entry, spec, dtypes);
+            if (!why.empty()) {
+                throw UsageError((entry.place.text.empty() ? "" : entry.place.text + ": ") +
+                                 "candidate \"" + to_string(setting) +
+                                 "\" suits no unit of the model: " + why);
+            }
+        }
+    }
 }
 
 namespace {

@@ -62,7 +62,7 @@ void require_known_names(const JobContext& context, const ModelSpec& compressed)
 
 Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     const ModelOutline model = compressed_model(context);
-    require_known_targets(context, model.spec);
+    require_candidates_of_use(context, model);
     require_known_names(context, model.spec);
     if (context.orders_neurons()) {
         require_neurons(context.spec(), context.given_model().directory.string());

@@ -196,8 +196,9 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
     file.commit();
 }
 
-void require_known_targets(const JobContext& context, const ModelSpec& spec) {
-    require_known_targets(context.job.candidates, spec);
+void require_candidates_of_use(const JobContext& context, const ModelOutline& model) {
+    require_known_targets(context.job.candidates, model.spec);
+    require_some_use(context.job.candidates, model.spec, model.dtypes);
 }
 
 std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit) {
@@ -212,24 +213,18 @@ std::vector<Setting> usable_settings(const JobContext& context, const ModelOutli
         return {source_setting()};
     }
     std::vector<Setting> usable;
-    std::string refusal;
+    std::string last_reason;
     for (const Setting& setting : expand_for_unit(context.job.candidates, spec, unit)) {
-        const MethodRow& method = find_method(setting.method, "candidates");
-        std::string reason;
-        for (std::size_t t : unit.tensors) {
-            if (reason.empty()) {
-                reason = method.refuses(setting, unit, spec.tensors[t].shape, model.dtype(t));
-            }
-        }
+        const std::string reason = refusal(setting, spec, unit, model.dtypes);
         if (reason.empty()) {
             usable.push_back(setting);
         } else {
-            refusal = to_string(setting) + ": " + reason;
+            last_reason = to_string(setting) + ": " + reason;
         }
     }
     if (usable.empty()) {
         throw UsageError("candidates: none of those whose targets name " + unit.name +
-                         " suits it; " + refusal);
+                         " suits it; " + last_reason);
     }
     return usable;
 }

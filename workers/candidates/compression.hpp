@@ -29,8 +29,9 @@ void run_compression(const JobContext& context, const CompressionTask& task);
 /// The settings that can be used for a unit: all that its method does not refuse; for a unit that
 /// `ignore` names only the source's own.
 [[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit);
-/// @throws UsageError  for a key `targets` of a candidate that names no unit
-void require_known_targets(const JobContext& context, const ModelSpec& spec);
+/// @throws UsageError  for a key `targets` of a candidate that names no unit; for a candidate that
+///   suits none of the units it is for
+void require_candidates_of_use(const JobContext& context, const ModelOutline& model);
 /// The same for a unit of another model than the context's, such as one still to be sliced.
 [[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context,
                                                    const ModelOutline& model, std::size_t unit);
