@@ -75,6 +75,14 @@ def decode(group):
     encoding = text(group.attrs["encoding"])
     if encoding == "dense":
         return floats(group["values"]).reshape(shape)
+    if encoding == "zeros":
+        return np.zeros(shape, np.float32)
+    if encoding in ("split", "low_rank"):
+        pieces = [decode(group[str(i)]) for i in range(len(group))]
+        if encoding == "split":
+            return np.concatenate(pieces, axis=int(group.attrs["axis"]))
+        left, right = (piece.astype(np.float64) for piece in pieces)
+        return (left @ right).astype(np.float32)
     rows, cols = int(np.prod(shape[:-1])), shape[-1]
     if encoding == "nm":
         return decode_nm(group, rows, cols).reshape(shape)

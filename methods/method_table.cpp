@@ -145,6 +145,7 @@ namespace {
 std::string why_of_no_use(const Setting& setting, const CandidateEntry& entry,
                           const ModelSpec& spec, std::span<const DType> dtypes) {
     std::string why;
+    bool is_made_for = false;
     for (const UnitSpec& unit : spec.units) {
         if (!is_for(entry, spec, unit)) {
             continue;
@@ -154,9 +155,10 @@ std::string why_of_no_use(const Setting& setting, const CandidateEntry& entry,
         if (reason.empty()) {
             return "";
         }
-        // Of a unit that the method is made for, the reason says more.
-        if (why.empty() || own != setting) {
+        // Of a unit that the method is made for, the reason says more; else the last is as good.
+        if (!is_made_for || own != setting) {
             why = std::move(reason);
+            is_made_for = own != setting;
         }
     }
     return why;

@@ -39,6 +39,7 @@ std::string ExportLayout::file_name(std::size_t shard) const {
 
 ExportLayout export_layout(const CompressedCheckpoint& checkpoint, std::uint64_t max_shard_bytes) {
     ExportLayout layout;
+    layout.kept = kept_neurons(checkpoint);
     const ModelSpec& spec = checkpoint.spec();
     std::uint64_t filled = 0;
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
@@ -66,12 +67,18 @@ void run_export(const ExportTask& task) {
         const auto [rows, cols] = matrix_extents(spec.shape);
         std::vector<float> values(rows * cols);
         decode(checkpoint.read(t), {values.data(), rows, cols});
+        TensorSpec written = spec;
+        if (layout.kept) {
+            values = layout.kept->take(spec, values);
+            written.shape = layout.kept->shape(spec);
+        }
         storage.emplace_back(values.size() * size_bytes(dtype));
         from_float(values, dtype, storage.back().data());
         if (spec.transposed) {
-            storage.back() = turned(storage.back(), size_bytes(dtype), rows, cols);
+            storage.back() =
+                turned(storage.back(), size_bytes(dtype), written.shape.at(0), written.shape.at(1));
         }
-        tensors.push_back({spec.name, dtype, spec.source_shape(), storage.back()});
+        tensors.push_back({spec.name, dtype, written.source_shape(), storage.back()});
     }
     write_safetensors(task.directory / layout.file_name(task.shard), tensors);
 }
@@ -79,6 +86,9 @@ void run_export(const ExportTask& task) {
 void write_export_frame(const CompressedCheckpoint& checkpoint, const ExportLayout& layout,
                         const fs::path& directory) {
     copy_side_files(checkpoint.directory(), directory);
+    if (layout.kept) {
+        write_file(directory / "config.json", layout.kept->config);
+    }
     drop_quantisation(directory / "config.json");
     if (layout.shards.size() == 1) {
         return;
@@ -89,7 +99,8 @@ void write_export_frame(const CompressedCheckpoint& checkpoint, const ExportLayo
         for (std::size_t t : layout.shards[s]) {
             const TensorSpec& spec = checkpoint.spec().tensors[t];
             weight_map[spec.name] = layout.file_name(s);
-            total += element_count(spec.shape) * size_bytes(layout.dtypes[t]);
+            const Shape shape = layout.kept ? layout.kept->shape(spec) : spec.shape;
+            total += element_count(shape) * size_bytes(layout.dtypes[t]);
         }
     }
     const nlohmann::json index{{"metadata", {{"total_size", total}}}, {"weight_map", weight_map}};

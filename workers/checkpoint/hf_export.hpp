@@ -2,10 +2,12 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "workers/checkpoint/compressed_checkpoint.hpp"
+#include "workers/checkpoint/kept_neurons.hpp"
 
 namespace lathe {
 
@@ -16,6 +18,7 @@ inline constexpr std::uint64_t default_export_shard_bytes = 2'000'000'000;
 struct ExportLayout {
     std::vector<DType> dtypes;  ///< of each tensor: the source's
     std::vector<std::vector<std::size_t>> shards;
+    std::optional<KeptNeurons> kept;  ///< of a checkpoint that is exported as a smaller model
 
     /// "model.safetensors", or "model-00002-of-00007.safetensors".
     [[nodiscard]] std::string file_name(std::size_t shard) const;
@@ -26,7 +29,8 @@ struct ExportLayout {
 [[nodiscard]] ExportLayout export_layout(const CompressedCheckpoint& checkpoint,
                                          std::uint64_t max_shard_bytes);
 
-/// One shard of an export: `checkpoint`'s tensors, dequantised, in `directory`.
+/// One shard of an export: `checkpoint`'s tensors, dequantised, in `directory`. Where the same
+/// neurons are dropped everywhere, they are not written.
 struct ExportTask {
     std::filesystem::path checkpoint;
     std::filesystem::path directory;
