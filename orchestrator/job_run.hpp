@@ -29,7 +29,8 @@ struct StageReport {
 struct StageTask {
     Task task;
     std::filesystem::path artifact;  ///< empty: the answer in the journal is the proof
-    /// The artifacts', if they are the right ones; empty: the first must be there and in the journal.
+    /// The artifacts', if they are the right ones; empty: the first must be there and in the
+    /// journal.
     std::string fingerprint;
     std::filesystem::path second_artifact = {};  ///< of the same fingerprint; empty: there is none
 };
