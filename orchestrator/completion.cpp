@@ -45,7 +45,7 @@ std::string branch(const std::string& command, const OptionNames& names) {
 constexpr const char* script = R"(# bash completion for lathe; written by `lathe --bash-completion`.
 _lathe() {{
     local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}}
-    local commands="{commands}" options valued command="" word
+    local commands="{commands}" options="" valued="" command="" word
     for word in "${{COMP_WORDS[@]:1:COMP_CWORD-1}}"; do
         [[ " $commands " == *" $word "* ]] && command=$word && break
     done

@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
-# What a change must pass besides the tests of a release build (scripts/test.sh), in parts:
+# What a change must pass, in parts:
 #
 #   scripts/gate.sh                     all of them, cheap ones first
 #   scripts/gate.sh format tidy         these
 #
 #   format   clang-format on every file
+#   tests    scripts/test.sh: a release build, in which warnings are errors, and all tests
 #   headers  each header compiles alone
 #   tidy     clang-tidy on what the change touches
 #   tsan     tests whose threads meet, under the thread sanitizer
@@ -16,7 +17,7 @@
 set -uo pipefail
 cd "$(dirname "$0")/.." || exit
 
-all=(format headers tidy tsan asan fuzz)
+all=(format tests headers tidy tsan asan fuzz)
 jobs=$(nproc)
 tidy_seconds=${LATHE_TIDY_SECONDS:-480}  # no file is begun after so long
 fuzz_seconds=${LATHE_FUZZ_SECONDS:-10}   # of each target
@@ -26,6 +27,8 @@ options=(-DLATHE_CUDA=OFF -DLATHE_WERROR=ON -DLATHE_BUILD_BENCHMARKS=OFF)
 sources() { git ls-files -- '*.cpp' '*.hpp' '*.cu' '*.cuh' '*.c'; }
 
 part_format() { sources | xargs -r clang-format-14 --dry-run -Werror; }
+
+part_tests() { CI=true ./scripts/test.sh; }
 
 part_headers() {
   cmake --preset debug -B build/headers "${options[@]}" -DLATHE_BUILD_TESTS=OFF -DCMAKE_CXX_FLAGS=-g0 >/dev/null &&

@@ -1,6 +1,7 @@
 """The installed program, from a prefix of its own and another working directory: the example in short, configs,
 templates, completion."""
 import functools
+import json
 import os
 import pathlib
 import re
@@ -57,8 +58,9 @@ def runs_the_example(prefix, where):
 
 
 def finds_configs_and_templates(prefix, where):
-    assert "6,738,415,616" in run(["plan", "--model", "configs/models/llama-2-7b"], where, prefix)
-    assert f"{where}/configs/nowhere.yaml" in run(["plan", "configs/nowhere.yaml"], where, prefix, code=66)
+    plan = json.loads(run(["plan", "--model", "configs/models/llama-2-7b", "--json"], where, prefix))
+    assert plan["parameters"] == 6738415616, plan
+    assert "no such file: configs/nowhere.yaml" in run(["plan", "configs/nowhere.yaml"], where, prefix, code=66)
     script = run(["submit", "configs/example.yaml", "--output", "submitted", "--site", "slurm/site.sh", "--template",
                   "slurm/mpirun.sh", "--dry-run"], where, prefix)
     assert f"lathe=${{lathe:-{prefix}/bin/lathe}}" in script and "mpirun" in script, script
