@@ -7,7 +7,7 @@
 #   format   clang-format on every file
 #   tests    scripts/test.sh: a release build, in which warnings are errors, and all tests
 #   headers  each header compiles alone
-#   tidy     clang-tidy on what the change touches
+#   tidy     clang-tidy on the lines that the change touches
 #   tsan     tests whose threads meet, under the thread sanitizer
 #   asan     unit, kernel and rank tests under the address and undefined-behaviour sanitizers
 #   fuzz     each fuzz target for a moment
@@ -19,7 +19,7 @@ cd "$(dirname "$0")/.." || exit
 
 all=(format tests headers tidy tsan asan fuzz)
 jobs=$(nproc)
-tidy_seconds=${LATHE_TIDY_SECONDS:-480}  # no file is begun after so long
+tidy_seconds=${LATHE_TIDY_SECONDS:-240}  # no file is begun after so long
 fuzz_seconds=${LATHE_FUZZ_SECONDS:-10}   # of each target
 # The sanitizers watch the code of the CPU; the CUDA plug-in is compiled by the release build.
 options=(-DLATHE_CUDA=OFF -DLATHE_WERROR=ON -DLATHE_BUILD_BENCHMARKS=OFF)
@@ -35,36 +35,42 @@ part_headers() {
     cmake --build build/headers --target all_verify_interface_header_sets
 }
 
-# The C++ files that differ from where the change began: the main branch, or the commit before. Where
-# a checkout has neither, all of them.
-touched() {
+# Where the change began: the main branch, or the commit before. Where a checkout has neither, the
+# empty tree: all lines count as new.
+base_commit() {
   local base
   base=$(git merge-base HEAD origin/main 2>/dev/null) || base=
   if [ -z "$base" ] || [ "$base" = "$(git rev-parse HEAD)" ]; then
-    base=$(git rev-parse --verify --quiet HEAD^) || base=
+    base=$(git rev-parse --verify --quiet HEAD^) || base=$(git hash-object -t tree /dev/null)
   fi
-  if [ -n "$base" ]; then
-    git diff --name-only --diff-filter=d "$base" -- '*.cpp' '*.hpp'
-  else
-    git ls-files -- '*.cpp' '*.hpp'
-  fi
+  echo "$base"
 }
 
-# One file, unless the time is over. The compiler's command of a header is that of its neighbour.
+# tidy_file DEADLINE BASE FILE: the lines of one file that differ from the base, unless the time is
+# over. The compiler's command of a header is that of its neighbour.
 tidy_file() {
+  local found
   if [ "$(date +%s)" -ge "$1" ]; then
-    echo "not reached in time: $2"
-  else
-    clang-tidy-14 -p build/tidy --quiet --warnings-as-errors='*' "$2" 2> >(grep -v 'warnings generated' >&2)
+    echo "not reached in time: $3"
+    return 0
+  fi
+  found=$(git diff -U0 "$2" -- "$3" | clang-tidy-diff-14.py -p1 -path build/tidy -quiet \
+    -clang-tidy-binary clang-tidy-14 -extra-arg=-Wno-unknown-warning-option 2>&1)
+  if grep -qE ': (warning|error): ' <<<"$found"; then
+    echo "$found"
+    return 1
   fi
 }
 export -f tidy_file
 
 part_tidy() {
+  local base
   cmake --preset debug -B build/tidy "${options[@]}" -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >/dev/null || return
-  # The emulated instruction sets are the kernels' sources once more, in terms that clang lacks.
-  touched | grep -v '^tests/kernels/emulated/' | grep -v '^kernels/cpu/variants/' |
-    xargs -r -n 1 -P "$jobs" bash -c 'tidy_file "$@"' _ "$(($(date +%s) + tidy_seconds))"
+  base=$(base_commit)
+  # Left out: inner loops, compiled once an instruction set, with that one's names.
+  git diff --name-only --diff-filter=d "$base" -- '*.cpp' '*.hpp' |
+    grep -vE '^(tests/kernels/emulated|kernels/cpu/variants)/' |
+    xargs -r -n 1 -P "$jobs" bash -c 'tidy_file "$@"' _ "$(($(date +%s) + tidy_seconds))" "$base"
 }
 
 # sanitized PRESET LABELS: builds and runs the tests with one of these labels.
