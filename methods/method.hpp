@@ -69,6 +69,10 @@ struct MethodRow {
                                        std::span<const UnitTensor> tensors,
                                        const UnitStatistics& statistics,
                                        const kernels::Backend& backend);
+
+    /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
+    /// such a candidate.
+    bool orders_neurons = false;
 };
 
 [[nodiscard]] std::span<const MethodRow> method_table();

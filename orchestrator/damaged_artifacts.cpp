@@ -56,8 +56,10 @@ std::vector<fs::path> put_damaged_aside(const RunDirectory& run) {
         if (is_sound(file)) {
             continue;
         }
+        const fs::path aside = run.damaged(file);
         std::error_code error;
-        fs::rename(file, file.string() + ".damaged", error);
+        fs::create_directories(aside.parent_path(), error);
+        fs::rename(file, aside, error);
         log_warning("artifact_damaged file=\"" + file.string() +
                     "\" put_aside=" + (error ? "no reason=\"" + error.message() + "\"" : "yes"));
         if (!error) {

@@ -9,8 +9,7 @@
 namespace lathe {
 
 /// Reads every artifact of a run directory back and puts those aside that are not as they were
-/// written: NAME.h5 becomes NAME.h5.damaged. Returns their names. Takes as long as reading all of
-/// it.
+/// written, as RunDirectory::damaged(). Returns their names. Takes as long as reading all of it.
 [[nodiscard]] std::vector<std::filesystem::path> put_damaged_aside(const RunDirectory& run);
 
 /// Runs `work` on a job. If it meets bad data, and artifacts of the run directory turn out to be

@@ -20,6 +20,10 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     } else {
         calibrate(run);
     }
+    order_neurons(run);
+    if (run.context().orders_neurons()) {
+        report.neurons = read_concentration(run.run());
+    }
     compress(run);
     SearchResult found = search(run, job.budget);
     report.refine = refine(run, found);
@@ -70,6 +74,9 @@ std::string to_json(const JobReport& report) {
         result["refine"] = {{"plan_kl", report.refine->plan_kl},
                             {"kl", report.refine->kl},
                             {"accepted", report.refine->accepted}};
+    }
+    if (!report.neurons.empty()) {
+        result["neurons"] = to_json(report.neurons);
     }
     if (report.slice) {
         result["slice"] = {{"widths", report.slice->widths},

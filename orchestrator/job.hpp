@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "orchestrator/coverage.hpp"
+#include "orchestrator/neuron_concentration.hpp"
 #include "orchestrator/preflight.hpp"
 #include "orchestrator/stages.hpp"
 
@@ -21,6 +22,7 @@ struct JobReport {
     EvaluatedPlan plan;
     double speedup = 0.0;  ///< of the products of its weights over the source's; 0: not known
     std::optional<SliceReport> slice;
+    std::vector<NeuronConcentration> neurons;  ///< of a job that puts them in order
     std::optional<RefineReport> refine;
     EvaluationReport evaluation;
     std::vector<StageReport> stages;

@@ -122,7 +122,7 @@ void check_run(const JobContext& context) {
 JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinator, Record record)
     : given_(std::move(context)), coordinator_(coordinator) {
     coordinator_.set_worker_timeout(job().runtime.worker_timeout);
-    if (!job().slice) {
+    if (!job().slice && !given_->orders_neurons()) {
         compressed_ = given_->of_compressed_model();
     }
     const fs::path root = run().root();
@@ -199,7 +199,8 @@ bool JobRun::continue_existing_run(Record record, const std::string& samples_now
     return true;
 }
 
-/// Where another width is asked for: files that do not say themselves what they were made from.
+/// Where another width or another order of neurons is asked for: files that do not say themselves
+/// what they were made from.
 void JobRun::remove_outdated(const JobConfig& before) const {
     const auto slice_of = [](JobConfig job) {
         job.candidates.clear();
@@ -216,20 +217,26 @@ void JobRun::remove_outdated(const JobConfig& before) const {
     if (slice_of(before) != slice_of(job())) {
         std::error_code ignored;
         fs::remove_all(run().sliced(), ignored);
+        fs::remove_all(run().neurons(), ignored);
         fs::remove_all(run().hf_export(), ignored);
     }
 }
 
 const JobContext& JobRun::context() const {
     if (!compressed_) {
-        throw InternalError("the sliced model was asked for before it was made");
+        throw InternalError("the model to compress was asked for before it was made");
     }
     return *compressed_;
 }
 
 void JobRun::take_sliced_model(const std::string& identity) {
-    compressed_ = given_->of_compressed_model();
+    compressed_ = given_->of_sliced_model();
     identity_ = hash_of_fields(given_identity_, {identity});
+}
+
+void JobRun::take_ordered_model(const std::string& identity) {
+    compressed_ = given_->of_compressed_model();
+    identity_ = hash_of_fields(identity_, {identity});
 }
 
 void JobRun::prepare_samples(const std::optional<JobSamples>& made, const std::string& expected) {

@@ -61,8 +61,9 @@ public:
     /// Of the model the job was given: for calibration and slicing.
     [[nodiscard]] const JobContext& given_context() const { return *given_; }
     [[nodiscard]] const SourceModel& given_model() const { return *given_->given; }
-    /// Of the model that is compressed: the sliced one of a job that slices, else the given one.
-    /// @throws InternalError  in a job that slices before take_sliced_model()
+    /// Of the model that is compressed: the given one or what a job makes of it first.
+    /// @throws InternalError  before take_sliced_model() or take_ordered_model() in a job that
+    ///   slices or puts neurons in order
     [[nodiscard]] const JobContext& context() const;
     [[nodiscard]] const SourceModel& source() const { return *context().source; }
     [[nodiscard]] const ModelSpec& spec() const { return context().spec(); }
@@ -75,6 +76,8 @@ public:
     /// The sliced model is in its directory: context() is there from now on. `identity` tells it
     /// from sliced models of other settings.
     void take_sliced_model(const std::string& identity);
+    /// The same of the orders of its neurons, after slicing if the job slices.
+    void take_ordered_model(const std::string& identity);
 
     /// Runs the tasks of a stage that are not done yet; the coordinator reports the progress.
     /// Returns the answers in the order of `tasks`, reused ones from the journal.

@@ -64,6 +64,9 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     const ModelOutline model = compressed_model(context);
     require_known_targets(context, model.spec);
     require_known_names(context, model.spec);
+    if (context.orders_neurons()) {
+        require_neurons(context.spec(), context.given_model().directory.string());
+    }
     const UnitSums units = sum_units(context, model);
     Preflight result;
     result.parameters = context.spec().parameters();

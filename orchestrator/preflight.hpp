@@ -40,6 +40,7 @@ struct Preflight {
 /// @throws UsageError, MissingInputError, DataError
 [[nodiscard]] JobQuestions check_inputs(const JobContext& context);
 
+/// @throws DataError  if the model has a form that the job cannot work on
 [[nodiscard]] Preflight preflight(const JobContext& context, const JobQuestions& questions);
 
 /// @throws InfeasibleError  if the budget is below the minimum, naming it in the budget's own form

@@ -43,6 +43,10 @@ struct SliceReport {
 /// model, RunDirectory::sliced(), which the later stages work on. Takes the place of calibrate().
 SliceReport slice(JobRun& run);
 
+/// For a job that wants it (JobContext::orders_neurons()): the neurons of each feed-forward layer
+/// by falling score, RunDirectory::neurons(). The later stages work on the model in that order.
+void order_neurons(JobRun& run);
+
 /// Candidates of every unit: RunDirectory::candidates().
 void compress(JobRun& run);
 

@@ -19,6 +19,7 @@
 #include "workers/slicing/sequential_rotation.hpp"
 #include "workers/slicing/slice_refit.hpp"
 #include "workers/slicing/slicing.hpp"
+#include "workers/statistics/neuron_ranking.hpp"
 
 namespace lathe {
 namespace {
@@ -26,7 +27,7 @@ namespace {
 /// What a task works on.
 enum class Model {
     given,       ///< the model the job was given; of a job that slices, with its norms fused
-    compressed,  ///< the one that is compressed: of a job that slices the sliced one
+    compressed,  ///< the one that is compressed: sliced, its neurons in order, or both
     named,       ///< a directory that the task itself names, outside any job
 };
 
@@ -100,6 +101,7 @@ constexpr std::array table{
     Row{stage::cut_effect, Model::given, alone<run_cut_effect, cut_effect_task_from_json>},
     Row{stage::refit, Model::given, chained<SliceRefitter, refit_task_from_json>},
     Row{stage::slice, Model::given, alone<run_slicing, slice_task_from_json>},
+    Row{stage::order_neurons, Model::given, alone<run_neuron_ranking, neuron_task_from_json>},
     Row{stage::compress, Model::compressed, alone<run_compression, compression_task_from_json>},
     Row{stage::gradients, Model::compressed, alone<run_gradients, gradient_task_from_json>},
     Row{stage::reference, Model::compressed, alone<run_reference, reference_task_from_json>},

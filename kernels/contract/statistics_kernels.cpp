@@ -71,6 +71,20 @@ void StatisticsKernels::accumulate_column_statistics(MatrixView<const float> x,
     do_accumulate_column_statistics(x, statistics);
 }
 
+void StatisticsKernels::count_largest(MatrixView<const float> x,
+                                      std::span<const float> column_weights, std::size_t per_token,
+                                      std::span<double> counts) const {
+    constexpr const char* function = "count_largest";
+    const std::string because = "x " + x.shape_text();
+    require_length(function, "column_weights", column_weights.size(), x.cols, because);
+    require_length(function, "counts", counts.size(), x.cols, because);
+    if (per_token > x.cols) {
+        throw ShapeError(std::string(function) + ": per_token is " + std::to_string(per_token) +
+                         ", but " + because + " has " + std::to_string(x.cols) + " columns");
+    }
+    do_count_largest(x, column_weights, per_token, counts);
+}
+
 void StatisticsKernels::inverse_factor(MatrixView<const double> gram, double damping,
                                        MatrixView<float> factor) const {
     require_shape("inverse_factor", "gram", gram, gram.cols, gram.cols, "a square matrix");

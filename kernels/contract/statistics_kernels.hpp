@@ -34,8 +34,15 @@ public:
     void accumulate_column_statistics(MatrixView<const float> x,
                                       const ColumnStatistics& statistics) const;
 
-    /// The same for streams that rotations are found from: at most 64 tokens are summed in fp32.
-    /// Rounding so short a sum errs to either side, and over many of them it averages out.
+    /// Adds 1 to counts[j] for each token at which column j is among the `per_token` largest by
+    /// |x_tj| * column_weights[j], a product in fp32; of equal ones the lower index comes first,
+    /// and NaN counts as larger than any number. Every backend counts the same.
+    ///   x [T, d]; column_weights [d], none negative, in host memory; counts [d]; per_token <= d
+    void count_largest(MatrixView<const float> x, std::span<const float> column_weights,
+                       std::size_t per_token, std::span<double> counts) const;
+
+    /// accumulate_gram() for streams that rotations are found from: at most 64 tokens are summed in
+    /// fp32. Rounding so short a sum errs to either side, and over many of them it averages out.
     /// Relative to sqrt(gram_ii gram_jj): 1e-6.
     void accumulate_stream_gram(MatrixView<const float> x, MatrixView<double> gram) const;
 

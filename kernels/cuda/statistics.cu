@@ -1,7 +1,9 @@
 #include <algorithm>
+#include <vector>
 
 #include "kernels/cuda/cuda_backend.hpp"
 #include "kernels/cuda/launch.cuh"
+#include "kernels/layouts/largest_columns.hpp"
 
 // cuBLAS counts elements down the columns: what is row-major and upper here is lower there.
 
@@ -95,6 +97,20 @@ void CudaBackend::do_accumulate_column_statistics(MatrixView<const float> x,
         maximum[j] = highest;
     });
     call.finish();
+}
+
+// On the host for now: one pass of selection beside the products of the layer is little.
+void CudaBackend::do_count_largest(MatrixView<const float> x,
+                                   std::span<const float> column_weights, std::size_t per_token,
+                                   std::span<double> counts) const {
+    const MatrixView<double> sums(counts.data(), 1, x.cols);
+    const std::vector<float> rows = to_host(x);
+    std::vector<double> host = to_host(sums);
+    LargestColumns largest(column_weights, per_token);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+        largest.find(rows.data() + t * x.cols, [&](std::size_t column) { host[column] += 1.0; });
+    }
+    copy<double>({host.data(), 1, x.cols}, sums);
 }
 
 void CudaBackend::do_multiply(MatrixView<const double> a, bool transpose_a,

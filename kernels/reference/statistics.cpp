@@ -1,5 +1,9 @@
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
+#include <utility>
+#include <vector>
 
 #include "kernels/reference/reference_backend.hpp"
 
@@ -24,6 +28,22 @@ void ReferenceBackend::do_accumulate_column_statistics(MatrixView<const float> x
             statistics.sum_abs[j] += static_cast<double>(std::abs(value));
             statistics.minimum[j] = std::min(statistics.minimum[j], value);
             statistics.maximum[j] = std::max(statistics.maximum[j], value);
+        }
+    }
+}
+
+void ReferenceBackend::do_count_largest(MatrixView<const float> x,
+                                        std::span<const float> column_weights,
+                                        std::size_t per_token, std::span<double> counts) const {
+    std::vector<std::size_t> order(x.cols);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+        std::iota(order.begin(), order.end(), std::size_t{0});
+        std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t j) {
+            const float product = std::abs(x(t, j)) * column_weights[j];
+            return std::pair(std::isnan(product), std::isnan(product) ? 0.0F : product);
+        });
+        for (std::size_t k = 0; k < per_token; ++k) {
+            counts[order[k]] += 1.0;
         }
     }
 }

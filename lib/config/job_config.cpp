@@ -131,9 +131,13 @@ void require_consistent(const SliceConfig& slice, const SourcePlace& place) {
     }
 }
 
+/// Of a section that a job may do without.
+bool is_none(const YamlValue* value) {
+    return value == nullptr || (value->kind == YamlValue::Kind::text && value->text == "none");
+}
+
 std::optional<SliceConfig> read_slice(const YamlValue* value) {
-    if (value == nullptr || value->kind == YamlValue::Kind::null ||
-        (value->kind == YamlValue::Kind::text && value->text == "none")) {
+    if (is_none(value) || value->kind == YamlValue::Kind::null) {
         return std::nullopt;
     }
     constexpr double end = 0.95;  // of what may go
@@ -167,6 +171,17 @@ std::optional<SliceConfig> read_slice(const YamlValue* value) {
     map.finish();
     require_consistent(slice, value->place);
     return slice;
+}
+
+std::optional<FfsplitConfig> read_ffsplit(const YamlValue* value) {
+    if (is_none(value)) {
+        return std::nullopt;
+    }
+    FfsplitConfig ffsplit;
+    MapReader map(value, "ffsplit");
+    read_choice(map, "score", neuron_score_names, ffsplit.score);
+    map.finish();
+    return ffsplit;
 }
 
 Budget read_budget_text(const SourcePlace& place, const std::string& text) {
@@ -355,6 +370,7 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     map.read_whole("seed", job.seed, 0, std::numeric_limits<std::uint64_t>::max());
     job.calibration = read_calibration(map.find("calibration"));
     job.slice = read_slice(map.find("slice"));
+    job.ffsplit = read_ffsplit(map.find("ffsplit"));
     job.budget = read_budget(map.find("budget"));
     job.candidates = read_candidates(map.find("candidates"));
     map.read_texts("ignore", job.reading.ignore);

@@ -68,6 +68,15 @@ struct SliceConfig {
     [[nodiscard]] bool is_global() const { return rotation == Rotation::global; }
 };
 
+/// In which order the neurons of a feed-forward layer are put before it is compressed: by falling
+/// score, so that a split at any width h is "the first h neurons" (FFSplit, arXiv:2401.04044).
+struct FfsplitConfig {
+    /// Mean square, mean or frequency among the largest of what a neuron adds to the layer's output
+    /// (workers/statistics/neuron_ranking.hpp); or any order, from the job's seed.
+    enum class Score { second_moment, mean, frequency, random };
+    Score score = Score::second_moment;
+};
+
 struct SearchConfig {
     /// What predicts a candidate's divergence: the measured divergence with its unit changed alone;
     /// its output errors weighted by second moments of the loss's derivatives; or both, side by
@@ -137,6 +146,8 @@ struct JobConfig {
     std::uint64_t seed = 0;
     CalibrationConfig calibration;
     std::optional<SliceConfig> slice;  ///< none: the hidden size stays
+    /// Given: neurons are put in order whatever the candidates. None: if one asks for it.
+    std::optional<FfsplitConfig> ffsplit;
     Budget budget;
     std::vector<CandidateEntry> candidates;  ///< none: those of default_candidates.hpp
     ModelReading reading;                    ///< keys `ignore` and `allow_nan_rows`
@@ -162,7 +173,7 @@ struct JobConfig {
 
 /// The keys in which two jobs differ and that a resumed run may not change, as
 /// "budget: 4x, was 3x". Empty: `now` may continue `before`. Keys that may change: runtime.*,
-/// evaluate.*, exports, refine, search.scores.
+/// evaluate.*, exports, refine, search.scores, ffsplit.score.
 [[nodiscard]] std::vector<std::string> incompatible_changes(const JobConfig& before,
                                                             const JobConfig& now);
 

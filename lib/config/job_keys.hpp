@@ -32,6 +32,10 @@ inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
 /// The same of CalibrationConfig.
 inline constexpr std::array<std::string_view, 2> precision_names{"fp32", "bf16"};
 
+/// The same of FfsplitConfig.
+inline constexpr std::array<std::string_view, 4> neuron_score_names{"second_moment", "mean",
+                                                                    "frequency", "random"};
+
 /// The same of SearchConfig.
 inline constexpr std::array<std::string_view, 3> score_names{"divergence", "gradient", "both"};
 inline constexpr std::array<std::string_view, 4> strategy_names{"homogeneous", "greedy", "knapsack",

@@ -197,6 +197,11 @@ void insert_optional_keys(const JobConfig& job, std::vector<JobKey>& keys) {
     const std::vector<JobKey> slice = slice_keys(job.slice);
     keys.insert(std::ranges::find(keys, std::string_view("budget"), &JobKey::name), slice.begin(),
                 slice.end());
+    if (job.ffsplit) {
+        const auto score = static_cast<std::size_t>(job.ffsplit->score);
+        keys.insert(std::ranges::find(keys, std::string_view("budget"), &JobKey::name),
+                    {"ffsplit", "score", std::string(neuron_score_names[score]), {}, true});
+    }
 }
 
 }  // namespace

@@ -31,6 +31,12 @@ public:
     }
     [[nodiscard]] std::filesystem::path report() const { return root_ / "report.json"; }
 
+    /// Where an artifact is put that is not as it was written, away from those that are read or
+    /// counted. @pre  `artifact` lies in the run directory
+    [[nodiscard]] std::filesystem::path damaged(const std::filesystem::path& artifact) const {
+        return root_ / "damaged" / (artifact.lexically_relative(root_).string() + ".damaged");
+    }
+
     /// Token ids of the calibration and the evaluation samples.
     [[nodiscard]] std::filesystem::path samples() const { return root_ / "calibration/samples.h5"; }
     /// `name`: "block_0003", "head". `sweep`: with slicing, how often the model was passed before
@@ -55,6 +61,11 @@ public:
     }
     /// The sliced model, a model directory.
     [[nodiscard]] std::filesystem::path sliced() const { return root_ / "sliced"; }
+    /// The order of the neurons of a block's feed-forward layer: of all blocks, and of one.
+    [[nodiscard]] std::filesystem::path neurons() const { return root_ / "neurons"; }
+    [[nodiscard]] std::filesystem::path neurons(const std::string& name) const {
+        return neurons() / (name + ".h5");
+    }
     /// The residual stream entering a block, kept now and then so that a restart need not begin at
     /// the first block.
     [[nodiscard]] std::filesystem::path stream(std::size_t block, std::size_t sweep = 0) const {

@@ -4,6 +4,7 @@
 #include "lib/core/json.hpp"
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/neuron_concentration.hpp"
 #include "orchestrator/stages.hpp"
 #include "workers/checkpoint/compressed_checkpoint.hpp"
 
@@ -153,13 +154,17 @@ std::string table_of(const json& found) {
 CommandOutput run_inspect(const CommandContext& context) {
     std::filesystem::path path = context.line.path;
     std::error_code ignored;
+    std::vector<NeuronConcentration> neurons;
     if (std::filesystem::exists(RunDirectory(path).manifest(), ignored)) {
+        neurons = read_concentration(RunDirectory(path));
         path = RunDirectory(path).checkpoint();
     }
-    const json found = CompressedCheckpoint::is_one(path)
-                           ? inspect_checkpoint(path)
-                           : inspect_model(path, context.line.reading);
-    return {found.dump(), table_of(found), 0};
+    json found = CompressedCheckpoint::is_one(path) ? inspect_checkpoint(path)
+                                                    : inspect_model(path, context.line.reading);
+    if (!neurons.empty()) {
+        found["neurons"] = to_json(neurons);
+    }
+    return {found.dump(), table_of(found) + to_text(neurons), 0};
 }
 
 }  // namespace lathe

@@ -18,9 +18,10 @@ std::string plan_name(const Budget& budget, double speedup) {
 CommandOutput search_budgets(const CommandContext& context, const JobConfig& job,
                              const std::vector<Budget>& budgets) {
     JobRun run(JobContext::open(job, context.world), context.coordinator, JobRun::Record::keep);
-    if (run.context().job.slice) {
+    if (run.job().slice) {
         slice(run);  // all of it done: nothing but the sliced model is opened
     }
+    order_neurons(run);  // likewise
     for (const UnitSpec& unit : run.spec().units) {
         if (!std::filesystem::exists(run.run().candidates(unit.name))) {
             throw MissingInputError("run " + run.run().root().string() +

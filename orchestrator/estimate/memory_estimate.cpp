@@ -105,6 +105,7 @@ std::uint64_t run_directory_bytes(const JobContext& context, const ModelSpec& sp
                           std::min(result.budget_bytes, result.source_bytes) + 2 * sizes.stream;
     bytes += job.refine == RefineMode::none ? 0 : result.budget_bytes;
     bytes += job.exports.empty() ? 0 : result.source_bytes;
+    bytes += context.orders_neurons() ? 52 * given.n_blocks * given.intermediate_size : 0;
     if (!job.slice) {
         return bytes;
     }

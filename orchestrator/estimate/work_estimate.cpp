@@ -117,6 +117,10 @@ std::vector<Preflight::Stage> estimate_stages(const JobContext& context, const M
     } else {
         add("calibrate", spec.n_blocks + 1, forward);
     }
+    if (context.orders_neurons()) {  // no more than a sort a block
+        add("order_neurons", spec.n_blocks,
+            static_cast<double>(spec.n_blocks * spec.intermediate_size));
+    }
     add("compress", model.spec.units.size(), solvers.all);
     if (context.job.search.scores != SearchConfig::Scores::divergence) {
         // Forwards, each block once more, and backwards by inputs alone: four times a pass.

@@ -21,11 +21,14 @@ std::vector<std::string> measurement_parts(const JobRun& run, const std::string&
     std::vector<std::string> parts{id};
     const auto& slice = run.given_context().job.slice;
     if (slice) {
-        parts.push_back(run.given_context().changes_weights() ? "norms fused" : "streams only");
+        parts.push_back(run.given_context().gathers_inputs() ? "norms fused" : "streams only");
         parts.push_back(std::to_string(static_cast<int>(slice->signal)));
         for (const std::size_t width : widths) {
             parts.push_back(std::to_string(width));
         }
+    }
+    if (run.given_context().orders_neurons()) {
+        parts.emplace_back("neurons ranked");
     }
     return parts;
 }

@@ -61,6 +61,13 @@ TEST(IncompatibleChanges, WhereToCutMayChangeAfterDenseOrder) {
                 ::testing::Contains("slice.rotation: none, was per_boundary"));
 }
 
+TEST(IncompatibleChanges, TheOrderOfNeuronsMayChange) {
+    const std::string job = required_keys + "ffsplit: {}";
+    EXPECT_THAT(incompatible_changes(read(job), read(job, {"ffsplit.score=mean"})), IsEmpty());
+    EXPECT_THAT(incompatible_changes(read(job), read(required_keys)), IsEmpty());
+    EXPECT_THAT(incompatible_changes(read(required_keys), read(job)), IsEmpty());
+}
+
 TEST(IncompatibleChanges, NameKeyAndBothValues) {
     const std::pair<const char*, const char*> cases[] = {
         {"model=x", "model: x, was \"models/a b\""},

@@ -38,6 +38,18 @@ TEST(ReadJob, Defaults) {
     EXPECT_THAT(job.candidates, IsEmpty());
 }
 
+TEST(ReadJob, OrdersNeuronsWhereTheSectionIs) {
+    EXPECT_FALSE(read(required_keys).ffsplit.has_value());
+    EXPECT_FALSE(read(required_keys + "ffsplit: none").ffsplit.has_value());
+    for (const char* section : {"ffsplit:", "ffsplit: {}", "ffsplit: {score: second_moment}"}) {
+        const JobConfig job = read(required_keys + section);
+        ASSERT_TRUE(job.ffsplit.has_value()) << section;
+        EXPECT_EQ(job.ffsplit->score, FfsplitConfig::Score::second_moment) << section;
+    }
+    EXPECT_EQ(read(required_keys + "ffsplit: {score: random}").ffsplit->score,
+              FfsplitConfig::Score::random);
+}
+
 TEST(ReadJob, EveryKey) {
     const JobConfig job = read(full_job);
     EXPECT_EQ(job.model, "models/a b");
@@ -56,6 +68,8 @@ TEST(ReadJob, EveryKey) {
     EXPECT_THAT(job.candidates[0].keys[1].values, ElementsAre("a \"quote\" \\ and: more"));
     EXPECT_THAT(job.candidates[1].keys[0].values, ElementsAre("3"));
     EXPECT_THAT(job.reading.ignore, ElementsAre("lm_head", "re:.*[0-9]gate"));
+    ASSERT_TRUE(job.ffsplit.has_value());
+    EXPECT_EQ(job.ffsplit->score, FfsplitConfig::Score::frequency);
     EXPECT_THAT(job.search.evaluation, ElementsAre("held.txt"));
     EXPECT_EQ(job.search.num_evaluation_samples, 3U);
     EXPECT_THAT(job.evaluate.perplexity, ElementsAre("t1.txt", "t2.txt"));
@@ -140,10 +154,14 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         Refusal{"modle: x",
                 "job.yaml:3:1: unknown key \"modle\"; did you mean \"model\"? valid keys: model, "
-                "output, seed, calibration, slice, budget, candidates, ignore, allow_nan_rows, "
-                "search, refine, "
+                "output, seed, calibration, slice, ffsplit, budget, candidates, ignore, "
+                "allow_nan_rows, search, refine, "
                 "evaluate, export, runtime"},
         Refusal{"model: x", "job.yaml:3:1: key \"model\" is given twice, first at job.yaml:1:1"},
+        Refusal{"ffsplit: {score: best}",
+                "ffsplit.score is \"best\"; expected second_moment, mean, frequency or random"},
+        Refusal{"ffsplit: {width: 3}", "unknown key \"width\""},
+        Refusal{"ffsplit: true", "ffsplit is \"true\""},
         Refusal{"slice: {}", "slice has neither of sparsity and parameter_reduction"},
         Refusal{"slice: {sparsity: 0.1, parameter_reduction: 0.1}", "slice has both of"},
         Refusal{"slice: {sparsity: 0.95}",

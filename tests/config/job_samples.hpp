@@ -36,6 +36,7 @@ candidates:
     note: 'a "quote" \ and: more'
   - {method: integer, num_bits: 3}
 ignore: [lm_head, "re:.*[0-9]gate"]
+ffsplit: {score: frequency}
 search:
   evaluation: held.txt
   num_evaluation_samples: 3

@@ -9,8 +9,8 @@ namespace {
 
 /// All fields of a job but the places. The binding fails to compile when a field is added.
 void expect_same(const JobConfig& a, const JobConfig& b) {
-    const auto& [model, output, seed, calibration, slice, budget, candidates, reading, search,
-                 refine, evaluate, exports, runtime] = a;
+    const auto& [model, output, seed, calibration, slice, ffsplit, budget, candidates, reading,
+                 search, refine, evaluate, exports, runtime] = a;
     EXPECT_EQ(model, b.model);
     EXPECT_EQ(output, b.output);
     EXPECT_EQ(seed, b.seed);
@@ -33,6 +33,11 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
         EXPECT_EQ(orientation, b.slice->orientation);
         EXPECT_EQ(head, b.slice->head);
         EXPECT_EQ(refit, b.slice->refit);
+    }
+    ASSERT_EQ(ffsplit.has_value(), b.ffsplit.has_value());
+    if (ffsplit) {
+        const auto& [score] = *ffsplit;
+        EXPECT_EQ(score, b.ffsplit->score);
     }
     EXPECT_EQ(budget, b.budget);
     ASSERT_EQ(candidates.size(), b.candidates.size());

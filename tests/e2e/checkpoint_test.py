@@ -22,8 +22,9 @@ def damaged(scratch, checkpoint, name, offset):
 
 with lathe.Scratch() as scratch:
     run = scratch / "run"
-    result = lathe.run_json(["run", *lathe.job(run, export="[hf]", evaluate__max_seq_length=256,
-                                               evaluate__perplexity=lathe.TEXTS / "test.txt")], 2)
+    arguments = ["run", *lathe.job(run, export="[hf]", evaluate__max_seq_length=256,
+                                   evaluate__perplexity=lathe.TEXTS / "test.txt")]
+    result = lathe.run_json(arguments, 2)
     checkpoint = run / "checkpoint"
 
     def the_budget_holds_for_every_byte_on_disk():
@@ -95,6 +96,16 @@ with lathe.Scratch() as scratch:
         for plan in plans:
             assert plan["checkpoint_bytes"] <= plan["budget_bytes"], plan
 
+    def a_damaged_shard_is_made_again():
+        shard = checkpoint / "blocks/0002.h5"
+        content = bytearray(shard.read_bytes())
+        content[len(content) // 2] ^= 1
+        shard.write_bytes(content)
+        done = lathe.run(arguments, code=75)
+        assert "were put aside: checkpoint/blocks/0002.h5" in done.stderr, done.stderr
+        # What was put aside is not the checkpoint's: it would break the budget.
+        assert lathe.run_json(arguments)["checkpoint_bytes"] == result["checkpoint_bytes"]
+
     def inspect_knows_every_unit():
         found = lathe.run_json(["inspect", checkpoint])
         assert len(found["units"]) == 6 * 4 + 2, len(found["units"])
@@ -105,4 +116,4 @@ with lathe.Scratch() as scratch:
     lathe.main([the_budget_holds_for_every_byte_on_disk, perplexity_is_that_of_the_models_own_program,
                 the_searched_plan_beats_every_homogeneous_one, the_export_evaluates_like_the_checkpoint,
                 any_flipped_byte_is_found, a_missing_shard_is_named, h5py_reads_it_with_the_documented_example,
-                another_budget_needs_no_new_candidates, inspect_knows_every_unit])
+                another_budget_needs_no_new_candidates, a_damaged_shard_is_made_again, inspect_knows_every_unit])

@@ -1,5 +1,6 @@
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <vector>
 
@@ -68,6 +69,18 @@ TEST(ColumnStatisticsReference, AddsMagnitudesAndWidensTheRange) {
     EXPECT_THAT(columns.maximum, ElementsAre(1, 7));
 }
 
+TEST(CountLargestReference, CountsWhatIsLargestByWeightedMagnitude) {
+    ThreadPool pool(1);
+    const auto backend = make_backend(BackendKind::reference, pool);
+    // Weighted: [2, 3, 1], [4, 0, 4] (equal: the lower index), [0, 0, 5].
+    const std::vector<float> x = {-2, 1, 1, 4, 0, -4, 0, 0, 5};
+    std::vector<double> counts = {10, 0, 0};
+    backend->count_largest({x.data(), 3, 3}, std::vector<float>{1, 3, 1}, 1, counts);
+    EXPECT_THAT(counts, ElementsAre(11, 1, 1));
+    backend->count_largest({x.data(), 3, 3}, std::vector<float>{1, 3, 1}, 2, counts);
+    EXPECT_THAT(counts, ElementsAre(14, 2, 3));
+}
+
 // ---- every backend ------------------------------------------------------------------------------
 
 class Statistics : public ::testing::TestWithParam<BackendKind> {};
@@ -130,6 +143,41 @@ TEST_P(Statistics, ColumnStatisticsMatchReferenceExactly) {
     }
 }
 
+TEST_P(Statistics, LargestAreCountedLikeByTheReference) {
+    struct Case {
+        std::size_t n_tokens;
+        std::size_t d;
+        std::size_t per_token;
+    };
+    for (const Case c :
+         {Case{3, 1, 1}, Case{5, 7, 0}, Case{65, 40, 2}, Case{200, 333, 17}, Case{9, 20, 20}}) {
+        SCOPED_TRACE(std::to_string(c.n_tokens) + " tokens, d = " + std::to_string(c.d));
+        std::vector<float> x =
+            test_data::correlated_inputs(test_data::Family::autoregressive, c.n_tokens, c.d, 6);
+        for (std::size_t i = 0; i < x.size(); i += 2) {  // many that are equal
+            x[i] = std::round(x[i]);
+        }
+        x[x.size() / 2] = std::numeric_limits<float>::quiet_NaN();
+        std::vector<float> weights(c.d);
+        for (std::size_t j = 0; j < c.d; ++j) {
+            weights[j] = static_cast<float>(j % 3);
+        }
+        const auto counted = [&](BackendKind kind, std::size_t n_threads) {
+            ThreadPool pool(n_threads);
+            std::vector<double> counts(c.d, 1.0);
+            make_backend(kind, pool)
+                ->count_largest({x.data(), c.n_tokens, c.d}, weights, c.per_token, counts);
+            return counts;
+        };
+        const std::vector<double> expected = counted(BackendKind::reference, 1);
+        EXPECT_EQ(std::accumulate(expected.begin(), expected.end(), 0.0),
+                  static_cast<double>(c.d + c.n_tokens * c.per_token));
+        for (const std::size_t n_threads : {1, 2, 5}) {
+            EXPECT_EQ(counted(GetParam(), n_threads), expected) << n_threads << " threads";
+        }
+    }
+}
+
 TEST_P(Statistics, DoNotDependOnTheNumberOfThreads) {
     constexpr std::size_t d = 1030;
     const std::vector<float> x =
@@ -160,6 +208,14 @@ TEST_P(Statistics, NameTheShapesTheyReject) {
         FAIL() << "two entries for three columns";
     } catch (const ShapeError& e) {
         EXPECT_THAT(e.what(), ::testing::AllOf(HasSubstr("sum_abs has 2"), HasSubstr("[2, 3]")));
+    }
+    std::vector<double> counts(3);
+    try {
+        backend->count_largest({x.data(), 2, 3}, std::vector<float>(3), 4, counts);
+        FAIL() << "four of three columns";
+    } catch (const ShapeError& e) {
+        EXPECT_THAT(e.what(),
+                    ::testing::AllOf(HasSubstr("per_token is 4"), HasSubstr("3 columns")));
     }
 }
 

@@ -57,7 +57,7 @@ TEST_F(DamagedArtifacts, ATruncatedOneIsPutAside) {
         fs::resize_file(other_, size);
         EXPECT_THAT(put_damaged_aside(run_), ElementsAre(other_)) << size;
         EXPECT_FALSE(fs::exists(other_));
-        EXPECT_TRUE(fs::exists(other_.string() + ".damaged"));
+        EXPECT_TRUE(fs::exists(run_.root() / "damaged/candidates/unit.h5.damaged"));
         EXPECT_TRUE(fs::exists(sound_));
     }
 }

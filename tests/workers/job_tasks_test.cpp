@@ -42,7 +42,7 @@ TEST_P(JobTasks, GramMatricesAreTheMeanOuterProducts) {
     const TokenSequences& samples = job.samples().calibration;
     // The same pass once more, summed plainly in fp64.
     ForwardPass forward(spec, context.backend(), samples.max_length());
-    const SourceWeights source(spec, context.source->weights);
+    const SourceWeights source(*context.source);
     std::vector<float> hidden(samples.ids.size() * spec.hidden_size);
     const MatrixView<float> x(hidden.data(), samples.ids.size(), spec.hidden_size);
     forward.embed(LoadedWeights::load(spec, source, context.backend(), std::nullopt,

@@ -10,6 +10,7 @@
 #include "workers/model/fused_weights.hpp"
 #include "workers/network/forward.hpp"
 #include "workers/slicing/rotation.hpp"
+#include "workers/statistics/neuron_ranking.hpp"
 
 namespace lathe {
 namespace {
@@ -192,8 +193,9 @@ void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
         is_head ? LoadedWeights::load(model, stream.model().weights(), backend, std::nullopt,
                                       stream.forward().head_roles())
                 : LoadedWeights::load(model, stream.model().weights(), backend, task.block);
-    StatisticsCollector statistics(backend, context_.job.slice,
-                                   !context_.job.slice || context_.changes_weights());
+    StatisticsCollector statistics(
+        backend, context_.job.slice, context_.gathers_inputs(),
+        context_.orders_neurons() ? output_norms(weights, backend) : std::vector<float>());
     const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
         if (task.accumulate) {
             statistics.add(signal, x);

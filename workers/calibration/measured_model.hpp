@@ -13,7 +13,7 @@ public:
     explicit MeasuredModel(const JobContext& context)
         : fused_(context.fused),
           spec_(fused_ ? fused_->spec : context.spec()),
-          source_(context.spec(), context.source->weights) {}
+          source_(*context.source) {}
 
     [[nodiscard]] const ModelSpec& spec() const { return spec_; }
     [[nodiscard]] const WeightSource& weights() const {

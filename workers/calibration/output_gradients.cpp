@@ -181,7 +181,7 @@ void run_gradients(const JobContext& context, const GradientTask& task) {
     const auto kind = is_reference ? kernels::BackendKind::reference : kernels::BackendKind::cpu;
     const auto backend = kernels::make_backend(kind, pool);
     const auto gradients = kernels::make_gradients(kind, pool);
-    const SourceWeights weights(spec, context.source->weights);
+    const SourceWeights weights(*context.source);
     const OutputSquares squares =
         output_squares(spec, weights, *backend, *gradients, task.samples,
                        drawn_labels(*gradients, task.seed, task.first_row));

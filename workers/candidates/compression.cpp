@@ -27,8 +27,9 @@ struct UnitData {
     UnitStatistics statistics;
 };
 
-/// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis. For a
-/// unit that reads a sliced stream it is turned into the stream's basis and cut.
+/// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis and
+/// with its neurons as they are stored. For a unit that reads a sliced stream it is turned into the
+/// stream's basis and cut; for one that reads neurons these are put in order.
 std::vector<double> read_input_gram(const JobContext& context, const UnitSpec& unit) {
     // A tied embedding stands before the blocks and is fed after them.
     const std::string place = place_name(unit.block, context.spec().n_blocks);
@@ -37,6 +38,9 @@ std::vector<double> read_input_gram(const JobContext& context, const UnitSpec& u
         read_statistics(context.run.statistics(place, sweep), unit.input).gram;
     const TensorSpec& first = context.spec().tensors[unit.tensors.front()];
     const auto boundary = stream_sides(context.spec(), first).columns;
+    if (unit.input == Signal::mlp_hidden && context.orders_neurons()) {
+        return in_neuron_order(gram, context.source->neuron_orders.at(unit.block.value()));
+    }
     return context.is_sliced() && boundary
                ? rotate_gram(context, *boundary, gram, first.shape.back())
                : gram;
@@ -44,7 +48,7 @@ std::vector<double> read_input_gram(const JobContext& context, const UnitSpec& u
 
 UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
     const ModelSpec& spec = context.spec();
-    const SourceWeights source(spec, context.source->weights);
+    const SourceWeights source(*context.source);
     UnitData data;
     for (std::size_t index : unit.tensors) {
         const auto [rows, cols] = matrix_extents(spec.tensors[index].shape);

@@ -52,7 +52,7 @@ std::vector<Refiner::Group> Refiner::groups_of(const ModelSpec& spec, std::size_
 Refiner::Refiner(const JobContext& context, const RefinementTask& first)
     : Chain(context, first.streams),
       spec_(context.spec()),
-      source_(spec_, context.source->weights),
+      source_(*context.source),
       forward_(spec_, context.backend(), samples().max_length()),
       name_(first.name),
       source_stream_(make_stream(forward_)),

@@ -27,7 +27,7 @@ void refine_unit(const JobContext& context, std::size_t number, const Setting& s
     const ModelSpec& spec = context.spec();
     const UnitSpec& unit = spec.units.at(number);
     const kernels::Backend& backend = context.backend();
-    const SourceWeights source(spec, context.source->weights);
+    const SourceWeights source(*context.source);
     const std::vector<double> gram = shift.gram();
     UnitStatistics statistics;
     statistics.gram = {gram.data(), shift.width(), shift.width()};

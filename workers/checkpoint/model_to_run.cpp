@@ -12,7 +12,7 @@ ModelToRun::ModelToRun(const std::filesystem::path& directory, const ModelReadin
         weights_ = std::make_unique<CheckpointWeights>(*compressed_, tables);
     } else {
         source_ = SourceModel::open(directory, reading);
-        weights_ = std::make_unique<SourceWeights>(source_->spec, source_->weights);
+        weights_ = std::make_unique<SourceWeights>(*source_);
     }
 }
 

@@ -112,8 +112,7 @@ Shape states_shape(const JobContext& context, const TokenSequences& samples) {
 
 FinalStates compute_source_states(const JobContext& context, const TokenSequences& samples) {
     const SourceModel& given = context.given_model();
-    return final_states(given.spec, SourceWeights(given.spec, given.weights), context.backend(),
-                        samples);
+    return final_states(given.spec, SourceWeights(given), context.backend(), samples);
 }
 
 }  // namespace
@@ -147,7 +146,7 @@ FinalStates source_states(const JobContext& context, const TokenSequences& sampl
 }
 
 SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& task) {
-    const SourceWeights source(context.spec(), context.source->weights);
+    const SourceWeights source(*context.source);
     std::optional<PlanWeights> plan;
     if (!task.choice.empty()) {
         plan.emplace(context, task.choice, task.refined);
@@ -161,7 +160,7 @@ SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
     }
     const FinalStates reference = source_states(context, task.samples);
     const ModelSpec& given = context.given_model().spec;
-    const SourceWeights given_weights(given, context.given_model().weights);
+    const SourceWeights given_weights(context.given_model());
     return sample_losses(context.spec(), weights, context.backend(), task.samples, states,
                          {&given, &given_weights, &reference});
 }

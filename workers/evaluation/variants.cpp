@@ -109,7 +109,7 @@ private:
     /// Of the model the job was given. [head rows, n_outputs]
     [[nodiscard]] Array<float> given_logits() const {
         const SourceModel& given = context_.given_model();
-        const SourceWeights weights(given.spec, given.weights);
+        const SourceWeights weights(given);
         const FinalStates states = source_states(context_, task_.samples);
         Head head(given.spec, weights, context_.backend());
         const std::size_t rows = ForwardPass::head_rows(given.spec, task_.samples);

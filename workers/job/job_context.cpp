@@ -32,13 +32,35 @@ std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communi
     return context;
 }
 
-std::unique_ptr<JobContext> JobContext::of_compressed_model() const {
+std::unique_ptr<SourceModel> JobContext::open_model() const {
+    // What `ignore` passes over is not in a sliced model.
+    return job.slice ? SourceModel::open(run.sliced(), {{}, job.reading.allow_nan_rows})
+                     : SourceModel::open(job.model, job.reading);
+}
+
+std::unique_ptr<JobContext> JobContext::of_sliced_model() const {
     auto context = std::make_unique<JobContext>(*this);
     if (job.slice) {
-        // What `ignore` passes over is not in it.
-        context->source = SourceModel::open(run.sliced(), {{}, job.reading.allow_nan_rows});
+        context->source = open_model();
     }
     return context;
+}
+
+std::unique_ptr<JobContext> JobContext::of_compressed_model() const {
+    if (!orders_neurons()) {
+        return of_sliced_model();
+    }
+    auto context = std::make_unique<JobContext>(*this);
+    std::unique_ptr<SourceModel> model = open_model();
+    model->neuron_orders = read_neuron_orders(run, model->spec);
+    context->source = std::move(model);
+    return context;
+}
+
+bool JobContext::orders_neurons() const {
+    return job.ffsplit || std::ranges::any_of(settings, [](const Setting& s) {
+               return find_method(s.method, "candidates").orders_neurons;
+           });
 }
 
 bool JobContext::changes_weights() const {

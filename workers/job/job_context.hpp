@@ -16,8 +16,8 @@
 namespace lathe {
 
 /// A job as a rank has it open, for tasks on one of its models: the one it was given or, in a job
-/// that slices, the sliced one, which has a context of its own. Nothing in a context changes; the
-/// two share the device and the given model.
+/// that slices it or puts its neurons in order, the one that is compressed, which has a context of
+/// its own. Nothing in a context changes; the two share the device and the given model.
 struct JobContext {
     JobConfig job;
     RunDirectory run;
@@ -34,16 +34,27 @@ struct JobContext {
     /// The context of the given model. @throws any Error of what it opens
     static std::unique_ptr<JobContext> open(const JobConfig& job, comm::Communicator& world);
 
-    /// The context of the model that is compressed: of RunDirectory::sliced() if the job slices,
-    /// else this one once more. @throws MissingInputError, DataError
+    /// The context of RunDirectory::sliced() if the job slices, else this one once more.
+    /// @throws MissingInputError, DataError
+    [[nodiscard]] std::unique_ptr<JobContext> of_sliced_model() const;
+
+    /// The context of the model that is compressed: the same and, if the job wants that, with its
+    /// neurons in order. @throws MissingInputError, DataError
     [[nodiscard]] std::unique_ptr<JobContext> of_compressed_model() const;
 
     /// Whether `source` is the sliced model.
-    [[nodiscard]] bool is_sliced() const { return source != given; }
+    [[nodiscard]] bool is_sliced() const { return job.slice && source != given; }
 
-    /// Whether any candidate changes a weight: else nobody asks for the statistics of linear
-    /// inputs.
+    /// Whether the job puts the neurons of feed-forward layers in order before it compresses them.
+    [[nodiscard]] bool orders_neurons() const;
+
+    /// Whether any candidate changes a weight.
     [[nodiscard]] bool changes_weights() const;
+
+    /// Whether anybody asks for the statistics of linear inputs.
+    [[nodiscard]] bool gathers_inputs() const {
+        return !job.slice || changes_weights() || orders_neurons();
+    }
 
     /// Whether forward passes that statistics are taken from multiply in bfloat16.
     [[nodiscard]] bool calibrates_in_bf16() const {
@@ -53,6 +64,10 @@ struct JobContext {
     [[nodiscard]] const SourceModel& given_model() const { return *given; }
     [[nodiscard]] const ModelSpec& spec() const { return source->spec; }
     [[nodiscard]] const kernels::Backend& backend() const { return *device->backend; }
+
+private:
+    /// Anew, the sliced model or the given one.
+    [[nodiscard]] std::unique_ptr<SourceModel> open_model() const;
 };
 
 }  // namespace lathe

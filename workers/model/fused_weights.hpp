@@ -50,7 +50,7 @@ struct FusedModel {
     explicit FusedModel(const SourceModel& source)
         : spec(
               sliced_spec(source.spec, StreamShape::uncut(source.spec), source.directory.string())),
-          source_weights(source.spec, source.weights),
+          source_weights(source),
           weights(source.spec, source_weights, spec) {}
     FusedModel(const FusedModel&) = delete;
     FusedModel& operator=(const FusedModel&) = delete;

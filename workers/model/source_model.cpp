@@ -141,13 +141,28 @@ bool is_in_unit(const ModelSpec& spec, std::size_t tensor) {
     });
 }
 
-EncodedTensor source_tensor(const SourceModel& source, std::size_t index) {
+std::span<const std::byte> elements_of(const SourceModel& source, std::size_t index,
+                                       std::vector<std::byte>& memory) {
     const TensorSpec& tensor = source.spec.tensors.at(index);
     const StoredTensor& stored = source.weights.at(tensor.name);
+    std::span<const std::byte> elements = stored.bytes;
     if (tensor.transposed) {
-        return dense_from_bytes(logical_bytes(tensor, stored), tensor.shape, stored.dtype);
+        memory =
+            turned(stored.bytes, size_bytes(stored.dtype), tensor.shape.at(1), tensor.shape.at(0));
+        elements = memory;
     }
-    return dense_from_bytes(stored.bytes, stored.shape, stored.dtype);
+    if (!source.neuron_orders.empty() && holds_neurons(tensor)) {
+        memory = in_neuron_order(tensor, source.neuron_orders.at(tensor.block.value()), elements,
+                                 size_bytes(stored.dtype));
+        elements = memory;
+    }
+    return elements;
+}
+
+EncodedTensor source_tensor(const SourceModel& source, std::size_t index) {
+    const TensorSpec& tensor = source.spec.tensors.at(index);
+    std::vector<std::byte> memory;
+    return dense_from_bytes(elements_of(source, index, memory), tensor.shape, source.dtype(index));
 }
 
 }  // namespace lathe

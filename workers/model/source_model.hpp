@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/model/model_spec.hpp"
 #include "lib/tokenizer/tokenizer.hpp"
+#include "workers/model/neuron_order.hpp"
 
 namespace lathe {
 
@@ -32,6 +34,8 @@ struct ModelOutline {
 struct SourceModel : ModelOutline {
     SafetensorsCheckpoint weights;
     std::vector<PassedOver> passed_over;  ///< tensors that the model does not need
+    /// By block; empty: neurons are in the order in which they are stored.
+    std::vector<NeuronOrder> neuron_orders{};
 
     /// @throws MissingInputError, DataError
     static std::unique_ptr<SourceModel> open(const std::filesystem::path& directory,
@@ -48,7 +52,12 @@ struct SourceModel : ModelOutline {
 [[nodiscard]] std::unique_ptr<Tokenizer> open_tokenizer(const std::filesystem::path& directory,
                                                         const ModelSpec& spec);
 
-/// A tensor that no unit has (a norm, a bias), or one kept as it is: the source's bytes.
+/// A tensor's elements in the order of TensorSpec::shape, with neurons in their order: what is
+/// stored, or a copy of it in `memory`.
+[[nodiscard]] std::span<const std::byte> elements_of(const SourceModel& source, std::size_t index,
+                                                     std::vector<std::byte>& memory);
+
+/// A tensor that no unit has (a norm, a bias), or one kept as it is: the source's elements.
 [[nodiscard]] EncodedTensor source_tensor(const SourceModel& source, std::size_t index);
 
 }  // namespace lathe

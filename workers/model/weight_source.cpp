@@ -8,6 +8,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/log.hpp"
 #include "workers/model/coded_matrix.hpp"
+#include "workers/model/source_model.hpp"
 
 namespace lathe {
 namespace {
@@ -44,14 +45,9 @@ std::vector<std::vector<std::uint32_t>> rows_of_parts(const TensorSpec& tensor) 
 
 void SourceWeights::load(std::size_t index, const kernels::Backend& backend,
                          MatrixView<float> values) const {
-    const TensorSpec& tensor = spec_.tensors.at(index);
-    const StoredTensor& stored = checkpoint_.at(tensor.name);
-    if (tensor.transposed) {
-        backend.upload(logical_bytes(tensor, stored).data(), stored.dtype, values);
-    } else {
-        backend.upload(stored.bytes.data(), stored.dtype, values);
-    }
-    checkpoint_.release(stored);
+    std::vector<std::byte> memory;
+    backend.upload(elements_of(source_, index, memory).data(), source_.dtype(index), values);
+    source_.weights.release(source_.weights.at(source_.spec.tensors.at(index).name));
 }
 
 std::vector<std::byte> turned(std::span<const std::byte> matrix, std::size_t element_bytes,
@@ -64,13 +60,6 @@ std::vector<std::byte> turned(std::span<const std::byte> matrix, std::size_t ele
         }
     }
     return result;
-}
-
-std::vector<std::byte> logical_bytes(const TensorSpec& tensor, const StoredTensor& stored) {
-    if (!tensor.transposed) {
-        return {stored.bytes.begin(), stored.bytes.end()};
-    }
-    return turned(stored.bytes, size_bytes(stored.dtype), tensor.shape.at(1), tensor.shape.at(0));
 }
 
 void EncodedWeights::load(std::size_t index, const kernels::Backend& backend,

@@ -8,11 +8,12 @@
 #include <vector>
 
 #include "kernels/contract/backend.hpp"
-#include "lib/checkpoint/safetensors.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/model/model_spec.hpp"
 
 namespace lathe {
+
+struct SourceModel;
 
 /// Where a model's weights come from, tensor by tensor.
 class WeightSource {
@@ -32,17 +33,16 @@ public:
     [[nodiscard]] virtual LookupTables tables() const { return LookupTables::fp32; }
 };
 
-/// The weights of a Hugging Face checkpoint, as they are.
+/// The weights of a Hugging Face checkpoint: elements_of() each tensor.
 class SourceWeights final : public WeightSource {
 public:
-    SourceWeights(const ModelSpec& spec, const SafetensorsCheckpoint& checkpoint)
-        : spec_(spec), checkpoint_(checkpoint) {}
+    /// @pre  `source` outlives the object
+    explicit SourceWeights(const SourceModel& source) : source_(source) {}
     void load(std::size_t index, const kernels::Backend& backend,
               MatrixView<float> values) const override;
 
 private:
-    const ModelSpec& spec_;
-    const SafetensorsCheckpoint& checkpoint_;
+    const SourceModel& source_;
 };
 
 /// The rows of a fused tensor that belong to each of its parts, in the part's own order.
@@ -52,10 +52,6 @@ private:
 [[nodiscard]] std::vector<std::byte> turned(std::span<const std::byte> matrix,
                                             std::size_t element_bytes, std::size_t rows,
                                             std::size_t cols);
-
-/// A source tensor's elements in the order of TensorSpec::shape: turned if it is stored transposed.
-[[nodiscard]] std::vector<std::byte> logical_bytes(const TensorSpec& tensor,
-                                                   const StoredTensor& stored);
 
 /// Weights that are stored encoded: a subclass reads a tensor, this class decodes it.
 class EncodedWeights : public WeightSource {

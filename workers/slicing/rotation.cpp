@@ -107,7 +107,7 @@ bool is_rotated(const SliceConfig& slice, const ModelSpec& spec, std::size_t bou
 }
 
 bool reads_stream_end(const JobContext& context) {
-    if (!context.job.slice || context.changes_weights()) {
+    if (context.gathers_inputs()) {
         return true;
     }
     const ModelSpec& spec = context.fused->spec;

@@ -1,6 +1,7 @@
 #include "workers/slicing/sequential_rotation.hpp"
 
 #include "lib/core/json.hpp"
+#include "workers/statistics/neuron_ranking.hpp"
 
 namespace lathe {
 
@@ -27,6 +28,8 @@ void SequentialRotator::repeat_block(const SequentialTask& task) {
 
 void SequentialRotator::work_on_block(const SequentialTask& task) {
     const LoadedWeights weights = load();
+    output_norms_ =
+        context().orders_neurons() ? output_norms(weights, backend()) : std::vector<float>();
     StatisticsCollector statistics = no_statistics();
     std::vector<Rotation> rotations;
     const std::size_t n_steps =
@@ -68,7 +71,7 @@ LoadedWeights SequentialRotator::load() const {
 }
 
 StatisticsCollector SequentialRotator::no_statistics() const {
-    return {backend(), context().job.slice, context().changes_weights()};
+    return {backend(), context().job.slice, context().gathers_inputs(), output_norms_};
 }
 
 template <class Run>

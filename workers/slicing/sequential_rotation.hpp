@@ -48,7 +48,8 @@ private:
     const bool reads_end_;
     ForwardPass forward_;
     ResidualStream stream_;
-    kernels::Array<float> memory_;  ///< for cuts
+    kernels::Array<float> memory_;     ///< for cuts
+    std::vector<float> output_norms_;  ///< of the block's neurons, if they are ranked
 };
 
 }  // namespace lathe

@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <limits>
+#include <utility>
 
 #include "lib/checkpoint/artifact.hpp"
 #include "workers/chain/sample_share.hpp"
+#include "workers/statistics/neuron_ranking.hpp"
 
 namespace lathe {
 
@@ -14,10 +17,14 @@ using kernels::Backend;
 /// The statistics of one signal.
 class StatisticsCollector::Accumulator {
 public:
-    /// `gives_rotation`: summed for that, and stored in fp64.
-    Accumulator(const Backend& backend, std::size_t width, bool gives_rotation)
+    /// `gives_rotation`: summed for that, and stored in fp64. `output_norms`: of neurons, if these
+    /// are what is summed; else empty.
+    Accumulator(const Backend& backend, std::size_t width, bool gives_rotation,
+                std::vector<float> output_norms)
         : width_(width),
           gives_rotation_(gives_rotation),
+          output_norms_(std::move(output_norms)),
+          counts_(output_norms_.size()),
           gram_(backend.allocate<double>(width * width)),
           sum_abs_(backend.allocate<double>(width)),
           minimum_(width, std::numeric_limits<float>::infinity()),
@@ -31,6 +38,9 @@ public:
             backend.accumulate_gram(x, gram);
         }
         backend.accumulate_column_statistics(x, {sum_abs_.span(), minimum_, maximum_});
+        if (!output_norms_.empty()) {
+            backend.count_largest(x, output_norms_, n_heavy(width_), counts_);
+        }
         tokens_ += x.rows;
     }
 
@@ -58,6 +68,9 @@ public:
         write("mean_abs", {width_}, mean_abs);
         write("minimum", {width_}, minimum_);
         write("maximum", {width_}, maximum_);
+        if (!output_norms_.empty()) {
+            write_neurons(file, group, sums, sum_abs);
+        }
     }
 
     [[nodiscard]] std::vector<double> mean_gram(const Backend& backend) const {
@@ -70,7 +83,7 @@ public:
 
     [[nodiscard]] std::size_t width() const { return width_; }
 
-    /// Tokens, Gram matrix, sums of |x|, minimum, maximum.
+    /// Tokens, Gram matrix, sums of |x|, minimum, maximum; of neurons also their counts.
     void append_values(const Backend& backend, std::vector<double>& values) const {
         values.push_back(static_cast<double>(tokens_));
         for (const auto& sums : {backend.to_host(gram_.matrix(width_, width_)),
@@ -79,8 +92,11 @@ public:
         }
         values.insert(values.end(), minimum_.begin(), minimum_.end());
         values.insert(values.end(), maximum_.begin(), maximum_.end());
+        values.insert(values.end(), counts_.begin(), counts_.end());
     }
-    [[nodiscard]] static std::size_t n_values(std::size_t width) { return 1 + width * (width + 3); }
+    [[nodiscard]] std::size_t n_values() const {
+        return 1 + width_ * (width_ + 3) + counts_.size();
+    }
 
     void add_values(const Backend& backend, std::span<const double> values) {
         tokens_ += static_cast<std::size_t>(values.front());
@@ -94,9 +110,27 @@ public:
             minimum_[i] = std::min(minimum_[i], static_cast<float>(values[i]));
             maximum_[i] = std::max(maximum_[i], static_cast<float>(values[width_ + i]));
         }
+        values = values.subspan(2 * width_);
+        std::ranges::transform(counts_, values, counts_.begin(), std::plus<>());
     }
 
 private:
+    /// Of what each neuron adds to the layer's output.
+    void write_neurons(ArtifactWriter& file, const std::string& group,
+                       const std::vector<double>& gram, const std::vector<double>& sum_abs) const {
+        const auto tokens = static_cast<double>(tokens_);
+        std::vector<double> second_moment(width_);
+        std::vector<double> mean(width_);
+        std::vector<double> frequency(width_);
+        for (std::size_t i = 0; i < width_; ++i) {
+            const double norm = output_norms_[i];
+            second_moment[i] = norm * norm * gram[i * width_ + i] / tokens;
+            mean[i] = norm * sum_abs[i] / tokens;
+            frequency[i] = counts_[i] / tokens;
+        }
+        write_neuron_values(file, group, {second_moment, mean, frequency});
+    }
+
     template <class T>
     [[nodiscard]] std::vector<T> full_gram(const std::vector<double>& sums, double scale) const {
         std::vector<T> gram(width_ * width_);
@@ -117,6 +151,8 @@ private:
 
     std::size_t width_;
     bool gives_rotation_;
+    std::vector<float> output_norms_;
+    std::vector<double> counts_;  ///< tokens at which a neuron is among the n_heavy()
     std::size_t tokens_ = 0;
     kernels::Array<double> gram_;
     kernels::Array<double> sum_abs_;
@@ -125,8 +161,9 @@ private:
 };
 
 StatisticsCollector::StatisticsCollector(const Backend& backend,
-                                         const std::optional<SliceConfig>& slice, bool inputs)
-    : backend_(backend), slice_(slice), inputs_(inputs) {}
+                                         const std::optional<SliceConfig>& slice, bool inputs,
+                                         std::vector<float> output_norms)
+    : backend_(backend), slice_(slice), inputs_(inputs), output_norms_(std::move(output_norms)) {}
 
 bool StatisticsCollector::gives_rotation(Signal signal) const {
     if (signal == Signal::stream_in || signal == Signal::stream_mid) {
@@ -148,7 +185,9 @@ StatisticsCollector::Accumulator& StatisticsCollector::accumulator(Signal signal
                                                                    std::size_t width) {
     std::shared_ptr<Accumulator>& known = accumulators_[signal];
     if (!known) {
-        known = std::make_shared<Accumulator>(backend_, width, gives_rotation(signal));
+        known = std::make_shared<Accumulator>(
+            backend_, width, gives_rotation(signal),
+            signal == Signal::mlp_hidden ? output_norms_ : std::vector<float>());
     }
     return *known;
 }
@@ -169,8 +208,9 @@ void StatisticsCollector::add_values(std::span<const double> values) {
     for (values = values.subspan(1); n > 0; --n) {
         const auto signal = static_cast<Signal>(static_cast<int>(values[0]));
         const auto width = static_cast<std::size_t>(values[1]);
-        const std::size_t count = Accumulator::n_values(width);
-        accumulator(signal, width).add_values(backend_, values.subspan(2, count));
+        Accumulator& mine = accumulator(signal, width);
+        const std::size_t count = mine.n_values();
+        mine.add_values(backend_, values.subspan(2, count));
         values = values.subspan(2 + count);
     }
 }

@@ -19,7 +19,8 @@ namespace lathe {
 ///                            by accumulate_stream_gram, where rotations are found from it
 ///   mean_abs float32 [d]     mean |x|: for mlp_hidden the neurons' activation norms
 ///   minimum, maximum float32 [d]
-/// and the attribute `tokens` = T.
+/// and the attribute `tokens` = T. In jobs that put neurons in order mlp_hidden also has
+///   second_moment, mean, frequency float64 [d]  of each neuron (neuron_ranking.hpp)
 struct SignalStatistics {
     std::size_t tokens = 0;
     std::size_t width = 0;
@@ -33,10 +34,11 @@ struct SignalStatistics {
 class StatisticsCollector {
 public:
     /// For a job: its `slice` says from which Gram matrices rotations are found; without `inputs`
-    /// only those are gathered, and not the linear inputs that the compress stage asks for.
+    /// only those are gathered, and not the linear inputs that the compress stage asks for. With
+    /// `output_norms`, those of the neurons' columns of down, neurons are ranked as well.
     /// @pre  `backend` outlives the object
     StatisticsCollector(const kernels::Backend& backend, const std::optional<SliceConfig>& slice,
-                        bool inputs);
+                        bool inputs, std::vector<float> output_norms = {});
 
     /// x [tokens, features]
     void add(Signal signal, MatrixView<const float> x);
@@ -59,6 +61,7 @@ private:
     const kernels::Backend& backend_;
     std::optional<SliceConfig> slice_;
     bool inputs_;
+    std::vector<float> output_norms_;
     std::map<Signal, std::shared_ptr<Accumulator>> accumulators_;
 };
 

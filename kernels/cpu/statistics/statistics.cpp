@@ -1,8 +1,12 @@
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <mutex>
+#include <vector>
 
 #include "kernels/cpu/common/vector_clones.hpp"
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/layouts/largest_columns.hpp"
 
 namespace lathe::kernels {
 namespace {
@@ -33,6 +37,24 @@ void CpuBackend::do_accumulate_column_statistics(MatrixView<const float> x,
         float* maximum = statistics.maximum.data() + begin;
         for (std::size_t t = 0; t < x.rows; ++t) {
             take_row(x.row(t) + begin, size, sum_abs, minimum, maximum);
+        }
+    });
+}
+
+void CpuBackend::do_count_largest(MatrixView<const float> x, std::span<const float> column_weights,
+                                  std::size_t per_token, std::span<double> counts) const {
+    constexpr std::size_t tile_tokens = 64;
+    std::mutex adding;  // whole numbers: their sums do not depend on the order
+    pool_.for_each((x.rows + tile_tokens - 1) / tile_tokens, [&](std::size_t tile) {
+        LargestColumns largest(column_weights, per_token);
+        std::vector<std::uint32_t> found(x.cols);
+        const std::size_t end = std::min((tile + 1) * tile_tokens, x.rows);
+        for (std::size_t t = tile * tile_tokens; t < end; ++t) {
+            largest.find(x.row(t), [&](std::size_t column) { ++found[column]; });
+        }
+        const std::lock_guard guard(adding);
+        for (std::size_t j = 0; j < x.cols; ++j) {
+            counts[j] += found[j];
         }
     });
 }

@@ -255,8 +255,7 @@ TEST_P(Refinement, BringsTheModelNearerToTheSource) {
         const FinalStates found = final_states(context.spec(), weights, context.backend(), samples);
         return std::vector<float>(found.data(), found.data() + found.size());
     };
-    const std::vector<float> source =
-        states(SourceWeights(context.spec(), context.source->weights));
+    const std::vector<float> source = states(SourceWeights(*context.source));
     const auto distance = [&](const std::vector<float>& found) {
         double sum = 0.0;
         for (std::size_t i = 0; i < source.size(); ++i) {

@@ -7,6 +7,7 @@
 #include "lib/core/file.hpp"
 #include "workers/calibration/calibration.hpp"
 #include "workers/candidates/compression.hpp"
+#include "workers/statistics/neuron_ranking.hpp"
 
 namespace lathe {
 namespace {
@@ -30,10 +31,12 @@ TokenSequences random_samples(std::size_t count, const ModelSpec& spec, unsigned
 
 }  // namespace
 
-SmallJob::SmallJob(const std::string& model, CalibrationConfig::Precision precision)
+SmallJob::SmallJob(const std::string& model, CalibrationConfig::Precision precision,
+                   std::optional<FfsplitConfig> ffsplit)
     : world_(comm::make_local_communicator()) {
     JobConfig job;
     job.calibration.precision = precision;
+    job.ffsplit = ffsplit;
     job.model = fs::path(LATHE_SOURCE_DIR) / "tests/data/parity" / model;
     job.output =
         fs::temp_directory_path() / ("lathe_small_job_" + std::to_string(::getpid()) + "_" + model +
@@ -51,7 +54,7 @@ SmallJob::~SmallJob() {
 }
 
 void SmallJob::prepare() {
-    for (const char* folder : {"candidates", "calibration", "search"}) {
+    for (const char* folder : {"candidates", "calibration", "neurons", "search"}) {
         make_directories(context_->run.root() / folder);
     }
     write_samples(samples_, context_->run.samples(), "samples");
@@ -65,8 +68,12 @@ void SmallJob::prepare() {
         task.fingerprint = "statistics";
         calibrator.run(task);
     }
+    for (std::size_t b = 0; b < last && context_->orders_neurons(); ++b) {
+        run_neuron_ranking(*context_, {b, 0, "neurons"});
+    }
+    compressed_ = context_->of_compressed_model();
     for (std::size_t u = 0; u < context_->spec().units.size(); ++u) {
-        run_compression(*context_, {u, usable_settings(*context_, u), "candidates"});
+        run_compression(*compressed_, {u, usable_settings(*compressed_, u), "candidates"});
     }
 }
 

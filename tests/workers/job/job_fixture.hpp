@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "workers/job/job_context.hpp"
@@ -12,14 +13,17 @@ namespace lathe {
 class SmallJob {
 public:
     explicit SmallJob(const std::string& model,
-                      CalibrationConfig::Precision precision = CalibrationConfig::Precision::fp32);
+                      CalibrationConfig::Precision precision = CalibrationConfig::Precision::fp32,
+                      std::optional<FfsplitConfig> ffsplit = {});
     ~SmallJob();
     SmallJob(const SmallJob&) = delete;
     SmallJob& operator=(const SmallJob&) = delete;
 
-    /// Calibrates and makes all candidates, on this thread.
+    /// Calibrates, puts neurons in order if the job does, and makes all candidates, on this thread.
     void prepare();
+    /// Of the given model, and after prepare() of the one that is compressed.
     [[nodiscard]] const JobContext& context() const { return *context_; }
+    [[nodiscard]] const JobContext& compressed() const { return *compressed_; }
     [[nodiscard]] const JobSamples& samples() const { return samples_; }
     /// The setting of every candidate that is not the source's own.
     [[nodiscard]] Setting rounded() const;
@@ -27,6 +31,7 @@ public:
 private:
     std::unique_ptr<comm::Communicator> world_;
     std::unique_ptr<JobContext> context_;
+    std::unique_ptr<JobContext> compressed_;
     JobSamples samples_;
 };
 

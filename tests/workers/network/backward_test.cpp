@@ -66,7 +66,7 @@ struct Model {
           pool(threads),
           backend(kernels::make_backend(kind, pool)),
           gradients(kernels::make_gradients(kind, pool)),
-          weights(source->spec, source->weights) {}
+          weights(*source) {}
 
     [[nodiscard]] const ModelSpec& spec() const { return source->spec; }
     [[nodiscard]] OutputSquares squares(const TokenSequences& samples) const {
@@ -256,7 +256,7 @@ TEST(OutputSquares, OfDrawnLabelsAreTheFisherInformation) {
         row += samples.tokens();
     }
     const OutputSquares found = read_output_sensitivities(context.run, spec, n_parts);
-    const SourceWeights weights(spec, context.source->weights);
+    const SourceWeights weights(*context.source);
     const auto values = [&](std::size_t index) {
         const auto [rows, cols] = matrix_extents(spec.tensors[index].shape);
         std::vector<float> stored(rows * cols);

@@ -116,7 +116,7 @@ std::vector<float> SliceJob::slice() {
     }
     write_sliced_frame(*context_, widths);
     sliced_ = context_->of_compressed_model();
-    const SourceWeights weights(sliced_->spec(), sliced_->source->weights);
+    const SourceWeights weights(*sliced_->source);
     return logits(sliced_->spec(), weights);
 }
 
@@ -134,7 +134,7 @@ std::vector<float> SliceJob::logits(const ModelSpec& spec, const WeightSource& w
 
 std::vector<float> SliceJob::given_logits() {
     const SourceModel& given = context_->given_model();
-    return logits(given.spec, SourceWeights(given.spec, given.weights));
+    return logits(given.spec, SourceWeights(given));
 }
 
 }  // namespace lathe

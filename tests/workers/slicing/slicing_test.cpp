@@ -74,7 +74,7 @@ TEST_P(ExactlySliced, RotationWithoutCutsLeavesTheLogits) {
     job.rotate_dense();
     const JobContext& context = job.context();
     const SourceModel& source = *context.source;
-    const SourceWeights stored(source.spec, source.weights);
+    const SourceWeights stored(source);
     const auto source_values = [&](std::size_t index) {
         const auto [rows, cols] = matrix_extents(source.spec.tensors[index].shape);
         std::vector<float> values(rows * cols);
