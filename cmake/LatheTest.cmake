@@ -1,5 +1,11 @@
 include_guard()
 
+# What scripts/gate.sh builds for a sanitizer: the programs of tests with these labels.
+add_custom_target(unit_tests)
+set(unit_tests_labels "(^|;)(unit|kernels|mpi)(;|$)")
+add_custom_target(thread_tests)
+set(thread_tests_labels "(^|;)threads(;|$)")
+
 # lathe_add_test(<name> SOURCES <src>... LINK <target>... LABELS <label>... [RANKS <n>...]
 #                [TIMEOUT <seconds>])
 #
@@ -20,6 +26,12 @@ function(lathe_add_test name)
   target_precompile_headers(${name} REUSE_FROM lathe_test_headers)
   target_compile_definitions(${name} PRIVATE
     LATHE_SOURCE_DIR="${PROJECT_SOURCE_DIR}" LATHE_SHARED_DIR="${PROJECT_SOURCE_DIR}/../shared")
+
+  foreach(group IN ITEMS unit_tests thread_tests)
+    if(arg_LABELS MATCHES "${${group}_labels}")
+      add_dependencies(${group} ${name})
+    endif()
+  endforeach()
 
   if(NOT arg_RANKS)
     target_link_libraries(${name} PRIVATE GTest::gmock_main)

@@ -7,8 +7,9 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/dataset/task_table.hpp"
+#include "orchestrator/completion.hpp"
 #include "orchestrator/paths.hpp"
-#include "orchestrator/version.hpp"
+#include "orchestrator/version_text.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -278,6 +279,17 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
                                     : LogLevel::normal;
 }
 
+/// What a command reads may be what was installed with the program. Run directories are none.
+void find_inputs(CommandLine& line) {
+    for (fs::path* path : {&line.path, &line.model, &line.reference, &line.data, &line.ids,
+                           &line.submit.site, &line.submit.script_template}) {
+        *path = find_input(*path);
+    }
+    for (fs::path& text : line.texts) {
+        text = find_input(text);
+    }
+}
+
 /// Cuts off what stands behind `--` of a submit command: it is not for this program.
 std::vector<std::string> take_sbatch_options(int& argc, const char* const* argv) {
     const std::vector<std::string> arguments(argv, argv + argc);
@@ -296,10 +308,14 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv,
         require_utf8(argv[i], "argument " + std::to_string(i));
     }
     CLI::App app("Lathe: compresses very large transformers to a budget.", "lathe");
-    app.set_version_flag("--version", std::string(program_version));
+    app.set_version_flag("--version", version_text,
+                         "Version, commit, and what the program was compiled with");
     CommandLine line;
     ShortOptions shorts;
     add_commands(app, line, shorts);
+    app.add_flag_callback("--bash-completion",
+                          [&app] { throw CLI::CallForVersion(bash_completion(app), 0); })
+        ->group("");  // for the build: not in the help
     line.submit.sbatch_options = take_sbatch_options(argc, argv);
     try {
         app.parse(argc, argv);
@@ -313,6 +329,7 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv,
     }
     line.command = app.get_subcommands().front()->get_name();
     fold_short_options(line, shorts);
+    find_inputs(line);
     for (fs::path path : {line.path, line.reference, line.data, line.output}) {
         if (!path.empty()) {
             make_absolute(path, "the path of " + line.command);

@@ -1,6 +1,5 @@
 #include "orchestrator/container_size.hpp"
 
-#include "methods/method.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/checkpoint/hf_export.hpp"
 #include "workers/model/side_files.hpp"

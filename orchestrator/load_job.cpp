@@ -45,27 +45,27 @@ JobConfig load_job(const CommandLine& line) {
             read_job(yaml, line.path.empty() ? "command line" : line.path.string(), line.overrides);
     }
     // A run continues from any working directory.
-    make_absolute(job.model, "model");
+    make_absolute_input(job.model, "model");
     make_absolute(job.output, "output");
     for (fs::path& path : job.calibration.data) {
-        make_absolute(path, "calibration.data");
+        make_absolute_input(path, "calibration.data");
     }
     if (is_template_file(job.calibration.chat_template)) {
         fs::path file = job.calibration.chat_template;
-        make_absolute(file, "calibration.chat_template");
+        make_absolute_input(file, "calibration.chat_template");
         job.calibration.chat_template = file.string();
     }
     for (fs::path& path : job.search.evaluation) {
-        make_absolute(path, "search.evaluation");
+        make_absolute_input(path, "search.evaluation");
     }
     for (fs::path& path : job.evaluate.perplexity) {
-        make_absolute(path, "evaluate.perplexity");
+        make_absolute_input(path, "evaluate.perplexity");
     }
     if (!job.search.kernel_times.empty()) {
-        make_absolute(job.search.kernel_times, "search.kernel_times");
+        make_absolute_input(job.search.kernel_times, "search.kernel_times");
     }
     for (TaskEntry& entry : job.evaluate.tasks) {
-        make_absolute(entry.data, "evaluate.tasks");
+        make_absolute_input(entry.data, "evaluate.tasks");
     }
     return job;
 }

@@ -22,4 +22,19 @@ void make_absolute(fs::path& path, const std::string& what) {
     require_utf8(path.string(), what);
 }
 
+fs::path find_input(const fs::path& path) {
+    std::error_code error;
+    if (path.empty() || path.is_absolute() || fs::exists(path, error)) {
+        return path;
+    }
+    const fs::path program = fs::read_symlink("/proc/self/exe", error);
+    const fs::path installed = program.parent_path().parent_path() / "share/lathe" / path;
+    return !error && fs::exists(installed, error) ? installed : path;
+}
+
+void make_absolute_input(fs::path& path, const std::string& what) {
+    path = find_input(path);
+    make_absolute(path, what);
+}
+
 }  // namespace lathe

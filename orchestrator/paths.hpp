@@ -16,4 +16,13 @@ void require_utf8(const std::string& text, const std::string& what);
 ///   directory that it could be relative to
 void make_absolute(std::filesystem::path& path, const std::string& what);
 
+/// The path of something to read: as it is, but a relative one that the working directory does not
+/// have and that was installed with the program (../share/lathe from it: configs, examples, slurm)
+/// becomes the installed one. So the commands of the documents work from any directory.
+[[nodiscard]] std::filesystem::path find_input(const std::filesystem::path& path);
+
+/// find_input() and make_absolute().
+/// @throws UsageError  as make_absolute()
+void make_absolute_input(std::filesystem::path& path, const std::string& what);
+
 }  // namespace lathe

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages Lathe builds with, those that are missing.
-# usage: install_packages.sh [--tests]      --tests: also those that only tests need
+# usage: install_packages.sh [--tests | --gate]    --tests: also those that only tests need
+#                                                  --gate: and those of scripts/gate.sh
 set -euo pipefail
 
 packages=(
@@ -12,8 +13,10 @@ packages=(
 )
 # A whole Slurm, which the tests start for themselves (tests/slurm).
 test_packages=(slurmctld slurmd slurm-client munge shellcheck)
+gate_packages=(clang-format-14 clang-tidy-14)
 case "${1:-}" in
   --tests) packages+=("${test_packages[@]}") ;;
+  --gate) packages+=("${test_packages[@]}" "${gate_packages[@]}") ;;
   ?*) echo "install_packages.sh: unknown argument $1" >&2; exit 64 ;;
 esac
 

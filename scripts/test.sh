@@ -4,9 +4,10 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 ./scripts/install_packages.sh --tests
-# Where a CUDA compiler is found the plug-in is compiled too; for one architecture in CI: that shows errors.
+# In CI warnings are errors. Where a CUDA compiler is found the plug-in is compiled too; for one
+# architecture in CI: that shows errors.
 options=()
-[ "${CI:-}" = true ] && options+=(-DCMAKE_CUDA_ARCHITECTURES=90-real)
+[ "${CI:-}" = true ] && options+=(-DLATHE_WERROR=ON -DCMAKE_CUDA_ARCHITECTURES=90-real)
 cmake --preset release -DLATHE_BUILD_TESTS=ON -DLATHE_BUILD_BENCHMARKS=ON "${options[@]}" >/dev/null
 cmake --build --preset release
 ctest --preset release -j "$(nproc)" "$@"

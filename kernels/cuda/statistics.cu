@@ -100,9 +100,8 @@ void CudaBackend::do_accumulate_column_statistics(MatrixView<const float> x,
 }
 
 // On the host for now: one pass of selection beside the products of the layer is little.
-void CudaBackend::do_count_largest(MatrixView<const float> x,
-                                   std::span<const float> column_weights, std::size_t per_token,
-                                   std::span<double> counts) const {
+void CudaBackend::do_count_largest(MatrixView<const float> x, std::span<const float> column_weights,
+                                   std::size_t per_token, std::span<double> counts) const {
     const MatrixView<double> sums(counts.data(), 1, x.cols);
     const std::vector<float> rows = to_host(x);
     std::vector<double> host = to_host(sums);

@@ -110,8 +110,8 @@ private:
 [[nodiscard]] std::string text_attribute(const Attributes& attributes, const std::string& key,
                                          const std::string& where);
 
-/// Whether an artifact is there, readable, and carries the fingerprint. A warning tells of a damaged
-/// one.
+/// Whether an artifact is there, readable, and carries the fingerprint. A warning tells of a
+/// damaged one.
 [[nodiscard]] bool has_fingerprint(const std::filesystem::path& artifact,
                                    const std::string& fingerprint);
 

@@ -15,6 +15,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/host_name.hpp"
+#include "lib/core/io_error.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -22,10 +23,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view temporary_suffix = ".lathe-tmp";
-
-[[noreturn]] void throw_io(const std::string& what, const fs::path& path, int error_number) {
-    throw IoError(what + " " + path.string() + ": " + std::strerror(error_number));
-}
 
 class Descriptor {
 public:

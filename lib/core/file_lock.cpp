@@ -11,16 +11,13 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/host_name.hpp"
+#include "lib/core/io_error.hpp"
 #include "lib/core/log.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
 
 namespace {
-
-[[noreturn]] void throw_io(const std::string& what, const fs::path& path, int error_number) {
-    throw IoError(what + " " + path.string() + ": " + std::strerror(error_number));
-}
 
 /// Of the whole file, whatever its length. Locks of open file descriptions, not of processes: two
 /// objects in one process exclude each other, and closing another descriptor frees nothing.

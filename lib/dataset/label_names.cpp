@@ -21,7 +21,7 @@ std::string normalised(std::string_view name) {
     return word;
 }
 
-std::string shown(std::span<const std::string> names) {
+std::string listed(std::span<const std::string> names) {
     std::string text;
     for (const std::string& name : names) text += (text.empty() ? "" : ", ") + in_quotes(name);
     return text;
@@ -48,14 +48,14 @@ std::vector<std::uint32_t> map_model_labels(const GlueTask& task,
         const std::string words =
             task.labels.empty() ? "a score" : listed({task.labels.begin(), task.labels.end()});
         throw DataError("the model has " + std::to_string(model_labels.size()) + " outputs (" +
-                        shown(model_labels) + "), task " + std::string(task.name) + " needs " +
+                        listed(model_labels) + "), task " + std::string(task.name) + " needs " +
                         std::to_string(expected) + " (" + words + ")");
     }
     if (const auto labels = match_by_name(task, model_labels); labels && !task.labels.empty()) {
         std::vector<std::uint32_t> sorted = *labels;
         std::ranges::sort(sorted);
         if (std::ranges::adjacent_find(sorted) != sorted.end()) {
-            throw DataError("the model's labels " + shown(model_labels) + " name one label of " +
+            throw DataError("the model's labels " + listed(model_labels) + " name one label of " +
                             std::string(task.name) + " twice");
         }
         return *labels;

@@ -63,7 +63,7 @@ ChoiceExample blank_prompt(const ChoiceQuestion& question, const JsonRow& row) {
 }
 
 constexpr std::array<std::string_view, 2> both_accuracies = {"accuracy_norm", "accuracy"};
-constexpr std::array<std::string_view, 1> accuracy_only = {"accuracy"};
+constexpr std::array<std::string_view, 1> plain_accuracy = {"accuracy"};
 
 const std::vector<TaskRow>& rows() {
     static const std::vector<TaskRow> table = {
@@ -71,7 +71,7 @@ const std::vector<TaskRow>& rows() {
         {{"hellaswag", both_accuracies}, {hellaswag_form(), simple_form()}, ending_prompt},
         {{"arc_easy", both_accuracies}, {arc_form(), simple_form()}, answer_prompt},
         {{"arc_challenge", both_accuracies}, {arc_form(), simple_form()}, answer_prompt},
-        {{"winogrande", accuracy_only}, {winogrande_form(), simple_form()}, blank_prompt},
+        {{"winogrande", plain_accuracy}, {winogrande_form(), simple_form()}, blank_prompt},
     };
     return table;
 }

@@ -9,7 +9,7 @@
 namespace lathe::jinja {
 namespace {
 
-using Words = std::initializer_list<std::string_view>;
+using EndWords = std::initializer_list<std::string_view>;
 
 class TemplateParser {
 public:
@@ -33,7 +33,7 @@ private:
     }
 
     /// Up to a statement that begins with one of these words, which stays.
-    Block block_until(Words ends) {
+    Block block_until(EndWords ends) {
         Block block;
         for (; at_ < pieces_.size(); last_line_ = pieces_[at_ - 1].line) {
             const Piece& piece = pieces_[at_];

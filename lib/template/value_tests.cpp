@@ -27,7 +27,7 @@ bool is_among(const Value& value, const Value& container) {
     return std::ranges::find(items, value) != items.end();
 }
 
-struct Row {
+struct NamedTest {
     std::string_view name;
     bool (*holds)(const Value& value, const Arguments& arguments);
 };
@@ -35,45 +35,47 @@ struct Row {
 using V = Value;
 using A = Arguments;
 
-constexpr std::array rows = {
-    Row{"boolean", [](const V& v, const A&) { return v.as<bool>() != nullptr; }},
-    Row{"callable", [](const V& v, const A&) { return v.as_function() != nullptr; }},
-    Row{"defined", [](const V& v, const A&) { return !v.is_undefined(); }},
-    Row{"divisibleby",
-        [](const V& v, const A& a) { return v.integer() % argument(a).integer() == 0; }},
-    Row{"eq", [](const V& v, const A& a) { return v == argument(a); }},
-    Row{"equalto", [](const V& v, const A& a) { return v == argument(a); }},
-    Row{"even", [](const V& v, const A&) { return v.integer() % 2 == 0; }},
-    Row{"false", [](const V& v, const A&) { return v.as<bool>() != nullptr && !*v.as<bool>(); }},
-    Row{"float", [](const V& v, const A&) { return v.as<double>() != nullptr; }},
-    Row{"ge", [](const V& v, const A& a) { return !less(v, argument(a)); }},
-    Row{"greaterthan", [](const V& v, const A& a) { return less(argument(a), v); }},
-    Row{"gt", [](const V& v, const A& a) { return less(argument(a), v); }},
-    Row{"in", [](const V& v, const A& a) { return is_among(v, argument(a)); }},
-    Row{"integer", [](const V& v, const A&) { return v.as<std::int64_t>() != nullptr; }},
-    Row{"iterable", [](const V& v, const A&) { return is_iterable(v); }},
-    Row{"le", [](const V& v, const A& a) { return !less(argument(a), v); }},
-    Row{"lessthan", [](const V& v, const A& a) { return less(v, argument(a)); }},
-    Row{"lower", [](const V& v, const A&) { return v.text() == lowered(v.text()); }},
-    Row{"lt", [](const V& v, const A& a) { return less(v, argument(a)); }},
-    Row{"mapping", [](const V& v, const A&) { return v.as_dict() != nullptr; }},
-    Row{"ne", [](const V& v, const A& a) { return !(v == argument(a)); }},
-    Row{"none", [](const V& v, const A&) { return v.is_none(); }},
-    Row{"number", [](const V& v, const A&) { return v.is_number(); }},
-    Row{"odd", [](const V& v, const A&) { return v.integer() % 2 != 0; }},
+constexpr std::array named_tests = {
+    NamedTest{"boolean", [](const V& v, const A&) { return v.as<bool>() != nullptr; }},
+    NamedTest{"callable", [](const V& v, const A&) { return v.as_function() != nullptr; }},
+    NamedTest{"defined", [](const V& v, const A&) { return !v.is_undefined(); }},
+    NamedTest{"divisibleby",
+              [](const V& v, const A& a) { return v.integer() % argument(a).integer() == 0; }},
+    NamedTest{"eq", [](const V& v, const A& a) { return v == argument(a); }},
+    NamedTest{"equalto", [](const V& v, const A& a) { return v == argument(a); }},
+    NamedTest{"even", [](const V& v, const A&) { return v.integer() % 2 == 0; }},
+    NamedTest{"false",
+              [](const V& v, const A&) { return v.as<bool>() != nullptr && !*v.as<bool>(); }},
+    NamedTest{"float", [](const V& v, const A&) { return v.as<double>() != nullptr; }},
+    NamedTest{"ge", [](const V& v, const A& a) { return !less(v, argument(a)); }},
+    NamedTest{"greaterthan", [](const V& v, const A& a) { return less(argument(a), v); }},
+    NamedTest{"gt", [](const V& v, const A& a) { return less(argument(a), v); }},
+    NamedTest{"in", [](const V& v, const A& a) { return is_among(v, argument(a)); }},
+    NamedTest{"integer", [](const V& v, const A&) { return v.as<std::int64_t>() != nullptr; }},
+    NamedTest{"iterable", [](const V& v, const A&) { return is_iterable(v); }},
+    NamedTest{"le", [](const V& v, const A& a) { return !less(argument(a), v); }},
+    NamedTest{"lessthan", [](const V& v, const A& a) { return less(v, argument(a)); }},
+    NamedTest{"lower", [](const V& v, const A&) { return v.text() == lowered(v.text()); }},
+    NamedTest{"lt", [](const V& v, const A& a) { return less(v, argument(a)); }},
+    NamedTest{"mapping", [](const V& v, const A&) { return v.as_dict() != nullptr; }},
+    NamedTest{"ne", [](const V& v, const A& a) { return !(v == argument(a)); }},
+    NamedTest{"none", [](const V& v, const A&) { return v.is_none(); }},
+    NamedTest{"number", [](const V& v, const A&) { return v.is_number(); }},
+    NamedTest{"odd", [](const V& v, const A&) { return v.integer() % 2 != 0; }},
     // Python's strings and mappings have a length and elements too.
-    Row{"sequence", [](const V& v, const A&) { return is_iterable(v); }},
-    Row{"string", [](const V& v, const A&) { return v.is_string(); }},
-    Row{"true", [](const V& v, const A&) { return v.as<bool>() != nullptr && *v.as<bool>(); }},
-    Row{"undefined", [](const V& v, const A&) { return v.is_undefined(); }},
-    Row{"upper", [](const V& v, const A&) { return v.text() == raised(v.text()); }},
+    NamedTest{"sequence", [](const V& v, const A&) { return is_iterable(v); }},
+    NamedTest{"string", [](const V& v, const A&) { return v.is_string(); }},
+    NamedTest{"true",
+              [](const V& v, const A&) { return v.as<bool>() != nullptr && *v.as<bool>(); }},
+    NamedTest{"undefined", [](const V& v, const A&) { return v.is_undefined(); }},
+    NamedTest{"upper", [](const V& v, const A&) { return v.text() == raised(v.text()); }},
 };
 
 }  // namespace
 
 bool passes_test(std::string_view name, const Value& value, const Arguments& arguments) {
-    const auto row = std::ranges::find(rows, name, &Row::name);
-    if (row != rows.end()) return row->holds(value, arguments);
+    const auto row = std::ranges::find(named_tests, name, &NamedTest::name);
+    if (row != named_tests.end()) return row->holds(value, arguments);
     if (name == "==") return value == argument(arguments);
     if (name == "!=") return !(value == argument(arguments));
     throw DataError("the test \"" + std::string(name) + "\" is not supported");

@@ -6,7 +6,7 @@
 #include <tuple>
 
 #include "lib/core/errors.hpp"
-#include "methods/method.hpp"
+#include "workers/candidates/compression.hpp"
 
 namespace lathe {
 namespace {

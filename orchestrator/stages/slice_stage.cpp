@@ -22,10 +22,6 @@ const SliceConfig& settings(const JobRun& run) {
     return *run.given_context().job.slice;
 }
 
-const ModelSpec& fused_spec(const JobRun& run) {
-    return run.given_context().fused->spec;
-}
-
 std::string text_of(const std::vector<std::size_t>& widths) {
     std::string text;
     for (const std::size_t width : widths) {

@@ -14,10 +14,6 @@ namespace {
 
 using Widths = std::vector<std::size_t>;
 
-const ModelSpec& fused_spec(const JobRun& run) {
-    return run.given_context().fused->spec;
-}
-
 /// A cut at one boundary alone.
 Widths single_cut(const ModelSpec& spec, std::size_t boundary, std::size_t width) {
     Widths widths(n_boundaries(spec), spec.hidden_size);
@@ -67,6 +63,10 @@ std::vector<std::vector<WidthEffect>> measure_effects(JobRun& run, const Widths&
 }
 
 }  // namespace
+
+const ModelSpec& fused_spec(const JobRun& run) {
+    return run.given_context().fused->spec;
+}
 
 std::vector<double> measure_cuts(JobRun& run, const std::vector<Widths>& cuts) {
     constexpr std::size_t tokens_per_task = 512;

@@ -7,6 +7,9 @@
 
 namespace lathe {
 
+/// The model to be cut, as the slicing tasks see it.
+[[nodiscard]] const ModelSpec& fused_spec(const JobRun& run);
+
 /// What each of several cuts (the widths at all boundaries) does to the output: the mean divergence
 /// in nats of the cut model from the whole one, on the first calibration samples. The rotations of
 /// sweep 0 must be there.

@@ -82,7 +82,8 @@ TEST(IncompatibleChanges, NameKeyAndBothValues) {
         {"budget=4x", "budget: 4x, was 3.5bpw"},
         {"candidates=[{method: dense}]",
          "candidates: [{method: dense}], was [{method: nm, pattern: [\"2:4\", \"4:8\"], note: "
-         "\"a \\\"quote\\\" \\\\ and: more\"}, {method: integer, num_bits: 3}]"},
+         "\"a \\\"quote\\\" \\\\ and: more\"}, {method: integer, num_bits: 3}, {method: split, "
+         "heavy: {method: dense}, light: [{method: nm, n: [1, 2]}, {method: none}]}]"},
         {"allow_nan_rows=true", "allow_nan_rows: true, was false"},
         {"ignore=[]", "ignore: [], was [lm_head, \"re:.*[0-9]gate\"]"},
         {"search.evaluation=[]", "search.evaluation: [], was [held.txt]"},

@@ -1,7 +1,7 @@
 // A disk that is full, or fails now and then, for one program: LD_PRELOAD=libfailing_io.so and
 //   LATHE_FAULT=ERRNO:FIRST:COUNT:FOLDER
-// Of the calls that write to files below FOLDER (write, pwrite, fsync, fdatasync, ftruncate, rename), numbered from 1 in
-// each process, COUNT fail from the FIRST on, with that errno.
+// Of the calls that write to files below FOLDER (write, pwrite, fsync, fdatasync, ftruncate,
+// rename), numbered from 1 in each process, COUNT fail from the FIRST on, with that errno.
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
