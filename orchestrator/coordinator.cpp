@@ -251,12 +251,11 @@ void Coordinator::note_instruction_set(int rank, const std::string& name) {
 }
 
 void Coordinator::find_lost_ranks(StageState& stage) {
-    const auto now = Clock::now();
     for (int rank = 0; rank < communicator_.size(); ++rank) {
         const Worker& worker = workers_[static_cast<std::size_t>(rank)];
-        if (!worker.lost && (worker.failure || seconds_between(worker.last_heard, now) >
-                                                   options_.worker_timeout_seconds)) {
-            declare_lost(stage, rank);
+        const std::string why = worker.lost ? "" : why_lost(stage, worker);
+        if (!why.empty()) {
+            declare_lost(stage, rank, why);
         }
         if (worker.lost && stage.queue().needs(rank)) {
             stage.fail({ExitCode::stopped, "rank " + std::to_string(rank) +
@@ -275,7 +274,28 @@ void Coordinator::find_lost_ranks(StageState& stage) {
     stage.fail({ExitCode::stopped, "no rank is left to work; run again to continue"});
 }
 
-void Coordinator::declare_lost(StageState& stage, int rank) {
+std::string Coordinator::why_lost(const StageState& stage, const Worker& worker) const {
+    const auto now = Clock::now();
+    if (worker.failure) {
+        return "failure=\"" + *worker.failure + "\"";
+    }
+    if (seconds_between(worker.last_heard, now) > options_.worker_timeout_seconds) {
+        return "silent_seconds=" + std::to_string(options_.worker_timeout_seconds);
+    }
+    // A pinned task may wait for those of other ranks, however long they take.
+    const bool has_deadline = worker.task && !worker.is_pinned;
+    const auto position = has_deadline ? stage.find_open(*worker.task) : std::nullopt;
+    const double estimate = position ? stage.estimated_seconds(*position) : 0.0;
+    const double seconds = seconds_between(worker.task_start, now);
+    if (estimate > 0.0 &&
+        seconds > std::max(options_.least_deadline_seconds, options_.deadline_factor * estimate)) {
+        return "hangs_seconds=" + std::to_string(std::lround(seconds)) +
+               " estimated_seconds=" + std::to_string(estimate);
+    }
+    return "";
+}
+
+void Coordinator::declare_lost(StageState& stage, int rank, const std::string& why) {
     Worker& worker = workers_[static_cast<std::size_t>(rank)];
     worker.lost = true;
     const std::string task = std::exchange(worker.task, std::nullopt).value_or("");
@@ -284,11 +304,8 @@ void Coordinator::declare_lost(StageState& stage, int rank) {
     if (!words.empty()) {
         words = "\nIts log ends with\n" + words;
     }
-    const std::string why =
-        worker.failure ? " failure=\"" + *worker.failure + "\""
-                       : " silent_seconds=" + std::to_string(options_.worker_timeout_seconds);
     log_warning("rank_lost rank=" + std::to_string(rank) + " host=" + host +
-                " task=" + (task.empty() ? "none" : task) + why + words);
+                " task=" + (task.empty() ? "none" : task) + " " + why + words);
     const auto position = stage.find_open(task);
     if (!position) {
         return;
@@ -300,10 +317,10 @@ void Coordinator::declare_lost(StageState& stage, int rank) {
         return;
     }
     // Counted as a failure: a task that kills its rank (out of memory) must not kill them all.
-    stage.retry_or_fail(*position, rank,
-                        {ExitCode::internal, worker.failure.value_or("the rank on host " + host +
-                                                                     " was lost (out of memory?)") +
-                                                 words});
+    stage.retry_or_fail(
+        *position, rank,
+        {ExitCode::internal,
+         worker.failure.value_or("the rank on host " + host + " was lost, " + why) + words});
 }
 
 void Coordinator::hand_out(StageState& stage) {

@@ -38,6 +38,12 @@ public:
         /// task again, and its own task goes to another rank. If its result comes after all, it
         /// counts if it is the first.
         double worker_timeout_seconds = 600.0;
+        /// A rank whose task takes longer than this many times its estimate, and longer than the
+        /// least deadline, hangs, whatever signs of life it gives: it counts as lost. Estimates
+        /// come from the tasks of the stage that are done, so the first ones have none. Pinned
+        /// tasks have no deadline: they may wait for each other.
+        double deadline_factor = 20.0;
+        double least_deadline_seconds = 600.0;
         /// After a stop request, how long tasks that are running may take to finish.
         double grace_seconds = 40.0;
         /// How long shut_down() waits for the workers to leave.
@@ -66,14 +72,13 @@ public:
 
     /// Runs all tasks of one stage and returns their results, in the order of the tasks.
     ///
-    /// A task that fails with ExitCode::internal or io, or whose rank is lost, is tried once more,
-    /// on another rank if there is one. Other codes mean that trying again would not help. A pinned
-    /// task (Task::rank) is neither moved nor tried again: it may depend on what its rank holds.
-    /// A task for all ranks is handed out when none of them works, and done when all have answered;
-    /// its result is rank 0's.
-    /// When a task has failed for good, nothing more is handed out. The coordinator waits for
-    /// running tasks (for pinned ones up to the grace limit: they may wait for a peer that failed)
-    /// and throws the error.
+    /// A task that fails with ExitCode::internal or io, or whose rank is lost or hangs, is tried
+    /// once more, on another rank if there is one. Other codes mean that trying again would not
+    /// help. A pinned task (Task::rank) is neither moved nor tried again: it may depend on what its
+    /// rank holds. A task for all ranks is handed out when none of them works, and done when all
+    /// have answered; its result is rank 0's. When a task has failed for good, nothing more is
+    /// handed out. The coordinator waits for running tasks (for pinned ones up to the grace limit:
+    /// they may wait for a peer that failed) and throws the error.
     ///
     /// An earlier run finished `n_reused` more tasks of the stage; this is for the progress only.
     ///
@@ -128,7 +133,9 @@ private:
     void forgive_own_pause();
     void note_instruction_set(int rank, const std::string& name);
     void find_lost_ranks(StageState& stage);
-    void declare_lost(StageState& stage, int rank);
+    void declare_lost(StageState& stage, int rank, const std::string& why);
+    /// Why a rank is lost; "": it is not.
+    [[nodiscard]] std::string why_lost(const StageState& stage, const Worker& worker) const;
     [[nodiscard]] bool must_stop(StageState& stage) const;
     void hand_out(StageState& stage);
     void give(int rank, const Task& task);

@@ -192,6 +192,33 @@ TEST(LostRank, ItsTaskIsDoneElsewhereAndItsLateResultIgnored) {
     });
 }
 
+TEST(LostRank, OneThatHangsWhileItGivesSignsOfLifeIsLost) {
+    if (n_ranks() < 2) {
+        GTEST_SKIP() << "needs two ranks";
+    }
+    std::atomic<bool> hung = false;
+    const auto handler = [&](const Task& task) {
+        const bool hangs = this_rank() == 1 && !hung.exchange(true);
+        sleep_milliseconds(hangs ? 2000 : 10);
+        return std::to_string(this_rank()) + " did " + task.id;
+    };
+    Coordinator::Options options;
+    options.worker_timeout_seconds = 600.0;
+    options.deadline_factor = 3.0;
+    options.least_deadline_seconds = 0.5;
+    with_workers(handler, options, [](Coordinator& coordinator) {
+        for (const TaskResult& result : coordinator.run(make_tasks(20))) {
+            EXPECT_NE(result.rank, 1);
+        }
+        EXPECT_THAT(coordinator.lost_ranks(), ElementsAre(1));
+        // It gets no task again. Its late result counts for nothing.
+        sleep_milliseconds(1600);
+        for (const TaskResult& result : coordinator.run(make_tasks(5, "u"))) {
+            EXPECT_NE(result.rank, 1);
+        }
+    });
+}
+
 TEST(LostRank, ATaskForAllRanksDoesNotWaitForIt) {
     if (n_ranks() < 2) {
         GTEST_SKIP() << "needs two ranks";
