@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Installs the Debian or Ubuntu packages Lathe builds with, those that are missing.
-# usage: install_packages.sh [--tests | --gate]    --tests: also those that only tests need
-#                                                  --gate: and those of scripts/gate.sh
+# usage: install_packages.sh [--tests | --fuzz | --gate]    --tests: also those that only tests need
+#                                                           --fuzz: also those of scripts/fuzz.sh
+#                                                           --gate: and those of scripts/gate.sh
 set -euo pipefail
 
 packages=(
@@ -13,10 +14,13 @@ packages=(
 )
 # A whole Slurm, which the tests start for themselves (tests/slurm).
 test_packages=(slurmctld slurmd slurm-client munge shellcheck)
+# A compiler with libFuzzer and its sanitizers.
+fuzz_packages=(clang llvm libclang-rt-dev)
 gate_packages=(clang-format-14 clang-tidy-14)
 case "${1:-}" in
   --tests) packages+=("${test_packages[@]}") ;;
-  --gate) packages+=("${test_packages[@]}" "${gate_packages[@]}") ;;
+  --fuzz) packages+=("${fuzz_packages[@]}") ;;
+  --gate) packages+=("${test_packages[@]}" "${fuzz_packages[@]}" "${gate_packages[@]}") ;;
   ?*) echo "install_packages.sh: unknown argument $1" >&2; exit 64 ;;
 esac
 

@@ -77,7 +77,8 @@ public:
     /// Names directly below a group, in alphabetical order.
     [[nodiscard]] std::vector<std::string> children(const std::string& path) const;
     [[nodiscard]] bool is_dataset(const std::string& path) const;
-    /// Attributes of other kinds (arrays, references), which only foreign files have, are left out.
+    /// Attributes of other kinds (arrays, references, texts of variable length), which only foreign
+    /// files have, are left out.
     [[nodiscard]] Attributes attributes(const std::string& path) const;
     [[nodiscard]] DatasetInfo info(const std::string& path) const;
     /// All bytes of a dataset, as stored. With `check_hash` the attribute "hash" is compared.

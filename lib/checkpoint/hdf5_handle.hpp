@@ -90,7 +90,8 @@ Status check(Status status, const std::string& what) {
 /// Sets attributes in alphabetical order; one that exists is replaced. @throws IoError
 void write_attributes(hid_t object, const Attributes& attributes, const std::string& where);
 
-/// Reads attributes that are one integer, real number, boolean or string; others are left out.
+/// Reads attributes that are one integer, real number, boolean or text of fixed length; others are
+/// left out.
 /// @throws DataError
 [[nodiscard]] Attributes read_attributes(hid_t object, const std::string& where);
 

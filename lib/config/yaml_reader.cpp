@@ -1,7 +1,10 @@
 #include "lib/config/yaml_reader.hpp"
 
 #include <algorithm>
+#include <optional>
+#include <sstream>
 
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include "lib/core/errors.hpp"
@@ -88,6 +91,47 @@ private:
     std::size_t n_values_ = 0;
 };
 
+/// Where a second document begins. Asked for two documents and no more: in some that are malformed
+/// ("&a, b") yaml-cpp finds one empty document after another without end.
+class SecondDocument final : public YAML::EventHandler {
+public:
+    explicit SecondDocument(YAML::Parser& parser) : has_first_(parser.HandleNextDocument(*this)) {
+        if (has_first_) (void)parser.HandleNextDocument(*this);
+    }
+
+    [[nodiscard]] bool has_first() const { return has_first_; }
+    /// None if there is no second one.
+    [[nodiscard]] const std::optional<YAML::Mark>& place() const { return place_; }
+
+private:
+    using Tag = const std::string&;
+
+    void note(const YAML::Mark& mark) {
+        if (n_documents_ > 1 && !place_) place_ = mark;
+    }
+    void OnDocumentStart(const YAML::Mark& /*mark*/) override { ++n_documents_; }
+    void OnDocumentEnd() override {}
+    void OnNull(const YAML::Mark& mark, YAML::anchor_t) override { note(mark); }
+    void OnAlias(const YAML::Mark& mark, YAML::anchor_t) override { note(mark); }
+    void OnScalar(const YAML::Mark& mark, Tag, YAML::anchor_t, const std::string&) override {
+        note(mark);
+    }
+    void OnSequenceStart(const YAML::Mark& mark, Tag, YAML::anchor_t,
+                         YAML::EmitterStyle::value) override {
+        note(mark);
+    }
+    void OnSequenceEnd() override {}
+    void OnMapStart(const YAML::Mark& mark, Tag, YAML::anchor_t,
+                    YAML::EmitterStyle::value) override {
+        note(mark);
+    }
+    void OnMapEnd() override {}
+
+    int n_documents_ = 0;
+    std::optional<YAML::Mark> place_;
+    bool has_first_;
+};
+
 void set_places(YamlValue& value, const SourcePlace& place) {
     value.place = place;
     for (YamlValue& item : value.items) {
@@ -113,26 +157,30 @@ YamlValue::Entry* find_entry(YamlValue& map, std::string_view key) {
 
 YamlValue parse_yaml(const std::string& yaml, const std::string& file_name) {
     Converter converter(file_name);
-    std::vector<YAML::Node> documents;
+    YAML::Node document;
     try {
         // yaml-cpp silently ends an open quote with the file, but not with the document.
-        documents = YAML::LoadAll(yaml + "\n...\n");
+        const std::string closed = yaml + "\n...\n";
+        std::istringstream text(closed);
+        YAML::Parser parser(text);
+        const SecondDocument second(parser);
+        if (!second.has_first()) {
+            YamlValue empty;
+            empty.place = {file_name};
+            return empty;
+        }
+        if (second.place()) {
+            refuse_at(converter.place(*second.place()),
+                      "a second document begins; expected one document only");
+        }
+        document = YAML::Load(closed);
     } catch (const YAML::Exception& error) {
         const bool open_quote = error.msg == YAML::ErrorMsg::DOC_IN_SCALAR ||
                                 error.msg == YAML::ErrorMsg::EOF_IN_SCALAR;
         refuse_at(converter.place(error.mark),
                   "not YAML: " + (open_quote ? std::string("a quote is not closed") : error.msg));
     }
-    if (documents.empty()) {
-        YamlValue empty;
-        empty.place = {file_name};
-        return empty;
-    }
-    if (documents.size() > 1) {
-        refuse_at(converter.place(documents[1].Mark()),
-                  "a second document begins; expected one document only");
-    }
-    return converter.convert(documents.front(), 0);
+    return converter.convert(document, 0);
 }
 
 Override parse_override(const std::string& text) {

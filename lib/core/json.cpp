@@ -9,6 +9,9 @@ template class nlohmann::basic_json<>;
 namespace lathe {
 namespace {
 
+constexpr std::size_t most_levels = 500;
+constexpr const char* too_deep = "JSON of more than 500 lists and objects within one another";
+
 /// "unexpected end of input; expected ..." without the parser's own numbering.
 std::string parser_words(const nlohmann::json::parse_error& error) {
     const std::string text = error.what();
@@ -48,13 +51,34 @@ std::string without_python_numbers(std::string_view text) {
 
 }  // namespace
 
+bool is_nested_too_deeply(std::string_view text) noexcept {
+    std::size_t level = 0;
+    bool in_string = false;
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        if (in_string) {
+            if (c == '\\') ++i;
+            if (c == '"') in_string = false;
+        } else if (c == '"') {
+            in_string = true;
+        } else if (c == '[' || c == '{') {
+            if (++level > most_levels) return true;
+        } else if ((c == ']' || c == '}') && level > 0) {
+            --level;
+        }
+    }
+    return false;
+}
+
 nlohmann::json parse_json(std::string_view text) {
+    if (is_nested_too_deeply(text)) throw DataError(too_deep);
     return nlohmann::json::parse(text);
 }
 
 nlohmann::json parse_json(std::string_view text, const std::string& where) {
+    if (is_nested_too_deeply(text)) throw DataError(where + ": " + too_deep);
     try {
-        return parse_json(text);
+        return nlohmann::json::parse(text);
     } catch (const nlohmann::json::parse_error& error) {
         const std::string_view before = text.substr(0, std::min(error.byte, text.size()));
         const auto line = 1 + std::count(before.begin(), before.end(), '\n');
@@ -62,6 +86,8 @@ nlohmann::json parse_json(std::string_view text, const std::string& where) {
         throw DataError(where + ": not JSON, " +
                         (has_lines ? "line " + std::to_string(line) + ", " : "") + "byte " +
                         std::to_string(error.byte) + ": " + parser_words(error));
+    } catch (const nlohmann::json::out_of_range&) {
+        throw DataError(where + ": a number that is too large");
     }
 }
 
@@ -74,6 +100,7 @@ nlohmann::json parse_python_json(std::string_view text, const std::string& where
 }
 
 nlohmann::json try_parse_json(std::string_view text) {
+    if (is_nested_too_deeply(text)) return nlohmann::json::value_t::discarded;
     return nlohmann::json::parse(text, nullptr, false);
 }
 

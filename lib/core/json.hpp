@@ -11,7 +11,13 @@ extern template class nlohmann::basic_json<>;
 
 namespace lathe {
 
-/// @throws nlohmann::json::parse_error
+/// Whether arrays and objects stand so deep within one another that no document needs it. Copying
+/// and printing such a value call themselves once a level, until the stack ends; so all the
+/// functions below refuse it.
+[[nodiscard]] bool is_nested_too_deeply(std::string_view text) noexcept;
+
+/// @throws nlohmann::json::exception
+/// @throws DataError  if it is nested too deeply
 [[nodiscard]] nlohmann::json parse_json(std::string_view text);
 
 /// As parse_json(), for what a user wrote.
@@ -25,7 +31,8 @@ namespace lathe {
 /// @throws DataError  as above
 [[nodiscard]] nlohmann::json parse_python_json(std::string_view text, const std::string& where);
 
-/// As parse_json(), but for a text that is no JSON a value for which is_discarded() holds.
+/// As parse_json(), but for a text that is no JSON or nested too deeply a value for which
+/// is_discarded() holds.
 [[nodiscard]] nlohmann::json try_parse_json(std::string_view text);
 
 }  // namespace lathe

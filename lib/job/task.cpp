@@ -17,7 +17,7 @@ using Json = nlohmann::json;
 class Fields {
 public:
     Fields(std::string_view text, const char* what, std::size_t n_fields) : what_(what) {
-        object_ = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+        object_ = try_parse_json(text);
         if (!object_.is_object()) {
             refuse("not a JSON object");
         }
@@ -57,7 +57,9 @@ public:
             refuse_field(name, "a whole number");
         }
         const auto wide = value.get<std::int64_t>();
-        if (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max()) {
+        const bool wraps = value.is_number_unsigned() && wide < 0;
+        if (wraps || wide < std::numeric_limits<int>::min() ||
+            wide > std::numeric_limits<int>::max()) {
             refuse_field(name, "a whole number of 32 bits");
         }
         return static_cast<int>(wide);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 #include <string_view>
 
 #include "lib/core/edit_distance.hpp"
@@ -49,20 +48,48 @@ bool matches(std::string_view name, const std::regex& pattern) {
                              std::regex_constants::match_continuous);
 }
 
-/// "*" stands for any characters, everything else for itself.
-std::regex wildcard_pattern(std::string_view text) {
-    std::string pattern;
-    for (const char c : text.substr(0, longest_name)) {
-        if (c == '*') {
-            pattern += ".*";
-            continue;
+/// "*" stands for any characters, everything else for itself. The first star that fits takes as
+/// little as it can: if the rest does not follow, only the last star met may take more.
+bool matches_stars(std::string_view name, std::string_view text) {
+    std::size_t at = 0;
+    std::size_t in_text = 0;
+    std::size_t last_star = std::string_view::npos;
+    std::size_t behind_star = 0;  // in the name
+    while (at < name.size()) {
+        if (in_text < text.size() && text[in_text] == '*') {
+            last_star = in_text++;
+            behind_star = at;
+        } else if (in_text < text.size() && text[in_text] == name[at]) {
+            ++in_text;
+            ++at;
+        } else if (last_star != std::string_view::npos) {
+            in_text = last_star + 1;
+            at = ++behind_star;
+        } else {
+            return false;
         }
-        if (std::ispunct(static_cast<unsigned char>(c)) != 0) {
-            pattern += '\\';
-        }
-        pattern += c;
     }
-    return std::regex(pattern + "$");
+    return text.find_first_not_of('*', in_text) == std::string_view::npos;
+}
+
+/// libstdc++ tries all ways of a pattern at once if asked to, which is no standard; else it goes
+/// back and forth, and a pattern like (a+)+$ takes for ever.
+std::regex expression(const std::string& pattern) {
+    if (pattern.size() > longest_name) {
+        throw std::regex_error(std::regex_constants::error_complexity);
+    }
+    // libstdc++ reads the numbers in a{2,3} without a look at their size.
+    constexpr std::size_t most_digits = 6;
+    std::size_t n_digits = 0;
+    for (const char c : pattern) {
+        n_digits = c >= '0' && c <= '9' ? n_digits + 1 : 0;
+        if (n_digits > most_digits) throw std::regex_error(std::regex_constants::error_badbrace);
+    }
+#ifdef __GLIBCXX__
+    return std::regex(pattern, std::regex::ECMAScript | std::regex_constants::__polynomial);
+#else
+    return std::regex(pattern);
+#endif
 }
 
 /// The name in the source and, where that was saved from the base model alone, the usual one.
@@ -101,13 +128,11 @@ std::string joined(const std::vector<std::string>& words, std::size_t count) {
 NamePatterns::NamePatterns(const std::vector<std::string>& entries, const std::string& key) {
     for (const std::string& entry : entries) {
         if (!entry.starts_with("re:")) {
-            const bool has_wildcard = entry.find('*') != std::string::npos;
-            entries_.push_back(
-                {entry, has_wildcard ? std::optional(wildcard_pattern(entry)) : std::nullopt});
+            entries_.push_back({entry, entry.find('*') != std::string::npos, std::nullopt});
             continue;
         }
         try {
-            entries_.push_back({entry, std::regex(entry.substr(3))});
+            entries_.push_back({entry, false, expression(entry.substr(3))});
         } catch (const std::regex_error& error) {
             throw UsageError(key + ": " + quoted(entry) +
                              " is not a regular expression: " + error.what());
@@ -117,6 +142,10 @@ NamePatterns::NamePatterns(const std::vector<std::string>& entries, const std::s
 
 bool NamePatterns::Entry::has(const std::string& name) const {
     const std::string_view module = module_of(name);
+    if (has_star) {
+        return name.size() <= longest_name &&
+               (matches_stars(name, text) || matches_stars(module, text));
+    }
     if (!pattern) {
         return name == text || (!text.empty() && has_words(module, text));
     }
@@ -138,7 +167,7 @@ bool NamePatterns::passes_over(const std::string& tensor, const ModelSpec& spec)
         if (!entry.has(tensor)) {
             return false;
         }
-        if (entry.pattern || entry.text == tensor || entry.text == module_of(tensor)) {
+        if (entry.is_pattern() || entry.text == tensor || entry.text == module_of(tensor)) {
             return true;
         }
         return std::ranges::none_of(spec.tensors,

@@ -13,7 +13,8 @@ namespace lathe {
 ///   - a tensor or unit by its whole name ("model.norm.weight", "block_0003.qkv");
 ///   - every module that it is a part of, whole words between dots ("q_proj", "mlp.down_proj",
 ///     "layers.3", "lm_head"), as tools do that work on modules;
-///   - "re:" and a regular expression: what it matches from the start of the name of a tensor, its
+///   - "re:" and a regular expression without back references: what it matches from the start of
+///   the name of a tensor, its
 ///     module or a unit, like Python's re.match;
 ///   - with "*", any characters, all of such a name ("*.mlp.*", "*lm_head*").
 /// "lm_head" and "embed_tokens" are head and token embedding whatever a family calls them; of a
@@ -34,8 +35,11 @@ public:
 private:
     struct Entry {
         std::string text;
-        std::optional<std::regex> pattern;  ///< of "re:..." and names with "*"
+        bool has_star = false;
+        std::optional<std::regex> pattern;  ///< of "re:..."
         [[nodiscard]] bool has(const std::string& name) const;
+        /// Whether it is more than a name.
+        [[nodiscard]] bool is_pattern() const { return has_star || pattern; }
     };
     std::vector<Entry> entries_;
 };

@@ -7,6 +7,7 @@
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/text_input.hpp"
+#include "lib/core/utf8.hpp"
 #include "lib/template/library.hpp"
 #include "lib/template/statement.hpp"
 #include "lib/tokenizer/tokenizer.hpp"
@@ -82,6 +83,8 @@ jinja::Value part_of_row(const ordered_json& row, const char* key) {
 ChatTemplate::ChatTemplate(const std::string& source, std::string where,
                            std::map<std::string, std::string> special_tokens)
     : where_(std::move(where)), special_tokens_(std::move(special_tokens)) {
+    // Everything that cuts texts into characters relies on it; rows are JSON, which is UTF-8.
+    if (!is_valid_utf8(source)) throw DataError(where_ + ": not UTF-8");
     try {
         parsed_ = std::make_unique<const Parsed>(Parsed{jinja::parse_template(source)});
     } catch (const DataError& error) {
@@ -94,11 +97,13 @@ ChatTemplate::ChatTemplate(ChatTemplate&&) noexcept = default;
 ChatTemplate& ChatTemplate::operator=(ChatTemplate&&) noexcept = default;
 
 std::string ChatTemplate::render(const std::string& row, const std::string& row_where) const {
-    const auto json = ordered_json::parse(row, nullptr, false);
+    const auto json = is_nested_too_deeply(row) ? ordered_json(ordered_json::value_t::discarded)
+                                                : ordered_json::parse(row, nullptr, false);
     if (json.is_discarded() || !json.is_object()) {
         (void)parse_json(row, row_where);
         throw DataError(row_where + ": expected a JSON object");
     }
+    const jinja::Work work(row.size());
     const auto scope = std::make_shared<jinja::Scope>();
     jinja::add_globals(*scope);
     for (const auto& [name, token] : special_tokens_) scope->set(name, token);

@@ -8,12 +8,20 @@
 namespace lathe::jinja {
 namespace {
 
-template <class Node, class... Parts>
-ExpressionPointer make(Parts&&... parts) {
-    return std::make_unique<const Node>(std::forward<Parts>(parts)...);
-}
+// What reads and evaluates an expression calls itself for its parts, so neither how deep they stand
+// within one another nor how many follow one another may be without limit.
+constexpr std::size_t most_nodes = 1000;
+constexpr std::size_t most_parentheses = 50;
 
 }  // namespace
+
+template <class Node, class... Parts>
+ExpressionPointer ExpressionParser::make(Parts&&... parts) {
+    if (++n_nodes_ > most_nodes) {
+        fail("an expression of more than " + std::to_string(most_nodes) + " parts");
+    }
+    return std::make_unique<const Node>(std::forward<Parts>(parts)...);
+}
 
 void ExpressionParser::fail(const std::string& problem) const {
     throw DataError("line " + std::to_string(peek().line) + ": " + problem);
@@ -71,8 +79,12 @@ ExpressionPointer ExpressionParser::conjunction() {
 }
 
 ExpressionPointer ExpressionParser::negation() {
-    if (take("not")) return make<Unary>("not", negation());
-    return comparison();
+    if (++level_ > most_parentheses) {
+        fail("more than " + std::to_string(most_parentheses) + " parentheses within one another");
+    }
+    ExpressionPointer value = take("not") ? make<Unary>("not", negation()) : comparison();
+    --level_;
+    return value;
 }
 
 ExpressionPointer ExpressionParser::comparison() {
@@ -141,7 +153,7 @@ ExpressionPointer ExpressionParser::postfix(ExpressionPointer value) {
     while (true) {
         if (take(".")) {
             if (peek().kind == Token::Kind::integer) {
-                const auto place = static_cast<std::int64_t>(std::stoll(tokens_[at_++].text));
+                const std::int64_t place = integer();
                 value = make<Part>(std::move(value), make<Constant>(place));
             } else {
                 value = make<Part>(std::move(value), make<Constant>(take_name()));
@@ -229,22 +241,37 @@ WrittenArguments ExpressionParser::arguments() {
     return written;
 }
 
+std::int64_t ExpressionParser::integer() {
+    const std::string& text = peek().text;
+    std::int64_t value = 0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) {
+        fail("the number " + text + " is too large");
+    }
+    ++at_;
+    return value;
+}
+
+double ExpressionParser::real() {
+    const std::string& text = peek().text;
+    double value = 0.0;
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) {
+        fail("the number " + text + " is too large or too small");
+    }
+    ++at_;
+    return value;
+}
+
 ExpressionPointer ExpressionParser::primary() {
     const Token& token = peek();
     switch (token.kind) {
         case Token::Kind::string:
             return string_literal();
-        case Token::Kind::integer: {
-            std::int64_t value = 0;
-            const char* end = token.text.data() + token.text.size();
-            if (std::from_chars(token.text.data(), end, value).ptr != end) {
-                fail("the number " + token.text + " is too large");
-            }
-            ++at_;
-            return make<Constant>(value);
-        }
+        case Token::Kind::integer:
+            return make<Constant>(integer());
         case Token::Kind::real:
-            return make<Constant>(std::stod(tokens_[at_++].text));
+            return make<Constant>(real());
         case Token::Kind::name:
             return name_or_constant();
         default:

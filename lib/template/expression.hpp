@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -69,6 +70,10 @@ private:
     [[nodiscard]] ExpressionPointer dict_literal();
     [[nodiscard]] ExpressionPointer parenthesis();
     [[nodiscard]] WrittenArguments arguments();
+    [[nodiscard]] std::int64_t integer();
+    [[nodiscard]] double real();
+    template <class Node, class... Parts>
+    [[nodiscard]] ExpressionPointer make(Parts&&... parts);
 
     [[nodiscard]] bool is_name(std::string_view text) const {
         return peek().kind == Token::Kind::name && peek().text == text;
@@ -79,6 +84,8 @@ private:
 
     const std::vector<Token>& tokens_;
     std::size_t at_ = 0;
+    std::size_t n_nodes_ = 0;
+    std::size_t level_ = 0;
 };
 
 }  // namespace lathe::jinja

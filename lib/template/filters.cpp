@@ -1,16 +1,28 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 
 #include "lib/core/errors.hpp"
 #include "lib/template/library.hpp"
 #include "lib/template/list_filters.hpp"
 #include "lib/template/text_functions.hpp"
+#include "lib/template/work.hpp"
 
 namespace lathe::jinja {
 namespace {
 
 using Apply = Value (*)(const Value& value, const Arguments& arguments);
+
+/// How far something is moved to the right.
+std::size_t columns_of(const Value& width) {
+    constexpr std::int64_t most = 1000;
+    if (width.integer() > most) {
+        throw DataError("an indentation of " + std::to_string(width.integer()) +
+                        " columns; at most " + std::to_string(most) + " are supported");
+    }
+    return static_cast<std::size_t>(std::max<std::int64_t>(width.integer(), 0));
+}
 
 /// Lines behind the first (or all) moved to the right; empty ones only if asked for.
 Value indent(const Value& value, const Arguments& arguments) {
@@ -18,7 +30,7 @@ Value indent(const Value& value, const Arguments& arguments) {
     const std::string blanks =
         width != nullptr && width->is_string()
             ? width->string()
-            : std::string(static_cast<std::size_t>(width != nullptr ? width->integer() : 4), ' ');
+            : std::string(width != nullptr ? columns_of(*width) : std::size_t{4}, ' ');
     const bool with_first = flag_of(arguments.find(1, "first"), false);
     const bool with_blank = flag_of(arguments.find(2, "blank"), false);
     const std::string& text = value.string();
@@ -26,6 +38,7 @@ Value indent(const Value& value, const Arguments& arguments) {
     for (std::size_t begin = 0; begin <= text.size();) {
         const std::size_t end = std::min(text.find('\n', begin), text.size());
         const bool moves = begin == 0 ? with_first : (end > begin || with_blank);
+        if (moves) Work::spend_on_text(blanks.size());
         out += (moves ? blanks : "") + text.substr(begin, end - begin);
         if (end == text.size()) break;
         out += '\n';
@@ -34,8 +47,15 @@ Value indent(const Value& value, const Arguments& arguments) {
     return out;
 }
 
+std::int64_t magnitude_of(std::int64_t value) {
+    if (value == std::numeric_limits<std::int64_t>::min()) {
+        throw DataError("abs: the number " + std::to_string(value) + " has more than 64 bits");
+    }
+    return std::abs(value);
+}
+
 Value to_integer(const Value& value, const Arguments& arguments) {
-    if (value.as<double>() != nullptr) return static_cast<std::int64_t>(value.real());
+    if (value.as<double>() != nullptr) return Value::whole(value.real());
     if (value.is_number()) return value.integer();
     try {
         return static_cast<std::int64_t>(std::stoll(value.string()));
@@ -71,7 +91,7 @@ Value tojson(const Value& value, const Arguments& arguments) {
     style.ensure_ascii = flag_of(arguments.find(0, "ensure_ascii"), false);
     const Value* indentation = arguments.find(1, "indent");
     if (indentation != nullptr && !indentation->is_none()) {
-        style.indent = static_cast<int>(indentation->integer());
+        style.indent = static_cast<int>(columns_of(*indentation));
         style.item_separator = ",";
     }
     const Value* separators = arguments.find(2, "separators");
@@ -127,7 +147,7 @@ constexpr std::array rows = {
     Row{"abs",
         [](const Value& v, const Arguments&) {
             return v.as<double>() != nullptr ? Value(std::abs(v.real()))
-                                             : Value(std::abs(v.integer()));
+                                             : Value(magnitude_of(v.integer()));
         }},
     Row{"capitalize",
         [](const Value& v, const Arguments&) { return Value(capitalised(v.text())); }},

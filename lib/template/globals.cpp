@@ -17,11 +17,12 @@ Value range(const Arguments& arguments) {
     const std::int64_t step = given.size() > 2 ? given[2].integer() : 1;
     if (step == 0) throw DataError("range with step 0");
     List numbers;
-    for (std::int64_t i = begin; step > 0 ? i < end : i > end; i += step) {
+    for (std::int64_t i = begin; step > 0 ? i < end : i > end;) {
         numbers.emplace_back(i);
         if (numbers.size() > static_cast<std::size_t>(longest_range)) {
             throw DataError("range of more than " + std::to_string(longest_range) + " numbers");
         }
+        if (__builtin_add_overflow(i, step, &i)) break;
     }
     return Value::list(std::move(numbers));
 }

@@ -3,6 +3,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "lib/template/value.hpp"
+#include "lib/template/work.hpp"
 
 namespace lathe::jinja {
 namespace {
@@ -14,7 +15,9 @@ std::string line(const JsonStyle& style, int depth) {
 }
 
 std::string json_string(const std::string& text, const JsonStyle& style) {
-    return nlohmann::json(text).dump(-1, ' ', style.ensure_ascii);
+    // Python takes surrogates that stand alone; here they are no text.
+    return nlohmann::json(text).dump(-1, ' ', style.ensure_ascii,
+                                     nlohmann::json::error_handler_t::replace);
 }
 
 /// Items between brackets. Python puts no space before a line break.
@@ -25,6 +28,7 @@ std::string bracketed(const std::vector<std::string>& items, const char* bracket
         text += (i == 0 ? "" : style.item_separator) + line(style, depth + 1) + items[i];
     }
     if (!items.empty()) text += line(style, depth);
+    Work::spend_on_text(text.size());
     return text + brackets[1];
 }
 

@@ -163,7 +163,11 @@ private:
             const bool is_hex = std::ranges::all_of(
                 digits, [](char d) { return std::isxdigit(static_cast<unsigned char>(d)) != 0; });
             if (digits.size() != n_digits || !is_hex) fail(line_, "a broken escape in a string");
-            append_utf8(text, static_cast<char32_t>(std::stoul(digits, nullptr, 16)));
+            const auto code_point = static_cast<char32_t>(std::stoul(digits, nullptr, 16));
+            if (code_point > 0x10FFFF || (code_point >= 0xD800 && code_point <= 0xDFFF)) {
+                fail(line_, "an escape in a string that is no character");
+            }
+            append_utf8(text, code_point);
             at_ += n_digits;
         } else if (c == '\n') {
             ++line_;

@@ -5,6 +5,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/template/library.hpp"
 #include "lib/template/text_functions.hpp"
+#include "lib/template/work.hpp"
 
 namespace lathe::jinja {
 namespace {
@@ -88,6 +89,7 @@ Value join(const Value& value, const Arguments& arguments) {
     for (const Value& element : value.elements()) {
         if (!is_first) text += between;
         text += key_of(element, attribute).text();
+        Work::spend_on_text(between.size());
         is_first = false;
     }
     return text;
@@ -155,7 +157,7 @@ Value sum(const Value& value, const Arguments& arguments) {
         is_whole = is_whole && part.as<double>() == nullptr;
         real += part.real();
     }
-    return is_whole ? Value(static_cast<std::int64_t>(real)) : Value(real);
+    return is_whole ? Value::whole(real) : Value(real);
 }
 
 Value reversed(const Value& value) {

@@ -4,6 +4,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/template/library.hpp"
 #include "lib/template/text_functions.hpp"
+#include "lib/template/work.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::jinja {
@@ -139,6 +140,7 @@ constexpr std::array text_methods = {
                    std::string text;
                    const List items = a.positional[0].elements();
                    for (std::size_t i = 0; i < items.size(); ++i) {
+                       Work::spend_on_text(s.size() + items[i].string().size());
                        text += (i == 0 ? "" : s) + items[i].string();
                    }
                    return Value(text);

@@ -6,6 +6,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/template/library.hpp"
+#include "lib/template/work.hpp"
 
 namespace lathe::jinja {
 namespace {
@@ -19,17 +20,53 @@ bool contains(const Value& container, const Value& value) {
     return std::ranges::find(items, value) != items.end();
 }
 
+/// What Python's integers of any size can hold and those here cannot.
+[[noreturn]] void refuse_overflow(std::int64_t a, const char* operation, std::int64_t b) {
+    throw DataError(std::to_string(a) + " " + operation + " " + std::to_string(b) +
+                    " has more than 64 bits");
+}
+
+std::int64_t sum_of(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_add_overflow(a, b, &result)) refuse_overflow(a, "+", b);
+    return result;
+}
+
+std::int64_t difference_of(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_sub_overflow(a, b, &result)) refuse_overflow(a, "-", b);
+    return result;
+}
+
+std::int64_t product_of(std::int64_t a, std::int64_t b) {
+    std::int64_t result = 0;
+    if (__builtin_mul_overflow(a, b, &result)) refuse_overflow(a, "*", b);
+    return result;
+}
+
 /// Rounds towards minus infinity, as Python does.
 std::int64_t floor_divide(std::int64_t a, std::int64_t b) {
     if (b == 0) throw DataError("division by zero");
+    if (b == -1) return difference_of(0, a);  // a / b may overflow
     const std::int64_t quotient = a / b;
     return a % b != 0 && (a < 0) != (b < 0) ? quotient - 1 : quotient;
+}
+
+/// Has the sign of b, as in Python.
+std::int64_t remainder_of(std::int64_t a, std::int64_t b) {
+    if (b == 0) throw DataError("division by zero");
+    if (b == -1) return 0;  // a % b may overflow
+    const std::int64_t rest = a % b;
+    return rest != 0 && (rest < 0) != (b < 0) ? rest + b : rest;
 }
 
 Value repeated(const Value& value, std::int64_t times) {
     if (value.is_string()) {
         std::string text;
-        for (std::int64_t i = 0; i < times; ++i) text += value.string();
+        for (std::int64_t i = 0; i < times; ++i) {
+            Work::spend_on_text(value.string().size());
+            text += value.string();
+        }
         return text;
     }
     List items;
@@ -54,7 +91,7 @@ Value add(const Value& a, const Value& b) {
                         std::string(b.kind()) + " " + b.quoted());
     }
     if (a.as<double>() != nullptr || b.as<double>() != nullptr) return a.real() + b.real();
-    return a.integer() + b.integer();
+    return sum_of(a.integer(), b.integer());
 }
 
 Value arithmetic(const std::string& operation, const Value& a, const Value& b) {
@@ -78,12 +115,12 @@ Value arithmetic(const std::string& operation, const Value& a, const Value& b) {
     }
     const std::int64_t x = a.integer();
     const std::int64_t y = b.integer();
-    if (operation == "-") return x - y;
-    if (operation == "*") return x * y;
+    if (operation == "-") return difference_of(x, y);
+    if (operation == "*") return product_of(x, y);
     if (operation == "//") return floor_divide(x, y);
-    if (operation == "%") return x - y * floor_divide(x, y);
+    if (operation == "%") return remainder_of(x, y);
     const double power = std::pow(static_cast<double>(x), static_cast<double>(y));
-    return y < 0 ? Value(power) : Value(static_cast<std::int64_t>(power));
+    return y < 0 ? Value(power) : Value::whole(power);
 }
 
 bool holds(const std::string& operation, const Value& a, const Value& b) {
@@ -143,7 +180,7 @@ Value Unary::evaluate(const Scope& scope) const {
     if (operation_ == "not") return !value.is_true();
     if (operation_ == "+") return value;
     if (value.as<double>() != nullptr) return -value.real();
-    return -value.integer();
+    return difference_of(0, value.integer());
 }
 
 Value Binary::evaluate(const Scope& scope) const {
@@ -183,9 +220,9 @@ Value Slice::evaluate(const Scope& scope) const {
     const Bounds bounds = bounds_of(bound(begin_), bound(end_), bound(step_),
                                     static_cast<std::int64_t>(items.size()));
     List chosen;
-    for (std::int64_t i = bounds.begin; bounds.step > 0 ? i < bounds.end : i > bounds.end;
-         i += bounds.step) {
+    for (std::int64_t i = bounds.begin; bounds.step > 0 ? i < bounds.end : i > bounds.end;) {
         chosen.push_back(items[static_cast<std::size_t>(i)]);
+        if (__builtin_add_overflow(i, bounds.step, &i)) break;
     }
     if (value.is_string()) {
         std::string text;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "lib/template/value.hpp"
+#include "lib/template/work.hpp"
 
 namespace lathe::jinja {
 
@@ -21,7 +22,9 @@ public:
     [[nodiscard]] Value find(const std::string& name) const {
         for (const Scope* scope = this; scope != nullptr; scope = scope->outer_.get()) {
             const auto value = scope->values_.find(name);
-            if (value != scope->values_.end()) return value->second;
+            if (value == scope->values_.end()) continue;
+            if (value->second.is_string()) Work::spend_on_text(value->second.string().size());
+            return value->second;
         }
         return Value::undefined(name);
     }

@@ -11,6 +11,9 @@ namespace {
 
 using EndWords = std::initializer_list<std::string_view>;
 
+/// Within one another.
+constexpr std::size_t most_blocks = 50;
+
 class TemplateParser {
 public:
     explicit TemplateParser(std::string_view source) : pieces_(cut_template(source)) {}
@@ -34,6 +37,15 @@ private:
 
     /// Up to a statement that begins with one of these words, which stays.
     Block block_until(EndWords ends) {
+        if (++level_ > most_blocks) {
+            fail("more than " + std::to_string(most_blocks) + " blocks within one another");
+        }
+        Block block = statements_until(ends);
+        --level_;
+        return block;
+    }
+
+    Block statements_until(EndWords ends) {
         Block block;
         for (; at_ < pieces_.size(); last_line_ = pieces_[at_ - 1].line) {
             const Piece& piece = pieces_[at_];
@@ -188,6 +200,7 @@ private:
     std::vector<Piece> pieces_;
     std::size_t at_ = 0;
     std::size_t last_line_ = 1;
+    std::size_t level_ = 0;
 };
 
 }  // namespace

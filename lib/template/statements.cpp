@@ -6,6 +6,9 @@
 namespace lathe::jinja {
 namespace {
 
+/// Its table, and what a loop puts into it.
+constexpr std::size_t units_per_scope = 100;
+
 /// Does `work`; an error that names no line gets this one.
 template <class Work>
 auto at_line(std::size_t line, const Work& work) {
@@ -45,6 +48,7 @@ Value loop_values(const List& items, std::size_t i) {
 Statement::Flow render_block(const Block& block, const std::shared_ptr<Scope>& scope,
                              std::string& out) {
     for (const StatementPointer& statement : block) {
+        Work::spend(1);
         const Statement::Flow flow = statement->render(scope, out);
         if (flow != Statement::Flow::on) return flow;
     }
@@ -52,6 +56,7 @@ Statement::Flow render_block(const Block& block, const std::shared_ptr<Scope>& s
 }
 
 Statement::Flow Text::render(const std::shared_ptr<Scope>& /*scope*/, std::string& out) const {
+    Work::spend_on_text(text_.size());
     out += text_;
     return Flow::on;
 }
@@ -81,6 +86,7 @@ List For::chosen_items(const std::shared_ptr<Scope>& scope) const {
         if (!head_.condition) return items;
         List chosen;
         for (const Value& item : items) {
+            Work::spend(units_per_scope);
             Scope inner(scope);
             bind(item, inner);
             if (head_.condition->evaluate(inner).is_true()) chosen.push_back(item);
@@ -92,6 +98,7 @@ List For::chosen_items(const std::shared_ptr<Scope>& scope) const {
 Statement::Flow For::render(const std::shared_ptr<Scope>& scope, std::string& out) const {
     const List items = chosen_items(scope);
     for (std::size_t i = 0; i < items.size(); ++i) {
+        Work::spend(units_per_scope);
         const auto inner = std::make_shared<Scope>(scope);
         inner->set("loop", loop_values(items, i));
         at_line(head_.line, [&] {
@@ -111,6 +118,7 @@ void Set::assign(const Target& target, Value value, Scope& scope) {
             throw DataError("only a namespace's parts can be set, and " + target.names[0] +
                             " is none");
         }
+        require_part(value);
         space->values.set(*target.part, std::move(value));
         return;
     }
@@ -141,6 +149,8 @@ Statement::Flow SetBlock::render(const std::shared_ptr<Scope>& scope, std::strin
 }
 
 Value Macro::call(const std::shared_ptr<Scope>& scope, const Arguments& arguments) const {
+    Work::check_stack();
+    Work::spend(units_per_scope);
     const auto inner = std::make_shared<Scope>(scope);
     for (std::size_t i = 0; i < parameters_.size(); ++i) {
         const auto& [name, fallback] = parameters_[i];

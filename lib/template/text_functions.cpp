@@ -3,6 +3,7 @@
 #include <cctype>
 
 #include "lib/core/errors.hpp"
+#include "lib/template/work.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::jinja {
@@ -51,6 +52,7 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
     for (std::size_t at = text.find(from); at != std::string_view::npos && most != 0;
          at = text.find(from, done), --most) {
         out += text.substr(done, at - done);
+        Work::spend_on_text(to.size());
         out += to;
         done = at + from.size();
     }

@@ -6,6 +6,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
+#include "lib/template/work.hpp"
 #include "lib/tokenizer/unicode.hpp"
 
 namespace lathe::jinja {
@@ -13,6 +14,44 @@ namespace {
 
 using SequencePointer = std::shared_ptr<const Sequence>;
 using DictPointer = std::shared_ptr<const Dict>;
+
+/// What goes through a value calls itself once a level.
+constexpr std::size_t deepest_value = 200;
+
+/// Of something that holds `value`.
+std::size_t depth_around(const Value& value) {
+    require_part(value);
+    const Sequence* sequence = value.as_sequence();
+    const Dict* dict = value.as_dict();
+    const std::size_t depth = 1 + (sequence != nullptr ? sequence->depth
+                                   : dict != nullptr   ? dict->depth
+                                                       : 0);
+    if (depth > deepest_value) {
+        throw DataError("more than " + std::to_string(deepest_value) +
+                        " lists and mappings within one another");
+    }
+    return depth;
+}
+
+std::size_t depth_of(const List& items) {
+    Work::spend_on_list(items.size());
+    std::size_t depth = 0;
+    for (const Value& item : items) depth = std::max(depth, depth_around(item));
+    return depth;
+}
+
+Dict with_depth(Dict dict) {
+    Work::spend_on_list(dict.items.size());
+    for (const auto& [key, value] : dict.items) {
+        dict.depth = std::max({dict.depth, depth_around(key), depth_around(value)});
+    }
+    return dict;
+}
+
+SequencePointer sequence_of(List items, bool is_tuple) {
+    const std::size_t depth = depth_of(items);
+    return std::make_shared<const Sequence>(Sequence{std::move(items), is_tuple, depth});
+}
 
 [[noreturn]] void refuse(const Value& value, const char* expected) {
     if (const auto* undefined = value.as<Value::Undefined>()) {
@@ -60,6 +99,7 @@ std::string quoted_string(const std::string& text) {
 std::string joined(const List& items) {
     std::string text;
     for (const Value& item : items) text += (text.empty() ? "" : ", ") + item.quoted();
+    Work::spend_on_text(text.size());
     return text;
 }
 
@@ -68,6 +108,7 @@ std::string quoted_dict(const Dict& dict) {
     for (const auto& [key, value] : dict.items) {
         text += (text.empty() ? "" : ", ") + key.quoted() + ": " + value.quoted();
     }
+    Work::spend_on_text(text.size());
     return "{" + text + "}";
 }
 
@@ -97,6 +138,10 @@ const Value* Arguments::find(std::size_t place, std::string_view name) const {
     return nullptr;
 }
 
+Value::Value(std::string value) : data_(std::move(value)) {
+    Work::spend_on_text(std::get<std::string>(data_).size());
+}
+
 Value Value::undefined(std::string name) {
     Value value;
     value.data_ = Undefined{std::move(name)};
@@ -105,25 +150,25 @@ Value Value::undefined(std::string name) {
 
 Value Value::list(List items) {
     Value value;
-    value.data_ = std::make_shared<const Sequence>(Sequence{std::move(items), false});
+    value.data_ = sequence_of(std::move(items), false);
     return value;
 }
 
 Value Value::tuple(List items) {
     Value value;
-    value.data_ = std::make_shared<const Sequence>(Sequence{std::move(items), true});
+    value.data_ = sequence_of(std::move(items), true);
     return value;
 }
 
 Value Value::dict(Dict dict) {
     Value value;
-    value.data_ = std::make_shared<const Dict>(std::move(dict));
+    value.data_ = std::make_shared<const Dict>(with_depth(std::move(dict)));
     return value;
 }
 
 Value Value::space(Dict values) {
     Value value;
-    value.data_ = std::make_shared<Namespace>(Namespace{std::move(values)});
+    value.data_ = std::make_shared<Namespace>(Namespace{with_depth(std::move(values))});
     return value;
 }
 
@@ -230,8 +275,17 @@ double Value::real() const {
     return static_cast<double>(integer());
 }
 
+Value Value::whole(double number) {
+    // Not a number is neither.
+    if (number >= -0x1p63 && number < 0x1p63) return static_cast<std::int64_t>(number);
+    throw DataError("the number " + text_of(number) + " is no integer of 64 bits");
+}
+
 List Value::elements() const {
-    if (const auto* sequence = as_sequence()) return sequence->items;
+    if (const auto* sequence = as_sequence()) {
+        Work::spend_on_list(sequence->items.size());
+        return sequence->items;
+    }
     List items;
     if (const auto* dict_value = as_dict()) {
         for (const auto& [key, value] : dict_value->items) items.push_back(key);
@@ -250,6 +304,7 @@ std::size_t Value::length() const {
 }
 
 bool operator==(const Value& a, const Value& b) {
+    Work::spend(1);
     if (a.is_number() && b.is_number()) {
         const bool has_real = a.as<double>() != nullptr || b.as<double>() != nullptr;
         return has_real ? a.real() == b.real() : a.integer() == b.integer();
@@ -273,6 +328,7 @@ bool operator==(const Value& a, const Value& b) {
 }
 
 bool less(const Value& a, const Value& b) {
+    Work::spend(1);
     if (a.is_number() && b.is_number()) return a.real() < b.real();
     if (a.is_string() && b.is_string()) return a.string() < b.string();
     const auto* x = a.as_sequence();
@@ -281,7 +337,14 @@ bool less(const Value& a, const Value& b) {
     return std::ranges::lexicographical_compare(x->items, y->items, less);
 }
 
+void require_part(const Value& value) {
+    if (value.as_space() != nullptr) {
+        throw DataError("a namespace within another value is not supported");
+    }
+}
+
 std::vector<std::string> characters(std::string_view text) {
+    Work::spend_on_list(text.size());
     std::vector<std::string> result;
     for (std::size_t i = 0; i < text.size();) {
         const std::size_t begin = i;

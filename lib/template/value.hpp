@@ -20,18 +20,21 @@ using List = std::vector<Value>;
 struct Sequence {
     List items;
     bool is_tuple = false;
+    std::size_t depth = 0;  ///< lists and mappings within one another
 };
 
 /// Keys in the order in which they came.
 struct Dict {
     std::vector<std::pair<Value, Value>> items;
+    std::size_t depth = 0;  ///< as of a Sequence
 
     /// Null if there is no such key.
     [[nodiscard]] const Value* find(const Value& key) const;
     void set(const Value& key, Value value);
 };
 
-/// What `namespace()` makes: the one thing whose parts a template may change.
+/// What `namespace()` makes: the one thing whose parts a template may change. It stands in no other
+/// value, so that none holds itself.
 struct Namespace {
     Dict values;
 };
@@ -58,9 +61,10 @@ public:
     Value(bool value) : data_(value) {}                      // NOLINT(*-explicit-*)
     Value(std::int64_t value) : data_(value) {}              // NOLINT(*-explicit-*)
     Value(double value) : data_(value) {}                    // NOLINT(*-explicit-*)
-    Value(std::string value) : data_(std::move(value)) {}    // NOLINT(*-explicit-*)
-    Value(const char* value) : data_(std::string(value)) {}  // NOLINT(*-explicit-*)
+    Value(std::string value);                                // NOLINT(*-explicit-*)
+    Value(const char* value) : Value(std::string(value)) {}  // NOLINT(*-explicit-*)
     static Value undefined(std::string name);
+    // @throws DataError  if values are too deep within one another, or one is a namespace
     static Value list(List items);
     static Value tuple(List items);
     static Value dict(Dict dict);
@@ -95,6 +99,8 @@ public:
     [[nodiscard]] const std::string& string() const;
     [[nodiscard]] std::int64_t integer() const;
     [[nodiscard]] double real() const;
+    /// A whole number that a calculation makes. @throws DataError  if it has more than 64 bits
+    static Value whole(double number);
     /// What a loop over it gives: elements, keys, or characters.
     [[nodiscard]] List elements() const;
     /// Python's len().
@@ -120,6 +126,9 @@ struct JsonStyle {
     std::string key_separator = ": ";
 };
 [[nodiscard]] std::string to_json(const Value& value, const JsonStyle& style, int depth = 0);
+
+/// Refuses a namespace where it would become a part of another value. @throws DataError
+void require_part(const Value& value);
 
 /// The characters of a text.
 [[nodiscard]] std::vector<std::string> characters(std::string_view text);

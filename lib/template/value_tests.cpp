@@ -27,6 +27,11 @@ bool is_among(const Value& value, const Value& container) {
     return std::ranges::find(items, value) != items.end();
 }
 
+bool is_divisible(std::int64_t value, std::int64_t by) {
+    if (by == 0) throw DataError("divisibleby: division by zero");
+    return by == -1 || value % by == 0;  // value % -1 may overflow
+}
+
 struct NamedTest {
     std::string_view name;
     bool (*holds)(const Value& value, const Arguments& arguments);
@@ -39,8 +44,9 @@ constexpr std::array named_tests = {
     NamedTest{"boolean", [](const V& v, const A&) { return v.as<bool>() != nullptr; }},
     NamedTest{"callable", [](const V& v, const A&) { return v.as_function() != nullptr; }},
     NamedTest{"defined", [](const V& v, const A&) { return !v.is_undefined(); }},
-    NamedTest{"divisibleby",
-              [](const V& v, const A& a) { return v.integer() % argument(a).integer() == 0; }},
+    NamedTest{
+        "divisibleby",
+        [](const V& v, const A& a) { return is_divisible(v.integer(), argument(a).integer()); }},
     NamedTest{"eq", [](const V& v, const A& a) { return v == argument(a); }},
     NamedTest{"equalto", [](const V& v, const A& a) { return v == argument(a); }},
     NamedTest{"even", [](const V& v, const A&) { return v.integer() % 2 == 0; }},

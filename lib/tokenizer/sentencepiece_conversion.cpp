@@ -63,8 +63,10 @@ json merges_by_score(const Pieces& pieces, const std::vector<std::string>& names
     }
     std::vector<std::tuple<float, std::size_t, std::string, std::string>> ranked;
     for (const auto& [name, rank] : normal) {
-        const auto [score, id] = rank;
-        for_each_cut(name, [&](std::string left, std::string right, std::size_t, std::size_t) {
+        const auto& [score, id] = rank;
+        // Clang 14 does not capture a structured binding.
+        for_each_cut(name, [&, score = score, id = id](std::string left, std::string right,
+                                                       std::size_t, std::size_t) {
             if (!normal.contains(left) || !normal.contains(right)) return;
             ranked.emplace_back(-score, id, std::move(left), std::move(right));
         });
@@ -134,7 +136,7 @@ json pre_tokenizer_of(const SentencePieceModel& model, std::vector<std::string> 
 }
 
 json decoder_of(const SentencePieceModel& model) {
-    json steps = {replace({{"String", space_mark}}, " ")};
+    json steps = json::array({replace({{"String", space_mark}}, " ")});
     if (model.byte_fallback) steps.push_back({{"type", "ByteFallback"}});
     if (model.byte_fallback || model.add_dummy_prefix) steps.push_back({{"type", "Fuse"}});
     if (model.add_dummy_prefix) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
+#include <limits>
 #include <sstream>
 
 #include "lib/core/errors.hpp"
@@ -175,11 +176,11 @@ std::optional<PartitionLimits> Slurm::limits(const std::string& partition) const
             limits.emplace();
         }
         constexpr std::uint64_t mebibyte = 1 << 20;
-        limits->memory_bytes_per_node = std::max(
-            limits->memory_bytes_per_node, mebibyte * leading_number<std::uint64_t>(fields[1]));
+        const std::uint64_t memory = leading_number<std::uint32_t>(fields[1]);  // up to 4 PiB
+        limits->memory_bytes_per_node = std::max(limits->memory_bytes_per_node, mebibyte * memory);
         limits->processors_per_node =
             std::max(limits->processors_per_node, leading_number<int>(fields[2]));
-        limits->nodes += leading_number<int>(fields[3]);
+        limits->nodes += leading_number<std::uint16_t>(fields[3]);  // Slurm has at most 65533
         limits->minutes = minutes_in(fields[4]);
     }
     return limits;
@@ -216,7 +217,11 @@ std::optional<int> minutes_in(const std::string& text) {
         numbers.insert(numbers.begin(), 0);
         numbers.resize(3);
     }
-    return *days * 24 * 60 + numbers[0] * 60 + numbers[1] + (numbers[2] > 0 ? 1 : 0);
+    const std::int64_t minutes = std::int64_t{*days} * 24 * 60 + std::int64_t{numbers[0]} * 60 +
+                                 numbers[1] + (numbers[2] > 0 ? 1 : 0);
+    // More than 4000 years is no limit.
+    if (minutes > std::numeric_limits<int>::max()) return std::nullopt;
+    return static_cast<int>(minutes);
 }
 
 std::string time_text(int minutes) {

@@ -90,7 +90,8 @@ with h5py.File('in.h5', 'w') as f:
     f['null'] = h5py.Empty('f4')
     f['soft'] = h5py.SoftLink('/ids')
     f['dangling'] = h5py.SoftLink('/nowhere')
-    f.attrs['text'] = 'grün'
+    f.attrs['text'] = numpy.bytes_('grün'.encode())
+    f.attrs['variable_text'] = 'left out'
     f.attrs['flag'] = True
     f.attrs['number'] = numpy.int32(7)
     f.attrs['real'] = numpy.float32(0.5)

@@ -54,6 +54,7 @@ TEST(ParseYaml, Refusals) {
         {"a: \"x", "a quote is not closed"},
         {"a: 1\n---\nb: 2\n", "f:3:1: a second document begins"},
         {"a: 1\n---\n", "a second document begins"},
+        {"&0, t c\n", "a second document begins"},  // yaml-cpp finds documents without end
         {"? [1, 2]\n: 3\n", "a key must be a text"},
         {"a: !!int 3\n", "f:1:4: tag \"tag:yaml.org,2002:int\""},
         {"a: &x [*x]\n", "nested too deeply"},

@@ -56,6 +56,9 @@ TEST(TaskJson, RefusesWhatIsMalformed) {
         {R"({"arguments":"c","cost":1.0,"id":"b","rank":2.5,"stage":"a"})",
          "field \"rank\" is not a whole number"},
         {R"({"arguments":"c","cost":1.0,"id":"b","rank":4294967296,"stage":"a"})", "32 bits"},
+        // -1, that is any rank, if it were cut to 64 bits with a sign.
+        {R"({"arguments":"c","cost":1.0,"id":"b","rank":18446744073709551615,"stage":"a"})",
+         "32 bits"},
     };
     for (const auto& [text, part] : cases) {
         SCOPED_TRACE(text);

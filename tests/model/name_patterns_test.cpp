@@ -95,6 +95,20 @@ TEST(NamePatterns, AStarStandsForAnyCharactersOfAWholeName) {
         EXPECT_THAT(units_named(spec, entry), IsEmpty()) << entry;
 }
 
+// Ways to match that a search back and forth would take years to try.
+TEST(NamePatterns, NoPatternTakesLong) {
+    std::string stars;
+    std::string expression = "re:(a+)+$";
+    for (int i = 0; i < 100; ++i) stars += "*a";
+    const NamePatterns patterns({stars + "*b", expression}, "ignore");
+    EXPECT_FALSE(patterns.has(std::string(999, 'a') + "c"));
+    EXPECT_TRUE(patterns.has(std::string(999, 'a') + "b"));
+    EXPECT_TRUE(patterns.has("aaaa"));
+    EXPECT_THROW(NamePatterns({"re:" + std::string(1001, 'a')}, "ignore"), UsageError);
+    EXPECT_THROW(NamePatterns({"re:a{5555555555555555555555}"}, "ignore"), UsageError);
+    EXPECT_THROW(NamePatterns({"re:(a)\\1"}, "ignore"), UsageError);
+}
+
 TEST(NamePatterns, TheHeadOfATiedModelIsItsEmbedding) {
     for (const char* entry : {"lm_head", "lm_head.weight", "head", "embed_tokens", "re:.*lm_head"})
         EXPECT_THAT(units_named(llama(true), entry), ElementsAre("embedding")) << entry;

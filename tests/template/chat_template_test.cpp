@@ -68,6 +68,94 @@ TEST(ChatTemplate, NamesTheLineOfAMistake) {
     EXPECT_THAT(refusal("{% endif %}"), HasSubstr("unexpected {% endif %}"));
 }
 
+void expect_refusal(const std::string& source, const std::string& problem) {
+    EXPECT_THAT([&] { (void)render(source); }, ThrowsMessage<DataError>(HasSubstr(problem)))
+        << source.substr(0, 100);
+}
+
+std::string repeated(const std::string& text, std::size_t times) {
+    std::string all;
+    for (std::size_t i = 0; i < times; ++i) all += text;
+    return all;
+}
+
+// A template is a program that comes with a model. Each of these would run for ever, fill memory or
+// end the process.
+TEST(ChatTemplate, ATemplateThatTakesTooMuchIsRefused) {
+    const std::string too_much = "rendering takes more time or memory";
+    const std::string loop = "{% for i in range(100000) %}";
+    expect_refusal(loop + loop + "{% endfor %}{% endfor %}", too_much);
+    expect_refusal("{% set ns = namespace(t='aaaaaaaa') %}" + loop +
+                       "{% set ns.t = ns.t + ns.t %}{% endfor %}",
+                   too_much);
+    expect_refusal(
+        "{% set ns = namespace(t=[1]) %}" + loop + "{% set ns.t = ns.t + ns.t %}{% endfor %}",
+        too_much);
+    expect_refusal("{{ 'a' * 9000000000000000000 }}", too_much);
+    expect_refusal("{{ [1] * 9000000000000000000 }}", too_much);
+    expect_refusal("{{ ('a' * 10000) | replace('a', 'b' * 10000) }}", too_much);
+    expect_refusal(
+        "{% set ns = namespace(x=[1]) %}{% for i in range(100) %}"
+        "{% set ns.x = [ns.x, ns.x] %}{% endfor %}{{ ns.x }}",
+        too_much);
+    expect_refusal("{{ 'a\n' | indent(9000000000000000000) }}", "at most 1000");
+}
+
+TEST(ChatTemplate, ATemplateThatGoesTooDeepIsRefused) {
+    expect_refusal("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "calls itself too deeply");
+    expect_refusal("{{ " + repeated("(", 100000) + "1" + repeated(")", 100000) + " }}",
+                   "within one another");
+    expect_refusal("{{ " + repeated("[", 100000) + repeated("]", 100000) + " }}",
+                   "within one another");
+    expect_refusal("{{ " + repeated("not ", 100000) + "1 }}", "within one another");
+    expect_refusal("{{ 1" + repeated(" + 1", 100000) + " }}", "more than 1000 parts");
+    expect_refusal("{{ 1" + repeated(" | string", 100000) + " }}", "more than 1000 parts");
+    expect_refusal(repeated("{% if 1 %}", 100000), "blocks within one another");
+    expect_refusal(
+        "{% set ns = namespace(x=[]) %}{% for i in range(1000) %}"
+        "{% set ns.x = [ns.x] %}{% endfor %}",
+        "within one another");
+    EXPECT_THAT([] { (void)render("x", repeated("[", 100000)); },
+                ThrowsMessage<DataError>(HasSubstr("within one another")));
+}
+
+TEST(ChatTemplate, ATemplateThatIsNoUtf8IsRefused) {
+    expect_refusal("{{ 'ab\xE4' | lower }}", "t.jinja: not UTF-8");
+}
+
+TEST(ChatTemplate, NothingHoldsItself) {
+    expect_refusal("{% set ns = namespace() %}{% set ns.a = ns %}", "a namespace within");
+    expect_refusal("{% set ns = namespace() %}{% set ns.a = [ns] %}", "a namespace within");
+    expect_refusal("{% set ns = namespace() %}{% set x = dict(a=ns) %}", "a namespace within");
+}
+
+TEST(ChatTemplate, NumbersThatDoNotFitAreRefused) {
+    const std::string bits = "has more than 64 bits";
+    expect_refusal("{{ 9223372036854775807 + 1 }}", bits);
+    expect_refusal("{{ -9223372036854775807 - 2 }}", bits);
+    expect_refusal("{{ 9223372036854775807 * 2 }}", bits);
+    expect_refusal("{{ -(-9223372036854775807 - 1) }}", bits);
+    expect_refusal("{{ (-9223372036854775807 - 1) // -1 }}", bits);
+    expect_refusal("{{ (-9223372036854775807 - 1) | abs }}", bits);
+    expect_refusal("{{ 10 ** 30 }}", "no integer of 64 bits");
+    expect_refusal("{{ 1e30 | int }}", "no integer of 64 bits");
+    expect_refusal("{{ [1e30, 1] | map('int') | list }}", "no integer of 64 bits");
+    expect_refusal("{{ 99999999999999999999 }}", "too large");
+    expect_refusal("{{ messages.99999999999999999999 }}", "too large");
+    expect_refusal("{{ 1e999 }}", "too large");
+    expect_refusal("{{ 5 is divisibleby 0 }}", "division by zero");
+    expect_refusal("{{ 5 % 0 }}", "division by zero");
+    expect_refusal("{{ '\\ud800' }}", "is no character");
+    expect_refusal("{{ '\\U00110000' }}", "is no character");
+    EXPECT_EQ(
+        render("{{ (-9223372036854775807 - 1) % -1 }} {{ -7 % 3 }} {{ 7 % -3 }} {{ -7 // 2 }}"),
+        "0 2 -2 -4");
+    EXPECT_EQ(render("{{ (-9223372036854775807 - 1) is divisibleby(-1) }}"), "True");
+    EXPECT_EQ(render("{{ range(9223372036854775806, 9223372036854775807, 5) | list }}"),
+              "[9223372036854775806]");
+    EXPECT_EQ(render("{{ 'abc'[::9223372036854775807] }}"), "a");
+}
+
 TEST(ChatTemplate, NamesWhatARowLacks) {
     const auto refuses = [](const std::string& messages, const std::string& problem) {
         EXPECT_THAT(

@@ -253,6 +253,10 @@ TokenSequences read_token_rows(const std::filesystem::path& file, std::size_t vo
         const auto length = static_cast<std::size_t>(end - row.begin());
         sequences.append(std::span(ids).subspan(s * shape[1], length));
         for (std::int64_t type : std::span(types).subspan(s * shape[1], length)) {
+            if (type != 0 && type != 1) {
+                throw DataError(file.string() + ": token_type_ids has " + std::to_string(type) +
+                                ", expected 0 or 1");
+            }
             sequences.segments.push_back(static_cast<std::uint32_t>(type));
         }
     }

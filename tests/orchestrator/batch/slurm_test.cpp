@@ -132,6 +132,15 @@ TEST(Slurm, ReadsThePartition) {
     EXPECT_FALSE(not_installed().limits("").has_value());
 }
 
+TEST(Slurm, AbsurdLimitsAreNotAddedUp) {
+    const std::string text =
+        "main*|99999999999999999999|2|2000000000|1:00\nmain*|18446744073709551615|2|2000000000|1:"
+        "00\n";
+    const auto limits = Answering(says(text)).slurm().limits("");
+    EXPECT_EQ(limits->nodes, 0);
+    EXPECT_EQ(limits->memory_bytes_per_node, 0);
+}
+
 TEST(Slurm, PmixIsAssumedUnlessSrunSaysOtherwise) {
     EXPECT_TRUE(Answering(says("MPI plugin types are...\n\tpmix\n\tnone\n")).slurm().has_pmix());
     EXPECT_FALSE(Answering(says("MPI plugin types are...\n\tnone\n\tpmi2\n")).slurm().has_pmix());
@@ -144,7 +153,8 @@ TEST(Slurm, Times) {
     EXPECT_EQ(minutes_in("02:03:00"), 123);
     EXPECT_EQ(minutes_in("1-02"), 26 * 60);
     EXPECT_EQ(minutes_in("1-02:03:04"), 26 * 60 + 4);
-    for (const char* text : {"", "infinite", "N/A", "1:2:3:4", "-5", "x-1", "1h"}) {
+    for (const char* text : {"", "infinite", "N/A", "1:2:3:4", "-5", "x-1", "1h", "1500000-00",
+                             "2000000000:00:00", "2147483647-23:59:59"}) {
         EXPECT_FALSE(minutes_in(text).has_value()) << text;
     }
     EXPECT_EQ(time_text(45), "00:45:00");

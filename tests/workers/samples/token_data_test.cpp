@@ -158,6 +158,23 @@ TEST_F(TokenStream, RowsOfIdsKeepTheirSegments) {
     EXPECT_TRUE(read_texts(files, nullptr, classifier(1), 2).segments.empty());
 }
 
+TEST_F(TokenStream, TokenTypesAreTheFirstTextOrTheSecond) {
+    for (const std::int64_t type : {std::int64_t{2}, std::int64_t{-1}, std::int64_t{1} << 32}) {
+        const fs::path ids = file("types.h5", "");
+        ArtifactWriter writer(ids);
+        const std::vector<std::int64_t> values{7, 8};
+        const std::vector<std::int64_t> types{0, type};
+        writer.dataset("/input_ids", DType::i64, {1, 2},
+                       reinterpret_cast<const std::byte*>(values.data()));
+        writer.dataset("/token_type_ids", DType::i64, {1, 2},
+                       reinterpret_cast<const std::byte*>(types.data()));
+        writer.commit();
+        EXPECT_THAT([&] { (void)read_token_rows(ids, 10); },
+                    ThrowsMessage<DataError>(HasSubstr(
+                        "token_type_ids has " + std::to_string(type) + ", expected 0 or 1")));
+    }
+}
+
 TEST_F(TokenStream, AFileWithAnotherEndingIsPlainTextOrRefused) {
     for (const char* name : {"corpus.train", "noending", "wiki.text", "a.TXT"}) {
         const std::vector<fs::path> files{file(name, "ab\n\ncd\n")};
