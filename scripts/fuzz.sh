@@ -2,11 +2,12 @@
 # Builds the fuzz targets and runs each for some seconds; fails if any of them found something.
 # usage: fuzz.sh SECONDS [TARGET...]       no target: all of them (docs/fuzzing.md)
 #   LATHE_FUZZ_RUNS=N   also stop a target after N inputs
+#   LATHE_FUZZ_SEED=N   of the random numbers; 0, the default: another one each time
 #   LATHE_FUZZ_CORPUS=DIR   keep what raises coverage in DIR/TARGET, and begin with it
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-usage() { sed -n '2,5s/^# \{0,1\}//p' "$0" >&2; exit 64; }
+usage() { sed -n '2,6s/^# \{0,1\}//p' "$0" >&2; exit 64; }
 [[ "${1:-}" =~ ^[0-9]+$ ]] || usage
 seconds=$1
 shift
@@ -42,7 +43,8 @@ for target in "${targets[@]}"; do
   corpus=${LATHE_FUZZ_CORPUS:-$(mktemp -d)}
   mkdir -p "$corpus/$target"
   options=(-timeout=1 -rss_limit_mb=1024 -malloc_limit_mb=64 -max_len=8192 -print_final_stats=1
-           "-max_total_time=$seconds" "-runs=${LATHE_FUZZ_RUNS:--1}" "-artifact_prefix=$found/$target-")
+           "-max_total_time=$seconds" "-runs=${LATHE_FUZZ_RUNS:--1}" "-seed=${LATHE_FUZZ_SEED:-0}"
+           "-artifact_prefix=$found/$target-")
   # HDF5 keeps memory from file to file, so libFuzzer would look for leaks after each.
   case $target in hdf5_artifact|compressed_checkpoint|token_rows) options+=(-detect_leaks=0) ;; esac
   dictionary=$here/dictionaries/$target.dict

@@ -83,6 +83,7 @@ private:
             case 'W':
             case 'H':
                 refuse(std::string("\\") + kind + " inside [...]");
+            case 'g':
             case 'Q':
             case 'X':
             case 'O':
@@ -164,6 +165,7 @@ private:
             // A bracket that comes first stands for itself.
             if (looking_at("]")) replace(1, "\\]");
         } else if (looking_at("(?") && !looking_at("(?#")) {
+            if (is_call()) refuse("a group that calls a group");
             translate_group();
         } else if (looking_at("}+")) {
             refuse("{...}+");
@@ -172,6 +174,16 @@ private:
         } else {
             copy(1);
         }
+    }
+
+    /// "(?R)", "(?1)", "(?-1)", "(?&name)", "(?P>name)": a group that calls a group, which may
+    /// never end.
+    bool is_call() const {
+        const std::string_view kind = pattern_.substr(position_ + 2, 2);
+        if (kind.starts_with("P>") || kind.starts_with('R') || kind.starts_with('&')) return true;
+        const bool has_sign = kind.starts_with('+') || kind.starts_with('-');
+        const char digit = kind.size() > (has_sign ? 1 : 0) ? kind[has_sign ? 1 : 0] : '\0';
+        return digit >= '0' && digit <= '9';
     }
 
     /// Copies "(?imx-imx" with the letters of PCRE2; other groups have no letter m there.

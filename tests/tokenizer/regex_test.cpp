@@ -64,6 +64,11 @@ TEST(Regex, RefusesWhatItWouldMisread) {
     EXPECT_THAT(refusal("[[:^alpha:]]"), HasSubstr("[:^alpha:]"));
     EXPECT_THAT(refusal("a{,3}"), HasSubstr("{,n}"));
     EXPECT_THAT(refusal("a(?i)b|c"), HasSubstr("(?i) behind its beginning"));
+    // They may go round for ever: (a||\g<1>)* does.
+    for (const char* call :
+         {"(a||\\g<1>)*", "a(?R)?b", "(a(?1)?)", "(a(?-1)?)", "(?<n>a(?&n)?)", "(?P<n>a(?P>n)?)"}) {
+        EXPECT_NE(refusal(call), "") << call;
+    }
     EXPECT_EQ(refusal("(?i)\\p{L}+|\\p{N}{1,3}|x{2}|(?m-i:a)(?<!b)"), "");
 }
 
