@@ -12,10 +12,16 @@ function(lathe_add_module name)
   endif()
   add_library(lathe_${name} STATIC ${arg_SOURCES})
   add_library(lathe::${name} ALIAS lathe_${name})
-  target_sources(lathe_${name}
-    PUBLIC FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${arg_HEADERS})
+  # Lists (.def) are included several times, in the midst of something: no headers of their own.
+  set(lists ${arg_HEADERS})
+  list(FILTER lists INCLUDE REGEX "\\.def$")
+  list(FILTER arg_HEADERS EXCLUDE REGEX "\\.def$")
+  target_sources(lathe_${name} PUBLIC
+    FILE_SET HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${arg_HEADERS}
+    FILE_SET lists TYPE HEADERS BASE_DIRS ${PROJECT_SOURCE_DIR} FILES ${lists})
   target_link_libraries(lathe_${name}
     PUBLIC ${arg_LINK}
     PRIVATE lathe::warnings ${arg_PRIVATE_LINK})
-  set_target_properties(lathe_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON)
+  set_target_properties(lathe_${name} PROPERTIES VERIFY_INTERFACE_HEADER_SETS ON
+    INTERFACE_HEADER_SETS_TO_VERIFY HEADERS)
 endfunction()

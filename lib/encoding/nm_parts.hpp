@@ -4,6 +4,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/encoding/bit_packing.hpp"
+#include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/nm.hpp"
 #include "lib/encoding/nm_meta.hpp"
 
