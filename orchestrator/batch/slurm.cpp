@@ -175,9 +175,10 @@ std::optional<PartitionLimits> Slurm::limits(const std::string& partition) const
         if (!limits) {
             limits.emplace();
         }
-        constexpr std::uint64_t mebibyte = 1 << 20;
+        constexpr std::uint64_t unit_bytes = 1 << 20;
         const std::uint64_t memory = leading_number<std::uint32_t>(fields[1]);  // up to 4 PiB
-        limits->memory_bytes_per_node = std::max(limits->memory_bytes_per_node, mebibyte * memory);
+        limits->memory_bytes_per_node =
+            std::max(limits->memory_bytes_per_node, unit_bytes * memory);
         limits->processors_per_node =
             std::max(limits->processors_per_node, leading_number<int>(fields[2]));
         limits->nodes += leading_number<std::uint16_t>(fields[3]);  // Slurm has at most 65533
