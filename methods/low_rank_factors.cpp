@@ -51,26 +51,20 @@ constexpr double noise = 1e-13;
 Components of_tall(Matrix w, MatrixView<const double> gram, const kernels::Backend& backend) {
     Matrix squared = product(w.view(), Taken::transposed, w.view(), Taken::as_is, backend);
     const Eigen shape = eigen_of(squared, backend);
-    // K^T and K^-1, row k scaled by the root of its eigenvalue or over it.
+    // K^T: row k scaled by the root of its eigenvalue.
     Matrix root = shape.vectors;
-    Matrix inverse = shape.vectors;
     for (std::size_t k = 0; k < w.cols; ++k) {
         const bool counts = shape.values[k] > noise * shape.values.front();
         const double scale = counts ? std::sqrt(shape.values[k]) : 0.0;
         for (std::size_t j = 0; j < w.cols; ++j) {
             root.view()(k, j) *= scale;
-            inverse.view()(k, j) *= counts ? 1.0 / scale : 0.0;
         }
     }
     Matrix half = product(root.view(), Taken::as_is, gram, Taken::as_is, backend);
     Matrix inner = product(half.view(), Taken::as_is, root.view(), Taken::transposed, backend);
     Eigen found = eigen_of(inner, backend);
     Matrix right = product(found.vectors.view(), Taken::as_is, root.view(), Taken::as_is, backend);
-    Matrix back =
-        product(found.vectors.view(), Taken::as_is, inverse.view(), Taken::as_is, backend);
-    Matrix left = product(back.view(), Taken::as_is, w.view(), Taken::transposed, backend);
-    return {w.rows, w.cols, std::move(left.values), std::move(right.values),
-            std::move(found.values)};
+    return {w.cols, std::move(right.values), std::move(found.values)};
 }
 
 Components of_wide(Matrix w, MatrixView<const double> gram, const kernels::Backend& backend) {
@@ -78,8 +72,7 @@ Components of_wide(Matrix w, MatrixView<const double> gram, const kernels::Backe
     Matrix outputs = product(half.view(), Taken::as_is, w.view(), Taken::transposed, backend);
     Eigen found = eigen_of(outputs, backend);
     Matrix right = product(found.vectors.view(), Taken::as_is, w.view(), Taken::as_is, backend);
-    return {w.rows, w.cols, std::move(found.vectors.values), std::move(right.values),
-            std::move(found.values)};
+    return {w.cols, std::move(right.values), std::move(found.values)};
 }
 
 }  // namespace

@@ -7,20 +7,15 @@
 
 namespace lathe {
 
-/// Factors of every rank of a matrix W [m, n], in fp64: those of rank r are the first r.
+/// Right factors of every rank of a matrix W [m, n], in fp64: those of rank r are the first r rows.
 struct Components {
-    std::size_t rows = 0;  ///< m
     std::size_t cols = 0;  ///< n
-    /// [min(m, n), m] row k is the direction of outputs that holds the k-th most energy, a unit
-    /// vector; rows of vanishing energy may be zeros.
-    std::vector<double> left;
-    std::vector<double> right;   ///< [min(m, n), n] row k is left_k W
-    std::vector<double> energy;  ///< [min(m, n)] mean squared output along left_k, falling
+    /// [min(m, n), n] row k is u_k W, u_k being the direction of outputs, a unit vector, that holds
+    /// the k-th most energy.
+    std::vector<double> right;
+    std::vector<double> energy;  ///< [min(m, n)] mean squared output along u_k, falling
 
-    /// [r, m] and [r, n].
-    [[nodiscard]] MatrixView<const double> left_rows(std::size_t rank) const {
-        return {left.data(), rank, rows};
-    }
+    /// [r, n].
     [[nodiscard]] MatrixView<const double> right_rows(std::size_t rank) const {
         return {right.data(), rank, cols};
     }
@@ -28,7 +23,7 @@ struct Components {
 
 /// Principal components of the outputs of W for inputs with the Gram matrix G [n, n]: eigenvectors
 /// of W G W^T. Solves a problem of the smaller side: with more rows than columns the eigenvectors
-/// are those of K^T G K, W^T W = K K^T, brought back. G may be singular.
+/// are those of K^T G K, W^T W = K K^T, times K. G may be singular.
 [[nodiscard]] Components output_components(MatrixView<const float> weight,
                                            MatrixView<const double> gram,
                                            const kernels::Backend& backend);
