@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "lib/encoding/zeros.hpp"
+#include "methods/host_matrix.hpp"
 #include "methods/output_error.hpp"
 
 namespace lathe {
@@ -41,16 +42,6 @@ EncodedTensor solve_part(const Setting& setting, MatrixView<const float> weight,
                          .tensors.front());
 }
 
-template <class T>
-struct HostMatrix {
-    std::size_t rows = 0;
-    std::size_t cols = 0;
-    std::vector<T> values = std::vector<T>(rows * cols);
-
-    [[nodiscard]] MatrixView<T> view() { return {values.data(), rows, cols}; }
-    [[nodiscard]] MatrixView<const T> view() const { return {values.data(), rows, cols}; }
-};
-
 template <class T, class U>
 HostMatrix<T> copy_of(MatrixView<const U> from) {
     HostMatrix<T> copy{from.rows, from.cols};
@@ -59,12 +50,6 @@ HostMatrix<T> copy_of(MatrixView<const U> from) {
                        [](U value) { return static_cast<T>(value); });
     }
     return copy;
-}
-
-HostMatrix<float> decoded(const EncodedTensor& tensor) {
-    HostMatrix<float> values{tensor.shape.at(0), tensor.shape.at(1)};
-    decode(tensor, values.view());
-    return values;
 }
 
 /// Splits of a unit by rows: what several splits have in common is solved once.

@@ -7,6 +7,7 @@
 
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/low_rank.hpp"
+#include "methods/host_matrix.hpp"
 #include "methods/integer_solver.hpp"
 #include "methods/low_rank_factors.hpp"
 #include "methods/output_error.hpp"
@@ -132,12 +133,6 @@ EncodedTensor in_codes(const std::vector<float>& values, const Shape& shape,
         solve_integer({&task, 1}, {&tensor, 1}, {gram, {}}, backend).front().tensors.front());
 }
 
-std::vector<float> values_of(const EncodedTensor& tensor) {
-    std::vector<float> values(element_count(tensor.shape));
-    decode(tensor, {values.data(), tensor.shape[0], tensor.shape[1]});
-    return values;
-}
-
 EncodedTensor solve_tensor(const Setting& setting, const UnitTensor& tensor,
                            const Components& components, MatrixView<const double> gram,
                            const kernels::Backend& backend) {
@@ -150,10 +145,10 @@ EncodedTensor solve_tensor(const Setting& setting, const UnitTensor& tensor,
         layout ? in_codes(right, right_shape, *layout, gram, backend)
                : encode_dense(MatrixView<const float>(right.data(), rank, tensor.weight.cols),
                               right_shape, DType::f16);
-    const std::vector<float> kept = values_of(stored_right);
+    const HostMatrix<float> kept = decoded(stored_right);
     std::vector<double> narrow_gram;
-    const std::vector<float> left = fit_left(
-        tensor.weight, gram, {kept.data(), rank, tensor.weight.cols}, narrow_gram, backend);
+    const std::vector<float> left =
+        fit_left(tensor.weight, gram, kept.view(), narrow_gram, backend);
     EncodedTensor stored_left =
         layout ? in_codes(left, left_shape, *layout, {narrow_gram.data(), rank, rank}, backend)
                : encode_dense(MatrixView<const float>(left.data(), tensor.weight.rows, rank),
@@ -171,9 +166,7 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
         for (std::size_t s = 0; s < settings.size(); ++s) {
             EncodedTensor solved =
                 solve_tensor(settings[s], tensor, components, statistics.gram, backend);
-            const std::vector<float> values = values_of(solved);
-            solutions[s].error += output_error.of_tensor(
-                tensor.weight, {values.data(), tensor.weight.rows, tensor.weight.cols});
+            solutions[s].error += output_error.of_tensor(tensor.weight, decoded(solved).view());
             solutions[s].tensors.push_back(std::move(solved));
         }
     }

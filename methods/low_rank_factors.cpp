@@ -3,17 +3,12 @@
 #include <algorithm>
 #include <cmath>
 
+#include "methods/host_matrix.hpp"
+
 namespace lathe {
 namespace {
 
-/// A matrix in fp64 and its memory, on the host.
-struct Matrix {
-    std::size_t rows = 0;
-    std::size_t cols = 0;
-    std::vector<double> values = std::vector<double>(rows * cols);
-
-    [[nodiscard]] MatrixView<double> view() { return {values.data(), rows, cols}; }
-};
+using Matrix = HostMatrix<double>;
 
 Matrix widened(MatrixView<const float> narrow, const kernels::Backend& backend) {
     const std::vector<float> host = backend.to_host(narrow);
