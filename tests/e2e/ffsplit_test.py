@@ -68,10 +68,7 @@ def ranks_do_not_show_and_a_killed_job_goes_on():
         whole = time.monotonic() - start
         assert lathe.run_json(["run", *split_job(scratch / "three")], 3)["checkpoint_hash"] == expected
         arguments = ["run", *split_job(scratch / "killed")]
-        for _ in range(2):
-            process = lathe.start(arguments, chance.choice([0, 2, 3]))
-            time.sleep(chance.uniform(0.2, 0.8) * whole)
-            lathe.kill(process)
+        lathe.kill_at_random(arguments, chance, [0, 2, 3], 0.2 * whole, 0.8 * whole, times=2)
         assert lathe.run_json(arguments, chance.choice([1, 2]))["checkpoint_hash"] == expected, f"seed {seed}"
 
 

@@ -9,6 +9,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MODEL = ROOT / "examples/kjv-llama"
@@ -59,6 +60,14 @@ def kill(process):
         except ProcessLookupError:
             pass
     process.wait()
+
+
+def kill_at_random(arguments, chance, ranks, low, high, times=3):
+    """Starts the program so many times, on some of these ranks, and kills it after `low` to `high` seconds."""
+    for _ in range(times):
+        process = start(arguments, chance.choice(ranks))
+        time.sleep(chance.uniform(low, high))
+        kill(process)
 
 
 def job(output, **changes):

@@ -82,10 +82,7 @@ def killed_and_resumed_on_other_ranks():
         expected = lathe.run_json(["run", *ordered_job(scratch / "whole", **keys)])
         whole = time.monotonic() - start
         arguments = ordered_job(scratch / "killed", **keys)
-        for _ in range(3):
-            process = lathe.start(["run", *arguments], chance.choice([0, 1, 2, 3]))
-            time.sleep(chance.uniform(0.1, 0.7 * whole))
-            lathe.kill(process)
+        lathe.kill_at_random(["run", *arguments], chance, [0, 1, 2, 3], 0.1, 0.7 * whole)
         result = lathe.run_json(["run", *arguments], chance.choice([1, 2, 3]))
         assert result["checkpoint_hash"] == expected["checkpoint_hash"], f"seed {seed}"
 

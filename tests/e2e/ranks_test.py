@@ -40,9 +40,7 @@ def killed_three_times_and_resumed_on_other_ranks():
         for attempt in range(3):
             first = not (run / "job.yaml").exists()
             arguments = ["run", *lathe.job(run, **QUICK)] if first else ["resume", run]
-            process = lathe.start(arguments, chance.choice([0, 1, 2, 3]))
-            time.sleep(chance.uniform(0.05, 0.6 * whole))
-            lathe.kill(process)
+            lathe.kill_at_random(arguments, chance, [0, 1, 2, 3], 0.05, 0.6 * whole, times=1)
         arguments = ["resume", run] if (run / "job.yaml").exists() else ["run", *lathe.job(run, **QUICK)]
         result = lathe.run_json(arguments, chance.choice([1, 2, 3]))
         assert result["checkpoint_hash"] == expected, f"another checkpoint (seed {seed})"
