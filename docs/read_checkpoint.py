@@ -70,6 +70,20 @@ def decode_bcq(group, rows, cols):
     return values
 
 
+def decode_block_shift(group, rows, cols):
+    bits, size, scale_bits = (int(group.attrs[key]) for key in ("num_bits", "block_size", "scale_bits"))
+    blocks = -(-cols // size)
+    if scale_bits == 16:
+        scales = group["scales"][()].astype(np.float32)
+    else:
+        shifts = group["shifts"][()].astype(np.int32)
+        if scale_bits == 6:
+            shifts = int(group.attrs["shift_base"]) + unpack(group["shifts"], 1, rows * blocks, 6)
+        scales = np.ldexp(np.float32(1), -shifts.reshape(rows, blocks))
+    codes = unpack(group["codes"], rows, cols, bits) - (1 << (bits - 1))
+    return np.repeat(scales, size, axis=1)[:, :cols] * codes.astype(np.float32)
+
+
 def decode(group):
     shape = [int(n) for n in text(group.attrs["shape"]).split(",")]
     encoding = text(group.attrs["encoding"])
@@ -88,6 +102,8 @@ def decode(group):
         return decode_nm(group, rows, cols).reshape(shape)
     if encoding == "bcq":
         return decode_bcq(group, rows, cols).reshape(shape)
+    if encoding == "block_shift":
+        return decode_block_shift(group, rows, cols).reshape(shape)
     bits, size = int(group.attrs["num_bits"]), int(group.attrs["group_size"])
     codes = unpack(group["codes"], rows, cols, bits)
     scales = np.repeat(group["scales"][()].astype(np.float32), size, axis=1)[:, :cols]

@@ -47,7 +47,9 @@ bool uses_feedback(const Setting& setting) {
 }
 
 IntegerTask task_of(const Setting& setting) {
-    IntegerTask task{layout_of(setting), std::nullopt, setting_value(setting, "solver") == "admm"};
+    IntegerTask task{.layout = layout_of(setting),
+                     .feedback = std::nullopt,
+                     .refine = setting_value(setting, "solver") == "admm"};
     if (uses_feedback(setting)) {
         task.feedback = ErrorFeedback{std::stod(setting_value(setting, "dampening_frac")),
                                       setting_value(setting, "actorder") == "true"};
@@ -75,26 +77,12 @@ std::uint64_t bytes(const Setting& setting, const Shape& shape, DType /*source_d
 }
 
 double flops(const Setting& setting, const Shape& shape) {
-    const auto [rows, cols] = matrix_extents(shape);
-    const auto d = static_cast<double>(cols);
-    const double product = 2.0 * static_cast<double>(rows) * d * d;
-    const std::string& solver = setting_value(setting, "solver");
-    if (solver == "rtn") {
-        return 0.5 * product;  // the symmetric half of a product, for the errors
-    }
-    const double feedback = d * d * d + 2.0 * product;
-    // About 60 products with an inverse, 10 inverses, errors and two passes of descent.
-    return solver == "gptq" ? feedback : feedback + 70.0 * product + 20.0 * d * d * d;
+    return integer_flops(task_of(setting), shape);
 }
 
 std::string refuses(const Setting& setting, const UnitSpec& unit, const Shape& /*shape*/,
                     DType /*source_dtype*/) {
-    if (unit.input == Signal::token_ids && uses_feedback(setting)) {
-        return "solver " + setting_value(setting, "solver") +
-               " needs the Gram matrix of a unit's input, and unit " + unit.name +
-               " looks up token ids; use solver rtn";
-    }
-    return "";
+    return uses_feedback(setting) ? refuses_feedback(setting_value(setting, "solver"), unit) : "";
 }
 
 std::vector<UnitSolution> solve(std::span<const Setting> settings,

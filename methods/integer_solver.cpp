@@ -96,8 +96,13 @@ private:
     /// Rounding to nearest or, if feedback is prepared, the better of that and error feedback for
     /// each row.
     [[nodiscard]] Quantised start_of(const IntegerTask& task) const {
-        const IntegerGridSettings grid{task.layout.num_bits, task.layout.group_size,
-                                       task.layout.symmetric};
+        const IntegerGridSettings grid{
+            .num_bits = task.layout.num_bits,
+            .group_size = task.layout.group_size,
+            .symmetric = task.layout.symmetric,
+            .powers_of_two = task.blocks && task.blocks->has_shifts(),
+            .whole_range = task.whole_range,
+        };
         Quantised best = round_to_nearest(grid);
         if (task.feedback) {
             keep_better_rows(best, sweep(grid), backend_);
@@ -141,9 +146,13 @@ private:
         const HostCopy scales(q.scales(), backend_);
         const HostCopy zeros(q.zeros(), backend_);
         for (std::size_t t = 0; t < unit_.tensors().size(); ++t) {
-            solution.tensors.push_back(encode_integer(
-                unit_.tensors()[t].shape, task.layout, unit_.rows_of(t, codes.view()),
-                unit_.rows_of(t, scales.view()), unit_.rows_of(t, zeros.view())));
+            const Shape& shape = unit_.tensors()[t].shape;
+            const auto own_codes = unit_.rows_of(t, codes.view());
+            const auto own_scales = unit_.rows_of(t, scales.view());
+            solution.tensors.push_back(
+                task.blocks ? encode_block_shift(shape, *task.blocks, own_codes, own_scales)
+                            : encode_integer(shape, task.layout, own_codes, own_scales,
+                                             unit_.rows_of(t, zeros.view())));
         }
         solution.error = std::accumulate(q.errors.begin(), q.errors.end(), 0.0);
     }
@@ -158,6 +167,26 @@ private:
 };
 
 }  // namespace
+
+double integer_flops(const IntegerTask& task, const Shape& shape) {
+    const auto [rows, cols] = matrix_extents(shape);
+    const auto d = static_cast<double>(cols);
+    const double product = 2.0 * static_cast<double>(rows) * d * d;
+    if (!task.feedback) {
+        return 0.5 * product;  // the symmetric half of a product, for the errors
+    }
+    const double feedback = d * d * d + 2.0 * product;
+    // About 60 products with an inverse, 10 inverses, errors and two passes of descent.
+    return task.refine ? feedback + 70.0 * product + 20.0 * d * d * d : feedback;
+}
+
+std::string refuses_feedback(const std::string& solver, const UnitSpec& unit) {
+    if (unit.input != Signal::token_ids) {
+        return "";
+    }
+    return "solver " + solver + " needs the Gram matrix of a unit's input, and unit " + unit.name +
+           " looks up token ids; use solver rtn";
+}
 
 std::vector<UnitSolution> solve_integer(std::span<const IntegerTask> tasks,
                                         std::span<const UnitTensor> tensors,

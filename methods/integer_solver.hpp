@@ -4,6 +4,7 @@
 #include <span>
 #include <vector>
 
+#include "lib/encoding/block_shift.hpp"
 #include "lib/encoding/integer.hpp"
 #include "methods/method.hpp"
 
@@ -17,12 +18,22 @@ struct ErrorFeedback {
     bool operator==(const ErrorFeedback&) const = default;
 };
 
-/// What a setting of method "integer" asks for.
+/// What a setting of method "integer" or "bct" asks for.
 struct IntegerTask {
     IntegerLayout layout;
     std::optional<ErrorFeedback> feedback;  ///< none: rounding to nearest
     bool refine = false;                    ///< then ADMM and coordinate descent; needs feedback
+    /// Given: the solution is encoded so, its bits and blocks those of `layout`, and its scales are
+    /// powers of two if that has shifts.
+    std::optional<BlockShiftLayout> blocks = std::nullopt;
+    bool whole_range = false;  ///< IntegerGridSettings::whole_range
 };
+
+/// Rough number of floating-point operations for a tensor of this shape.
+[[nodiscard]] double integer_flops(const IntegerTask& task, const Shape& shape);
+
+/// Why a unit cannot be solved with feedback of errors: "" if it can.
+[[nodiscard]] std::string refuses_feedback(const std::string& solver, const UnitSpec& unit);
 
 /// Solutions in the order of `tasks`. What depends on the Gram matrix alone is computed once for
 /// all tasks with the same feedback, and only one feedback's is kept at a time.

@@ -5,6 +5,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/model/name_patterns.hpp"
 #include "methods/bcq.hpp"
+#include "methods/bct.hpp"
 #include "methods/dense.hpp"
 #include "methods/ffsplit.hpp"
 #include "methods/integer.hpp"
@@ -23,8 +24,8 @@ const CandidateEntry source_entry{"dense", {}, {}};
 }  // namespace
 
 std::span<const MethodRow> method_table() {
-    static const std::array table = {dense_method(), integer_method(),  nm_method(),
-                                     bcq_method(),   low_rank_method(), ffsplit_method()};
+    static const std::array table = {dense_method(),    integer_method(), nm_method(), bcq_method(),
+                                     low_rank_method(), ffsplit_method(), bct_method()};
     return table;
 }
 

@@ -131,8 +131,8 @@ void descend(Call& call, View<const float> w, View<const float> gram, View<float
 
 /// Codes on integer grids.
 struct GridCoder {
+    IntegerGridSettings settings;
     CodeRange range;
-    std::size_t group_size;
     View<const std::uint8_t> keep;  ///< or without rows
     View<float> scales;
     View<const float> zeros;
@@ -158,10 +158,10 @@ struct GridCoder {
         return keep.rows == 0 || keep(r, j) != 0;
     }
     __device__ float steps(std::size_t r, std::size_t j) const {
-        return static_cast<float>(codes(r, j)) - zeros(r, j / group_size);
+        return static_cast<float>(codes(r, j)) - zeros(r, j / settings.group_size);
     }
     __device__ float value(std::size_t r, std::size_t j) const {
-        return scales(r, j / group_size) * steps(r, j);
+        return scales(r, j / settings.group_size) * steps(r, j);
     }
 
     /// The scale that minimises the error, if it is smaller there. Whether it is new.
@@ -184,7 +184,8 @@ struct GridCoder {
             return false;
         }
         const float scale = scales(r, g);
-        const float found = storable_scale(static_cast<float>(double{scale} - slope / curvature));
+        const float found =
+            storable_scale(static_cast<float>(double{scale} - slope / curvature), settings);
         const double change = double{found} - double{scale};
         if (found == scale || !(2.0 * change * slope + change * change * curvature < 0.0)) {
             return false;
@@ -207,8 +208,8 @@ void CudaBackend::do_descend_on_grid(MatrixView<const float> w, MatrixView<const
     Call call(*context_);
     const View<const float> weight = call.in(w);
     const View<const float> a = call.in(gram);
-    const GridCoder coder{code_range(settings), settings.group_size, call.in(keep),
-                          call.inout(scales),   call.in(zeros),      call.inout(codes)};
+    const GridCoder coder{settings,           code_range(settings), call.in(keep),
+                          call.inout(scales), call.in(zeros),       call.inout(codes)};
     descend(call, weight, a, call.inout(values), settings.group_size,
             settings.group_size <= widest_refitted_group, n_passes, coder);
     call.finish();

@@ -33,9 +33,9 @@ __device__ inline Grid grid_over(float lowest, float highest, float factor,
     if (settings.symmetric) {
         const float zero = symmetric_zero(settings.num_bits);
         const float magnitude = (-lowest < highest ? highest : -lowest) * factor;
-        return {storable_scale(magnitude / (highest_code - zero)), zero};
+        return {storable_scale(magnitude / symmetric_reach(settings), settings), zero};
     }
-    const float scale = storable_scale((highest - lowest) * factor / highest_code);
+    const float scale = storable_scale((highest - lowest) * factor / highest_code, settings);
     const float zero = rintf(-lowest * factor / scale);
     return {scale, zero < 0.0F ? 0.0F : highest_code < zero ? highest_code : zero};
 }
@@ -64,7 +64,7 @@ __device__ inline Grid fit_group(const float* w, const float* importance, std::s
     }
     const CodeRange codes = code_range(settings);
     Tried best{INFINITY, ~0U};
-    for (unsigned k = lane; k < n_range_factors; k += warp_size) {
+    for (unsigned k = lane; k < n_ranges(settings); k += warp_size) {
         const Grid grid = grid_over(lowest, highest, range_factor(k), settings);
         double error = 0.0;
         for (std::size_t j = 0; j < n; ++j) {

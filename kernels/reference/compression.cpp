@@ -32,9 +32,9 @@ Grid grid_over(float lowest, float highest, float factor, const IntegerGridSetti
     if (settings.symmetric) {
         const float zero = symmetric_zero(settings.num_bits);
         const float magnitude = std::max(-lowest, highest) * factor;
-        return {storable_scale(magnitude / (highest_code - zero)), zero};
+        return {storable_scale(magnitude / symmetric_reach(settings), settings), zero};
     }
-    const float scale = storable_scale((highest - lowest) * factor / highest_code);
+    const float scale = storable_scale((highest - lowest) * factor / highest_code, settings);
     return {scale, std::clamp(std::nearbyint(-lowest * factor / scale), 0.0F, highest_code)};
 }
 
@@ -49,7 +49,7 @@ Grid fit_group(std::span<const float> w, std::span<const float> importance,
     }
     Grid best;
     double best_error = std::numeric_limits<double>::infinity();
-    for (std::size_t k = 0; k < n_range_factors; ++k) {
+    for (std::size_t k = 0; k < n_ranges(settings); ++k) {
         const Grid grid = grid_over(lowest, highest, range_factor(k), settings);
         double error = 0.0;
         for (std::size_t j = 0; j < w.size(); ++j) {

@@ -98,8 +98,8 @@ private:
 
 /// The scale of the group whose values are scale * steps[j] that minimises the error, if it is
 /// smaller there; else `scale`.
-float best_scale(float scale, const std::vector<float>& steps, std::size_t begin,
-                 MatrixView<const float> gram, const RowDescent& row) {
+float best_scale(float scale, const IntegerGridSettings& settings, const std::vector<float>& steps,
+                 std::size_t begin, MatrixView<const float> gram, const RowDescent& row) {
     double slope = 0.0;
     double curvature = 0.0;
     for (std::size_t i = 0; i < steps.size(); ++i) {
@@ -112,8 +112,8 @@ float best_scale(float scale, const std::vector<float>& steps, std::size_t begin
     if (!(curvature > 0.0)) {
         return scale;
     }
-    const float found =
-        storable_scale(static_cast<float>(static_cast<double>(scale) - slope / curvature));
+    const float found = storable_scale(
+        static_cast<float>(static_cast<double>(scale) - slope / curvature), settings);
     const double change = static_cast<double>(found) - static_cast<double>(scale);
     return 2.0 * change * slope + change * change * curvature < 0.0 ? found : scale;
 }
@@ -197,7 +197,8 @@ void ReferenceBackend::do_descend_on_grid(MatrixView<const float> w, MatrixView<
                     steps[j - begin] = static_cast<float>(codes(r, j)) - zeros(r, g);
                 }
                 const float scale =
-                    refit ? best_scale(scales(r, g), steps, begin, gram, row) : scales(r, g);
+                    refit ? best_scale(scales(r, g), settings, steps, begin, gram, row)
+                          : scales(r, g);
                 if (scale != scales(r, g)) {
                     changed = true;
                     scales(r, g) = scale;

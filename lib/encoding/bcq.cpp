@@ -320,7 +320,7 @@ void read_bcq_terms(const EncodedTensor& tensor, std::size_t row, float* scales,
 
 namespace {
 
-StoredMatrix bcq_matrix(const EncodedTensor& tensor) {
+std::optional<StoredMatrix> bcq_matrix(const EncodedTensor& tensor) {
     const BcqLayout layout = bcq_layout(tensor);
     const auto [rows, cols] = matrix_extents(tensor.shape);
     return CodedMatrix{

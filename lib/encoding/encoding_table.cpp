@@ -3,6 +3,7 @@
 #include <array>
 
 #include "lib/encoding/bcq.hpp"
+#include "lib/encoding/block_shift.hpp"
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/integer.hpp"
 #include "lib/encoding/low_rank.hpp"
@@ -15,7 +16,7 @@ namespace lathe {
 std::span<const EncodingRow> encoding_table() {
     static const std::array table{
         dense_encoding(),    integer_encoding(), nm_encoding(),    bcq_encoding(),
-        low_rank_encoding(), split_encoding(),   zeros_encoding(),
+        low_rank_encoding(), split_encoding(),   zeros_encoding(), block_shift_encoding(),
     };
     return table;
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -16,7 +17,8 @@ struct EncodingRow {
     void (*decode)(const EncodedTensor& tensor, MatrixView<float> values);
     /// For products with what is stored: a view of the tensor, which must outlive it. Null:
     /// products are made of decoded values.
-    StoredMatrix (*matrix)(const EncodedTensor& tensor) = nullptr;
+    /// It may answer with nothing for a tensor whose numbers kernels cannot take.
+    std::optional<StoredMatrix> (*matrix)(const EncodedTensor& tensor) = nullptr;
     /// Whether it joins other tensors. validate() and decode() see pieces that are valid.
     bool has_pieces = false;
 };

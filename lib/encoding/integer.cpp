@@ -125,7 +125,7 @@ void unpack_codes(const EncodedTensor& tensor, std::size_t row, std::uint8_t* co
 
 namespace {
 
-StoredMatrix integer_matrix(const EncodedTensor& tensor) {
+std::optional<StoredMatrix> integer_matrix(const EncodedTensor& tensor) {
     const auto [rows, cols] = matrix_extents(tensor.shape);
     const auto group_size = static_cast<std::size_t>(tensor.settings.at("group_size"));
     const std::size_t n_groups = groups_per_row(cols, group_size);

@@ -230,7 +230,7 @@ void unpack_places(const EncodedTensor& tensor, std::size_t row, std::uint8_t* k
 
 namespace {
 
-StoredMatrix nm_matrix(const EncodedTensor& tensor) {
+std::optional<StoredMatrix> nm_matrix(const EncodedTensor& tensor) {
     const auto [rows, cols] = matrix_extents(tensor.shape);
     const auto setting = [&](const char* key) {
         return static_cast<std::size_t>(tensor.settings.at(key));

@@ -165,10 +165,12 @@ TEST_P(Compression, GridsAreAsGoodAsTheReferences) {
     };
     for (const Case c : {Case{1, 1, 64}, Case{33, 130, 64}, Case{17, 96, 7}, Case{16, 200, 1000}}) {
         for (const unsigned num_bits : {2U, 3U, 4U, 8U}) {
-            for (const bool symmetric : {true, false}) {
+            for (const unsigned kind : {0U, 1U, 2U, 3U, 7U}) {
+                const bool symmetric = (kind & 1U) == 0;
                 SCOPED_TRACE(std::to_string(c.cols) + " columns, " + std::to_string(num_bits) +
-                             " bits, symmetric " + std::to_string(symmetric));
-                const IntegerGridSettings settings{num_bits, c.group_size, symmetric};
+                             " bits, kind " + std::to_string(kind));
+                const IntegerGridSettings settings{num_bits, c.group_size, symmetric,
+                                                   (kind & 2U) != 0, (kind & 4U) != 0};
                 const std::vector<float> w = test_data::layer_weights(c.rows, c.cols, 22);
                 std::vector<float> importance = test_data::layer_weights(1, c.cols, 23);
                 for (float& value : importance) {
@@ -186,6 +188,25 @@ TEST_P(Compression, GridsAreAsGoodAsTheReferences) {
             }
         }
     }
+}
+
+TEST_P(Compression, PowersOfTwoReachTheLargestWeight) {
+    const Quantiser on(GetParam(), 1);
+    const auto scale_of = [&](float largest, float other) {
+        const Quantised q = on.round_to_nearest({largest, other}, {1.0F, 1.0F},
+                                                {.num_bits = 8,
+                                                 .group_size = 64,
+                                                 .symmetric = true,
+                                                 .powers_of_two = true,
+                                                 .whole_range = true});
+        return q.scales[0];
+    };
+    EXPECT_EQ(scale_of(127.0F, 1.0F), 1.0F);
+    EXPECT_EQ(scale_of(-127.4F, 1.0F), 1.0F);
+    EXPECT_EQ(scale_of(128.0F, 1.0F), 2.0F);
+    EXPECT_EQ(scale_of(0x1p-60F, 0.0F), 0x1p-66F);
+    EXPECT_EQ(scale_of(0.0F, 0.0F), 0x1p-100F);
+    EXPECT_EQ(scale_of(1e38F, 0.0F), 0x1p100F);
 }
 
 TEST_P(Compression, ScalesAreStorableWhateverTheWeights) {

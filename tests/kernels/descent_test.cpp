@@ -107,13 +107,19 @@ TEST_P(Descent, MatchesReference) {
     // Groups smaller than a block of 128, larger, and larger than those whose scale is refitted.
     for (const auto& [d, group_size] :
          {std::pair<std::size_t, std::size_t>{300, 48}, {300, 200}, {600, 600}, {5, 64}}) {
-        const Layer layer(19, d, {3, group_size, true});
-        const Quantised expected = descend(Quantiser(BackendKind::reference, 1), layer, 2);
-        const Quantised found = descend(Quantiser(GetParam(), 2), layer, 2);
-        EXPECT_TRUE(found.codes == expected.codes) << d << ", groups of " << group_size;
-        EXPECT_TRUE(found.scales == expected.scales) << d << ", groups of " << group_size;
-        EXPECT_EQ(group_size > 512, found.scales == layer.start.scales);
-        EXPECT_LT(layer.error(found), layer.error(layer.start));
+        for (const bool powers : {false, true}) {
+            const Layer layer(19, d, {3, group_size, true, powers});
+            const Quantised expected = descend(Quantiser(BackendKind::reference, 1), layer, 2);
+            const Quantised found = descend(Quantiser(GetParam(), 2), layer, 2);
+            EXPECT_TRUE(found.codes == expected.codes) << d << ", groups of " << group_size;
+            EXPECT_TRUE(found.scales == expected.scales) << d << ", groups of " << group_size;
+            // A power of two may be the best as it is.
+            EXPECT_TRUE(powers || (group_size > 512) == (found.scales == layer.start.scales));
+            EXPECT_LT(layer.error(found), layer.error(layer.start));
+            for (const float scale : found.scales) {
+                EXPECT_TRUE(!powers || std::exp2(std::round(std::log2(scale))) == scale) << scale;
+            }
+        }
     }
 }
 

@@ -17,35 +17,33 @@ Matrix selected_rows(const Matrix& matrix, std::span<const std::uint32_t> rows) 
     return selected;
 }
 
-/// Of the encoding; null: its tensors are decoded before products.
-StoredMatrix (*matrix_of(const EncodedTensor& tensor))(const EncodedTensor&) {
+/// Of the encoding; none: the tensor is decoded before products.
+std::optional<StoredMatrix> matrix_of(const EncodedTensor& tensor) {
     const EncodingRow* row = find_encoding(tensor.encoding);
-    return row == nullptr ? nullptr : row->matrix;
+    return row == nullptr || row->matrix == nullptr ? std::nullopt : row->matrix(tensor);
 }
 
 }  // namespace
 
 bool can_be_packed(const EncodedTensor& tensor, const kernels::Backend& backend) {
     const auto matrix = matrix_of(tensor);
-    return matrix != nullptr &&
-           (std::holds_alternative<CodedMatrix>(matrix(tensor)) || backend.multiplies_nm());
+    return matrix && (std::holds_alternative<CodedMatrix>(*matrix) || backend.multiplies_nm());
 }
 
 std::unique_ptr<const kernels::PackedMatrix> pack(
     const EncodedTensor& tensor, LookupTables tables, const kernels::Backend& backend,
     std::optional<std::span<const std::uint32_t>> rows) {
-    const auto matrix = matrix_of(tensor);
-    if (matrix == nullptr) {
+    std::optional<StoredMatrix> stored = matrix_of(tensor);
+    if (!stored) {
         throw InternalError("encoding '" + tensor.encoding +
                             "' has no products with what it stores");
     }
-    StoredMatrix stored = matrix(tensor);
-    if (auto* coded = std::get_if<CodedMatrix>(&stored)) {
+    if (auto* coded = std::get_if<CodedMatrix>(&*stored)) {
         coded->tables = tables;
     }
     return std::visit(
         [&](const auto& whole) { return backend.pack(rows ? selected_rows(whole, *rows) : whole); },
-        stored);
+        *stored);
 }
 
 }  // namespace lathe

@@ -41,7 +41,7 @@ bool descend_codes(const BlockRow& row, const std::uint8_t* keep, std::uint8_t* 
 /// The best scale for columns [begin, end), or the one they have if that is no improvement.
 LATHE_VECTOR_CLONES
 float best_scale(const BlockRow& row, const std::uint8_t* codes, std::size_t begin, std::size_t end,
-                 float scale, float zero) {
+                 float scale, float zero, const IntegerGridSettings& settings) {
     float steps[widest_refitted_group];
     const std::size_t n = end - begin;
     float slope = 0.0F;
@@ -66,7 +66,7 @@ float best_scale(const BlockRow& row, const std::uint8_t* codes, std::size_t beg
     if (!(curvature > 0.0F)) {
         return scale;
     }
-    const float found = storable_scale(scale - slope / curvature);
+    const float found = storable_scale(scale - slope / curvature, settings);
     const float change = found - scale;
     return 2.0F * change * slope + change * change * curvature < 0.0F ? found : scale;
 }
@@ -107,7 +107,7 @@ struct GridCodes {
         if (settings.group_size > widest_refitted_group) {
             return changed;
         }
-        const float found = best_scale(row, own, begin, end, scale, zero);
+        const float found = best_scale(row, own, begin, end, scale, zero, settings);
         if (found != scale) {
             changed = true;
             scale = found;

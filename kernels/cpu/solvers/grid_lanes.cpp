@@ -58,6 +58,21 @@ LATHE_ALWAYS_INLINE Lanes storable_scales(const Lanes& scale) {
     return at_least(limited < 0x1p-14F ? subnormal : normal, all(smallest_scale));
 }
 
+/// next_power() of integer_grid.hpp: a fraction that is not 0 carries into the exponent.
+LATHE_ALWAYS_INLINE Lanes next_powers(const Lanes& scale) {
+    const Lanes within = at_least(at_most(scale, all(largest_power)), all(smallest_power));
+    LaneBits bits;
+    std::memcpy(&bits, &within, sizeof bits);
+    bits = (bits + 0x7FFFFF) & ~0x7FFFFF;
+    Lanes power;
+    std::memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
+LATHE_ALWAYS_INLINE Lanes storable_scales(const Lanes& scale, const IntegerGridSettings& settings) {
+    return settings.powers_of_two ? next_powers(scale) : storable_scales(scale);
+}
+
 struct LaneGrid {
     Lanes scale;
     Lanes zero;
@@ -65,12 +80,14 @@ struct LaneGrid {
 
 /// The grid over `factor` times each row's range.
 LATHE_ALWAYS_INLINE LaneGrid grid_over(const Lanes& lowest, const Lanes& highest, float factor,
-                                       bool symmetric, float highest_code, float middle) {
-    if (symmetric) {
+                                       const IntegerGridSettings& settings) {
+    const float highest_code = code_range(settings).highest;
+    if (settings.symmetric) {
         const Lanes magnitude = at_least(-lowest, highest) * factor;
-        return {storable_scales(magnitude / (highest_code - middle)), all(middle)};
+        return {storable_scales(magnitude / symmetric_reach(settings), settings),
+                all(symmetric_zero(settings.num_bits))};
     }
-    const Lanes scale = storable_scales((highest - lowest) * factor / highest_code);
+    const Lanes scale = storable_scales((highest - lowest) * factor / highest_code, settings);
     const Lanes zero = at_most(-lowest * factor / scale, all(highest_code));
     return {scale, nearest_whole(zero)};
 }
@@ -99,7 +116,6 @@ LATHE_VECTOR_CLONES
 void fit_lanes(const float* columns, std::size_t stride, const float* importance, std::size_t size,
                const IntegerGridSettings& settings, float* scales, float* zeros) {
     const CodeRange codes = code_range(settings);
-    const float middle = symmetric_zero(settings.num_bits);
     Lanes lowest = {};
     Lanes highest = {};
     for (std::size_t j = 0; j < size; ++j) {
@@ -109,9 +125,8 @@ void fit_lanes(const float* columns, std::size_t stride, const float* importance
     }
     LaneGrid best = {};
     Lanes best_error = {};
-    for (std::size_t k = 0; k < n_range_factors; ++k) {
-        const LaneGrid grid =
-            grid_over(lowest, highest, range_factor(k), settings.symmetric, codes.highest, middle);
+    for (std::size_t k = 0; k < n_ranges(settings); ++k) {
+        const LaneGrid grid = grid_over(lowest, highest, range_factor(k), settings);
         const Lanes error = grid_error(columns, stride, importance, size, grid, codes);
         if (k == 0) {
             best = grid;

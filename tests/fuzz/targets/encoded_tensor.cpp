@@ -104,6 +104,8 @@ LATHE_FUZZ_TARGET(encoded_tensor) {
         decode(tensor, {values.data(), rows, cols});
         const EncodingRow* encoding = find_encoding(tensor.encoding);
         if (encoding->matrix == nullptr || tensor.shape.size() != 2) return;
-        std::visit([](const auto& matrix) { fuzz::read_rows(matrix); }, encoding->matrix(tensor));
+        if (const auto stored = encoding->matrix(tensor)) {
+            std::visit([](const auto& matrix) { fuzz::read_rows(matrix); }, *stored);
+        }
     });
 }
