@@ -25,6 +25,7 @@ MAY_INCLUDE = {
     "kernels/cpu/common": ["lib/core", "kernels/cpu/variants"],
     "kernels/cpu": ["lib/core", "kernels/contract"],
     "kernels/cpu/forward": ["lib/core", "kernels/contract", "kernels/layouts", *CPU],
+    "kernels/cpu/integers": ["lib/core", "kernels/contract", "kernels/layouts", *CPU],
     "kernels/cpu/packed": ["lib/core", "kernels/contract", "kernels/layouts", *CPU],
     "kernels/cpu/statistics": ["lib/core", "kernels/contract", "kernels/layouts", *CPU],
     "kernels/cpu/solvers": ["lib/core", "kernels/contract", "kernels/layouts", *CPU],

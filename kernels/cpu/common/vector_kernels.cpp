@@ -22,6 +22,7 @@ extern const VectorKernels table;
 namespace avx512vnni {
 void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
                     std::size_t y_stride);
+void multiply_blocks(const IntegerPanel& panel, std::int64_t* y, std::size_t y_stride);
 }
 namespace avx512vbmi {
 void lookup_coarse(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,
@@ -42,6 +43,7 @@ const VectorKernels& with_vnni() {
         VectorKernels own = avx512::table;
         own.name = "avx512vnni";
         own.multiply_codes = avx512vnni::multiply_codes;
+        own.multiply_blocks = avx512vnni::multiply_blocks;
         return own;
     }();
     return table;

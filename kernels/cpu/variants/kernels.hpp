@@ -42,6 +42,8 @@ float build_digits(const float* x, std::size_t n_chunks, std::size_t n_digits, s
 void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
                     std::size_t y_stride);
 
+void multiply_blocks(const IntegerPanel& panel, std::int64_t* y, std::size_t y_stride);
+
 void multiply_kept(const KeptGroup& group, const float* x, std::size_t x_stride,
                    std::size_t n_tokens, float* y, std::size_t y_stride);
 

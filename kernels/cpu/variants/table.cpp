@@ -24,6 +24,7 @@ const VectorKernels table = {
     .lookup_coarse = lookup_coarse,
     .build_digits = build_digits,
     .multiply_codes = multiply_codes,
+    .multiply_blocks = multiply_blocks,
     .multiply_kept = multiply_kept,
     .scale = scale,
     .add_ramp = add_ramp,

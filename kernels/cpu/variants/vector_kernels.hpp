@@ -46,6 +46,23 @@ inline constexpr std::size_t lookup_block_bytes = lookup_strip_rows * lookup_chu
 /// Of one chunk: eight tables of 16 entries.
 inline constexpr std::size_t coarse_table_bytes = 128;
 
+/// Sixteen rows of whole numbers of 8 bits, and the columns of some tokens, for multiply_blocks().
+/// Columns come in groups of four and in pieces of whole groups; numbers behind the last are 0.
+struct IntegerPanel {
+    const std::uint8_t* numbers = nullptr;      ///< [groups][16][4]: q + 128
+    const std::uint32_t* piece_ends = nullptr;  ///< [n_pieces] in groups
+    std::size_t n_pieces = 0;
+    /// How far to the left sums of a piece go before they are added up: token_ups + row_ups, below
+    /// 64; sums for which that is negative are left out.
+    const std::int32_t* row_ups = nullptr;    ///< [n_pieces][16]
+    const std::int32_t* token_ups = nullptr;  ///< [n_tokens][n_pieces]
+    const std::int8_t* x = nullptr;           ///< [n_tokens][x_stride]: |q| <= 127
+    std::size_t x_stride = 0;                 ///< a multiple of 4
+    const std::int32_t* x_sums = nullptr;  ///< [n_tokens][n_pieces]: 128 times the sum of a piece
+    std::size_t n_tokens = 0;
+};
+inline constexpr std::size_t integer_panel_rows = 16;
+
 /// One piece of columns of a few tokens in whole numbers, for multiply_codes():
 /// x = scale * sum over d of digit d * 256^d.
 struct DigitVectors {
@@ -132,6 +149,10 @@ struct VectorKernels {
     /// row r < lookup_tile_rows with token t. At most 16 chunks.
     void (*multiply_codes)(const LookupGroup& group, const DigitVectors& x, float* y,
                            std::size_t y_stride);
+
+    /// y[t * y_stride + r] = the sum over pieces of (row r times token t in the piece) * 2^up,
+    /// exact.
+    void (*multiply_blocks)(const IntegerPanel& panel, std::int64_t* y, std::size_t y_stride);
 
     /// y[t * y_stride + r] += what a group of N:M sparse weights adds to the product of row r <
     /// lookup_tile_rows with token t, whose columns begin at x + t * x_stride. kept_overhang

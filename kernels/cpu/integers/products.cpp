@@ -1,0 +1,234 @@
+#include <algorithm>
+#include <numeric>
+
+#include "kernels/cpu/integers/cpu_integers.hpp"
+#include "kernels/cpu/integers/integer_panels.hpp"
+#include "kernels/layouts/fixed_point.hpp"
+#include "kernels/layouts/integer_rows.hpp"
+
+namespace lathe::kernels {
+namespace {
+
+using fixed_point::BlockNumbers;
+using fixed_point::Number;
+using fixed_point::RowScratch;
+
+constexpr std::size_t tokens_per_tile = 48;
+constexpr std::size_t rows_per_tile = 64;
+
+class PanelWeight final : public IntegerWeight {
+public:
+    explicit PanelWeight(const BlockedMatrix& matrix)
+        : rows_(matrix.rows),
+          cols_(matrix.cols),
+          block_size_(matrix.block_size),
+          blocks_(matrix.blocks()),
+          numbers(matrix.rows, matrix.cols),
+          shifts_(matrix.shifts) {
+        for (std::size_t r = 0; r < rows_; ++r) {
+            for (std::size_t j = 0; j < cols_; ++j) {
+                numbers.set(r, j, matrix.narrow[r * cols_ + j]);
+            }
+            coarsest_.push_back(static_cast<std::int8_t>(matrix.coarsest(r)));
+        }
+    }
+
+    [[nodiscard]] std::size_t rows() const noexcept override { return rows_; }
+    [[nodiscard]] std::size_t cols() const noexcept override { return cols_; }
+    [[nodiscard]] std::size_t block_size() const { return block_size_; }
+    [[nodiscard]] int shift(std::size_t r, std::size_t j) const {
+        return shifts_[r * blocks_ + j / block_size_];
+    }
+    /// The smallest shift of rows [begin, end).
+    [[nodiscard]] int coarsest(std::size_t begin, std::size_t end) const {
+        const auto first = coarsest_.begin() + static_cast<std::ptrdiff_t>(begin);
+        return *std::min_element(first, first + static_cast<std::ptrdiff_t>(end - begin));
+    }
+
+private:
+    std::size_t rows_, cols_, block_size_, blocks_;
+
+public:
+    RowPanels numbers;
+
+private:
+    std::vector<std::int8_t> shifts_;    ///< [rows, blocks]
+    std::vector<std::int8_t> coarsest_;  ///< [rows]
+};
+
+/// One call of linear() or logits(): outputs in blocks of `block` rows of the weight.
+class Product {
+public:
+    Product(const BlockedMatrix& x, const PanelWeight& weight, std::size_t block)
+        : x_(x),
+          weight_(weight),
+          block_(block),
+          rows_per_tile_(std::lcm(block, integer_panel_rows)),
+          tokens_(x.rows, x.cols, column_pieces(x.cols, x.block_size, weight.block_size())),
+          is_whole_(are_whole_groups(tokens_.pieces())) {
+        while (rows_per_tile_ < rows_per_tile) {
+            rows_per_tile_ *= 2;
+        }
+        coarsest_.reserve(x.rows);
+        for (std::size_t t = 0; t < x.rows; ++t) {
+            coarsest_.push_back(x.coarsest(t));
+            std::copy_n(x.narrow.data() + t * x.cols, x.cols, tokens_.row(t));
+            tokens_.finish(t);
+            for (std::size_t p = 0; p < tokens_.pieces().size(); ++p) {
+                tokens_.up(t, p) = fixed_point::product_bits + coarsest_[t] -
+                                   x.shift(t, tokens_.pieces()[p].begin);
+            }
+        }
+        const auto count = [](std::size_t n, std::size_t size) { return (n + size - 1) / size; };
+        token_tiles_ = count(x.rows, tokens_per_tile);
+        row_tiles_ = count(weight.rows(), rows_per_tile_);
+    }
+
+    [[nodiscard]] std::size_t n_tiles() const { return token_tiles_ * row_tiles_; }
+
+    /// use(token, first row of the weight, numbers of up to `block` outputs, their exponent).
+    template <class Use>
+    void run_tile(std::size_t tile, const Use& use) const {
+        const std::size_t row = tile / token_tiles_ * rows_per_tile_;
+        const std::size_t token = tile % token_tiles_ * tokens_per_tile;
+        const std::size_t rows = std::min(rows_per_tile_, weight_.rows() - row);
+        const std::size_t n_tokens = std::min(tokens_per_tile, x_.rows - token);
+        std::vector<std::int64_t> sums(n_tokens * rows_per_tile_);
+        if (is_whole_) {
+            multiply_panels(row, rows, token, n_tokens, sums.data());
+        } else {
+            multiply_plainly(row, rows, token, n_tokens, sums.data());
+        }
+        for (std::size_t t = 0; t < n_tokens; ++t) {
+            for (std::size_t begin = 0; begin < rows; begin += block_) {
+                const std::size_t end = std::min(begin + block_, rows);
+                const int exponent = fixed_point::product_bits + coarsest_[token + t] +
+                                     weight_.coarsest(row + begin, row + end);
+                use(token + t, row + begin, sums.data() + t * rows_per_tile_ + begin, end - begin,
+                    exponent);
+            }
+        }
+    }
+
+private:
+    /// How far row r's sums of a piece that begins at column j go to the left.
+    [[nodiscard]] std::int32_t row_up(std::size_t r, std::size_t j) const {
+        const std::size_t begin = r / block_ * block_;
+        return weight_.coarsest(begin, std::min(begin + block_, weight_.rows())) -
+               weight_.shift(r, j);
+    }
+
+    void multiply_panels(std::size_t row, std::size_t rows, std::size_t token, std::size_t n_tokens,
+                         std::int64_t* sums) const {
+        const auto& pieces = tokens_.pieces();
+        std::vector<std::int32_t> row_ups(pieces.size() * integer_panel_rows);
+        const std::size_t n_panels = (rows + integer_panel_rows - 1) / integer_panel_rows;
+        for (std::size_t p = 0; p < n_panels; ++p) {
+            for (std::size_t r = 0; r < integer_panel_rows; ++r) {
+                const std::size_t own = row + p * integer_panel_rows + r;
+                for (std::size_t i = 0; i < pieces.size(); ++i) {
+                    row_ups[i * integer_panel_rows + r] =
+                        own < weight_.rows() ? row_up(own, pieces[i].begin) : 0;
+                }
+            }
+            const IntegerPanel panel =
+                tokens_.with(weight_.numbers.panel(row / integer_panel_rows + p), row_ups.data(),
+                             token, n_tokens);
+            vector_kernels().multiply_blocks(panel, sums + p * integer_panel_rows, rows_per_tile_);
+        }
+    }
+
+    /// For blocks that end within a group of columns.
+    void multiply_plainly(std::size_t row, std::size_t rows, std::size_t token,
+                          std::size_t n_tokens, std::int64_t* sums) const {
+        for (std::size_t t = token; t < token + n_tokens; ++t) {
+            for (std::size_t r = row; r < row + rows; ++r) {
+                std::int64_t total = 0;
+                for (const ColumnPiece& piece : tokens_.pieces()) {
+                    std::int32_t sum = 0;
+                    for (std::size_t j = piece.begin; j < piece.end; ++j) {
+                        sum += x_.number(t, j) * weight_.numbers.number(r, j);
+                    }
+                    const int up = fixed_point::product_bits + coarsest_[t] -
+                                   x_.shift(t, piece.begin) + row_up(r, piece.begin);
+                    total += up < 0 ? 0 : std::int64_t{sum} << up;
+                }
+                sums[(t - token) * rows_per_tile_ + (r - row)] = total;
+            }
+        }
+    }
+
+    const BlockedMatrix& x_;
+    const PanelWeight& weight_;
+    std::size_t block_;
+    std::size_t rows_per_tile_;
+    TokenRows tokens_;
+    bool is_whole_;
+    std::vector<int> coarsest_;  ///< [tokens]
+    std::size_t token_tiles_ = 0;
+    std::size_t row_tiles_ = 0;
+};
+
+/// The outputs of a block and the bias as pieces of scratch.numbers.
+void add_outputs(const std::int64_t* sums, std::size_t first, std::size_t n, int exponent,
+                 const BlockedMatrix* bias, RowScratch& scratch) {
+    scratch.numbers.clear();
+    const std::size_t end = first + n;
+    fixed_point::for_pieces(
+        first, end, {bias == nullptr ? end : bias->block_size},
+        [&](std::size_t begin, std::size_t last) {
+            std::copy_n(sums + (begin - first), last - begin,
+                        scratch.numbers.add(last - begin, exponent));
+            if (bias != nullptr) {
+                fixed_point::copy_numbers(*bias, 0, begin, last, scratch.term.data());
+                scratch.numbers.add_term(scratch.term.data(), bias->shift(0, begin));
+            }
+        });
+}
+
+const PanelWeight& panels_of(const IntegerWeight& weight) {
+    return static_cast<const PanelWeight&>(weight);
+}
+
+}  // namespace
+
+std::unique_ptr<const IntegerWeight> CpuIntegers::do_pack(const BlockedMatrix& weight) const {
+    return std::make_unique<PanelWeight>(weight);
+}
+
+void CpuIntegers::do_linear(const BlockedMatrix& x, const IntegerWeight& weight,
+                            const BlockedMatrix* bias, BlockedMatrix& y) const {
+    if (y.rows == 0 || y.cols == 0) {
+        return;
+    }
+    const Product product(x, panels_of(weight), y.block_size);
+    pool_.for_each(product.n_tiles(), [&](std::size_t tile) {
+        RowScratch scratch(y);
+        product.run_tile(tile, [&](std::size_t t, std::size_t first, const std::int64_t* sums,
+                                   std::size_t n, int exponent) {
+            add_outputs(sums, first, n, exponent, bias, scratch);
+            scratch.numbers.store(y, t, first / y.block_size);
+        });
+    });
+}
+
+void CpuIntegers::do_logits(const BlockedMatrix& x, const IntegerWeight& weight,
+                            const BlockedMatrix* bias, MatrixView<float> y) const {
+    if (y.rows == 0 || y.cols == 0) {
+        return;
+    }
+    const Product product(x, panels_of(weight), fixed_point::logits_block_size);
+    const BlockedMatrix block(0, 0, fixed_point::logits_block_size, 8);
+    pool_.for_each(product.n_tiles(), [&](std::size_t tile) {
+        RowScratch scratch(block);
+        product.run_tile(tile, [&](std::size_t t, std::size_t first, const std::int64_t* sums,
+                                   std::size_t n, int exponent) {
+            add_outputs(sums, first, n, exponent, bias, scratch);
+            scratch.numbers.for_each([&](std::size_t o, const Number& number) {
+                y(t, first + o) = fixed_point::to_float(number);
+            });
+        });
+    });
+}
+
+}  // namespace lathe::kernels

@@ -1,0 +1,70 @@
+#include <algorithm>
+
+#include "kernels/cpu/integers/cpu_integers.hpp"
+#include "kernels/layouts/integer_rows.hpp"
+
+// The operators that go row by row: tiles of rows on the pool's threads.
+
+namespace lathe::kernels {
+namespace {
+
+using fixed_point::RowScratch;
+
+constexpr std::size_t rows_per_tile = 16;
+
+/// each(row, scratch) for all rows of y.
+template <class Each>
+void for_rows(ThreadPool& pool, const BlockedMatrix& y, const Each& each) {
+    pool.for_each((y.rows + rows_per_tile - 1) / rows_per_tile, [&](std::size_t tile) {
+        RowScratch scratch(y);
+        const std::size_t end = std::min((tile + 1) * rows_per_tile, y.rows);
+        for (std::size_t r = tile * rows_per_tile; r < end; ++r) {
+            each(r, scratch);
+        }
+    });
+}
+
+}  // namespace
+
+void CpuIntegers::do_embed(std::span<const TableRows> terms, BlockedMatrix& y) const {
+    for_rows(pool_, y, [&](std::size_t r, RowScratch& scratch) {
+        fixed_point::embed_row(terms, r, y, scratch);
+    });
+}
+
+void CpuIntegers::do_add(const BlockedMatrix& x, const BlockedMatrix& y, BlockedMatrix& z) const {
+    for_rows(pool_, z, [&](std::size_t r, RowScratch& scratch) {
+        fixed_point::add_rows(x, y, r, z, scratch);
+    });
+}
+
+void CpuIntegers::do_norm(const BlockedMatrix& x, const IntegerNorm& settings,
+                          BlockedMatrix& y) const {
+    for_rows(pool_, y, [&](std::size_t r, RowScratch& scratch) {
+        fixed_point::norm_row(x, settings, r, y, scratch);
+    });
+}
+
+void CpuIntegers::do_activate(Activation kind, const BlockedMatrix& x, BlockedMatrix& y) const {
+    for_rows(pool_, y, [&](std::size_t r, RowScratch& scratch) {
+        fixed_point::activate_row(kind, x, r, y, scratch);
+    });
+}
+
+void CpuIntegers::do_activate_multiply(Activation kind, const BlockedMatrix& gate,
+                                       const BlockedMatrix& up, BlockedMatrix& y) const {
+    for_rows(pool_, y, [&](std::size_t r, RowScratch& scratch) {
+        fixed_point::activate_multiply_row(kind, gate, up, r, y, scratch);
+    });
+}
+
+void CpuIntegers::do_rope(const BlockedMatrix& x, MatrixView<const std::int16_t> cos,
+                          MatrixView<const std::int16_t> sin,
+                          std::span<const std::uint32_t> positions, BlockedMatrix& y) const {
+    for_rows(pool_, y, [&](std::size_t r, RowScratch& scratch) {
+        fixed_point::rope_row(x, {cos.row(positions[r]), cos.cols},
+                              {sin.row(positions[r]), sin.cols}, r, y, scratch);
+    });
+}
+
+}  // namespace lathe::kernels
