@@ -4,11 +4,9 @@
 
 #include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/forward/cpu_gradients.hpp"
-#include "kernels/cpu/integers/cpu_integers.hpp"
 #include "kernels/cuda_plugin.hpp"
 #include "kernels/reference/reference_backend.hpp"
 #include "kernels/reference/reference_gradients.hpp"
-#include "kernels/reference/reference_integers.hpp"
 #include "lib/core/errors.hpp"
 
 namespace lathe::kernels {
@@ -36,18 +34,6 @@ std::unique_ptr<const Gradients> make_gradients(BackendKind kind, ThreadPool& po
             return std::make_unique<CpuGradients>(pool);
         case BackendKind::cuda:
             throw UsageError("cuda has no backward pass; it runs on cpu");
-    }
-    throw InternalError("no backend has the number " + std::to_string(static_cast<int>(kind)));
-}
-
-std::unique_ptr<const Integers> make_integers(BackendKind kind, ThreadPool& pool) {
-    switch (kind) {
-        case BackendKind::reference:
-            return std::make_unique<ReferenceIntegers>();
-        case BackendKind::cpu:
-            return std::make_unique<CpuIntegers>(pool);
-        case BackendKind::cuda:
-            throw UsageError("cuda has no operators on blocks of whole numbers; they run on cpu");
     }
     throw InternalError("no backend has the number " + std::to_string(static_cast<int>(kind)));
 }

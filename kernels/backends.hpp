@@ -7,7 +7,6 @@
 
 #include "kernels/contract/backend.hpp"
 #include "kernels/contract/gradients.hpp"
-#include "kernels/contract/integers.hpp"
 
 namespace lathe {
 class ThreadPool;
@@ -34,9 +33,5 @@ BackendKind backend_from_name(std::string_view name);
 /// `pool` carries the tiles of `cpu` and must outlive it.
 /// @throws UsageError  for `cuda`, which has no backward pass
 std::unique_ptr<const Gradients> make_gradients(BackendKind kind, ThreadPool& pool);
-
-/// `pool` carries the tiles of `cpu` and must outlive it.
-/// @throws UsageError  for `cuda`, which has no operators on blocks
-std::unique_ptr<const Integers> make_integers(BackendKind kind, ThreadPool& pool);
 
 }  // namespace lathe::kernels

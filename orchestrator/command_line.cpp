@@ -88,6 +88,22 @@ void add_runtime_options(CLI::App& app, ShortOptions& shorts) {
 /// The most examples, windows or tokens an option may ask for.
 constexpr int most_counted = 1 << 24;
 
+void add_integer_options(CLI::App& app, CommandLine& line) {
+    app.add_option_function<std::string>(
+        "--integer",
+        [&line](const std::string& parts) {
+            const std::size_t block_size = line.integer.block_size;
+            line.integer = integer_parts_from(parts);
+            line.integer.block_size = block_size;
+        },
+        "Compute on blocks of whole numbers: all, weights (none), or some of embedding, products, "
+        "softmax, activation, norm, residual, storage; -NAME takes one away");
+    app.add_option("--integer-block", line.integer.block_size,
+                   "With --integer: elements that share a shift (64)")
+        ->needs("--integer")
+        ->check(CLI::Range(16, 1024));
+}
+
 void add_eval_options(CLI::App& eval, CommandLine& line) {
     eval.add_option("model", line.path, "Hugging Face or checkpoint directory")->required();
     eval.add_option("--text", line.texts,
@@ -104,6 +120,7 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
     eval.add_option("--seqlen", line.seqlen,
                     "Tokens of a window (2048), or of a task's sequence (GLUE: 128)")
         ->check(CLI::Range(2, most_counted));
+    add_integer_options(eval, line);
     eval.add_option("--kl,--reference", line.reference, "Also the divergence from this model");
     add_ignore_option(eval, line.reading.ignore);
     auto* const ids = eval.add_option("--ids", line.ids, "HDF5 file with input_ids");
@@ -114,6 +131,7 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
     for (auto* const other : {eval.get_option("--text"), ids, logits}) {
         task->excludes(other);
     }
+    eval.get_option("--integer")->excludes(logits);
     eval.get_option("--limit")->excludes(ids);
 }
 
@@ -134,6 +152,7 @@ void add_generate_options(CLI::App& generate, CommandLine& line) {
         "--tables", options.tables,
         "Products with compressed weights: fp32 (default), or int8: faster, with the "
         "input rounded to about half a per cent");
+    add_integer_options(generate, line);
 }
 
 void add_submit_options(CLI::App& submit, CommandLine& line) {

@@ -10,6 +10,7 @@
 #include "lib/core/log.hpp"
 #include "orchestrator/batch/resources.hpp"
 #include "workers/network/generation_options.hpp"
+#include "workers/network/integer_parts.hpp"
 
 namespace lathe {
 
@@ -42,6 +43,8 @@ struct CommandLine {
     std::vector<std::string> budgets;  ///< search
     bool assemble = false;             ///< search: write the checkpoints too
     bool watch = false;                ///< status
+
+    IntegerParts integer;  ///< eval, generate
 
     std::vector<std::filesystem::path> texts;  ///< eval
     std::string chat_template;                 ///< eval: text_reader()'s

@@ -28,7 +28,7 @@ std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples) {
 }
 
 std::vector<Task> text_tasks(const EvaluatedModels& models, const TokenSequences& samples) {
-    const auto [model, reference, reading] = absolute(models);
+    const auto [model, reference, reading, integer] = absolute(models);
     std::vector<Task> tasks;
     for (TokenSequences& chunk : evaluation_chunks(samples)) {
         Task task;
@@ -39,6 +39,7 @@ std::vector<Task> text_tasks(const EvaluatedModels& models, const TokenSequences
         evaluation.model = model;
         evaluation.reference = reference;
         evaluation.reading = reading;
+        evaluation.integer = integer;
         evaluation.samples = std::move(chunk);
         task.arguments = to_json(evaluation);
         tasks.push_back(std::move(task));
@@ -47,14 +48,14 @@ std::vector<Task> text_tasks(const EvaluatedModels& models, const TokenSequences
 }
 
 std::vector<Task> scoring_tasks(const EvaluatedModels& models, const ScoredSequences& sequences) {
-    const auto [model, reference, reading] = absolute(models);
+    const auto [model, reference, reading, integer] = absolute(models);
     std::vector<Task> tasks;
     for (ScoredSequences& chunk : sequences.chunks(tokens_per_evaluation_task)) {
         Task task;
         task.stage = stage::score;
         task.id = to_hex(hash_text(to_json(ScoringTask{{}, {}, {}, chunk})));
         task.cost = static_cast<double>(chunk.samples.tokens());
-        task.arguments = to_json(ScoringTask{model, reference, reading, std::move(chunk)});
+        task.arguments = to_json(ScoringTask{model, reference, reading, std::move(chunk), integer});
         tasks.push_back(std::move(task));
     }
     return tasks;

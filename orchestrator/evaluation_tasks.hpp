@@ -22,6 +22,7 @@ struct EvaluatedModels {
     std::filesystem::path model;
     std::filesystem::path reference;  ///< or empty: no divergence
     ModelReading reading;             ///< of both
+    IntegerParts integer = {};        ///< of the model
 };
 
 /// One task a chunk; its id is a hash of the chunk. Their answers are SampleLosses and

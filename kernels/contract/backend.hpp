@@ -3,6 +3,7 @@
 #include <string_view>
 
 #include "kernels/contract/forward_kernels.hpp"
+#include "kernels/contract/integers.hpp"
 #include "kernels/contract/memory.hpp"
 #include "kernels/contract/packed_kernels.hpp"
 #include "kernels/contract/rounding_kernels.hpp"
@@ -40,6 +41,9 @@ public:
 
     virtual ~Backend() = default;
     [[nodiscard]] virtual std::string_view name() const noexcept = 0;
+    /// The operators on blocks of whole numbers of this device, with its threads; the backend must
+    /// outlive them. @throws UsageError  if it has none
+    [[nodiscard]] virtual std::unique_ptr<const Integers> integers() const;
 };
 
 }  // namespace lathe::kernels

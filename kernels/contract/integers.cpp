@@ -2,6 +2,7 @@
 
 #include <string>
 
+#include "kernels/contract/backend.hpp"
 #include "kernels/contract/host_checks.hpp"
 #include "lib/core/errors.hpp"
 
@@ -54,6 +55,11 @@ void require_product(const char* function, const BlockedMatrix& x, const Integer
 }
 
 }  // namespace
+
+std::unique_ptr<const Integers> Backend::integers() const {
+    throw UsageError("backend " + std::string(name()) +
+                     " has no operators on blocks of whole numbers; cpu and reference have");
+}
 
 std::unique_ptr<const IntegerWeight> Integers::pack(const BlockedMatrix& weight) const {
     require_narrow("product", "the weight", weight);

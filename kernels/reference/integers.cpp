@@ -1,5 +1,6 @@
 #include "kernels/layouts/integer_attention.hpp"
 #include "kernels/layouts/integer_rows.hpp"
+#include "kernels/reference/reference_backend.hpp"
 #include "kernels/reference/reference_integers.hpp"
 
 namespace lathe::kernels {
@@ -81,6 +82,10 @@ void add_outputs(const BlockedMatrix& x, const BlockedMatrix& w, const BlockedMa
 }
 
 }  // namespace
+
+std::unique_ptr<const Integers> ReferenceBackend::integers() const {
+    return std::make_unique<ReferenceIntegers>();
+}
 
 std::unique_ptr<const IntegerWeight> ReferenceIntegers::do_pack(const BlockedMatrix& weight) const {
     return std::make_unique<PlainWeight>(weight);

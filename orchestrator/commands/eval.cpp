@@ -69,8 +69,8 @@ CommandOutput run_eval(const CommandContext& context) {
                                     text_reader(tokenizer.get(), line.path, line.chat_template));
     const auto start = std::chrono::steady_clock::now();
     SampleLosses losses;
-    for (const TaskResult& result : context.coordinator.run(numbered(
-             text_tasks({line.path, line.reference, line.reading}, evaluation.samples())))) {
+    for (const TaskResult& result : context.coordinator.run(numbered(text_tasks(
+             {line.path, line.reference, line.reading, line.integer}, evaluation.samples())))) {
         losses.append(sample_losses_from_json(result.text));
     }
     const double seconds =
@@ -82,6 +82,7 @@ CommandOutput run_eval(const CommandContext& context) {
     json["seconds"] = seconds;
     json["tokens_per_second"] = speed;
     json["weights_bytes_read"] = model.weight_bytes();
+    json["integer"] = to_string(line.integer);
     return {json.dump(), text_of(summary) + fmt::format("{:.0f} tokens/s\n", speed), 0};
 }
 

@@ -56,8 +56,8 @@ CommandOutput run_eval_task(const CommandContext& context) {
                                                  model.spec(), tokenizer.get());
     const auto start = std::chrono::steady_clock::now();
     SequenceScores scores;
-    for (const TaskResult& result : context.coordinator.run(numbered(
-             scoring_tasks({line.path, line.reference, line.reading}, evaluation->sequences())))) {
+    for (const TaskResult& result : context.coordinator.run(numbered(scoring_tasks(
+             {line.path, line.reference, line.reading, line.integer}, evaluation->sequences())))) {
         scores.append(sequence_scores_from_json(result.text));
     }
     const double seconds =
@@ -69,6 +69,7 @@ CommandOutput run_eval_task(const CommandContext& context) {
     json["seconds"] = seconds;
     json["tokens_per_second"] = tokens / seconds;
     json["weights_bytes_read"] = model.weight_bytes();
+    json["integer"] = to_string(line.integer);
     return {json.dump(),
             summary_text(line.task, summary) +
                 fmt::format("{} examples, {:.0f} tokens/s\n", summary.examples, tokens / seconds),

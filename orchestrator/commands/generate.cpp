@@ -92,14 +92,15 @@ CommandOutput run_generate(const CommandContext& context) {
     const std::vector<std::uint32_t> prompt = encode_prompt(line, spec, *tokenizer);
     const std::size_t room = spec.max_positions - prompt.size();
     const Device device = Device::open(line.runtime.backend, line.runtime.threads, context.world);
-    SequenceRunner runner(spec, model.weights(), *device.backend,
-                          prompt.size() + std::min(line.generation.max_new_tokens, room));
+    const auto runner =
+        make_runner(spec, model.weights(), *device.backend,
+                    prompt.size() + std::min(line.generation.max_new_tokens, room), line.integer);
 
     TextStream stream(*tokenizer, prompt);
     Output output(!line.json);
     const auto start = Clock::now();
     const Generated generated =
-        generate(runner, spec, prompt, line.generation, [&](std::uint32_t id) {
+        generate(*runner, spec, prompt, line.generation, [&](std::uint32_t id) {
             output.add(stream.add(id));
             if (StopRequest::requested()) {
                 throw StoppedError("stopped while generating: " + StopRequest::reason());

@@ -54,8 +54,9 @@ void SampleLosses::append(const SampleLosses& others) {
 
 SampleLosses sample_losses(const ModelSpec& spec, const WeightSource& weights,
                            const Backend& backend, const TokenSequences& samples,
-                           const FinalStates& states, const ReferenceModel& reference) {
-    Head head(spec, weights, backend);
+                           const FinalStates& states, const ReferenceModel& reference,
+                           const IntegerParts& integer) {
+    Head head(spec, weights, backend, integer);
     std::optional<Head> reference_head;
     if (reference.states != nullptr) {
         reference_head.emplace(*reference.spec, *reference.weights, backend);
@@ -167,16 +168,18 @@ SampleLosses run_evaluation(const JobContext& context, const EvaluationTask& tas
 
 SampleLosses run_evaluation(const Backend& backend, const EvaluationTask& task) {
     const ModelToRun model(task.model, task.reading);
-    const FinalStates states = final_states(model.spec(), model.weights(), backend, task.samples);
+    const FinalStates states =
+        final_states(model.spec(), model.weights(), backend, task.samples, task.integer);
     if (task.reference.empty()) {
-        return sample_losses(model.spec(), model.weights(), backend, task.samples, states, {});
+        return sample_losses(model.spec(), model.weights(), backend, task.samples, states, {},
+                             task.integer);
     }
     const ModelToRun reference(task.reference, task.reading);
     require_same_outputs(model.spec(), reference.spec(), task.reference.string());
     const FinalStates reference_final =
         final_states(reference.spec(), reference.weights(), backend, task.samples);
     return sample_losses(model.spec(), model.weights(), backend, task.samples, states,
-                         {&reference.spec(), &reference.weights(), &reference_final});
+                         {&reference.spec(), &reference.weights(), &reference_final}, task.integer);
 }
 
 std::string to_json(const EvaluationTask& task) {
@@ -188,7 +191,7 @@ std::string to_json(const EvaluationTask& task) {
         {"model", task.model.string()},     {"choice", choice},
         {"refined", task.refined},          {"reference", task.reference.string()},
         {"reading", to_json(task.reading)}, {"against_source", task.against_source},
-        {"samples", to_json(task.samples)}}
+        {"integer", to_json(task.integer)}, {"samples", to_json(task.samples)}}
         .dump();
 }
 
@@ -203,6 +206,7 @@ EvaluationTask evaluation_task_from_json(const std::string& text) {
     task.reference = json.at("reference").get<std::string>();
     task.reading = model_reading_from_json(json.at("reading").get<std::string>());
     task.against_source = json.at("against_source");
+    task.integer = integer_parts_from_json(json.at("integer").get<std::string>());
     task.samples = token_sequences_from_json(json.at("samples").get<std::string>());
     return task;
 }

@@ -32,7 +32,8 @@ struct ReferenceModel {
 [[nodiscard]] SampleLosses sample_losses(const ModelSpec& spec, const WeightSource& weights,
                                          const kernels::Backend& backend,
                                          const TokenSequences& samples, const FinalStates& states,
-                                         const ReferenceModel& reference);
+                                         const ReferenceModel& reference,
+                                         const IntegerParts& integer = {});
 
 /// The input of an evaluation task: a model and some samples, tokens included.
 struct EvaluationTask {
@@ -42,6 +43,7 @@ struct EvaluationTask {
     std::filesystem::path reference;  ///< a directory, or empty: no divergence, or that of the job
     ModelReading reading;             ///< of both directories
     bool against_source = false;      ///< within a job: diverge from the source model
+    IntegerParts integer;             ///< of the model in `model`; the reference runs in fp32
     TokenSequences samples;
 };
 

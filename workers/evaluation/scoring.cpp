@@ -44,14 +44,15 @@ struct ScoredRows {
 class ScoringPass {
 public:
     ScoringPass(const std::filesystem::path& directory, const Backend& backend,
-                const ScoringTask& task)
+                const ScoringTask& task, const IntegerParts& integer)
         : where_(directory.string()),
           model_(directory, task.reading),
           backend_(backend),
           targets_(task.sequences.targets),
           rows_(model_.spec(), task.sequences),
-          states_(final_states(model_.spec(), model_.weights(), backend, task.sequences.samples)),
-          head_(model_.spec(), model_.weights(), backend) {
+          states_(final_states(model_.spec(), model_.weights(), backend, task.sequences.samples,
+                               integer)),
+          head_(model_.spec(), model_.weights(), backend, integer) {
         if (model_.spec().head == HeadKind::language_model) {
             keep_predicting_rows();
         }
@@ -128,10 +129,10 @@ void SequenceScores::append(const SequenceScores& others) {
 }
 
 SequenceScores run_scoring(const Backend& backend, const ScoringTask& task) {
-    ScoringPass model(task.model, backend, task);
+    ScoringPass model(task.model, backend, task, task.integer);
     std::optional<ScoringPass> reference;
     if (!task.reference.empty()) {
-        reference.emplace(task.reference, backend, task);
+        reference.emplace(task.reference, backend, task, IntegerParts{});
         require_same_outputs(model.spec(), reference->spec(), task.reference.string());
     }
     const std::size_t n_sequences = task.sequences.samples.count();
@@ -164,7 +165,8 @@ std::string to_json(const ScoringTask& task) {
     return nlohmann::json{
         {"model", task.model.string()},          {"reference", task.reference.string()},
         {"reading", to_json(task.reading)},      {"samples", to_json(task.sequences.samples)},
-        {"n_targets", task.sequences.n_targets}, {"targets", task.sequences.targets}}
+        {"n_targets", task.sequences.n_targets}, {"targets", task.sequences.targets},
+        {"integer", to_json(task.integer)}}
         .dump();
 }
 
@@ -175,7 +177,8 @@ ScoringTask scoring_task_from_json(const std::string& text) {
             model_reading_from_json(json.at("reading").get<std::string>()),
             {token_sequences_from_json(json.at("samples").get<std::string>()),
              json.at("n_targets").get<std::vector<std::uint32_t>>(),
-             json.at("targets").get<std::vector<std::uint32_t>>()}};
+             json.at("targets").get<std::vector<std::uint32_t>>()},
+            integer_parts_from_json(json.at("integer").get<std::string>())};
 }
 
 std::string to_json(const SequenceScores& scores) {

@@ -7,6 +7,7 @@
 
 #include "kernels/contract/backend.hpp"
 #include "lib/config/job_config.hpp"
+#include "workers/network/integer_parts.hpp"
 #include "workers/samples/token_data.hpp"
 
 namespace lathe {
@@ -44,6 +45,7 @@ struct ScoringTask {
     std::filesystem::path reference;
     ModelReading reading;  ///< of both
     ScoredSequences sequences;
+    IntegerParts integer = {};  ///< of `model`; the reference runs in fp32
 };
 
 [[nodiscard]] std::string to_json(const ScoringTask& task);

@@ -136,7 +136,8 @@ void BackwardPass::attention(const Step& at, MatrixView<const float> x,
     const MatrixView<float> dk = dk_.matrix(x.rows, kv_width);
     const MatrixView<float> dv = dv_.matrix(x.rows, kv_width);
     linear(at.weights, Role::o_proj, d_update, false, d_mixed, at.observe);
-    gradients_.attention(q, k, v, forward_.attention_shape(at.batch, at.weights.block().value()),
+    gradients_.attention(q, k, v,
+                         attention_shape(forward_.spec(), at.batch, at.weights.block().value()),
                          d_mixed, dq, dk, dv);
     const std::size_t pairs = spec_.rope.inv_freq.size();
     for (const MatrixView<float>& rotated : {dq, dk}) {

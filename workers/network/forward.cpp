@@ -25,6 +25,12 @@ MatrixView<float> KeyValueCache::values(std::size_t block) const {
     return values_.at(block).matrix(capacity_, width_);
 }
 
+RotaryAngle rotary_angle(const RopeSpec& rope, std::size_t position, std::size_t pair) {
+    const float angle = static_cast<float>(position) * static_cast<float>(rope.inv_freq[pair]);
+    return {std::cos(double{angle}) * rope.attention_factor,
+            std::sin(double{angle}) * rope.attention_factor};
+}
+
 ForwardPass::ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
                          std::size_t max_sequence_length)
     : spec_(spec), backend_(backend), max_sequence_length_(max_sequence_length) {
@@ -51,12 +57,9 @@ ForwardPass::ForwardPass(const ModelSpec& spec, const kernels::Backend& backend,
     std::vector<float> sines(cosines.size());
     for (std::size_t p = 0; p < max_sequence_length; ++p) {
         for (std::size_t i = 0; i < pairs; ++i) {
-            // The angle is rounded to fp32 as the models were trained with it.
-            const float angle = static_cast<float>(p) * static_cast<float>(spec.rope.inv_freq[i]);
-            cosines[p * pairs + i] =
-                static_cast<float>(std::cos(double{angle}) * spec.rope.attention_factor);
-            sines[p * pairs + i] =
-                static_cast<float>(std::sin(double{angle}) * spec.rope.attention_factor);
+            const RotaryAngle angle = rotary_angle(spec.rope, p, i);
+            cosines[p * pairs + i] = static_cast<float>(angle.cos);
+            sines[p * pairs + i] = static_cast<float>(angle.sin);
         }
     }
     const auto fill = [&](const std::vector<float>& from, const kernels::Array<float>& to) {
@@ -150,15 +153,15 @@ void ForwardPass::norm(const LoadedWeights& weights, Role role, MatrixView<const
 
 void ForwardPass::embed(const LoadedWeights& embedding, const TokenSequences& batch,
                         MatrixView<float> hidden, std::size_t first_position) {
-    set_positions(batch, first_position);
-    embed_sum(embedding, batch, hidden);
+    embed_sum(embedding, batch, hidden, first_position);
     if (embedding.has(Role::embedding_norm)) {
         norm(embedding, Role::embedding_norm, hidden, hidden);
     }
 }
 
 void ForwardPass::embed_sum(const LoadedWeights& embedding, const TokenSequences& batch,
-                            MatrixView<float> hidden) {
+                            MatrixView<float> hidden, std::size_t first_position) {
+    set_positions(batch, first_position);
     const std::size_t tokens = batch.tokens();
     if (embedding.has(Role::embedding_projection)) {
         const MatrixView<float> narrow = narrow_.matrix(tokens, spec_.embedding_size);

@@ -41,6 +41,20 @@ private:
     std::vector<kernels::Array<float>> values_;
 };
 
+/// Of attention in a block, without a cache. @pre  `spec` and `batch` outlive the result
+[[nodiscard]] kernels::AttentionShape attention_shape(const ModelSpec& spec,
+                                                      const TokenSequences& batch,
+                                                      std::size_t block);
+
+/// Cosine and sine of a pair's angle at a position, with what scales them. The angle is rounded to
+/// fp32 as the models were trained with it.
+struct RotaryAngle {
+    double cos = 1.0;
+    double sin = 0.0;
+};
+[[nodiscard]] RotaryAngle rotary_angle(const RopeSpec& rope, std::size_t position,
+                                       std::size_t pair);
+
 /// The forward pass of a model, block by block, in fp32: the formulas of a transformer, with the
 /// parts that its ModelSpec has. Holds the rotary tables and the memory between operations, so that
 /// one object serves any number of blocks and batches. Not for use from several threads at once:
@@ -64,6 +78,10 @@ public:
     /// `first_position` is that of the first token, if it is not the first of its sequence.
     void embed(const LoadedWeights& embedding, const TokenSequences& batch,
                MatrixView<float> hidden, std::size_t first_position = 0);
+
+    /// embed() but for the norm.
+    void embed_sum(const LoadedWeights& embedding, const TokenSequences& batch,
+                   MatrixView<float> hidden, std::size_t first_position = 0);
 
     /// One block, in place: hidden [tokens, the stream's width before the block] becomes the
     /// block's output, which is returned. The two lie in the same memory, rows packed, but a sliced
@@ -99,6 +117,9 @@ public:
         return spec.head == HeadKind::classifier ? batch.count() : batch.tokens();
     }
 
+    /// Rotates the heads of x [tokens, heads * head_dim], as the model has it, to these positions.
+    void rotate_heads(MatrixView<float> x, std::span<const std::uint32_t> positions) const;
+
     /// The roles to load for embed(), and for final_norm(), head_input() and head(): a tied head
     /// reads the embedding's weight.
     [[nodiscard]] static std::vector<Role> embedding_roles();
@@ -129,9 +150,6 @@ private:
              const SignalObserver& observe);
     /// Queries and keys [tokens, heads * head_dim] as linear layers made them: normed, rotated.
     void place_heads(const LoadedWeights& weights, MatrixView<float> q, MatrixView<float> k);
-    /// Without a cache. @pre `batch` outlives the result
-    [[nodiscard]] kernels::AttentionShape attention_shape(const TokenSequences& batch,
-                                                          std::size_t block) const;
     /// A linear layer, and where its output goes.
     struct Output {
         Role role;
@@ -140,9 +158,6 @@ private:
     /// Several linear layers of one input, in the precision that use_bf16() says (linear.hpp).
     void linear(const LoadedWeights& weights, MatrixView<const float> x,
                 std::initializer_list<Output> outputs) const;
-    /// embed() but for the norm.
-    void embed_sum(const LoadedWeights& embedding, const TokenSequences& batch,
-                   MatrixView<float> hidden);
     /// y [tokens] = rows of the token embedding.
     void embed_tokens(const LoadedWeights& embedding, const TokenSequences& batch,
                       MatrixView<float> y) const;
@@ -151,7 +166,6 @@ private:
     /// A norm of the residual stream: of a sliced model without parameters.
     void stream_norm(const LoadedWeights& weights, Role role, MatrixView<const float> x,
                      MatrixView<float> y) const;
-    void rotate(MatrixView<float> x);
     void reserve(std::size_t tokens);
     void set_positions(const TokenSequences& batch, std::size_t first_position);
 

@@ -6,6 +6,21 @@
 
 namespace lathe {
 
+kernels::AttentionShape attention_shape(const ModelSpec& spec, const TokenSequences& batch,
+                                        std::size_t block) {
+    kernels::AttentionShape shape;
+    shape.n_sequences = batch.count();
+    shape.n_heads = spec.n_heads;
+    shape.n_kv_heads = spec.n_kv_heads;
+    shape.head_dim = spec.head_dim;
+    shape.scale = 1.0F / std::sqrt(static_cast<float>(spec.head_dim));
+    shape.causal = spec.causal;
+    shape.window = spec.window(block);
+    shape.alibi_slopes = spec.alibi_slopes;
+    shape.lengths = batch.lengths;
+    return shape;
+}
+
 MatrixView<float> ForwardPass::block(const LoadedWeights& weights, const TokenSequences& batch,
                                      MatrixView<float> hidden, const SignalObserver& observe,
                                      const KeyValueCache* cache) {
@@ -118,12 +133,12 @@ MatrixView<float> ForwardPass::both_at_once(const LoadedWeights& weights,
     return sum;
 }
 
-void ForwardPass::rotate(MatrixView<float> x) {
+void ForwardPass::rotate_heads(MatrixView<float> x,
+                               std::span<const std::uint32_t> positions) const {
     const std::size_t pairs = spec_.rope.inv_freq.size();
     if (pairs > 0) {
         backend_.rope(x, spec_.head_dim, cos_.matrix(max_sequence_length_, pairs),
-                      sin_.matrix(max_sequence_length_, pairs),
-                      std::span(positions_).first(x.rows));
+                      sin_.matrix(max_sequence_length_, pairs), positions);
     }
 }
 
@@ -136,23 +151,9 @@ void ForwardPass::place_heads(const LoadedWeights& weights, MatrixView<float> q,
             norm(weights, role, by_head, by_head);
         }
     }
-    rotate(q);
-    rotate(k);
-}
-
-kernels::AttentionShape ForwardPass::attention_shape(const TokenSequences& batch,
-                                                     std::size_t block) const {
-    kernels::AttentionShape shape;
-    shape.n_sequences = batch.count();
-    shape.n_heads = spec_.n_heads;
-    shape.n_kv_heads = spec_.n_kv_heads;
-    shape.head_dim = spec_.head_dim;
-    shape.scale = 1.0F / std::sqrt(static_cast<float>(spec_.head_dim));
-    shape.causal = spec_.causal;
-    shape.window = spec_.window(block);
-    shape.alibi_slopes = spec_.alibi_slopes;
-    shape.lengths = batch.lengths;
-    return shape;
+    const auto positions = std::span(positions_).first(q.rows);
+    rotate_heads(q, positions);
+    rotate_heads(k, positions);
 }
 
 void ForwardPass::attention(const LoadedWeights& weights, const TokenSequences& batch,
@@ -173,7 +174,7 @@ void ForwardPass::attention(const LoadedWeights& weights, const TokenSequences& 
     place_heads(weights, q, k);
 
     const MatrixView<float> mixed = mixed_.matrix(tokens, spec_.n_heads * spec_.head_dim);
-    kernels::AttentionShape shape = attention_shape(batch, block);
+    kernels::AttentionShape shape = attention_shape(spec_, batch, block);
     if (cache != nullptr) {
         shape.lengths = {};
         shape.query_length = tokens;

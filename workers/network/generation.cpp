@@ -10,9 +10,9 @@
 namespace lathe {
 namespace {
 
-std::vector<Role> outer_roles(const ForwardPass& forward) {
+std::vector<Role> outer_roles(const std::vector<Role>& head_roles) {
     std::vector<Role> roles = ForwardPass::embedding_roles();
-    for (const Role role : forward.head_roles()) {
+    for (const Role role : head_roles) {
         if (std::ranges::find(roles, role) == roles.end()) {
             roles.push_back(role);
         }
@@ -79,7 +79,8 @@ SequenceRunner::SequenceRunner(const ModelSpec& spec, const WeightSource& weight
       backend_(backend),
       forward_(spec, backend, max_tokens),
       cache_(spec, backend, max_tokens),
-      outer_(LoadedWeights::load(spec, weights, backend, std::nullopt, outer_roles(forward_))),
+      outer_(LoadedWeights::load(spec, weights, backend, std::nullopt,
+                                 outer_roles(forward_.head_roles()))),
       hidden_(backend.allocate<float>(std::min(max_tokens, tokens_per_batch) * spec.hidden_size)),
       logits_(backend.allocate<float>(spec.vocab_size)),
       host_logits_(spec.vocab_size) {
@@ -88,30 +89,87 @@ SequenceRunner::SequenceRunner(const ModelSpec& spec, const WeightSource& weight
     }
 }
 
-std::span<const float> SequenceRunner::append(std::span<const std::uint32_t> tokens) {
+std::span<const float> TextRunner::append(std::span<const std::uint32_t> tokens) {
     if (tokens.empty() || tokens.size() > max_tokens() - length()) {
         throw ShapeError(std::to_string(tokens.size()) + " more tokens for a sequence of " +
                          std::to_string(length()) + " with room for " +
                          std::to_string(max_tokens()));
     }
-    MatrixView<float> hidden;
-    while (!tokens.empty()) {
-        const auto part = tokens.first(std::min(tokens.size(), tokens_per_batch));
-        hidden = run_blocks(part);
-        tokens = tokens.subspan(part.size());
+    while (tokens.size() > tokens_per_batch) {
+        (void)append_part(tokens.first(tokens_per_batch), false);
+        tokens = tokens.subspan(tokens_per_batch);
     }
-    TokenSequences one;
-    one.append(std::vector<std::uint32_t>{0});  // only its length matters to the head
-    const MatrixView<float> last = hidden.row_range(hidden.rows - 1, 1);
-    const MatrixView<float> logits = logits_.matrix(1, spec_.vocab_size);
-    forward_.final_norm(outer_, last);
-    forward_.head(outer_, forward_.head_input(outer_, one, last), logits);
-    if (!backend_.all_finite(logits)) {
+    const std::span<const float> logits = append_part(tokens, true);
+    if (!std::ranges::all_of(logits, [](float logit) { return std::isfinite(logit); })) {
         throw DataError("the model's output is NaN or infinite after " + std::to_string(length()) +
                         " tokens");
     }
+    return logits;
+}
+
+std::unique_ptr<TextRunner> make_runner(const ModelSpec& spec, const WeightSource& weights,
+                                        const kernels::Backend& backend, std::size_t max_tokens,
+                                        const IntegerParts& integer) {
+    if (integer.any()) {
+        return std::make_unique<IntegerRunner>(spec, weights, backend, max_tokens, integer);
+    }
+    return std::make_unique<SequenceRunner>(spec, weights, backend, max_tokens);
+}
+
+namespace {
+
+/// Only its length matters to the head.
+TokenSequences one_token() {
+    TokenSequences one;
+    one.append(std::vector<std::uint32_t>{0});
+    return one;
+}
+
+}  // namespace
+
+std::span<const float> SequenceRunner::append_part(std::span<const std::uint32_t> tokens,
+                                                   bool is_last) {
+    const MatrixView<float> hidden = run_blocks(tokens);
+    if (!is_last) {
+        return {};
+    }
+    const MatrixView<float> last = hidden.row_range(hidden.rows - 1, 1);
+    const MatrixView<float> logits = logits_.matrix(1, spec_.vocab_size);
+    forward_.final_norm(outer_, last);
+    forward_.head(outer_, forward_.head_input(outer_, one_token(), last), logits);
     backend_.download(logits, host_logits_.data());
     return host_logits_;
+}
+
+IntegerRunner::IntegerRunner(const ModelSpec& spec, const WeightSource& weights,
+                             const kernels::Backend& backend, std::size_t max_tokens,
+                             const IntegerParts& integer)
+    : pass_(spec, backend, integer, max_tokens),
+      max_tokens_(max_tokens),
+      outer_(pass_.load(weights, std::nullopt, outer_roles(pass_.head_roles()))),
+      logits_(spec.vocab_size) {
+    const kernels::BlockedMatrix none(0, spec.n_kv_heads * spec.head_dim, spec.head_dim, 8);
+    for (std::size_t b = 0; b < spec.n_blocks; ++b) {
+        blocks_.push_back(pass_.load(weights, b));
+        cache_.blocks.push_back({none, none});
+    }
+}
+
+std::span<const float> IntegerRunner::append_part(std::span<const std::uint32_t> tokens,
+                                                  bool is_last) {
+    TokenSequences batch;
+    batch.append(tokens);
+    Flow hidden = pass_.embed(outer_, batch, cache_.length);
+    for (const MixedWeights& block : blocks_) {
+        pass_.block(block, batch, hidden, &cache_);
+    }
+    cache_.length += tokens.size();
+    if (is_last) {
+        Flow last = hidden.row(hidden.rows() - 1);
+        pass_.head(outer_, pass_.head_input(outer_, one_token(), std::move(last)),
+                   {logits_.data(), 1, logits_.size()});
+    }
+    return logits_;
 }
 
 MatrixView<float> SequenceRunner::run_blocks(std::span<const std::uint32_t> tokens) {
@@ -126,8 +184,8 @@ MatrixView<float> SequenceRunner::run_blocks(std::span<const std::uint32_t> toke
     return hidden;
 }
 
-Generated generate(SequenceRunner& runner, const ModelSpec& spec,
-                   std::span<const std::uint32_t> prompt, const GenerationOptions& options,
+Generated generate(TextRunner& runner, const ModelSpec& spec, std::span<const std::uint32_t> prompt,
+                   const GenerationOptions& options,
                    const std::function<void(std::uint32_t)>& on_token) {
     Generated result;
     std::span<const float> logits = runner.append(prompt);

@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/cpu/cpu_backend.hpp"
 #include "kernels/cpu/integers/cpu_integers.hpp"
 #include "kernels/layouts/integer_rows.hpp"
 
@@ -25,6 +26,10 @@ void for_rows(ThreadPool& pool, const BlockedMatrix& y, const Each& each) {
 }
 
 }  // namespace
+
+std::unique_ptr<const Integers> CpuBackend::integers() const {
+    return std::make_unique<CpuIntegers>(pool_);
+}
 
 void CpuIntegers::do_embed(std::span<const TableRows> terms, BlockedMatrix& y) const {
     for_rows(pool_, y, [&](std::size_t r, RowScratch& scratch) {
