@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -121,6 +122,15 @@ struct MethodRow {
 ///   that it is for, and the reason
 void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
                       std::span<const DType> dtypes);
+
+/// How tensors of no unit are stored: the source's own setting for no entry.
+/// @throws UsageError  naming its place: a method that is not dense, integer or bct; more than one
+///   setting; a solver that needs the inputs of a layer
+[[nodiscard]] Setting kept_setting(const std::optional<CandidateEntry>& entry);
+
+/// A tensor of no unit under that setting; bytes as MethodRow::bytes() has them.
+[[nodiscard]] EncodedTensor solve_kept(const Setting& setting, const UnitTensor& tensor,
+                                       const kernels::Backend& backend);
 
 /// @throws UsageError  naming the place of a `targets` that names no unit of the model
 void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec);

@@ -36,6 +36,7 @@ struct CommandLine {
     LogFormat log_format = LogFormat::text;
 
     std::filesystem::path model;         ///< --model of plan and run; empty: not given
+    std::string preset;                  ///< a job file that comes with the program, by its name
     std::vector<std::string> overrides;  ///< "a.b=value", from --set and the short options
     RuntimeConfig runtime;               ///< for commands outside a job
     /// For commands outside a job. They write no weights, so rows that no text reads do no harm.

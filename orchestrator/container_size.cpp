@@ -17,7 +17,7 @@ constexpr std::uint64_t plan_entry = 256;
 
 }  // namespace
 
-ContainerSize ContainerSize::of(const ModelOutline& source) {
+ContainerSize ContainerSize::of(const ModelOutline& source, const Setting& kept) {
     const ModelSpec& spec = source.spec;
     const std::uint64_t n_files = spec.n_blocks + 2;  // shards, the outer one, the master
     ContainerSize size;
@@ -42,7 +42,10 @@ ContainerSize ContainerSize::of(const ModelOutline& source) {
         if (in_unit[t]) {
             size.fixed_bytes += source.dtype(t) == main ? 0 : attribute_overhead;
         } else {
-            size.fixed_bytes += element_count(spec.tensors[t].shape) * size_bytes(source.dtype(t));
+            const ContainerParts parts = container_parts(kept);
+            size.fixed_bytes += kept_bytes(source, t, kept) + parts.groups * group_overhead +
+                                parts.datasets * dataset_overhead +
+                                (source.dtype(t) == main ? 0 : attribute_overhead);
         }
     }
     return size;
@@ -54,9 +57,9 @@ std::uint64_t ContainerSize::unit_bytes(const UnitSpec& unit, const Setting& set
            unit.tensors.size();
 }
 
-std::uint64_t predicted_output_bytes(const ModelOutline& source,
-                                     const std::vector<Setting>& choice) {
-    std::uint64_t bytes = ContainerSize::of(source).fixed_bytes;
+std::uint64_t predicted_output_bytes(const ModelOutline& source, const std::vector<Setting>& choice,
+                                     const Setting& kept) {
+    std::uint64_t bytes = ContainerSize::of(source, kept).fixed_bytes;
     for (std::size_t u = 0; u < choice.size(); ++u) {
         bytes += predicted_bytes(source, u, choice[u]) +
                  ContainerSize::unit_bytes(source.spec.units[u], choice[u]);

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "lib/job/candidate.hpp"
+#include "workers/candidates/compression.hpp"
 #include "workers/job/job_context.hpp"
 
 namespace lathe {
@@ -17,11 +18,14 @@ struct ContainerSize {
     /// In addition for each unit under `setting`.
     [[nodiscard]] static std::uint64_t unit_bytes(const UnitSpec& unit, const Setting& setting);
 
-    [[nodiscard]] static ContainerSize of(const ModelOutline& source);
+    /// `kept`: how tensors of no unit are stored.
+    [[nodiscard]] static ContainerSize of(const ModelOutline& source,
+                                          const Setting& kept = source_setting());
 };
 
 /// Payload and container of the whole output under a plan.
 [[nodiscard]] std::uint64_t predicted_output_bytes(const ModelOutline& source,
-                                                   const std::vector<Setting>& choice);
+                                                   const std::vector<Setting>& choice,
+                                                   const Setting& kept = source_setting());
 
 }  // namespace lathe

@@ -39,6 +39,9 @@ std::vector<TensorCoverage> coverage(const JobContext& context) {
     std::vector<TensorCoverage> result;
     for (const TensorSpec& tensor : spec.tensors) {
         result.push_back({tensor.name, TensorFate::kept, "", reason_to_keep(tensor)});
+        if (kept_setting(context) != source_setting()) {
+            result.back() = {tensor.name, TensorFate::compressed, "kept_tensors", ""};
+        }
     }
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];
@@ -50,6 +53,7 @@ std::vector<TensorCoverage> coverage(const JobContext& context) {
             if (has_choice) {
                 tensor = {tensor.tensor, TensorFate::compressed, unit.name, ""};
             } else {
+                tensor = {tensor.tensor, TensorFate::kept, "", ""};
                 tensor.reason = ignored ? "named under ignore" : "no candidate suits it";
             }
         }

@@ -1,5 +1,6 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/inner_path.hpp"
 #include "lib/core/utf8.hpp"
 #include "lib/job/run_directory.hpp"
 #include "lib/template/chat_template.hpp"
@@ -18,6 +19,20 @@ std::string read_job_file(const fs::path& file) {
         throw UsageError(file.string() + " is not UTF-8");
     }
     return yaml;
+}
+
+/// Of a preset. @throws MissingInputError  listing those that there are
+fs::path preset_file(const std::string& preset) {
+    const fs::path file = find_input(fs::path("configs/presets") / (preset + ".yaml"));
+    std::error_code ignored;
+    if (is_inner_path(preset) && fs::exists(file, ignored)) {
+        return file;
+    }
+    std::string names;
+    for (const auto& entry : fs::directory_iterator(find_input("configs/presets"), ignored)) {
+        names += (names.empty() ? "" : ", ") + entry.path().stem().string();
+    }
+    throw MissingInputError("no preset \"" + preset + "\"; presets are " + names);
 }
 
 }  // namespace
@@ -40,9 +55,9 @@ JobConfig load_job(const CommandLine& line) {
         job = read_job(read_job_file(file), file.string(), line.overrides);
         job.output = line.path;  // the directory may have been moved
     } else {
-        const std::string yaml = line.path.empty() ? "" : read_job_file(line.path);
-        job =
-            read_job(yaml, line.path.empty() ? "command line" : line.path.string(), line.overrides);
+        const fs::path file = line.preset.empty() ? line.path : preset_file(line.preset);
+        job = read_job(file.empty() ? "" : read_job_file(file),
+                       file.empty() ? "command line" : file.string(), line.overrides);
     }
     // A run continues from any working directory.
     make_absolute_input(job.model, "model");

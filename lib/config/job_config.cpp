@@ -385,6 +385,9 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     job.ffsplit = read_ffsplit(map.find("ffsplit"));
     job.budget = read_budget(map.find("budget"));
     job.candidates = read_candidates(map.find("candidates"));
+    if (const YamlValue* kept = map.find("kept_tensors")) {
+        job.kept_tensors = read_candidate(*kept, "kept_tensors");
+    }
     map.read_texts("ignore", job.reading.ignore);
     map.read_flag("allow_nan_rows", job.reading.allow_nan_rows);
     job.search = read_search(map.find("search"));

@@ -154,7 +154,10 @@ struct JobConfig {
     std::optional<FfsplitConfig> ffsplit;
     Budget budget;
     std::vector<CandidateEntry> candidates;  ///< none: those of default_candidates.hpp
-    ModelReading reading;                    ///< keys `ignore` and `allow_nan_rows`
+    /// How tensors are stored that belong to no unit: norms, biases, tables of positions. None: as
+    /// the source has them.
+    std::optional<CandidateEntry> kept_tensors;
+    ModelReading reading;  ///< keys `ignore` and `allow_nan_rows`
     SearchConfig search;
     RefineMode refine = RefineMode::none;
     EvaluateConfig evaluate;

@@ -198,6 +198,10 @@ void insert_optional_keys(const JobConfig& job, std::vector<JobKey>& keys) {
         keys.insert(std::ranges::find(keys, std::string_view("ignore"), &JobKey::name),
                     entries_key("", "candidates", job.candidates, false));
     }
+    if (job.kept_tensors) {
+        keys.insert(std::ranges::find(keys, std::string_view("ignore"), &JobKey::name),
+                    {"", "kept_tensors", yaml_entry(*job.kept_tensors), {}});
+    }
     if (!job.calibration.chat_template.empty()) {
         keys.insert(
             std::ranges::find(keys, std::string_view("num_calibration_samples"), &JobKey::name),

@@ -45,7 +45,7 @@ std::uint64_t differentiating_bytes(const Sizes& sizes) {
 UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
     const ModelSpec& spec = model.spec;
     UnitSums sums;
-    sums.minimum_bytes = ContainerSize::of(model).fixed_bytes;
+    sums.minimum_bytes = ContainerSize::of(model, kept_setting(context)).fixed_bytes;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         std::uint64_t smallest = std::numeric_limits<std::uint64_t>::max();
         for (const Setting& setting : usable_settings(context, model, u)) {

@@ -87,7 +87,8 @@ std::vector<Gene> genes_of(const JobRun& run, const SearchSpace& space,
 
 /// What genes may take beside what every output has.
 SearchLimits limits_of_genes(const JobRun& run, const SearchLimits& limits) {
-    const std::uint64_t fixed = ContainerSize::of(run.source()).fixed_bytes;
+    const std::uint64_t fixed =
+        ContainerSize::of(run.source(), kept_setting(run.context())).fixed_bytes;
     return {limits.bytes - std::min(limits.bytes, fixed), limits.seconds};
 }
 
@@ -101,7 +102,8 @@ SearchLimits limits_of_genes(const JobRun& run, const SearchLimits& limits) {
             limit, run.context().job.search.speedup,
             space.times->speedup(seconds_of(genes, *fastest))));
     }
-    std::uint64_t smallest = ContainerSize::of(run.source()).fixed_bytes;
+    std::uint64_t smallest =
+        ContainerSize::of(run.source(), kept_setting(run.context())).fixed_bytes;
     for (const auto& gene : genes) {
         smallest += std::ranges::min(gene, {}, &Option::bytes).bytes;
     }
@@ -128,7 +130,8 @@ std::vector<Plan> plans_to_consider(JobRun& run, const SearchSpace& space,
                                     const std::vector<NamedScores>& all_scores) {
     std::vector<Plan> plans;
     const auto add = [&](std::vector<Setting> choice, std::string origin) {
-        const std::uint64_t bytes = predicted_output_bytes(run.source(), choice);
+        const std::uint64_t bytes =
+            predicted_output_bytes(run.source(), choice, kept_setting(run.context()));
         const double seconds = space.seconds(choice);
         const bool seen =
             std::ranges::any_of(plans, [&](const Plan& plan) { return plan.choice == choice; });
@@ -193,7 +196,8 @@ public:
         std::vector<Plan> plans;
         for (const Genome& genome : genomes) {
             std::vector<Setting> choice = levels_.choice(genome);
-            const std::uint64_t bytes = predicted_output_bytes(run_.source(), choice);
+            const std::uint64_t bytes =
+                predicted_output_bytes(run_.source(), choice, kept_setting(run_.context()));
             const double seconds = space_.seconds(choice);
             plans.push_back({std::move(choice),
                              bytes,

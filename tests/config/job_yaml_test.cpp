@@ -22,7 +22,7 @@ void expect_same(const std::vector<CandidateEntry>& a, const std::vector<Candida
 
 /// All fields of a job but the places. The binding fails to compile when a field is added.
 void expect_same(const JobConfig& a, const JobConfig& b) {
-    const auto& [model, output, seed, calibration, slice, ffsplit, budget, candidates, reading,
+    const auto& [model, output, seed, calibration, slice, ffsplit, budget, candidates, kept, reading,
                  search, refine, evaluate, exports, runtime] = a;
     EXPECT_EQ(model, b.model);
     EXPECT_EQ(output, b.output);
@@ -54,6 +54,10 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     }
     EXPECT_EQ(budget, b.budget);
     expect_same(candidates, b.candidates);
+    ASSERT_EQ(kept.has_value(), b.kept_tensors.has_value());
+    if (kept) {
+        expect_same(std::vector{*kept}, std::vector{*b.kept_tensors});
+    }
     EXPECT_EQ(reading.ignore, b.reading.ignore);
     EXPECT_EQ(reading.allow_nan_rows, b.reading.allow_nan_rows);
     EXPECT_EQ(search.evaluation, b.search.evaluation);
@@ -154,7 +158,10 @@ TEST(ToYaml, EveryFormOfSliceReadsBack) {
 }
 
 TEST(ToYaml, ReadsBack) {
-    for (const std::string& yaml : {required_keys, full_job}) {
+    const std::string with_kept =
+        required_keys + "kept_tensors: {method: bct, num_bits: 8, solver: rtn}\n";
+    ASSERT_TRUE(read(with_kept).kept_tensors);
+    for (const std::string& yaml : {required_keys, full_job, with_kept}) {
         const JobConfig job = read(yaml);
         expect_same(read(to_yaml(job)), job);
         EXPECT_EQ(to_yaml(read(to_yaml(job))), to_yaml(job));

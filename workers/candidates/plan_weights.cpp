@@ -4,6 +4,7 @@
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "workers/candidates/candidate_files.hpp"
+#include "workers/candidates/compression.hpp"
 
 namespace lathe {
 
@@ -39,7 +40,7 @@ EncodedTensor PlanWeights::read(std::size_t index) const {
     }
     const auto unit = unit_of(context_.spec(), index);
     if (!unit) {
-        return source_tensor(*context_.source, index);
+        return kept_tensor(context_, index);
     }
     return read_candidate_tensor(context_, unit->first, unit->second, choice_.at(unit->first));
 }

@@ -26,9 +26,11 @@ void run_assembly(const JobContext& context, const AssemblyTask& task) {
             continue;
         }
         const std::string path = "/" + canonical.tensors[t].name;
-        write_encoded(file, path, weights.read(t));
+        const EncodedTensor tensor = weights.read(t);
+        write_encoded(file, path, tensor);
         const DType dtype = context.source->dtype(t);
-        if (dtype != main && is_in_unit(spec, t)) {
+        // A dense tensor of no unit is stored in its own type.
+        if (dtype != main && (is_in_unit(spec, t) || tensor.encoding != "dense")) {
             file.group(path, {{source_dtype_attribute, std::string(name(dtype))}});
         }
     }

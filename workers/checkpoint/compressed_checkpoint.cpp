@@ -52,9 +52,12 @@ DType CompressedCheckpoint::source_dtype(std::size_t tensor) const {
         return dtype_from_name(text_attribute(attributes, source_dtype_attribute,
                                               shard.path().string() + ": " + path));
     }
-    // Norms and biases are stored as they were; checkpoints of older versions say no more of them.
+    // Norms and biases that are dense are stored as they were.
     if (!is_in_unit(spec_, tensor)) {
-        return read_encoded_header(shard, path).parts.at(0).dtype;
+        const EncodedTensor header = read_encoded_header(shard, path);
+        if (header.encoding == "dense") {
+            return header.parts.at(0).dtype;
+        }
     }
     return dtype_from_name(text_attribute(attributes_, "source_dtype", directory_.string()));
 }

@@ -69,6 +69,10 @@ public:
         while (rows_per_tile_ < rows_per_tile) {
             rows_per_tile_ *= 2;
         }
+        for (std::size_t begin = 0; begin < weight.rows(); begin += block) {
+            block_coarsest_.push_back(
+                weight.coarsest(begin, std::min(begin + block, weight.rows())));
+        }
         coarsest_.reserve(x.rows);
         for (std::size_t t = 0; t < x.rows; ++t) {
             coarsest_.push_back(x.coarsest(t));
@@ -103,7 +107,7 @@ public:
             for (std::size_t begin = 0; begin < rows; begin += block_) {
                 const std::size_t end = std::min(begin + block_, rows);
                 const int exponent = fixed_point::product_bits + coarsest_[token + t] +
-                                     weight_.coarsest(row + begin, row + end);
+                                     block_coarsest_[(row + begin) / block_];
                 use(token + t, row + begin, sums.data() + t * rows_per_tile_ + begin, end - begin,
                     exponent);
             }
@@ -113,9 +117,7 @@ public:
 private:
     /// How far row r's sums of a piece that begins at column j go to the left.
     [[nodiscard]] std::int32_t row_up(std::size_t r, std::size_t j) const {
-        const std::size_t begin = r / block_ * block_;
-        return weight_.coarsest(begin, std::min(begin + block_, weight_.rows())) -
-               weight_.shift(r, j);
+        return block_coarsest_[r / block_] - weight_.shift(r, j);
     }
 
     void multiply_panels(std::size_t row, std::size_t rows, std::size_t token, std::size_t n_tokens,
@@ -164,7 +166,8 @@ private:
     std::size_t rows_per_tile_;
     TokenRows tokens_;
     bool is_whole_;
-    std::vector<int> coarsest_;  ///< [tokens]
+    std::vector<int> coarsest_;        ///< [tokens]
+    std::vector<int> block_coarsest_;  ///< [blocks of outputs]: of the weight's rows
     std::size_t token_tiles_ = 0;
     std::size_t row_tiles_ = 0;
 };
