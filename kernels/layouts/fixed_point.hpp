@@ -113,7 +113,34 @@ struct Number {
     return {shift_right(y, 14), 16 + 16 - (x.exponent + up) / 2};
 }
 
+/// Loops over the numbers of a piece. An implementation may bring its own, which do the same.
+struct PlainLoops {
+    /// The largest magnitude.
+    static std::uint64_t largest(const std::int64_t* x, std::size_t n) {
+        std::uint64_t most = 0;
+        for (std::size_t j = 0; j < n; ++j) {
+            most = std::max(most, magnitude(x[j]));
+        }
+        return most;
+    }
+    /// own = own * 2^own_up + other * 2^other_up.
+    static void add(std::int64_t* own, int own_up, const std::int64_t* other, int other_up,
+                    std::size_t n) {
+        for (std::size_t j = 0; j < n; ++j) {
+            own[j] = shifted(own[j], own_up) + shifted(other[j], other_up);
+        }
+    }
+    /// to = x * 2^up, at most `highest` away from 0.
+    template <class T>
+    static void store(const std::int64_t* x, std::size_t n, int up, std::int64_t highest, T* to) {
+        for (std::size_t j = 0; j < n; ++j) {
+            to[j] = static_cast<T>(std::clamp(shifted(x[j], up), -highest, highest));
+        }
+    }
+};
+
 /// Numbers of a row that are to become a block: pieces of it with an exponent each.
+template <class Loops>
 class BlockNumbers {
 public:
     struct Piece {
@@ -137,12 +164,9 @@ public:
         Piece& piece = pieces_.back();
         std::int64_t* own = mantissas_.data() + piece.begin;
         const std::size_t n = piece.end - piece.begin;
-        const int common =
-            common_exponent(piece.exponent, largest_bits(own, n), exponent, largest_bits(other, n));
-        for (std::size_t j = 0; j < n; ++j) {
-            own[j] =
-                shifted(own[j], common - piece.exponent) + shifted(other[j], common - exponent);
-        }
+        const int common = common_exponent(piece.exponent, bit_length(Loops::largest(own, n)),
+                                           exponent, bit_length(Loops::largest(other, n)));
+        Loops::add(own, common - piece.exponent, other, common - exponent, n);
         piece.exponent = common;
     }
 
@@ -169,28 +193,13 @@ public:
     }
 
 private:
-    [[nodiscard]] static int largest_bits(const std::int64_t* x, std::size_t n) {
-        std::uint64_t all = 0;  // has the length of the largest
-        for (std::size_t j = 0; j < n; ++j) {
-            all |= magnitude(x[j]);
-        }
-        return bit_length(all);
-    }
-
-    [[nodiscard]] std::uint64_t largest(const Piece& piece) const {
-        std::uint64_t most = 0;
-        for (std::size_t j = piece.begin; j < piece.end; ++j) {
-            most = std::max(most, magnitude(mantissas_[j]));
-        }
-        return most;
-    }
-
     /// The largest at which all numbers fit num_bits bits.
     [[nodiscard]] int shift_for(unsigned num_bits) const {
         int shift = 2 * most_shift;
         bool is_zero = true;
         for (const Piece& piece : pieces_) {
-            const std::uint64_t most = largest(piece);
+            const std::uint64_t most =
+                Loops::largest(mantissas_.data() + piece.begin, piece.end - piece.begin);
             if (most == 0) {
                 continue;
             }
@@ -212,10 +221,8 @@ private:
             const int up = shift - piece.exponent;
             // Zeros may have any exponent.
             const int limited = std::min(up, static_cast<int>(num_bits));
-            for (std::size_t j = piece.begin; j < piece.end; ++j) {
-                const std::int64_t q = shifted(mantissas_[j], limited);
-                to[j] = static_cast<T>(std::clamp(q, -highest, highest));
-            }
+            Loops::store(mantissas_.data() + piece.begin, piece.end - piece.begin, limited, highest,
+                         to + piece.begin);
         }
     }
 

@@ -17,16 +17,17 @@
 namespace lathe::kernels::fixed_point {
 
 /// Memory of a row's work; `numbers` has room for a block of the result.
+template <class Loops = PlainLoops>
 struct RowScratch {
     explicit RowScratch(const BlockedMatrix& y) : numbers(y.block_size), term(y.block_size) {}
-    BlockNumbers numbers;
+    BlockNumbers<Loops> numbers;
     std::vector<std::int64_t> term;
 };
 
 /// Row r of y, block by block: fill(begin, end) adds pieces that cover the block's columns to
 /// scratch.numbers.
-template <class Fill>
-void make_row(BlockedMatrix& y, std::size_t r, RowScratch& scratch, const Fill& fill) {
+template <class Scratch, class Fill>
+void make_row(BlockedMatrix& y, std::size_t r, Scratch& scratch, const Fill& fill) {
     for (std::size_t block = 0; block < y.blocks(); ++block) {
         const std::size_t begin = block * y.block_size;
         scratch.numbers.clear();
@@ -52,8 +53,9 @@ inline void copy_numbers(const BlockedMatrix& x, std::size_t r, std::size_t begi
 
 // ---- sums ------------------------------------------------------------------------------------
 
-inline void embed_row(std::span<const TableRows> terms, std::size_t r, BlockedMatrix& y,
-                      RowScratch& scratch) {
+template <class Scratch>
+void embed_row(std::span<const TableRows> terms, std::size_t r, BlockedMatrix& y,
+               Scratch& scratch) {
     // Four at most; a table that is not there cuts nothing.
     std::array<std::size_t, 4> sizes{y.block_size, y.block_size, y.block_size, y.block_size};
     for (std::size_t i = 0; i < terms.size(); ++i) {
@@ -78,8 +80,9 @@ inline void embed_row(std::span<const TableRows> terms, std::size_t r, BlockedMa
     });
 }
 
-inline void add_rows(const BlockedMatrix& x, const BlockedMatrix& y, std::size_t r,
-                     BlockedMatrix& z, RowScratch& scratch) {
+template <class Scratch>
+void add_rows(const BlockedMatrix& x, const BlockedMatrix& y, std::size_t r, BlockedMatrix& z,
+              Scratch& scratch) {
     make_row(z, r, scratch, [&](std::size_t first, std::size_t last) {
         for_pieces(
             first, last, {x.block_size, y.block_size}, [&](std::size_t begin, std::size_t end) {
@@ -169,8 +172,9 @@ private:
     Number root_;
 };
 
-inline void norm_row(const BlockedMatrix& x, const IntegerNorm& settings, std::size_t r,
-                     BlockedMatrix& y, RowScratch& scratch) {
+template <class Scratch>
+void norm_row(const BlockedMatrix& x, const IntegerNorm& settings, std::size_t r, BlockedMatrix& y,
+              Scratch& scratch) {
     const NormRow row(x, settings, r);
     const std::size_t weight_size = settings.weight ? settings.weight->block_size : y.block_size;
     const std::size_t bias_size = settings.bias ? settings.bias->block_size : y.block_size;
@@ -219,8 +223,9 @@ inline int write_activation(Activation kind, const BlockedMatrix& x, std::size_t
     return exponent;
 }
 
-inline void activate_row(Activation kind, const BlockedMatrix& x, std::size_t r, BlockedMatrix& y,
-                         RowScratch& scratch) {
+template <class Scratch>
+void activate_row(Activation kind, const BlockedMatrix& x, std::size_t r, BlockedMatrix& y,
+                  Scratch& scratch) {
     make_row(y, r, scratch, [&](std::size_t first, std::size_t last) {
         for_pieces(first, last, {x.block_size}, [&](std::size_t begin, std::size_t end) {
             const int exponent = write_activation(kind, x, r, begin, end, scratch.term.data());
@@ -230,9 +235,9 @@ inline void activate_row(Activation kind, const BlockedMatrix& x, std::size_t r,
     });
 }
 
-inline void activate_multiply_row(Activation kind, const BlockedMatrix& gate,
-                                  const BlockedMatrix& up, std::size_t r, BlockedMatrix& y,
-                                  RowScratch& scratch) {
+template <class Scratch>
+void activate_multiply_row(Activation kind, const BlockedMatrix& gate, const BlockedMatrix& up,
+                           std::size_t r, BlockedMatrix& y, Scratch& scratch) {
     make_row(y, r, scratch, [&](std::size_t first, std::size_t last) {
         for_pieces(
             first, last, {gate.block_size, up.block_size}, [&](std::size_t begin, std::size_t end) {
@@ -253,9 +258,10 @@ inline void activate_multiply_row(Activation kind, const BlockedMatrix& gate,
 /// Bits behind the binary point of cosines and sines.
 inline constexpr int angle_bits = 14;
 
-inline void rope_row(const BlockedMatrix& x, std::span<const std::int16_t> cos,
-                     std::span<const std::int16_t> sin, std::size_t r, BlockedMatrix& y,
-                     RowScratch& scratch) {
+template <class Scratch>
+void rope_row(const BlockedMatrix& x, std::span<const std::int16_t> cos,
+              std::span<const std::int16_t> sin, std::size_t r, BlockedMatrix& y,
+              Scratch& scratch) {
     const std::size_t pairs = cos.size();
     make_row(y, r, scratch, [&](std::size_t begin, std::size_t end) {
         std::int64_t* to = scratch.numbers.add(end - begin, x.shift(r, begin) + angle_bits);

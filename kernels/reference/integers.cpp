@@ -6,9 +6,9 @@
 namespace lathe::kernels {
 namespace {
 
-using fixed_point::BlockNumbers;
+using BlockNumbers = fixed_point::BlockNumbers<fixed_point::PlainLoops>;
 using fixed_point::Number;
-using fixed_point::RowScratch;
+using RowScratch = fixed_point::RowScratch<>;
 
 class PlainWeight final : public IntegerWeight {
 public:

@@ -158,11 +158,12 @@ TEST_P(ReadJobRefuses, WithPlaceAndReason) {
 INSTANTIATE_TEST_SUITE_P(
     Jobs, ReadJobRefuses,
     ::testing::Values(
-        Refusal{"modle: x",
-                "job.yaml:3:1: unknown key \"modle\"; did you mean \"model\"? valid keys: model, "
-                "output, seed, calibration, slice, ffsplit, budget, candidates, ignore, "
-                "allow_nan_rows, search, refine, "
-                "evaluate, export, runtime"},
+        Refusal{
+            "modle: x",
+            "job.yaml:3:1: unknown key \"modle\"; did you mean \"model\"? valid keys: model, "
+            "output, seed, calibration, slice, ffsplit, budget, candidates, kept_tensors, ignore, "
+            "allow_nan_rows, search, refine, "
+            "evaluate, export, runtime"},
         Refusal{"model: x", "job.yaml:3:1: key \"model\" is given twice, first at job.yaml:1:1"},
         Refusal{"ffsplit: {score: best}",
                 "ffsplit.score is \"best\"; expected second_moment, mean, frequency or random"},

@@ -22,8 +22,8 @@ void expect_same(const std::vector<CandidateEntry>& a, const std::vector<Candida
 
 /// All fields of a job but the places. The binding fails to compile when a field is added.
 void expect_same(const JobConfig& a, const JobConfig& b) {
-    const auto& [model, output, seed, calibration, slice, ffsplit, budget, candidates, kept, reading,
-                 search, refine, evaluate, exports, runtime] = a;
+    const auto& [model, output, seed, calibration, slice, ffsplit, budget, candidates, kept,
+                 reading, search, refine, evaluate, exports, runtime] = a;
     EXPECT_EQ(model, b.model);
     EXPECT_EQ(output, b.output);
     EXPECT_EQ(seed, b.seed);

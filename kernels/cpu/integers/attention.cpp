@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "kernels/cpu/integers/block_loops.hpp"
 #include "kernels/cpu/integers/cpu_integers.hpp"
 #include "kernels/cpu/integers/integer_panels.hpp"
 #include "kernels/layouts/integer_attention.hpp"
@@ -7,7 +8,7 @@
 namespace lathe::kernels {
 namespace {
 
-using fixed_point::BlockNumbers;
+using BlockNumbers = fixed_point::BlockNumbers<ClonedLoops>;
 using fixed_point::keys_per_block;
 using fixed_point::ScoreScale;
 using fixed_point::SoftmaxRow;

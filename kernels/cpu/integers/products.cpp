@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "kernels/cpu/integers/block_loops.hpp"
 #include "kernels/cpu/integers/cpu_integers.hpp"
 #include "kernels/cpu/integers/integer_panels.hpp"
 #include "kernels/layouts/fixed_point.hpp"
@@ -9,9 +10,9 @@
 namespace lathe::kernels {
 namespace {
 
-using fixed_point::BlockNumbers;
+using BlockNumbers = fixed_point::BlockNumbers<ClonedLoops>;
 using fixed_point::Number;
-using fixed_point::RowScratch;
+using RowScratch = fixed_point::RowScratch<ClonedLoops>;
 
 constexpr std::size_t tokens_per_tile = 48;
 constexpr std::size_t rows_per_tile = 64;

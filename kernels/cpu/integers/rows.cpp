@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "kernels/cpu/cpu_backend.hpp"
+#include "kernels/cpu/integers/block_loops.hpp"
 #include "kernels/cpu/integers/cpu_integers.hpp"
 #include "kernels/layouts/integer_rows.hpp"
 
@@ -9,7 +10,7 @@
 namespace lathe::kernels {
 namespace {
 
-using fixed_point::RowScratch;
+using RowScratch = fixed_point::RowScratch<ClonedLoops>;
 
 constexpr std::size_t rows_per_tile = 16;
 
