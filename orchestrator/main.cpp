@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -102,21 +103,29 @@ int lead(comm::Session& session, const CommandLine& line, TaskTable& tasks,
     return code;
 }
 
-/// What BLAS is to be started with for the job's instruction set; empty: it is right as it is.
-std::string wanted_blas(const CommandLine& line) {
+/// The job's settings of the machine, needed before MPI starts; the defaults where there is no job.
+RuntimeConfig runtime_of(const CommandLine& line) {
     try {
-        return works_on_job(line) ? use_instruction_set(load_job(line).runtime.instruction_set)
-                                  : "";
+        return works_on_job(line) ? load_job(line).runtime : RuntimeConfig();
     } catch (const std::exception&) {
-        return "";  // the command itself, or this rank's first task, says so where it is heard
+        return {};  // the command itself, or this rank's first task, says so where it is heard
+    }
+}
+
+/// What BLAS is to be started with for the job's instruction set; empty: it is right as it is.
+std::string wanted_blas(const CommandLine& line, const RuntimeConfig& runtime) {
+    try {
+        return works_on_job(line) ? use_instruction_set(runtime.instruction_set) : "";
+    } catch (const std::exception&) {
+        return "";
     }
 }
 
 /// BLAS takes the instruction set when it is loaded, from the environment: if that says another,
 /// this process begins again. Before MPI knows of it.
-void choose_instruction_set(const CommandLine& line, char** argv) {
+void choose_instruction_set(const CommandLine& line, const RuntimeConfig& runtime, char** argv) {
     constexpr const char* variable = "OPENBLAS_CORETYPE";
-    const std::string blas = wanted_blas(line);
+    const std::string blas = wanted_blas(line, runtime);
     const char* const set = std::getenv(variable);
     if (blas.empty() || (set != nullptr && set == blas)) {
         return;
@@ -127,18 +136,46 @@ void choose_instruction_set(const CommandLine& line, char** argv) {
                   "=" + blas);
 }
 
+/// Ranks wait for each other when MPI starts. If one of them is gone, a launcher that goes on
+/// without it ends nobody, and the others would wait for ever. Each gives up by itself.
+StopWatchdog::Options given_up_at_start(const std::filesystem::path& exit_file, double seconds) {
+    StopWatchdog::Options options;
+    options.seconds = seconds;
+    options.stop_requested = [] { return true; };
+    options.give_up = [exit_file, seconds] {
+        print_message("the ranks did not find each other within " +
+                      std::to_string(static_cast<int>(seconds)) +
+                      " s: one of them may be lost; run again (runtime.worker_timeout is how long "
+                      "they wait)");
+        leave_exit_code(exit_file, static_cast<int>(ExitCode::stopped));
+        ::_exit(static_cast<int>(ExitCode::stopped));
+    };
+    return options;
+}
+
+comm::Session start_session(int* argc, char*** argv, const CommandLine& line,
+                            const RuntimeConfig& runtime) {
+    constexpr double least_seconds = 30.0;
+    const StopWatchdog stop(given_up(line));
+    const StopWatchdog start(
+        given_up_at_start(line.exit_file, std::max(least_seconds, runtime.worker_timeout)));
+    return {argc, argv};
+}
+
 int run_program(int argc, char** argv) {
     std::optional<CommandLine> line;
+    RuntimeConfig runtime;
     std::string refusal;
     try {
         line = parse_command_line(argc, argv, false);
         if (line) {
-            choose_instruction_set(*line, argv);
+            runtime = runtime_of(*line);
+            choose_instruction_set(*line, runtime, argv);
         }
     } catch (const UsageError& e) {
         refusal = e.what();
     }
-    comm::Session session(&argc, &argv);
+    comm::Session session = start_session(&argc, &argv, line.value_or(CommandLine()), runtime);
     const int rank = session.world().rank();
     if (!refusal.empty()) {
         if (rank == 0) {

@@ -62,6 +62,21 @@ def kill(process):
     process.wait()
 
 
+def pid_of_rank(exit_file, rank):
+    """The process of one rank of the program that was given this --exit-file; None if there is none."""
+    for entry in pathlib.Path("/proc").iterdir():
+        try:
+            if not entry.name.isdigit() or (entry / "comm").read_text().strip() != "lathe":
+                continue
+            arguments = (entry / "cmdline").read_bytes().split(b"\0")
+            environment = (entry / "environ").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if str(exit_file).encode() in arguments and f"OMPI_COMM_WORLD_RANK={rank}".encode() in environment:
+            return int(entry.name)
+    return None
+
+
 def kill_at_random(arguments, chance, ranks, low, high, times=3):
     """Starts the program so many times, on some of these ranks, and kills it after `low` to `high` seconds."""
     for _ in range(times):

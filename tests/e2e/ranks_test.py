@@ -1,6 +1,8 @@
 """Any number of ranks and threads, and any interruption, ends in the same checkpoint."""
 import json
+import os
 import random
+import subprocess
 import time
 
 import lathe
@@ -76,5 +78,27 @@ def a_signal_stops_in_good_order():
         assert status["status"] == "stopped", status
 
 
+def a_rank_lost_at_the_start_does_not_hold_the_others():
+    with lathe.Scratch() as scratch:
+        exit_file = scratch / "exit"
+        command = lathe.command(["--exit-file", exit_file, "run",
+                                 *lathe.job(scratch / "run", runtime__worker_timeout=1)], ranks=3)
+        command.insert(1, "--enable-recovery")
+        with open(scratch / "errors", "w+") as errors:
+            process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=errors, start_new_session=True,
+                                       env=os.environ | lathe.MPI_ENVIRONMENT)
+            while (pid := lathe.pid_of_rank(exit_file, 2)) is None:
+                assert process.poll() is None, "the program ended before a rank was lost"
+            os.kill(pid, 9)  # the others are within MPI_Init, or will be
+            try:
+                process.wait(100)
+            finally:
+                lathe.kill(process)
+            errors.seek(0)
+            said = errors.read()
+        assert exit_file.read_text() == "75\n" and "did not find each other" in said, said
+
+
 lathe.main([ranks_and_threads_do_not_show, killed_three_times_and_resumed_on_other_ranks,
-            each_reference_is_one_task, a_finished_run_is_not_done_again, a_signal_stops_in_good_order])
+            each_reference_is_one_task, a_finished_run_is_not_done_again, a_signal_stops_in_good_order,
+            a_rank_lost_at_the_start_does_not_hold_the_others])

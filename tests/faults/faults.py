@@ -5,7 +5,7 @@
         tests/faults/faults.py [--faults 300] [--seed 1]
 
 A job is run to its end; then again and again, each time with a fault, until that many faults have been made: all ranks
-killed, rank 0 killed, another rank killed with a launcher that goes on without it or one that does not, a disk that is
+killed, rank 0 killed, another rank or two killed with a launcher that goes on without them or one that does not, a disk that is
 full or fails now and then, an artifact truncated or with a bit flipped, some artifacts removed. A job that ended is begun anew, or damaged and
 gone on with. Without a kill the program may end with 0 (done), 74 (the disk) or 75 (run again), with nothing else. One
 line of JSON for each fault.
@@ -67,19 +67,6 @@ class Life:
         lathe.kill(self.process)
         return int(self.exit_file.read_text())
 
-    def pid_of(self, rank):
-        for entry in pathlib.Path("/proc").iterdir():
-            try:
-                if not entry.name.isdigit() or (entry / "comm").read_text().strip() != "lathe":
-                    continue
-                arguments = (entry / "cmdline").read_bytes().split(b"\0")
-                environment = (entry / "environ").read_bytes().split(b"\0")
-            except OSError:
-                continue
-            if str(self.exit_file).encode() in arguments and f"OMPI_COMM_WORLD_RANK={rank}".encode() in environment:
-                return int(entry.name)
-        return None
-
     def said(self):
         self.errors.seek(0)
         return self.errors.read()[-3000:]
@@ -96,19 +83,18 @@ def kill_all(run, chance, whole):
     return None
 
 
-def kill_one(run, chance, whole, rank, recovery):
+def kill_some(run, chance, whole, ranks, recovery):
+    """Of three ranks; two of them at once are what a node that goes down takes with it."""
     life = Life(run, 3, recovery)
     code = life.wait(whole * chance.random())
     if code is None:
-        pid = life.pid_of(rank)
-        if pid:
+        for pid in filter(None, [lathe.pid_of_rank(life.exit_file, rank) for rank in ranks]):
             os.kill(pid, 9)
-        code = life.wait(0 if recovery and rank == 0 else 60)
-        if recovery and rank == 0 or code is None:
-            lathe.kill(life.process)  # nobody is left who could end the others
-            assert rank == 0, f"hangs after rank {rank} was lost\n{life.said()}"
-            code = None
-    if recovery and rank and code is not None:
+        code = life.wait(120)
+        if code is None:
+            lathe.kill(life.process)
+            raise AssertionError(f"hangs after ranks {ranks} were lost\n{life.said()}")
+    if recovery:
         require(code, life)
     return code if code == 0 else None
 
@@ -160,9 +146,10 @@ def remove(run, chance, whole):
 
 FAULTS = {
     "all ranks killed": kill_all,
-    "rank 0 killed": lambda *a: kill_one(*a, 0, False),
-    "a rank killed": lambda *a: kill_one(*a, 1, False),
-    "a rank lost": lambda *a: kill_one(*a, 2, True),
+    "rank 0 killed": lambda *a: kill_some(*a, [0], False),
+    "a rank killed": lambda *a: kill_some(*a, [1], False),
+    "a rank lost": lambda *a: kill_some(*a, [2], True),
+    "a node lost": lambda *a: kill_some(*a, [1, 2], True),
     "disk full": lambda *a: bad_disk(*a, errno.ENOSPC, 10 ** 9),
     "an I/O error": lambda *a: bad_disk(*a, errno.EIO, 1),
     "a stale handle": lambda *a: bad_disk(*a, errno.ESTALE, 1),
