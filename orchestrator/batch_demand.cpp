@@ -76,9 +76,14 @@ batch::Demand demand_of(const JobConfig& job, const std::vector<std::string>& bu
         const std::size_t threads =
             job.runtime.threads > 0 ? job.runtime.threads : default_threads(world);
         double seconds = 0.0;
+        const Preflight::Stage* longest = nullptr;
         for (const Preflight::Stage& stage : plan.stages) {
             seconds += stage.seconds;
+            if (longest == nullptr || stage.seconds > longest->seconds) {
+                longest = &stage;
+            }
         }
+        demand.tasks = longest != nullptr ? longest->tasks : 0;
         demand.thread_seconds = seconds * static_cast<double>(threads);
     }
     return demand;

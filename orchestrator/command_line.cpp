@@ -165,7 +165,7 @@ void add_submit_options(CLI::App& submit, CommandLine& line) {
     const auto count = [&](const char* name, int& value, const char* help) {
         submit.add_option(name, value, help)->check(CLI::Range(1, most_of_anything));
     };
-    count("--nodes", wishes.nodes, "Nodes (1)");
+    count("--nodes", wishes.nodes, "Nodes (as many as end the job in time)");
     count("--ntasks-per-node", wishes.ntasks_per_node, "Ranks on each node (1, or one a GPU)");
     count("--cpus-per-task", wishes.cpus_per_task, "Processors of each rank (its share of a node)");
     count("--gpus-per-node", wishes.gpus_per_node, "GPUs on each node");

@@ -23,6 +23,9 @@ constexpr double memory_margin = 1.25;
 constexpr double time_margin = 1.5;
 constexpr int least_minutes = 15;
 constexpr int no_limit = std::numeric_limits<int>::max();
+/// What a job that leaves nodes and time open shall end within, where the partition allows it: one
+/// that asks for longer waits longer, too.
+constexpr int usual_minutes = 24 * 60;
 
 std::uint64_t memory_of_node(const Demand& demand, int ntasks_per_node) {
     const double rank = memory_margin * static_cast<double>(demand.memory_bytes_per_rank) +
@@ -69,6 +72,25 @@ int chosen_cpus(const Wishes& wishes, const Resources& resources,
     return std::max(1, limits->processors_per_node / resources.ntasks_per_node);
 }
 
+/// One, where the plan's time or the nodes are not known.
+int chosen_nodes(const Demand& demand, const Wishes& wishes, const Resources& resources,
+                 const std::optional<PartitionLimits>& limits) {
+    if (wishes.nodes > 0 || !demand.thread_seconds || !limits || resources.cpus_per_task == 0) {
+        return std::max(1, wishes.nodes);
+    }
+    const int most_minutes = limits->minutes.value_or(no_limit);
+    const int minutes = wishes.minutes.value_or(std::min(usual_minutes, most_minutes));
+    const double threads_of_node = resources.cpus_per_task * resources.ntasks_per_node;
+    const double wanted =
+        std::ceil(time_margin * *demand.thread_seconds / threads_of_node / (60.0 * minutes));
+    double most = limits->nodes;
+    if (demand.tasks > 0) {
+        most = std::min(most,
+                        std::floor(static_cast<double>(demand.tasks) / resources.ntasks_per_node));
+    }
+    return static_cast<int>(std::max(1.0, std::min(wanted, most)));
+}
+
 void choose_time(const Demand& demand, const Wishes& wishes,
                  const std::optional<PartitionLimits>& limits, Resources& resources) {
     if (demand.thread_seconds) {
@@ -103,13 +125,12 @@ Resources choose_resources(const Demand& demand, const Wishes& wishes,
                            const std::optional<PartitionLimits>& limits,
                            std::uint64_t free_disk_bytes) {
     Resources resources;
-    resources.nodes = std::max(1, wishes.nodes);
     resources.gpus_per_node = wishes.gpus_per_node;
     resources.ntasks_per_node =
         wishes.ntasks_per_node > 0 ? wishes.ntasks_per_node : std::max(1, wishes.gpus_per_node);
-    if (limits && resources.nodes > limits->nodes) {
+    if (limits && wishes.nodes > limits->nodes) {
         throw InfeasibleError(fmt::format("the job cannot fit: {} nodes, the partition has {}",
-                                          resources.nodes, limits->nodes));
+                                          wishes.nodes, limits->nodes));
     }
     if (!limits) {
         resources.remarks.push_back(
@@ -121,6 +142,7 @@ Resources choose_resources(const Demand& demand, const Wishes& wishes,
             "--cpus-per-task is not known: it is the template's, and the plan's time that of one "
             "processor for each task");
     }
+    resources.nodes = chosen_nodes(demand, wishes, resources, limits);
     require_memory(demand, wishes, resources, limits);
     require_disk(demand, free_disk_bytes);
     resources.memory_bytes_per_node = wishes.memory_bytes_per_node;

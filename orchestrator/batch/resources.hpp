@@ -17,6 +17,8 @@ struct Demand {
     /// Seconds that one rank would take with one thread; none if the plan cannot say, as for a
     /// device that is not here.
     std::optional<double> thread_seconds;
+    /// Of the stage that takes longest: more ranks than this find no work. 0: not known.
+    std::size_t tasks = 0;
 };
 
 /// What a user asks for; 0 and none: not said.
@@ -42,8 +44,10 @@ struct Resources {
     std::vector<std::string> remarks;  ///< what the user should know, in sentences
 };
 
-/// Fills in what the user leaves open. `limits`: what the partition has, if it is known;
-/// `free_disk_bytes`: in the file system of the run directory.
+/// Fills in what the user leaves open. Nodes: as many as it takes, by the plan and with a margin,
+/// to end within the time given, else within what the partition allows, a day at most. `limits`:
+/// what the partition has, if it is known; `free_disk_bytes`: in the file system of the run
+/// directory.
 /// @throws UsageError  if the time cannot be told and is not given
 /// @throws InfeasibleError  if memory, disk or nodes do not suffice, with both figures
 [[nodiscard]] Resources choose_resources(const Demand& demand, const Wishes& wishes,

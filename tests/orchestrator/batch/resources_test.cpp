@@ -85,13 +85,44 @@ TEST(Resources, TheTimeIsNeitherTooShortNorOverTheLimit) {
     EXPECT_EQ(choose_resources(quick, {}, limits(), much_disk).minutes, 15);
     Demand slow = demand();
     slow.thread_seconds = 16 * 20 * 3600.0;  // 20 h on a node
-    const Resources chosen = choose_resources(slow, {}, limits(), much_disk);
+    Wishes one_node;
+    one_node.nodes = 1;
+    const Resources chosen = choose_resources(slow, one_node, limits(), much_disk);
     EXPECT_EQ(chosen.minutes, 600);
     EXPECT_THAT(chosen.remarks, ElementsAre(HasSubstr("2.0 times")));
     Wishes long_time;
     long_time.minutes = 601;
     EXPECT_THAT(refusal<InfeasibleError>(demand(), long_time, limits()),
                 AllOf(HasSubstr("10:01:00"), HasSubstr("10:00:00")));
+}
+
+TEST(Resources, NodesThatEndTheJobInTime) {
+    Demand slow = demand();
+    slow.thread_seconds = 16 * 20 * 3600.0;  // 20 h on a node, 30 with the margin
+    const auto nodes = [&](const Wishes& wishes, const PartitionLimits& limits) {
+        return choose_resources(slow, wishes, limits, much_disk).nodes;
+    };
+    EXPECT_EQ(nodes({}, limits()), 3);  // within the partition's 10 h
+    const Resources chosen = choose_resources(slow, {}, limits(), much_disk);
+    EXPECT_EQ(chosen.minutes, 600);  // 20 h on 3 nodes, and half as much again
+    EXPECT_THAT(chosen.remarks, IsEmpty());
+    Wishes given;
+    given.minutes = 5 * 60;
+    EXPECT_EQ(nodes(given, limits()), 6);
+    given.minutes = 60;
+    EXPECT_EQ(nodes(given, limits()), 8);  // there are no more
+    given.nodes = 2;
+    EXPECT_EQ(nodes(given, limits()), 2);
+    PartitionLimits endless = limits();
+    endless.minutes.reset();
+    EXPECT_EQ(nodes({}, endless), 2);  // within a day
+    slow.tasks = 5;                    // ranks beyond those would find nothing to do
+    given.nodes = 0;
+    EXPECT_EQ(nodes(given, limits()), 5);
+    slow.thread_seconds.reset();
+    EXPECT_EQ(nodes(given, limits()), 1);
+    slow = demand();
+    EXPECT_EQ(nodes({}, limits()), 1);
 }
 
 TEST(Resources, WhatCannotFitIsRefusedWithBothFigures) {
