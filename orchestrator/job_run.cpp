@@ -6,10 +6,10 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
-#include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
 #include "lib/template/chat_template.hpp"
 #include "orchestrator/run_place.hpp"
+#include "orchestrator/run_records.hpp"
 #include "orchestrator/version.hpp"
 
 namespace lathe {
@@ -76,17 +76,12 @@ SourceFiles require_same_job(const JobContext& context, const std::string& sampl
         }
         throw UsageError(text);
     }
-    const auto manifest = try_parse_json(read_file(run.manifest()));
-    if (!manifest.is_object() || !manifest.contains("model_fingerprint") ||
-        !manifest.contains("samples_fingerprint")) {
-        throw DataError(run.manifest().string() +
-                        " is damaged; remove the run directory to begin again");
-    }
-    if (manifest["model_fingerprint"] != to_hex(context.given->weights.fingerprint())) {
+    const RunManifest manifest = read_manifest(run.manifest());
+    if (manifest.model_fingerprint != to_hex(context.given->weights.fingerprint())) {
         throw DataError("the weights in " + context.given->directory.string() +
                         " are not those this run began with (" + run.root().string() + ")");
     }
-    if (manifest["samples_fingerprint"] != samples_now) {
+    if (manifest.samples_fingerprint != samples_now) {
         throw DataError(
             "the calibration or evaluation texts, or the tokenizer, are not those this "
             "run began with (" +
@@ -147,13 +142,9 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
     if (!continues || record == Record::replace) {
         write_file(run().job(), to_yaml(job()));
     }
-    const nlohmann::json manifest{{"format_version", 1},
-                                  {"program_version", program_version},
-                                  {"model_fingerprint", model_now},
-                                  {"samples_fingerprint", samples_now},
-                                  {"instruction_set", instruction_set()}};
     if (!continues) {
-        write_file(run().manifest(), manifest.dump(1) + "\n");
+        const RunManifest manifest{model_now, samples_now, program_version, instruction_set()};
+        write_file(run().manifest(), to_json(manifest) + "\n");
     }
     if (!source_files_) {
         source_files_ = SourceFiles::compare(given_model(), run().sources(), *given_->device->pool);
@@ -185,15 +176,14 @@ bool JobRun::continue_existing_run(Record record, const std::string& samples_now
         return false;
     }
     remove_outdated(read_job(read_file(run().job()), run().job().string(), {}));
-    const auto manifest = try_parse_json(read_file(run().manifest()));
-    const std::string began = manifest.value("program_version", nlohmann::json()).dump();
-    if (began != nlohmann::json(program_version).dump()) {
-        log_warning("run_of_another_version began=" + began + " this=\"" + program_version +
-                    "\" finished_tasks=kept");
+    const RunManifest manifest = read_manifest(run().manifest());
+    if (manifest.program_version != program_version) {
+        log_warning("run_of_another_version began=\"" + manifest.program_version + "\" this=\"" +
+                    program_version + "\" finished_tasks=kept");
     }
-    const auto set = manifest.value("instruction_set", nlohmann::json());
-    if (set.is_string() && set != instruction_set()) {
-        log_warning("run_of_another_instruction_set began=" + set.dump() + " this=\"" +
+    const std::string& set = manifest.instruction_set;
+    if (!set.empty() && set != instruction_set()) {
+        log_warning("run_of_another_instruction_set began=\"" + set + "\" this=\"" +
                     instruction_set() + "\" results=may_differ_in_their_last_bits");
     }
     return true;

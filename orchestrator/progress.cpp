@@ -8,9 +8,9 @@
 #include <unistd.h>
 
 #include "lib/core/file.hpp"
-#include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
 #include "lib/core/standard_streams.hpp"
+#include "orchestrator/run_records.hpp"
 
 namespace lathe {
 
@@ -84,14 +84,8 @@ void Progress::write_status(const std::string& status) noexcept {
         return;
     }
     try {
-        write_file(status_file_, nlohmann::json{{"stage", stage_},
-                                                {"tasks_done", done_},
-                                                {"tasks_total", total_},
-                                                {"eta_seconds", eta_seconds_},
-                                                {"ranks", n_ranks_},
-                                                {"status", status}}
-                                         .dump() +
-                                     "\n");
+        const RunStatus record{status, stage_, done_, total_, eta_seconds_, n_ranks_};
+        write_file(status_file_, to_json(record) + "\n");
     } catch (const std::exception& e) {
         // Only a courtesy to readers: the job itself will meet the full disk where it matters.
         std::array<char, 512> line{};

@@ -14,6 +14,7 @@
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/batch/submission.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/run_records.hpp"
 #include "orchestrator/stop_request.hpp"
 
 namespace lathe {
@@ -22,21 +23,13 @@ namespace {
 
 /// What status.json says, corrected by what the lock says: a killed process leaves "running".
 nlohmann::json read_progress(const RunDirectory& run) {
-    std::error_code ignored;
-    nlohmann::json status{{"stage", ""},        {"tasks_done", 0}, {"tasks_total", 0},
-                          {"eta_seconds", 0.0}, {"ranks", 0},      {"status", "stopped"}};
-    if (std::filesystem::exists(run.status(), ignored)) {
-        const auto stored = try_parse_json(read_file(run.status()));
-        if (stored.is_object()) {
-            status.update(stored);
-        }
-    }
+    RunStatus status = read_status_file(run.status());
     if (FileLock::is_held(run.lock())) {
-        status["status"] = "running";
-    } else if (status["status"] == "running") {
-        status["status"] = "stopped";
+        status.status = "running";
+    } else if (status.status == "running") {
+        status.status = "stopped";
     }
-    return status;
+    return parse_json(to_json(status));
 }
 
 nlohmann::json to_json(const batch::QueueState& queue, const batch::Submission& submission) {

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+
+namespace lathe {
+
+/// manifest.json: what a run was begun with.
+struct RunManifest {
+    std::string model_fingerprint;
+    std::string samples_fingerprint;
+    /// Empty where the file names none, as one of another version may.
+    std::string program_version;
+    std::string instruction_set;
+    bool operator==(const RunManifest&) const = default;
+};
+
+[[nodiscard]] std::string to_json(const RunManifest& manifest);
+/// @throws DataError  if it is damaged: no JSON, or without the fingerprints
+/// @throws IoError, MissingInputError
+[[nodiscard]] RunManifest read_manifest(const std::filesystem::path& file);
+
+/// status.json: how far a run is, for whoever watches.
+struct RunStatus {
+    std::string status = "stopped";
+    std::string stage;
+    std::uint64_t tasks_done = 0;
+    std::uint64_t tasks_total = 0;
+    double eta_seconds = 0.0;
+    int ranks = 0;
+    bool operator==(const RunStatus&) const = default;
+};
+
+[[nodiscard]] std::string to_json(const RunStatus& status);
+/// A courtesy to readers: what is missing, damaged or makes no sense counts as not said.
+[[nodiscard]] RunStatus read_status_file(const std::filesystem::path& file);
+
+}  // namespace lathe
