@@ -25,10 +25,11 @@ state=${LATHE_STATE:-$PWD/lathe-slurm}
 
 # As in one_node.sh.
 launch() {
-  if [ "$SLURM_NTASKS" -eq 1 ]; then
+  local ranks=${SLURM_NTASKS:-${SLURM_NTASKS_PER_NODE:-1}}  # the first is only there if Slurm was told a number of tasks
+  if [ "$ranks" -eq 1 ]; then
     exec "${container[@]}" "$@"
   fi
-  exec mpirun -n "$SLURM_NTASKS" "${mpirun_options[@]}" "${container[@]}" "$@"
+  exec mpirun -n "$ranks" "${mpirun_options[@]}" "${container[@]}" "$@"
 }
 
 # --- Stopping and going on: the same in all templates ---------------------------------------------------------------

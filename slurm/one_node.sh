@@ -22,10 +22,11 @@ state=${LATHE_STATE:-$PWD/lathe-slurm}
 
 # One task is started as it is. Several are by mpirun, which needs nothing of Slurm on one node.
 launch() {
-  if [ "$SLURM_NTASKS" -eq 1 ]; then
+  local ranks=${SLURM_NTASKS:-${SLURM_NTASKS_PER_NODE:-1}}  # the first is only there if Slurm was told a number of tasks
+  if [ "$ranks" -eq 1 ]; then
     exec "${container[@]}" "$@"
   fi
-  exec mpirun -n "$SLURM_NTASKS" "${mpirun_options[@]}" "${container[@]}" "$@"
+  exec mpirun -n "$ranks" "${mpirun_options[@]}" "${container[@]}" "$@"
 }
 
 # --- Stopping and going on: the same in all templates ---------------------------------------------------------------

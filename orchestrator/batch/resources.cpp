@@ -139,8 +139,9 @@ Resources choose_resources(const Demand& demand, const Wishes& wishes,
     resources.cpus_per_task = chosen_cpus(wishes, resources, limits);
     if (resources.cpus_per_task == 0) {
         resources.remarks.push_back(
-            "--cpus-per-task is not known: it is the template's, and the plan's time that of one "
-            "processor for each task");
+            std::string("--cpus-per-task is not known: it is the template's") +
+            (demand.thread_seconds ? ", and the plan's time that of one processor for each task"
+                                   : ""));
     }
     resources.nodes = chosen_nodes(demand, wishes, resources, limits);
     require_memory(demand, wishes, resources, limits);

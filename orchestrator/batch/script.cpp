@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "lib/core/errors.hpp"
 
@@ -30,11 +31,27 @@ std::string long_name(char letter) {
     return found == short_names.end() ? std::string(1, letter) : found->second;
 }
 
+/// A value as one word of a line that sbatch reads.
+std::string sbatch_word(const std::string& text) {
+    if (text.find('\n') != std::string::npos) {
+        throw UsageError("'" + text + "' has two lines; an option of sbatch must be on one");
+    }
+    if (text.find_first_of(" \t\"'\\#") == std::string::npos) {
+        return text;
+    }
+    std::string word = "\"";
+    for (const char c : text) {
+        word += std::string_view("\"'\\#").find(c) != std::string_view::npos ? "\\" : "";
+        word += c;
+    }
+    return word + "\"";
+}
+
 std::string option_text(const std::string& name, const std::string& value) {
     if (name.size() == 1) {
-        return "-" + name + (value.empty() ? "" : " " + value);
+        return "-" + name + (value.empty() ? "" : " " + sbatch_word(value));
     }
-    return "--" + name + (value.empty() ? "" : "=" + value);
+    return "--" + name + (value.empty() ? "" : "=" + sbatch_word(value));
 }
 
 std::vector<std::string_view> lines_of(std::string_view text) {
@@ -47,17 +64,32 @@ std::vector<std::string_view> lines_of(std::string_view text) {
     return lines;
 }
 
+/// As sbatch reads the words of its lines: quotes keep spaces, a backslash keeps any character, and
+/// from a # on all is a comment.
 std::vector<std::string> words_of(std::string_view text) {
     std::vector<std::string> words;
-    for (std::string_view rest = text; !rest.empty();) {
-        const auto begin = rest.find_first_not_of(" \t");
-        if (begin == std::string_view::npos || rest[begin] == '#') {
-            break;  // a comment
+    std::optional<std::string> word;
+    char quote = '\0';
+    for (std::size_t i = 0; i < text.size(); ++i) {
+        const char c = text[i];
+        const bool is_kept = c == '\\' && i + 1 < text.size();
+        if (is_kept || (quote != '\0' && c != quote)) {
+            word = word.value_or("") + (is_kept ? text[++i] : c);
+        } else if (c == quote) {
+            quote = '\0';
+        } else if (c == '"' || c == '\'') {
+            quote = c;
+            word = word.value_or("");
+        } else if (c == '#') {
+            break;
+        } else if (c != ' ' && c != '\t') {
+            word = word.value_or("") + c;
+        } else if (word) {
+            words.push_back(*std::exchange(word, std::nullopt));
         }
-        rest.remove_prefix(begin);
-        const auto end = rest.find_first_of(" \t");
-        words.emplace_back(rest.substr(0, end));
-        rest.remove_prefix(end == std::string_view::npos ? rest.size() : end);
+    }
+    if (word) {
+        words.push_back(*word);
     }
     return words;
 }
@@ -196,6 +228,14 @@ std::string render_script(std::string_view script_template, std::string_view sit
         throw UsageError("the template of the batch script has no line that begins with #SBATCH");
     }
     return script;
+}
+
+std::string literal_path(std::string_view path) {
+    std::string literal;
+    for (const char c : path) {
+        literal += c == '%' ? std::string("%%") : std::string(1, c);
+    }
+    return literal;
 }
 
 std::string shell_word(const std::string& text) {

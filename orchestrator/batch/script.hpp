@@ -41,6 +41,9 @@ struct ScriptSettings {
 [[nodiscard]] std::string render_script(std::string_view script_template, std::string_view site,
                                         const ScriptSettings& settings);
 
+/// A path for `--output`, in which sbatch replaces %x and the like: one that stands for itself.
+[[nodiscard]] std::string literal_path(std::string_view path);
+
 /// The text as one word of the shell.
 [[nodiscard]] std::string shell_word(const std::string& text);
 

@@ -54,6 +54,11 @@ void require_none_in_queue(const batch::Slurm& slurm, const batch::BatchFolder& 
     }
 }
 
+/// Where Slurm writes what the script prints; `name` is Slurm's own pattern.
+std::string log_pattern(const JobConfig& job, const char* name) {
+    return batch::literal_path(RunDirectory(job.output).logs().string()) + "/" + name;
+}
+
 /// The options of sbatch that come from the plan and the command line.
 BatchOptions batch_options(const JobConfig& job, const SubmitOptions& given,
                            const batch::Resources& resources) {
@@ -70,7 +75,7 @@ BatchOptions batch_options(const JobConfig& job, const SubmitOptions& given,
                                     ? "0"
                                     : fmt::format("{}M", resources.memory_bytes_per_node >> 20));
     options.emplace_back("time", batch::time_text(resources.minutes));
-    options.emplace_back("output", (RunDirectory(job.output).logs() / "%x-%j.out").string());
+    options.emplace_back("output", log_pattern(job, "%x-%j.out"));
     if (!given.wishes.partition.empty()) {
         options.emplace_back("partition", given.wishes.partition);
     }
@@ -133,8 +138,7 @@ Scripts render(const JobConfig& job, const CommandLine& line, const batch::Deman
     }
     batch::set_option(settings.options, "job-name",
                       "lathe-" + job.output.filename().string() + "-budgets");
-    batch::set_option(settings.options, "output",
-                      (RunDirectory(job.output).logs() / "%x-%A_%a.out").string());
+    batch::set_option(settings.options, "output", log_pattern(job, "%x-%A_%a.out"));
     pass_on();
     batch::set_option(settings.options, "nodes", "1");
     // One after another: they work in the same run directory.

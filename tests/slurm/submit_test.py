@@ -11,7 +11,7 @@ def jobs_known():
 
 
 def one_node(bench):
-    run, said = bench.submit("one", "--ntasks-per-node", "2")
+    run, said = bench.submit("one's 5%j", "--ntasks-per-node", "2")  # any name will do
     bench.wait_done(run, said["job_id"])
     status = bench.status(run)
     assert status["status"] == "done", status

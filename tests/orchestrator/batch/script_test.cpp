@@ -88,6 +88,22 @@ TEST(BatchScript, OptionsAsUsersWriteThem) {
     }
 }
 
+TEST(BatchScript, ValuesOfManyWordsStayOne) {
+    const std::string odd = R"(a b's "c" \#d)";
+    ScriptSettings settings = small_settings();
+    settings.options = {{"comment", odd}, {"J", odd}, {"requeue", ""}};
+    const std::string script = render_script(small_template, "", settings);
+    EXPECT_THAT(script, HasSubstr(R"(#SBATCH --comment="a b\'s \"c\" \\\#d")"));
+    const BatchOptions read = script_options(script);
+    EXPECT_EQ(*find_option(read, "comment"), odd);
+    EXPECT_EQ(*find_option(read, "job-name"), odd);
+    EXPECT_EQ(*find_option(script_options("#SBATCH --comment='x y'z\"\" # none\n"), "comment"),
+              "x yz");
+    settings.options = {{"comment", "a\nb"}};
+    EXPECT_THROW(static_cast<void>(render_script(small_template, "", settings)), UsageError);
+    EXPECT_EQ(literal_path("/a 50%x/b"), "/a 50%%x/b");
+}
+
 TEST(BatchScript, WordsOfTheShell) {
     EXPECT_EQ(shell_word("/a/b-c_1.yaml"), "/a/b-c_1.yaml");
     for (const std::string text :
