@@ -5,6 +5,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/whole_number.hpp"
 
 namespace lathe {
 namespace {
@@ -43,13 +44,17 @@ std::optional<JournalEntry> parse_line(std::string_view line) {
     }
     try {
         const Json object = Json::parse(body);
-        return JournalEntry{
-            object.at("task").get<std::string>(),         object.at("stage").get<std::string>(),
-            object.at("seconds").get<double>(),           object.at("rank").get<int>(),
-            object.at("size_bytes").get<std::uint64_t>(), object.at("artifact").get<std::string>(),
-            object.at("text").get<std::string>()};
+        return JournalEntry{object.at("task").get<std::string>(),
+                            object.at("stage").get<std::string>(),
+                            object.at("seconds").get<double>(),
+                            whole_number<int>(object.at("rank")),
+                            whole_number<std::uint64_t>(object.at("size_bytes")),
+                            object.at("artifact").get<std::string>(),
+                            object.at("text").get<std::string>()};
     } catch (const Json::exception&) {
         return std::nullopt;  // good sum, other fields: written by another version
+    } catch (const DataError&) {
+        return std::nullopt;
     }
 }
 

@@ -12,6 +12,7 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
+#include "lib/core/whole_number.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -78,13 +79,18 @@ std::vector<std::string> names_of(const SourceModel& source) {
 std::vector<SourceFile> read_record(const fs::path& record) {
     std::vector<SourceFile> files;
     const auto json = try_parse_json(read_file(record));
+    const std::string damaged =
+        record.string() + " is damaged; remove the run directory to begin again";
     try {
         for (const auto& file : json.at("files")) {
-            files.push_back({file.at("name"), file.at("bytes"), file.at("modified"),
-                             file.at("changed"), file.at("hash")});
+            files.push_back({file.at("name"), whole_number<std::uint64_t>(file.at("bytes")),
+                             whole_number<std::int64_t>(file.at("modified")),
+                             whole_number<std::int64_t>(file.at("changed")), file.at("hash")});
         }
     } catch (const nlohmann::json::exception&) {
-        throw DataError(record.string() + " is damaged; remove the run directory to begin again");
+        throw DataError(damaged);
+    } catch (const DataError& error) {
+        throw DataError(damaged + " (" + error.what() + ")");
     }
     return files;
 }

@@ -168,7 +168,11 @@ std::uint64_t memory_in(const std::string& text) {
     if (error != std::errc() || unit.size() > 1 || power == std::string::npos) {
         throw UsageError("memory of '" + text + "': expected a number and K, M, G or T, as 350G");
     }
-    return value << (10 * (power + 1));
+    const auto shift = 10 * (power + 1);
+    if (value > std::numeric_limits<std::uint64_t>::max() >> shift) {
+        throw UsageError("memory of '" + text + "' is more than there is");
+    }
+    return value << shift;
 }
 
 }  // namespace lathe::batch

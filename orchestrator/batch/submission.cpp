@@ -3,6 +3,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/whole_number.hpp"
 
 namespace lathe::batch {
 
@@ -24,14 +25,18 @@ std::optional<Submission> read_submission(const BatchFolder& folder) {
         Submission submission;
         submission.job_id = stored.at("job_id").get<std::string>();
         submission.budgets_job_id = stored.value("budgets_job_id", "");
-        submission.submitted = stored.value("submitted", std::int64_t{0});
+        if (stored.contains("submitted")) {
+            submission.submitted = whole_number<std::int64_t>(stored.at("submitted"));
+        }
         if (stored.contains("absent_since")) {
-            submission.absent_since = stored.at("absent_since").get<std::int64_t>();
+            submission.absent_since = whole_number<std::int64_t>(stored.at("absent_since"));
         }
         return submission;
     } catch (const nlohmann::json::exception&) {
         throw DataError(folder.submission().string() +
                         " is damaged: expected a JSON object with a job_id");
+    } catch (const DataError& error) {
+        throw DataError(folder.submission().string() + " is damaged: " + error.what());
     }
 }
 
@@ -58,7 +63,7 @@ QueueState ask_queue(const Slurm& slurm, Submission& submission, std::int64_t no
     } else if (!submission.absent_since) {
         submission.absent_since = now;
     }
-    state.is_lost = submission.absent_since && now - *submission.absent_since >= lost_after_seconds;
+    state.is_lost = submission.absent_since && *submission.absent_since <= now - lost_after_seconds;
     for (const QueueEntry& entry : state.answer.entries) {
         const bool is_running = entry.state == "RUNNING" || entry.state == "COMPLETING";
         state.is_running = state.is_running || is_running;

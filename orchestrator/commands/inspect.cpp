@@ -2,6 +2,7 @@
 
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/whole_number.hpp"
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/neuron_concentration.hpp"
@@ -65,7 +66,7 @@ json inspect_checkpoint(const std::filesystem::path& directory) {
                 matrices.add(tensor);
             }
         }
-        const auto unit_bytes = plan.at(u).at("bytes").get<std::uint64_t>();
+        const auto unit_bytes = whole_number<std::uint64_t>(plan.at(u).at("bytes"));
         units.push_back({{"name", unit.name},
                          {"encoding", encoding},
                          {"settings", plan.at(u).at("setting")},

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/whole_number.hpp"
 
 namespace lathe {
 namespace {
@@ -30,6 +31,19 @@ TEST(Json, NumbersThatAreTooLargeAreRefused) {
                 ThrowsMessage<DataError>(HasSubstr("config.json: a number that is too large")));
     EXPECT_THROW((void)parse_python_json("[NaN, 1e999]", "row"), DataError);
     EXPECT_TRUE(try_parse_json("1e999").is_discarded());
+}
+
+TEST(Json, WholeNumbersAreNotMadeOfOthers) {
+    EXPECT_EQ(whole_number<int>(parse_json("-7")), -7);
+    EXPECT_EQ(whole_number<std::uint64_t>(parse_json("18446744073709551615")), ~std::uint64_t{0});
+    EXPECT_EQ(whole_number<std::uint8_t>(parse_json("255")), 255);
+    for (const char* text : {"1.0", "true", "null", "\"1\"", "[]", "2147483648", "-2147483649",
+                             "18446744073709551615", "2222222222222222222222222222222"}) {
+        EXPECT_THROW((void)whole_number<int>(parse_json(text)), DataError) << text;
+    }
+    EXPECT_THROW((void)whole_number<std::uint64_t>(parse_json("-1")), DataError);
+    EXPECT_THAT([] { (void)whole_number<std::int64_t>(parse_json("1e63")); },
+                ThrowsMessage<DataError>(HasSubstr("found 1e+63")));
 }
 
 TEST(Json, BracketsInStringsAreNoNesting) {

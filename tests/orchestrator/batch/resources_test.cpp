@@ -155,7 +155,7 @@ TEST(Resources, Memory) {
     EXPECT_EQ(memory_in("2t"), 2048 * gibibyte);
     EXPECT_EQ(memory_in("1024"), gibibyte);
     EXPECT_EQ(memory_in("0"), 0U);
-    for (const char* text : {"", "G", "12X", "12GB", "-1", "1.5G"}) {
+    for (const char* text : {"", "G", "12X", "12GB", "-1", "1.5G", "16777216T"}) {
         EXPECT_THROW(static_cast<void>(memory_in(text)), UsageError) << text;
     }
 }
