@@ -14,9 +14,9 @@ using nlohmann::json;
 
 namespace {
 
-/// What the matrices of a model's blocks take: all of it, and the bits of values alone, without
-/// places and scales, which is what papers count (beside 32 bits a weight).
-class BlockMatrices {
+/// What some tensors take: all of it, and the bits of values alone, without places and scales,
+/// which is what papers count (beside 32 bits a weight).
+class CountedBits {
 public:
     void add(const EncodedTensor& tensor) {
         weights_ += element_count(tensor.shape);
@@ -32,9 +32,14 @@ public:
         const auto share = [&](std::uint64_t bytes) {
             return weights_ == 0 ? 0.0 : 1.0 - static_cast<double>(bytes) / full;
         };
+        const auto ratio = [&](std::uint64_t bytes) {
+            return bytes == 0 ? 0.0 : full / static_cast<double>(bytes);
+        };
         return {{"weights", weights_},
                 {"reduction", share(bytes_)},
-                {"reduction_of_values", share(value_bytes_)}};
+                {"reduction_of_values", share(value_bytes_)},
+                {"ratio", ratio(bytes_)},
+                {"ratio_of_values", ratio(value_bytes_)}};
     }
 
 private:
@@ -53,7 +58,13 @@ json inspect_checkpoint(const std::filesystem::path& directory) {
     const auto* plan_text = reinterpret_cast<const char*>(text.data());
     const json plan = parse_json({plan_text, text.size()});
     json units = json::array();
-    BlockMatrices matrices;
+    CountedBits matrices;  // of the blocks
+    CountedBits tensors;   // of the blocks, norms and biases too
+    for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
+        if (spec.tensors[t].block) {
+            tensors.add(checkpoint.read_header(t));
+        }
+    }
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];
         std::uint64_t weights = 0;
@@ -87,6 +98,7 @@ json inspect_checkpoint(const std::filesystem::path& directory) {
              8.0 * static_cast<double>(bytes) / static_cast<double>(spec.parameters())},
             {"checkpoint_hash", text_attribute(checkpoint.attributes(), "checkpoint_hash", where)},
             {"block_matrices", matrices.to_json()},
+            {"block_tensors", tensors.to_json()},
             {"units", units}};
 }
 
@@ -140,6 +152,13 @@ std::string table_of(const json& found) {
             "of values alone, as papers do\n",
             100.0 * matrices["reduction"].get<double>(),
             100.0 * matrices["reduction_of_values"].get<double>());
+    }
+    if (found.contains("block_tensors")) {
+        const json& tensors = found["block_tensors"];
+        text += fmt::format(
+            "  all tensors of the blocks beside 32 bits an element: {:.3f}x; {:.3f}x counting bits "
+            "of values alone\n",
+            tensors["ratio"].get<double>(), tensors["ratio_of_values"].get<double>());
     }
     for (const json& unit : found["units"]) {
         text +=

@@ -38,6 +38,14 @@ def a_preset_puts_every_tensor_in_blocks():
         for run, low, high in ((one, 8.1, 9.0), (narrow, 4.0, 5.0)):
             bits = lathe.run_json(["inspect", run / "checkpoint"])["bits_per_weight"]
             assert low < bits < high, bits
+        # By the paper's counting: matrices of the blocks in 4 bits, one-dimensional tensors in 8, no shifts.
+        header, _ = lathe.read_header(lathe.MODEL / "model.safetensors")
+        shapes = [e["shape"] for n, e in header.items() if ".layers." in n]
+        sizes = [shape[0] * (shape[1] if len(shape) > 1 else 1) for shape in shapes]
+        flat = sum(size for size, shape in zip(sizes, shapes) if len(shape) == 1)
+        counted = lathe.run_json(["inspect", narrow / "checkpoint"])["block_tensors"]
+        assert abs(counted["ratio_of_values"] - 32 / (4 + 4 * flat / sum(sizes))) < 1e-9, counted
+        assert 7.5 < counted["ratio"] < counted["ratio_of_values"], counted
         weights, whole = evaluate(one / "checkpoint"), evaluate(one / "checkpoint", "--integer", "all")
         assert evaluate(one / "checkpoint", "--integer", "weights")["kl"] == weights["kl"]
         assert whole["integer"] == "all" and weights["kl"] < whole["kl"] < 0.01, (weights, whole)
