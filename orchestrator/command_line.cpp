@@ -4,12 +4,15 @@
 #include <iostream>
 
 #include <CLI/CLI.hpp>
+#include <fmt/format.h>
 
 #include "lib/core/errors.hpp"
 #include "lib/dataset/task_table.hpp"
+#include "lib/job/export_formats.hpp"
 #include "orchestrator/completion.hpp"
 #include "orchestrator/paths.hpp"
 #include "orchestrator/version_text.hpp"
+#include "workers/exports/export_format.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -205,9 +208,17 @@ void add_search_options(CLI::App& search, CommandLine& line, ShortOptions& short
 
 void add_export_options(CLI::App& exporter, CommandLine& line) {
     exporter.add_option("checkpoint", line.path, "Directory")->required();
-    exporter.add_option("--format", line.format, "hf: a dequantised Hugging Face directory")
-        ->check(CLI::IsMember({"hf"}));
+    std::string formats;
+    for (const ExportFormat& format : export_format_table()) {
+        formats +=
+            fmt::format("{}{}: {}", formats.empty() ? "" : "; ", format.name, format.summary);
+    }
+    exporter.add_option("--format", line.format, formats)
+        ->check(CLI::IsMember(
+            std::vector<std::string>(export_format_names.begin(), export_format_names.end())));
     exporter.add_option("--output", line.output, "Directory to write, new or empty")->required();
+    exporter.add_flag("--check", line.check,
+                      "Write nothing: read an export in --output back and compare every tensor");
     exporter.add_flag("--overwrite", line.overwrite,
                       "Remove the model that is in the directory first");
 }

@@ -65,6 +65,7 @@ struct CommandLine {
     std::string format = "hf";  ///< export
     std::filesystem::path output;
     bool overwrite = false;
+    bool check = false;  ///< read back what is there, write nothing
 };
 
 /// Parses the command line. None: help or version was asked for and printed (`print` true).

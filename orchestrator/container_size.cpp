@@ -1,7 +1,6 @@
 #include "orchestrator/container_size.hpp"
 
 #include "workers/candidates/compression.hpp"
-#include "workers/checkpoint/hf_export.hpp"
 #include "workers/model/side_files.hpp"
 
 namespace lathe {

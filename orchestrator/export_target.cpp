@@ -83,13 +83,17 @@ void refuse_precious(const CompressedCheckpoint& checkpoint, const fs::path& tar
 
 /// Of any model, whatever program wrote it.
 bool is_weights_file(const std::string& name) {
-    static constexpr std::array<std::string_view, 7> ends{
-        ".safetensors", ".index.json", ".bin", ".pt", ".pth", ".msgpack", "adapter_config.json"};
+    static constexpr std::array<std::string_view, 8> ends{
+        ".safetensors", ".index.json", ".bin",  ".pt",
+        ".pth",         ".msgpack",    ".gguf", "adapter_config.json"};
     return name == "tf_model.h5" ||
            std::ranges::any_of(ends, [&](std::string_view end) { return name.ends_with(end); });
 }
 
-void remove_model(const fs::path& directory) {
+}  // namespace
+
+void clear_model(const fs::path& directory) {
+    make_directories(directory);
     std::vector<fs::path> files = side_files(directory);
     for (const std::string& name : names_in(directory)) {
         if (is_weights_file(name)) {
@@ -104,8 +108,6 @@ void remove_model(const fs::path& directory) {
         }
     }
 }
-
-}  // namespace
 
 void prepare_export_target(const CompressedCheckpoint& checkpoint, const fs::path& target,
                            bool overwrite) {
@@ -122,9 +124,8 @@ void prepare_export_target(const CompressedCheckpoint& checkpoint, const fs::pat
                              "); expected a new or empty directory, or --overwrite to remove the "
                              "model in it first");
         }
-        remove_model(target);
     }
-    make_directories(target);
+    clear_model(target);
     write_file(target / unfinished_mark, "");
 }
 

@@ -16,6 +16,10 @@ namespace lathe {
 void prepare_export_target(const CompressedCheckpoint& checkpoint,
                            const std::filesystem::path& target, bool overwrite);
 
+/// Removes weights and side files of any model from a directory, which is made if it is not there.
+/// @throws IoError
+void clear_model(const std::filesystem::path& directory);
+
 /// Says that the export is complete: a further one is refused as in any other directory.
 void finish_export_target(const std::filesystem::path& target);
 

@@ -2,6 +2,7 @@
 
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "orchestrator/exporting.hpp"
 
 namespace lathe {
 
@@ -37,7 +38,7 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     verify(run, report.checkpoint);
     report.checkpoint_bytes = directory_bytes(report.checkpoint);
     report.evaluation = evaluate(run, questions, report.checkpoint);
-    export_checkpoint(run, report.checkpoint);
+    report.exports = export_checkpoint(run, report.checkpoint);
     report.stages = run.stages();
     report.tensors = coverage(run.context());
     write_file(run.run().report(), to_json(report) + "\n");
@@ -74,6 +75,9 @@ std::string to_json(const JobReport& report) {
         result["refine"] = {{"plan_kl", report.refine->plan_kl},
                             {"kl", report.refine->kl},
                             {"accepted", report.refine->accepted}};
+    }
+    for (const ExportReport& exported : report.exports) {
+        result["exports"][exported.format] = export_json(exported.directory, exported.summary);
     }
     if (!report.neurons.empty()) {
         result["neurons"] = to_json(report.neurons);

@@ -25,6 +25,7 @@ struct JobReport {
     std::vector<NeuronConcentration> neurons;  ///< of a job that puts them in order
     std::optional<RefineReport> refine;
     EvaluationReport evaluation;
+    std::vector<ExportReport> exports;
     std::vector<StageReport> stages;
     std::vector<TensorCoverage> tensors;
 

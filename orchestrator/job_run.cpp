@@ -7,6 +7,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/log.hpp"
+#include "lib/job/export_formats.hpp"
 #include "lib/template/chat_template.hpp"
 #include "orchestrator/run_place.hpp"
 #include "orchestrator/run_records.hpp"
@@ -208,7 +209,9 @@ void JobRun::remove_outdated(const JobConfig& before) const {
         std::error_code ignored;
         fs::remove_all(run().sliced(), ignored);
         fs::remove_all(run().neurons(), ignored);
-        fs::remove_all(run().hf_export(), ignored);
+        for (const std::string_view format : export_format_names) {
+            fs::remove_all(run().exported(std::string(format)), ignored);
+        }
     }
 }
 

@@ -9,6 +9,7 @@
 #include "lib/model/name_patterns.hpp"
 #include "orchestrator/estimate/memory_estimate.hpp"
 #include "orchestrator/estimate/work_estimate.hpp"
+#include "orchestrator/exporting.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/slicing/sliced_model.hpp"
 #include "workers/slicing/stream_widths.hpp"
@@ -64,6 +65,7 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     const ModelOutline model = compressed_model(context);
     require_candidates_of_use(context, model);
     require_known_names(context, model.spec);
+    require_exportable(context, model);
     if (context.orders_neurons()) {
         require_neurons(context.spec(), context.given_model().directory.string());
     }

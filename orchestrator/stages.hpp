@@ -11,6 +11,7 @@
 #include "orchestrator/job_questions.hpp"
 #include "orchestrator/job_run.hpp"
 #include "orchestrator/search/plan_evaluation.hpp"
+#include "workers/exports/export_format.hpp"
 #include "workers/samples/token_data.hpp"
 
 namespace lathe {
@@ -100,8 +101,16 @@ void verify(JobRun& run, const std::filesystem::path& directory);
 EvaluationReport evaluate(JobRun& run, const JobQuestions& questions,
                           const std::filesystem::path& directory);
 
-/// Hugging Face directory, dequantised: RunDirectory::hf_export().
-void export_checkpoint(JobRun& run, const std::filesystem::path& directory);
+/// What an export of the job came to.
+struct ExportReport {
+    std::string format;
+    std::filesystem::path directory;
+    ExportSummary summary;
+};
+
+/// The checkpoint in the formats that the job asks for, RunDirectory::exported(), each read back
+/// and compared with the checkpoint. @throws DataError  if one cannot be had, or does not read back
+std::vector<ExportReport> export_checkpoint(JobRun& run, const std::filesystem::path& directory);
 
 /// Bytes of all files below a directory.
 [[nodiscard]] std::uint64_t directory_bytes(const std::filesystem::path& directory);

@@ -45,6 +45,7 @@ MAY_INCLUDE = {
     "workers/calibration": [*BELOW_WORKERS, *BASE, "workers/statistics", "workers/slicing"],
     "workers/candidates": [*BELOW_WORKERS, *BASE, "workers/statistics", "workers/slicing", "workers/calibration"],
     "workers/checkpoint": [*BELOW_WORKERS, "workers/model", "workers/job", "workers/candidates"],
+    "workers/exports": [*BELOW_WORKERS, "workers/model", "workers/checkpoint"],
     "workers/evaluation": [*BELOW_WORKERS, *BASE, "workers/candidates", "workers/checkpoint"],
     "orchestrator/batch": ["lib"],
     "workers": [*BELOW_WORKERS, "workers"],

@@ -11,10 +11,11 @@
 #include "workers/candidates/compression.hpp"
 #include "workers/candidates/refinement.hpp"
 #include "workers/checkpoint/assembly.hpp"
-#include "workers/checkpoint/hf_export.hpp"
 #include "workers/evaluation/evaluation.hpp"
 #include "workers/evaluation/scoring.hpp"
 #include "workers/evaluation/variants.hpp"
+#include "workers/exports/export_check.hpp"
+#include "workers/exports/export_format.hpp"
 #include "workers/slicing/cut_effect.hpp"
 #include "workers/slicing/sequential_rotation.hpp"
 #include "workers/slicing/slice_refit.hpp"
@@ -88,9 +89,13 @@ std::string score(const kernels::Backend& backend, const std::string& arguments)
     return to_json(run_scoring(backend, scoring_task_from_json(arguments)));
 }
 
-std::string export_shard(const kernels::Backend& /*backend*/, const std::string& arguments) {
+std::string export_piece(const kernels::Backend& /*backend*/, const std::string& arguments) {
     run_export(export_task_from_json(arguments));
     return "";
+}
+
+std::string check_export(const kernels::Backend& /*backend*/, const std::string& arguments) {
+    return nlohmann::json(run_export_check(export_check_task_from_json(arguments))).dump();
 }
 
 constexpr std::array table{
@@ -111,7 +116,8 @@ constexpr std::array table{
     Row{stage::evaluate_plan, Model::compressed, evaluate_in_job},
     Row{stage::evaluate, Model::named, nullptr, evaluate},
     Row{stage::score, Model::named, nullptr, score},
-    Row{stage::export_hf, Model::named, nullptr, export_shard},
+    Row{stage::export_piece, Model::named, nullptr, export_piece},
+    Row{stage::check_export, Model::named, nullptr, check_export},
 };
 
 const Row& row_of(const std::string& stage) {

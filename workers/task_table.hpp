@@ -28,7 +28,8 @@ inline constexpr const char* evaluate_plan = "evaluate_plan";  ///< of a job, no
 inline constexpr const char* evaluate = "evaluate";
 inline constexpr const char* score = "score";
 inline constexpr const char* assemble = "assemble";
-inline constexpr const char* export_hf = "export";
+inline constexpr const char* export_piece = "export";
+inline constexpr const char* check_export = "check_export";
 }  // namespace stage
 
 /// What a rank does with the tasks it is handed. A job is opened when its first task comes, so

@@ -11,6 +11,7 @@
 #include "lib/config/job_keys.hpp"
 #include "lib/config/yaml_reader.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/job/export_formats.hpp"
 
 namespace lathe {
 namespace {
@@ -310,10 +311,10 @@ SearchConfig read_search(const YamlValue* value) {
 
 void require_known_exports(const YamlValue* value, const std::vector<std::string>& exports) {
     for (std::size_t i = 0; i < exports.size(); ++i) {
-        if (exports[i] == "hf") {
-            continue;
+        if (std::ranges::find(export_format_names, exports[i]) == export_format_names.end()) {
+            refuse_at(value->items[i].place, "unknown export format \"" + exports[i] +
+                                                 "\"; known: " + list_export_formats());
         }
-        refuse_at(value->items[i].place, "unknown export format \"" + exports[i] + "\"; known: hf");
     }
 }
 

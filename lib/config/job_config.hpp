@@ -161,7 +161,7 @@ struct JobConfig {
     SearchConfig search;
     RefineMode refine = RefineMode::none;
     EvaluateConfig evaluate;
-    std::vector<std::string> exports;  ///< "hf"
+    std::vector<std::string> exports;  ///< of lib/job/export_formats.hpp
     RuntimeConfig runtime;
 };
 

@@ -117,7 +117,10 @@ public:
     [[nodiscard]] std::filesystem::path checkpoint(const std::string& budget = "") const {
         return root_ / (budget.empty() ? "checkpoint" : "checkpoint_" + budget);
     }
-    [[nodiscard]] std::filesystem::path hf_export() const { return root_ / "export"; }
+    /// An export: "export" for format "hf", "export-FORMAT" for others.
+    [[nodiscard]] std::filesystem::path exported(const std::string& format) const {
+        return root_ / (format == "hf" ? "export" : "export-" + format);
+    }
 
 private:
     std::filesystem::path root_;

@@ -1,32 +1,61 @@
 #include <fmt/format.h>
 
+#include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/export_target.hpp"
-#include "workers/checkpoint/hf_export.hpp"
-#include "workers/task_table.hpp"
+#include "orchestrator/exporting.hpp"
 
 namespace lathe {
+namespace {
+
+std::vector<std::string> read_back(const CommandContext& context, const ExportOrder& order,
+                                   const ModelSpec& spec) {
+    std::vector<std::string> answers;
+    for (TaskResult& result :
+         context.coordinator.run(export_check_tasks(order, spec, "check_export"))) {
+        answers.push_back(std::move(result.text));
+    }
+    return export_problems(answers);
+}
+
+CommandOutput check_alone(const CommandContext& context, const ExportOrder& order) {
+    const CompressedCheckpoint checkpoint(order.checkpoint);
+    const auto problems = read_back(context, order, checkpoint.spec());
+    CommandOutput output;
+    output.json = nlohmann::json{
+        {"ok", problems.empty()},
+        {"tensors", checkpoint.spec().tensors.size()},
+        {"problems",
+         problems}}.dump();
+    output.text =
+        fmt::format("{}: {} tensors of {} compared\n", problems.empty() ? "ok" : "differs",
+                    checkpoint.spec().tensors.size(), order.directory.string());
+    for (const std::string& problem : problems) {
+        output.text += "  " + problem + "\n";
+    }
+    output.exit_code = problems.empty() ? 0 : static_cast<int>(ExitCode::bad_data);
+    return output;
+}
+
+}  // namespace
 
 CommandOutput run_export_command(const CommandContext& context) {
-    const std::filesystem::path source = std::filesystem::absolute(context.line.path);
-    const std::filesystem::path target = std::filesystem::absolute(context.line.output);
-    const CompressedCheckpoint checkpoint(source);
-    const ExportLayout layout = export_layout(checkpoint, default_export_shard_bytes);
-    prepare_export_target(checkpoint, target, context.line.overwrite);
-    std::vector<Task> tasks;
-    for (std::size_t s = 0; s < layout.shards.size(); ++s) {
-        Task task;
-        task.stage = stage::export_hf;
-        task.id = "export/" + layout.file_name(s);
-        task.arguments = to_json(ExportTask{source, target, default_export_shard_bytes, s});
-        tasks.push_back(std::move(task));
+    const ExportOrder order{context.line.format, std::filesystem::absolute(context.line.path),
+                            std::filesystem::absolute(context.line.output)};
+    if (context.line.check) {
+        return check_alone(context, order);
     }
-    context.coordinator.run(tasks);
-    write_export_frame(checkpoint, layout, target);
-    finish_export_target(target);
-    return {nlohmann::json{{"export", target.string()}, {"shards", layout.shards.size()}}.dump(),
-            fmt::format("{} shard(s) in {}\n", layout.shards.size(), target.string()), 0};
+    const CompressedCheckpoint checkpoint(order.checkpoint);
+    const auto writer = make_export_writer(order.format, order.checkpoint);
+    prepare_export_target(checkpoint, order.directory, context.line.overwrite);
+    context.coordinator.run(export_tasks(order, *writer, "export"));
+    writer->write_frame(order.directory);
+    require_no_problems(order, read_back(context, order, checkpoint.spec()));
+    finish_export_target(order.directory);
+    nlohmann::json json = export_json(order.directory, writer->summary());
+    json["shards"] = writer->n_pieces();
+    return {json.dump(), export_text(order.directory, writer->summary()), 0};
 }
 
 }  // namespace lathe

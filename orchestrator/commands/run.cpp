@@ -3,6 +3,7 @@
 #include "lib/core/log.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/damaged_artifacts.hpp"
+#include "orchestrator/exporting.hpp"
 #include "orchestrator/job.hpp"
 #include "orchestrator/job_end.hpp"
 #include "orchestrator/ranks_text.hpp"
@@ -22,6 +23,9 @@ std::string report_text(const JobReport& report) {
         text += fmt::format("speedup           {:.2f}x, products of the weights\n", report.speedup);
     }
     text += to_text(report.evaluation);
+    for (const ExportReport& exported : report.exports) {
+        text += export_text(exported.directory, exported.summary);
+    }
     text += "stage             seconds  tasks  reused\n";
     for (const StageReport& stage : report.stages) {
         text += fmt::format("  {:<14} {:>9.2f} {:>6} {:>7}\n", stage.name, stage.seconds,

@@ -104,7 +104,10 @@ std::uint64_t run_directory_bytes(const JobContext& context, const ModelSpec& sp
     std::uint64_t bytes = units.candidate_bytes + 4 * spec.n_blocks * sizes.grams +
                           std::min(result.budget_bytes, result.source_bytes) + 2 * sizes.stream;
     bytes += job.refine == RefineMode::none ? 0 : result.budget_bytes;
-    bytes += job.exports.empty() ? 0 : result.source_bytes;
+    for (const std::string& format : job.exports) {
+        bytes += format == "hf" ? result.source_bytes
+                                : std::min(result.budget_bytes, result.source_bytes);
+    }
     bytes += context.orders_neurons() ? 52 * given.n_blocks * given.intermediate_size : 0;
     if (!job.slice) {
         return bytes;

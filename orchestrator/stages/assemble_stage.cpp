@@ -10,7 +10,6 @@
 #include "orchestrator/version.hpp"
 #include "workers/checkpoint/assembly.hpp"
 #include "workers/checkpoint/compressed_checkpoint.hpp"
-#include "workers/checkpoint/hf_export.hpp"
 #include "workers/checkpoint/verification.hpp"
 #include "workers/model/side_files.hpp"
 #include "workers/task_table.hpp"

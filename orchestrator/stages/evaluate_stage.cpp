@@ -3,7 +3,6 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
 #include "orchestrator/stages.hpp"
-#include "workers/checkpoint/hf_export.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -103,29 +102,6 @@ EvaluationReport evaluate(JobRun& run, const JobQuestions& questions, const fs::
         report.tasks = evaluate_tasks(subject, questions.tasks);
     }
     return report;
-}
-
-void export_checkpoint(JobRun& run, const fs::path& directory) {
-    if (run.context().job.exports.empty()) {
-        return;
-    }
-    const CompressedCheckpoint checkpoint(directory);
-    const ExportLayout layout = export_layout(checkpoint, default_export_shard_bytes);
-    const fs::path target = run.run().hf_export();
-    make_directories(target);
-    std::vector<StageTask> tasks;
-    for (std::size_t s = 0; s < layout.shards.size(); ++s) {
-        StageTask task;
-        task.task.stage = stage::export_hf;
-        task.task.id = "export/" +
-                       text_attribute(checkpoint.attributes(), "checkpoint_hash", "checkpoint.h5") +
-                       "/" + layout.file_name(s);
-        task.artifact = target / layout.file_name(s);
-        task.task.arguments = to_json(ExportTask{directory, target, default_export_shard_bytes, s});
-        tasks.push_back(std::move(task));
-    }
-    run.run_stage("export", std::move(tasks));
-    run.time_stage("export", [&] { write_export_frame(checkpoint, layout, target); });
 }
 
 }  // namespace lathe

@@ -256,7 +256,9 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"evaluate: {limit: -1}", "evaluate.limit is \"-1\"; expected a whole number"},
         Refusal{"ignore: lm_head", "ignore is \"lm_head\"; expected a list of texts"},
         Refusal{"export: hf", "export is \"hf\"; expected a list"},
-        Refusal{"export: [hf, gguf]", "job.yaml:3:14: unknown export format \"gguf\"; known: hf"},
+        Refusal{"export: [hf, awq]",
+                "job.yaml:3:14: unknown export format \"awq\"; known: hf, compressed-tensors, "
+                "gguf, mlx"},
         Refusal{"runtime: {backend: gpu}",
                 "runtime.backend is \"gpu\"; expected reference, cpu or cuda"},
         Refusal{"runtime: {instruction_set: sse9}",

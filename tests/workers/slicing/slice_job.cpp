@@ -9,7 +9,6 @@
 #include "lib/core/file.hpp"
 #include "lib/core/half.hpp"
 #include "workers/calibration/calibration.hpp"
-#include "workers/checkpoint/hf_export.hpp"
 #include "workers/evaluation/evaluation.hpp"
 #include "workers/model/fused_weights.hpp"
 #include "workers/model/side_files.hpp"

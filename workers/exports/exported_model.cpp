@@ -1,0 +1,89 @@
+#include "workers/exports/exported_model.hpp"
+
+#include <algorithm>
+
+#include "lib/core/file.hpp"
+#include "lib/core/half.hpp"
+#include "lib/encoding/dense.hpp"
+#include "workers/model/weight_source.hpp"
+
+namespace lathe {
+namespace fs = std::filesystem;
+
+namespace {
+
+/// What is left of a tensor that is split into one piece that is kept and one that is dropped;
+/// null: it is not such a one.
+const EncodedTensor* kept_piece(const EncodedTensor& tensor, const Shape& kept) {
+    const bool is_pair = tensor.encoding == "split" && tensor.pieces.size() == 2;
+    return is_pair && tensor.pieces.front().shape == kept ? &tensor.pieces.front() : nullptr;
+}
+
+EncodedTensor dense_header(const Shape& shape) {
+    return {.encoding = "dense", .shape = shape, .settings = {}, .parts = {}, .pieces = {}};
+}
+
+}  // namespace
+
+ExportedModel::ExportedModel(fs::path checkpoint)
+    : checkpoint_(std::move(checkpoint)), kept_(kept_neurons(checkpoint_)) {
+    config_ = kept_ ? kept_->config : read_file(checkpoint_.directory() / "config.json");
+    for (std::size_t t = 0; t < spec().tensors.size(); ++t) {
+        dtypes_.push_back(checkpoint_.source_dtype(t));
+        EncodedTensor header = checkpoint_.read_header(t);
+        if (const Shape kept = shape(t); header.shape != kept) {
+            const EncodedTensor* piece = kept_piece(header, kept);
+            header = piece == nullptr ? dense_header(kept) : EncodedTensor(*piece);
+        }
+        headers_.push_back(std::move(header));
+    }
+}
+
+Shape ExportedModel::shape(std::size_t tensor) const {
+    const TensorSpec& known = spec().tensors.at(tensor);
+    return kept_ ? kept_->shape(known) : known.shape;
+}
+
+Shape ExportedModel::source_shape(std::size_t tensor) const {
+    TensorSpec written = spec().tensors.at(tensor);
+    written.shape = shape(tensor);
+    return written.source_shape();
+}
+
+EncodedTensor ExportedModel::read(std::size_t tensor) const {
+    EncodedTensor stored = checkpoint_.read(tensor);
+    const Shape kept = shape(tensor);
+    if (stored.shape == kept) {
+        return stored;
+    }
+    if (const EncodedTensor* piece = kept_piece(stored, kept)) {
+        return EncodedTensor(*piece);
+    }
+    const auto [rows, cols] = matrix_extents(stored.shape);
+    std::vector<float> values(rows * cols);
+    decode(stored, {values.data(), rows, cols});
+    values = kept_->take(spec().tensors.at(tensor), values);
+    const auto [kept_rows, kept_cols] = matrix_extents(kept);
+    return encode_dense({values.data(), kept_rows, kept_cols}, kept, DType::f32);
+}
+
+std::vector<float> ExportedModel::values(std::size_t tensor) const {
+    const EncodedTensor stored = read(tensor);
+    const auto [rows, cols] = matrix_extents(stored.shape);
+    std::vector<float> values(rows * cols);
+    decode(stored, {values.data(), rows, cols});
+    return values;
+}
+
+std::vector<std::byte> dense_elements(const ExportedModel& model, std::size_t tensor, DType dtype) {
+    const std::vector<float> values = model.values(tensor);
+    std::vector<std::byte> elements(values.size() * size_bytes(dtype));
+    from_float(values, dtype, elements.data());
+    if (!model.spec().tensors.at(tensor).transposed) {
+        return elements;
+    }
+    const Shape shape = model.shape(tensor);
+    return turned(elements, size_bytes(dtype), shape.at(0), shape.at(1));
+}
+
+}  // namespace lathe

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "workers/checkpoint/compressed_checkpoint.hpp"
+#include "workers/checkpoint/kept_neurons.hpp"
+
+namespace lathe {
+
+/// A compressed checkpoint as an export sees it. Where the feed-forward layers all drop the same
+/// neurons, it is the smaller model of what is left.
+class ExportedModel {
+public:
+    /// Reads the headers of all tensors. @throws MissingInputError, DataError
+    explicit ExportedModel(std::filesystem::path checkpoint);
+
+    [[nodiscard]] const CompressedCheckpoint& checkpoint() const { return checkpoint_; }
+    /// Names, roles and units. Shapes are those of the model before neurons were dropped.
+    [[nodiscard]] const ModelSpec& spec() const { return checkpoint_.spec(); }
+    /// What the text of config.json is to be, apart from what a format adds.
+    [[nodiscard]] const std::string& config() const { return config_; }
+
+    /// [out_features, in_features] of a linear weight.
+    [[nodiscard]] Shape shape(std::size_t tensor) const;
+    /// The same as the source has it: turned, where TensorSpec::transposed says so.
+    [[nodiscard]] Shape source_shape(std::size_t tensor) const;
+    /// The element type that the tensor had in the source.
+    [[nodiscard]] DType dtype(std::size_t tensor) const { return dtypes_.at(tensor); }
+    /// As read(), without the bytes of the parts.
+    [[nodiscard]] const EncodedTensor& header(std::size_t tensor) const {
+        return headers_.at(tensor);
+    }
+    /// The tensor as it is stored. What is left of one that neurons were dropped from is one of its
+    /// pieces or, if no piece is just that, "dense".
+    /// @throws DataError  naming the tensor: absent, corrupt
+    [[nodiscard]] EncodedTensor read(std::size_t tensor) const;
+    /// Its values, decoded, [rows, cols] row-major.
+    [[nodiscard]] std::vector<float> values(std::size_t tensor) const;
+
+private:
+    CompressedCheckpoint checkpoint_;
+    std::optional<KeptNeurons> kept_;
+    std::string config_;
+    std::vector<DType> dtypes_;
+    std::vector<EncodedTensor> headers_;
+};
+
+/// The elements of a tensor as floating numbers of `dtype`, in the order in which the source has
+/// them: turned, where TensorSpec::transposed says so.
+[[nodiscard]] std::vector<std::byte> dense_elements(const ExportedModel& model, std::size_t tensor,
+                                                    DType dtype);
+
+}  // namespace lathe
