@@ -1,11 +1,14 @@
-// Prefill speed of whole models: model_bench DIRECTORY SEQUENCES LENGTH SECONDS [THREADS]
+// Prefill speed of whole models: model_bench DIRECTORY SEQUENCES LENGTH SECONDS [THREADS [INTEGER]]
 //
 // Runs SEQUENCES x LENGTH random tokens through all blocks and the head, weights in memory, again
-// and again for SECONDS, and prints the seconds of each pass. bench/compare_models.py starts it.
+// and again for SECONDS, and prints the seconds of each pass. INTEGER: parts that run on whole
+// numbers, as of `lathe eval --integer`. bench/compare_models.py starts it.
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <functional>
+#include <memory>
 #include <random>
 
 #include "kernels/backends.hpp"
@@ -13,6 +16,7 @@
 #include "workers/checkpoint/model_to_run.hpp"
 #include "workers/evaluation/evaluation.hpp"
 #include "workers/network/forward.hpp"
+#include "workers/network/integer_pass.hpp"
 
 namespace lathe {
 namespace {
@@ -28,7 +32,80 @@ TokenSequences random_sequences(std::size_t count, std::size_t length, std::size
     return sequences;
 }
 
-int run(char** arguments, std::size_t threads) {
+struct Model {
+    const ModelSpec& spec;
+    const WeightSource& weights;
+    const kernels::Backend& backend;
+    const TokenSequences& batch;
+};
+
+/// A pass in fp32, its weights loaded.
+std::function<void()> forward_pass(const Model& model) {
+    struct State {
+        ForwardPass forward;
+        LoadedWeights embedding;
+        LoadedWeights head;
+        std::vector<LoadedWeights> blocks;
+        kernels::Array<float> stream;
+        kernels::Array<float> logits;
+    };
+    const auto load = [&](std::optional<std::size_t> block, std::span<const Role> roles) {
+        return LoadedWeights::load(model.spec, model.weights, model.backend, block, roles);
+    };
+    const auto state = std::make_shared<State>(State{
+        ForwardPass(model.spec, model.backend, model.batch.max_length()), {}, {}, {}, {}, {}});
+    state->embedding = load(std::nullopt, ForwardPass::embedding_roles());
+    state->head = load(std::nullopt, state->forward.head_roles());
+    for (std::size_t b = 0; b < model.spec.n_blocks; ++b) {
+        state->blocks.push_back(load(b, {}));
+    }
+    const std::size_t rows = ForwardPass::head_rows(model.spec, model.batch);
+    state->stream = model.backend.allocate<float>(model.batch.tokens() * model.spec.hidden_size);
+    state->logits = model.backend.allocate<float>(rows * model.spec.n_outputs());
+    return [state, rows, model] {
+        const auto hidden = state->stream.matrix(model.batch.tokens(), model.spec.hidden_size);
+        state->forward.embed(state->embedding, model.batch, hidden);
+        for (const LoadedWeights& block : state->blocks) {
+            state->forward.block(block, model.batch, hidden);
+        }
+        state->forward.final_norm(state->head, hidden);
+        state->forward.head(state->head,
+                            state->forward.head_input(state->head, model.batch, hidden),
+                            state->logits.matrix(rows, model.spec.n_outputs()));
+    };
+}
+
+/// A pass on whole numbers.
+std::function<void()> integer_pass(const Model& model, const IntegerParts& parts) {
+    struct State {
+        IntegerPass pass;
+        MixedWeights embedding;
+        MixedWeights head;
+        std::vector<MixedWeights> blocks;
+        std::vector<float> logits;
+    };
+    const auto state = std::make_shared<State>(State{
+        IntegerPass(model.spec, model.backend, parts, model.batch.max_length()), {}, {}, {}, {}});
+    state->embedding =
+        state->pass.load(model.weights, std::nullopt, ForwardPass::embedding_roles());
+    state->head = state->pass.load(model.weights, std::nullopt, state->pass.head_roles());
+    for (std::size_t b = 0; b < model.spec.n_blocks; ++b) {
+        state->blocks.push_back(state->pass.load(model.weights, b));
+    }
+    const std::size_t rows = ForwardPass::head_rows(model.spec, model.batch);
+    state->logits.resize(rows * model.spec.n_outputs());
+    return [state, rows, model] {
+        Flow hidden = state->pass.embed(state->embedding, model.batch);
+        for (const MixedWeights& block : state->blocks) {
+            state->pass.block(block, model.batch, hidden);
+        }
+        state->pass.head(state->head,
+                         state->pass.head_input(state->head, model.batch, std::move(hidden)),
+                         {state->logits.data(), rows, model.spec.n_outputs()});
+    };
+}
+
+int run(char** arguments, std::size_t threads, const std::string& parts) {
     ThreadPool pool(threads);
     const auto backend = kernels::make_backend(kernels::BackendKind::cpu, pool);
     const ModelToRun model(arguments[1]);
@@ -38,30 +115,12 @@ int run(char** arguments, std::size_t threads) {
                          std::strtoul(arguments[3], nullptr, 10), spec.vocab_size);
     const double seconds = std::strtod(arguments[4], nullptr);
 
-    ForwardPass forward(spec, *backend, batch.max_length());
-    const LoadedWeights embedding = LoadedWeights::load(
-        spec, model.weights(), *backend, std::nullopt, ForwardPass::embedding_roles());
-    const LoadedWeights head =
-        LoadedWeights::load(spec, model.weights(), *backend, std::nullopt, forward.head_roles());
-    std::vector<LoadedWeights> blocks;
-    for (std::size_t b = 0; b < spec.n_blocks; ++b)
-        blocks.push_back(LoadedWeights::load(spec, model.weights(), *backend, b));
-
-    const auto stream = backend->allocate<float>(batch.tokens() * spec.hidden_size);
-    const MatrixView<float> hidden = stream.matrix(batch.tokens(), spec.hidden_size);
-    const std::size_t rows = ForwardPass::head_rows(spec, batch);
-    const auto logits = backend->allocate<float>(rows * spec.n_outputs());
-
+    const Model loaded{spec, model.weights(), *backend, batch};
+    const IntegerParts integer = integer_parts_from(parts);
+    const auto pass = integer.any() ? integer_pass(loaded, integer) : forward_pass(loaded);
     using clock = std::chrono::steady_clock;
     const auto since = [](clock::time_point start) {
         return std::chrono::duration<double>(clock::now() - start).count();
-    };
-    const auto pass = [&] {
-        forward.embed(embedding, batch, hidden);
-        for (const LoadedWeights& block : blocks) forward.block(block, batch, hidden);
-        forward.final_norm(head, hidden);
-        forward.head(head, forward.head_input(head, batch, hidden),
-                     logits.matrix(rows, spec.n_outputs()));
     };
     pass();  // memory is touched for the first time
     const auto begin = clock::now();
@@ -78,13 +137,14 @@ int run(char** arguments, std::size_t threads) {
 
 int main(int count, char** arguments) {
     if (count < 5) {
-        std::fprintf(stderr, "usage: model_bench DIRECTORY SEQUENCES LENGTH SECONDS [THREADS]\n");
+        std::fprintf(stderr,
+                     "usage: model_bench DIRECTORY SEQUENCES LENGTH SECONDS [THREADS [INTEGER]]\n");
         return 64;
     }
     const std::size_t threads =
         count > 5 ? std::strtoul(arguments[5], nullptr, 10) : lathe::available_processors();
     try {
-        return lathe::run(arguments, threads);
+        return lathe::run(arguments, threads, count > 6 ? arguments[6] : "weights");
     } catch (const std::exception& error) {
         std::fprintf(stderr, "model_bench: %s\n", error.what());
         return 70;
