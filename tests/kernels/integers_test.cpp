@@ -379,41 +379,42 @@ TEST_P(BlockProducts, AreExact) {
     for (const std::size_t n_tokens : {1UL, 3UL, 12UL, 14UL}) {
         for (const bool extreme : {false, true}) {
             constexpr std::size_t groups = 24;
+            constexpr std::size_t rows = integer_panel_rows;
             const std::vector<std::uint32_t> ends{4, 5, 24};
-            std::vector<std::uint8_t> numbers(groups * 64);
+            std::vector<std::uint8_t> numbers(groups * 4 * rows);
             std::vector<std::int8_t> x(n_tokens * groups * 4);
             for (auto& q : numbers)
                 q = static_cast<std::uint8_t>(128 + (extreme ? 127 : byte(127)));
             for (auto& q : x) q = static_cast<std::int8_t>(extreme ? -127 : byte(127));
-            std::vector<std::int32_t> row_ups(3 * 16);
+            std::vector<std::int32_t> row_ups(3 * rows);
             std::vector<std::int32_t> token_ups(n_tokens * 3);
             for (auto& up : row_ups) up = -static_cast<std::int32_t>(random() % 20);
             for (auto& up : token_ups) up = 31 - static_cast<std::int32_t>(random() % 20);
             std::vector<std::int32_t> sums(n_tokens * 3);
-            std::vector<std::int64_t> expected(n_tokens * 16, 0);
+            std::vector<std::int64_t> expected(n_tokens * rows, 0);
             for (std::size_t t = 0; t < n_tokens; ++t) {
                 for (std::size_t p = 0, g = 0; p < 3; ++p) {
-                    std::vector<std::int64_t> piece(16, 0);
+                    std::vector<std::int64_t> piece(rows, 0);
                     for (; g < ends[p]; ++g) {
                         for (std::size_t b = 0; b < 4; ++b) {
                             const int own = x[t * groups * 4 + g * 4 + b];
                             sums[t * 3 + p] += 128 * own;
-                            for (std::size_t r = 0; r < 16; ++r) {
-                                piece[r] += own * (numbers[g * 64 + r * 4 + b] - 128);
+                            for (std::size_t r = 0; r < rows; ++r) {
+                                piece[r] += own * (numbers[(g * rows + r) * 4 + b] - 128);
                             }
                         }
                     }
-                    for (std::size_t r = 0; r < 16; ++r) {
-                        const int up = token_ups[t * 3 + p] + row_ups[p * 16 + r];
-                        expected[t * 16 + r] += up < 0 ? 0 : piece[r] << up;
+                    for (std::size_t r = 0; r < rows; ++r) {
+                        const int up = token_ups[t * 3 + p] + row_ups[p * rows + r];
+                        expected[t * rows + r] += up < 0 ? 0 : piece[r] << up;
                     }
                 }
             }
-            std::vector<std::int64_t> found(n_tokens * 16, 77);
+            std::vector<std::int64_t> found(n_tokens * rows, 77);
             GetParam()->multiply_blocks(
                 {numbers.data(), ends.data(), 3, row_ups.data(), token_ups.data(), x.data(),
                  groups * 4, sums.data(), n_tokens},
-                found.data(), 16);
+                found.data(), rows);
             EXPECT_EQ(found, expected);
         }
     }

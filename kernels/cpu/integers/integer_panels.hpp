@@ -28,8 +28,8 @@ inline constexpr std::size_t columns_per_group = 4;
 }
 [[nodiscard]] bool are_whole_groups(const std::vector<ColumnPiece>& pieces);
 
-/// Rows of numbers in panels of 16, [panels][groups][16][4] as q + 128; rows behind the last are
-/// zeros.
+/// Rows of numbers in panels, [panels][groups][integer_panel_rows][4] as q + 128; rows behind the
+/// last are zeros.
 class RowPanels {
 public:
     RowPanels(std::size_t rows, std::size_t cols);

@@ -3,6 +3,7 @@
 #include "kernels/cpu/variants/simd.hpp"
 
 // Products of whole numbers of 8 bits in pieces whose sums are shifted before they are added up.
+// Two registers of rows at AVX-512, so that what is read of x serves twice.
 // The rows' numbers are stored plus 128, so that an instruction for unsigned times signed bytes has
 // its operands; 128 times the sum of a piece of x comes off again. Every sum is exact: a piece of n
 // columns is below n * 255 * 127.
@@ -42,7 +43,7 @@ static inline void add_sums(const std::int32_t* sums, std::int32_t correction,
 #if defined(__AVX2__)
 
 #if LATHE_LANES == 16
-constexpr std::size_t parts = 1;
+constexpr std::size_t parts = 2;
 // With a mask that is all ones, because GCC 12 warns of its own header without.
 constexpr __mmask32 all_words = ~__mmask32{0};
 static inline Bytes broadcast_four(const std::int8_t* four) {
@@ -78,7 +79,7 @@ static inline Bytes add_products(Bytes sum, Bytes numbers, const Four& x) {
 #endif
 constexpr std::size_t most_tokens = 12;
 #else
-constexpr std::size_t parts = 2;
+constexpr std::size_t parts = 4;
 struct Four {
     Bytes even, odd;
 };
@@ -94,7 +95,7 @@ static inline Bytes add_products(Bytes sum, Bytes numbers, const Four& x) {
     return _mm256_add_epi32(
         sum, _mm256_add_epi32(_mm256_madd_epi16(even, x.even), _mm256_madd_epi16(odd, x.odd)));
 }
-constexpr std::size_t most_tokens = 4;
+constexpr std::size_t most_tokens = 2;
 #endif
 
 template <std::size_t n>
@@ -106,12 +107,14 @@ void multiply_tokens(const IntegerPanel& panel, std::size_t token, std::int64_t*
         Bytes sums[n][parts];
 #pragma GCC unroll 12
         for (std::size_t t = 0; t < n; ++t) {
+#pragma GCC unroll 4
             for (std::size_t p = 0; p < parts; ++p) {
                 sums[t][p] = no_bytes();
             }
         }
         for (; group < panel.piece_ends[piece]; ++group) {
             Bytes numbers[parts];
+#pragma GCC unroll 4
             for (std::size_t p = 0; p < parts; ++p) {
                 numbers[p] =
                     load_bytes(panel.numbers + group * group_bytes + p * (group_bytes / parts));
@@ -119,6 +122,7 @@ void multiply_tokens(const IntegerPanel& panel, std::size_t token, std::int64_t*
 #pragma GCC unroll 12
             for (std::size_t t = 0; t < n; ++t) {
                 const Four four = load_four(x + t * panel.x_stride + 4 * group);
+#pragma GCC unroll 4
                 for (std::size_t p = 0; p < parts; ++p) {
                     sums[t][p] = add_products(sums[t][p], numbers[p], four);
                 }
@@ -142,8 +146,7 @@ constexpr MultiplyTokens by_tokens[most_tokens] = {
     multiply_tokens<5>, multiply_tokens<6>,  multiply_tokens<7>,  multiply_tokens<8>,
     multiply_tokens<9>, multiply_tokens<10>, multiply_tokens<11>, multiply_tokens<12>};
 #else
-constexpr MultiplyTokens by_tokens[most_tokens] = {multiply_tokens<1>, multiply_tokens<2>,
-                                                   multiply_tokens<3>, multiply_tokens<4>};
+constexpr MultiplyTokens by_tokens[most_tokens] = {multiply_tokens<1>, multiply_tokens<2>};
 #endif
 
 #else

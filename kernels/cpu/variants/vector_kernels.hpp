@@ -46,22 +46,23 @@ inline constexpr std::size_t lookup_block_bytes = lookup_strip_rows * lookup_chu
 /// Of one chunk: eight tables of 16 entries.
 inline constexpr std::size_t coarse_table_bytes = 128;
 
-/// Sixteen rows of whole numbers of 8 bits, and the columns of some tokens, for multiply_blocks().
-/// Columns come in groups of four and in pieces of whole groups; numbers behind the last are 0.
+/// integer_panel_rows rows of whole numbers of 8 bits, and the columns of some tokens, for
+/// multiply_blocks(). Columns come in groups of four and in pieces of whole groups; numbers behind
+/// the last are 0.
 struct IntegerPanel {
-    const std::uint8_t* numbers = nullptr;      ///< [groups][16][4]: q + 128
+    const std::uint8_t* numbers = nullptr;      ///< [groups][rows][4]: q + 128
     const std::uint32_t* piece_ends = nullptr;  ///< [n_pieces] in groups
     std::size_t n_pieces = 0;
     /// How far to the left sums of a piece go before they are added up: token_ups + row_ups, below
     /// 64; sums for which that is negative are left out.
-    const std::int32_t* row_ups = nullptr;    ///< [n_pieces][16]
+    const std::int32_t* row_ups = nullptr;    ///< [n_pieces][rows]
     const std::int32_t* token_ups = nullptr;  ///< [n_tokens][n_pieces]
     const std::int8_t* x = nullptr;           ///< [n_tokens][x_stride]: |q| <= 127
     std::size_t x_stride = 0;                 ///< a multiple of 4
     const std::int32_t* x_sums = nullptr;  ///< [n_tokens][n_pieces]: 128 times the sum of a piece
     std::size_t n_tokens = 0;
 };
-inline constexpr std::size_t integer_panel_rows = 16;
+inline constexpr std::size_t integer_panel_rows = 32;
 
 /// One piece of columns of a few tokens in whole numbers, for multiply_codes():
 /// x = scale * sum over d of digit d * 256^d.
