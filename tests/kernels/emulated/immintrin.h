@@ -26,6 +26,7 @@
 
 // What SIMDe 0.7.4 does not have.
 
+typedef simde__mmask8 __mmask8;
 typedef simde__mmask16 __mmask16;
 typedef simde__mmask32 __mmask32;
 typedef simde__mmask64 __mmask64;
@@ -68,5 +69,25 @@ static inline __m512 _mm512_maskz_cvtph_ps(__mmask16 keep, __m256i halves) {
         values[i] = (keep >> i & 1) != 0 ? simde_float16_to_float32(half) : 0.0F;
     }
     return values;
+}
+#endif
+
+#ifndef _mm512_maskz_cvtepi32_epi64
+static inline __m512i _mm512_maskz_cvtepi32_epi64(__mmask8 keep, __m256i v) {
+    typedef int Ints __attribute__((vector_size(32)));
+    typedef long long Longs __attribute__((vector_size(64)));
+    return simde_mm512_maskz_mov_epi64(keep, (__m512i) __builtin_convertvector((Ints)v, Longs));
+}
+#endif
+
+#ifndef _mm512_maskz_sllv_epi64
+static inline __m512i _mm512_maskz_sllv_epi64(__mmask8 keep, __m512i v, __m512i counts) {
+    typedef unsigned long long Words __attribute__((vector_size(64)));
+    Words shifted = (Words)v;
+    for (int i = 0; i < 8; ++i) {
+        const unsigned long long count = ((Words)counts)[i];
+        shifted[i] = count > 63 ? 0 : shifted[i] << count;
+    }
+    return simde_mm512_maskz_mov_epi64(keep, (__m512i)shifted);
 }
 #endif
