@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <memory>
 #include <numeric>
 
 #include "kernels/cpu/integers/block_loops.hpp"
@@ -37,8 +38,9 @@ public:
     [[nodiscard]] std::size_t rows() const noexcept override { return rows_; }
     [[nodiscard]] std::size_t cols() const noexcept override { return cols_; }
     [[nodiscard]] std::size_t block_size() const { return block_size_; }
-    [[nodiscard]] int shift(std::size_t r, std::size_t j) const {
-        return shifts_[r * blocks_ + j / block_size_];
+    /// Of the blocks of a row.
+    [[nodiscard]] const std::int8_t* shifts(std::size_t r) const {
+        return shifts_.data() + r * blocks_;
     }
     /// The smallest shift of rows [begin, end).
     [[nodiscard]] int coarsest(std::size_t begin, std::size_t end) const {
@@ -74,6 +76,7 @@ public:
             block_coarsest_.push_back(
                 weight.coarsest(begin, std::min(begin + block, weight.rows())));
         }
+        set_row_ups();
         coarsest_.reserve(x.rows);
         for (std::size_t t = 0; t < x.rows; ++t) {
             coarsest_.push_back(x.coarsest(t));
@@ -98,46 +101,59 @@ public:
         const std::size_t token = tile % token_tiles_ * tokens_per_tile;
         const std::size_t rows = std::min(rows_per_tile_, weight_.rows() - row);
         const std::size_t n_tokens = std::min(tokens_per_tile, x_.rows - token);
-        std::vector<std::int64_t> sums(n_tokens * rows_per_tile_);
+        const auto sums = std::make_unique_for_overwrite<std::int64_t[]>(n_tokens * rows_per_tile_);
         if (is_whole_) {
-            multiply_panels(row, rows, token, n_tokens, sums.data());
+            multiply_panels(row, rows, token, n_tokens, sums.get());
         } else {
-            multiply_plainly(row, rows, token, n_tokens, sums.data());
+            multiply_plainly(row, rows, token, n_tokens, sums.get());
         }
         for (std::size_t t = 0; t < n_tokens; ++t) {
             for (std::size_t begin = 0; begin < rows; begin += block_) {
                 const std::size_t end = std::min(begin + block_, rows);
                 const int exponent = fixed_point::product_bits + coarsest_[token + t] +
                                      block_coarsest_[(row + begin) / block_];
-                use(token + t, row + begin, sums.data() + t * rows_per_tile_ + begin, end - begin,
+                use(token + t, row + begin, sums.get() + t * rows_per_tile_ + begin, end - begin,
                     exponent);
             }
         }
     }
 
 private:
-    /// How far row r's sums of a piece that begins at column j go to the left.
-    [[nodiscard]] std::int32_t row_up(std::size_t r, std::size_t j) const {
-        return block_coarsest_[r / block_] - weight_.shift(r, j);
+    /// How far sums of a piece go to the left for each row, relative to its output block's
+    /// coarsest.
+    void set_row_ups() {
+        const auto& pieces = tokens_.pieces();
+        const std::size_t n_panels = weight_.numbers.n_panels();
+        row_ups_.assign(n_panels * pieces.size() * integer_panel_rows, 0);
+        std::vector<std::size_t> blocks;
+        for (const ColumnPiece& piece : pieces) {
+            blocks.push_back(piece.begin / weight_.block_size());
+        }
+        for (std::size_t r = 0; r < weight_.rows(); ++r) {
+            const int coarsest = block_coarsest_[r / block_];
+            const std::int8_t* shifts = weight_.shifts(r);
+            std::int32_t* to = row_ups_.data() +
+                               r / integer_panel_rows * pieces.size() * integer_panel_rows +
+                               r % integer_panel_rows;
+            for (std::size_t i = 0; i < pieces.size(); ++i) {
+                to[i * integer_panel_rows] = coarsest - shifts[blocks[i]];
+            }
+        }
+    }
+
+    /// Those of a panel. [pieces][integer_panel_rows]
+    [[nodiscard]] const std::int32_t* row_ups(std::size_t panel) const {
+        return row_ups_.data() + panel * tokens_.pieces().size() * integer_panel_rows;
     }
 
     void multiply_panels(std::size_t row, std::size_t rows, std::size_t token, std::size_t n_tokens,
                          std::int64_t* sums) const {
-        const auto& pieces = tokens_.pieces();
-        std::vector<std::int32_t> row_ups(pieces.size() * integer_panel_rows);
         const std::size_t n_panels = (rows + integer_panel_rows - 1) / integer_panel_rows;
         for (std::size_t p = 0; p < n_panels; ++p) {
-            for (std::size_t r = 0; r < integer_panel_rows; ++r) {
-                const std::size_t own = row + p * integer_panel_rows + r;
-                for (std::size_t i = 0; i < pieces.size(); ++i) {
-                    row_ups[i * integer_panel_rows + r] =
-                        own < weight_.rows() ? row_up(own, pieces[i].begin) : 0;
-                }
-            }
-            const IntegerPanel panel =
-                tokens_.with(weight_.numbers.panel(row / integer_panel_rows + p), row_ups.data(),
-                             token, n_tokens);
-            vector_kernels().multiply_blocks(panel, sums + p * integer_panel_rows, rows_per_tile_);
+            const std::size_t own = row / integer_panel_rows + p;
+            vector_kernels().multiply_blocks(
+                tokens_.with(weight_.numbers.panel(own), row_ups(own), token, n_tokens),
+                sums + p * integer_panel_rows, rows_per_tile_);
         }
     }
 
@@ -147,13 +163,17 @@ private:
         for (std::size_t t = token; t < token + n_tokens; ++t) {
             for (std::size_t r = row; r < row + rows; ++r) {
                 std::int64_t total = 0;
-                for (const ColumnPiece& piece : tokens_.pieces()) {
+                for (std::size_t i = 0; i < tokens_.pieces().size(); ++i) {
+                    const ColumnPiece& piece = tokens_.pieces()[i];
                     std::int32_t sum = 0;
                     for (std::size_t j = piece.begin; j < piece.end; ++j) {
                         sum += x_.number(t, j) * weight_.numbers.number(r, j);
                     }
-                    const int up = fixed_point::product_bits + coarsest_[t] -
-                                   x_.shift(t, piece.begin) + row_up(r, piece.begin);
+                    const int up =
+                        fixed_point::product_bits + coarsest_[t] - x_.shift(t, piece.begin) +
+                        row_ups(
+                            r /
+                            integer_panel_rows)[i * integer_panel_rows + r % integer_panel_rows];
                     total += up < 0 ? 0 : std::int64_t{sum} << up;
                 }
                 sums[(t - token) * rows_per_tile_ + (r - row)] = total;
@@ -167,8 +187,9 @@ private:
     std::size_t rows_per_tile_;
     TokenRows tokens_;
     bool is_whole_;
-    std::vector<int> coarsest_;        ///< [tokens]
-    std::vector<int> block_coarsest_;  ///< [blocks of outputs]: of the weight's rows
+    std::vector<int> coarsest_;          ///< [tokens]
+    std::vector<int> block_coarsest_;    ///< [blocks of outputs]: of the weight's rows
+    std::vector<std::int32_t> row_ups_;  ///< [panels][pieces][integer_panel_rows]
     std::size_t token_tiles_ = 0;
     std::size_t row_tiles_ = 0;
 };
