@@ -1,11 +1,11 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
-#include "lib/core/inner_path.hpp"
 #include "lib/core/utf8.hpp"
 #include "lib/job/run_directory.hpp"
 #include "lib/template/chat_template.hpp"
 #include "orchestrator/command_line.hpp"
 #include "orchestrator/paths.hpp"
+#include "orchestrator/presets.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -21,18 +21,16 @@ std::string read_job_file(const fs::path& file) {
     return yaml;
 }
 
-/// Of a preset. @throws MissingInputError  listing those that there are
-fs::path preset_file(const std::string& preset) {
-    const fs::path file = find_input(fs::path("configs/presets") / (preset + ".yaml"));
-    std::error_code ignored;
-    if (is_inner_path(preset) && fs::exists(file, ignored)) {
-        return file;
-    }
+/// @throws MissingInputError  listing those that there are
+std::string preset_text(const std::string& name) {
     std::string names;
-    for (const auto& entry : fs::directory_iterator(find_input("configs/presets"), ignored)) {
-        names += (names.empty() ? "" : ", ") + entry.path().stem().string();
+    for (const Preset& preset : presets()) {
+        if (preset.name == name) {
+            return std::string(preset.yaml);
+        }
+        names += (names.empty() ? "" : ", ") + std::string(preset.name);
     }
-    throw MissingInputError("no preset \"" + preset + "\"; presets are " + names);
+    throw MissingInputError("no preset \"" + name + "\"; presets are " + names);
 }
 
 }  // namespace
@@ -55,9 +53,13 @@ JobConfig load_job(const CommandLine& line) {
         job = read_job(read_job_file(file), file.string(), line.overrides);
         job.output = line.path;  // the directory may have been moved
     } else {
-        const fs::path file = line.preset.empty() ? line.path : preset_file(line.preset);
-        job = read_job(file.empty() ? "" : read_job_file(file),
-                       file.empty() ? "command line" : file.string(), line.overrides);
+        const std::string yaml = !line.preset.empty() ? preset_text(line.preset)
+                                 : line.path.empty()  ? ""
+                                                      : read_job_file(line.path);
+        const std::string where = !line.preset.empty() ? "preset " + line.preset
+                                  : line.path.empty()  ? "command line"
+                                                       : line.path.string();
+        job = read_job(yaml, where, line.overrides);
     }
     // A run continues from any working directory.
     make_absolute_input(job.model, "model");
