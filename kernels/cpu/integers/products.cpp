@@ -62,7 +62,7 @@ private:
 /// One call of linear() or logits(): outputs in blocks of `block` rows of the weight.
 class Product {
 public:
-    Product(const BlockedMatrix& x, const PanelWeight& weight, std::size_t block)
+    Product(const BlockedMatrix& x, const PanelWeight& weight, std::size_t block, ThreadPool& pool)
         : x_(x),
           weight_(weight),
           block_(block),
@@ -77,19 +77,16 @@ public:
                 weight.coarsest(begin, std::min(begin + block, weight.rows())));
         }
         set_row_ups();
-        coarsest_.reserve(x.rows);
-        for (std::size_t t = 0; t < x.rows; ++t) {
-            coarsest_.push_back(x.coarsest(t));
-            std::copy_n(x.narrow.data() + t * x.cols, x.cols, tokens_.row(t));
-            tokens_.finish(t);
-            for (std::size_t p = 0; p < tokens_.pieces().size(); ++p) {
-                tokens_.up(t, p) = fixed_point::product_bits + coarsest_[t] -
-                                   x.shift(t, tokens_.pieces()[p].begin);
-            }
-        }
         const auto count = [](std::size_t n, std::size_t size) { return (n + size - 1) / size; };
         token_tiles_ = count(x.rows, tokens_per_tile);
         row_tiles_ = count(weight.rows(), rows_per_tile_);
+        coarsest_.resize(x.rows);
+        pool.for_each(token_tiles_, [&](std::size_t tile) {
+            const std::size_t end = std::min((tile + 1) * tokens_per_tile, x.rows);
+            for (std::size_t t = tile * tokens_per_tile; t < end; ++t) {
+                set_token(t);
+            }
+        });
     }
 
     [[nodiscard]] std::size_t n_tiles() const { return token_tiles_ * row_tiles_; }
@@ -119,6 +116,16 @@ public:
     }
 
 private:
+    void set_token(std::size_t t) {
+        coarsest_[t] = x_.coarsest(t);
+        std::copy_n(x_.narrow.data() + t * x_.cols, x_.cols, tokens_.row(t));
+        tokens_.finish(t);
+        for (std::size_t p = 0; p < tokens_.pieces().size(); ++p) {
+            tokens_.up(t, p) =
+                fixed_point::product_bits + coarsest_[t] - x_.shift(t, tokens_.pieces()[p].begin);
+        }
+    }
+
     /// How far sums of a piece go to the left for each row, relative to its output block's
     /// coarsest.
     void set_row_ups() {
@@ -226,7 +233,7 @@ void CpuIntegers::do_linear(const BlockedMatrix& x, const IntegerWeight& weight,
     if (y.rows == 0 || y.cols == 0) {
         return;
     }
-    const Product product(x, panels_of(weight), y.block_size);
+    const Product product(x, panels_of(weight), y.block_size, pool_);
     pool_.for_each(product.n_tiles(), [&](std::size_t tile) {
         RowScratch scratch(y);
         product.run_tile(tile, [&](std::size_t t, std::size_t first, const std::int64_t* sums,
@@ -242,7 +249,7 @@ void CpuIntegers::do_logits(const BlockedMatrix& x, const IntegerWeight& weight,
     if (y.rows == 0 || y.cols == 0) {
         return;
     }
-    const Product product(x, panels_of(weight), fixed_point::logits_block_size);
+    const Product product(x, panels_of(weight), fixed_point::logits_block_size, pool_);
     const BlockedMatrix block(0, 0, fixed_point::logits_block_size, 8);
     pool_.for_each(product.n_tiles(), [&](std::size_t tile) {
         RowScratch scratch(block);
