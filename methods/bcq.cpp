@@ -59,16 +59,11 @@ BcqTask task_of(const Setting& setting) {
 
 /// Solvers that do not look at the damping get its default, so that one result has one setting.
 std::vector<Setting> expand(const CandidateEntry& entry) {
-    std::vector<Setting> settings;
-    for (Setting& setting : expand_keys(entry, keys)) {
+    return expand_settled(entry, keys, [&](Setting& setting) {
         if (!uses_feedback(setting)) {
             setting.values["dampening_frac"] = "0.01";
         }
-        if (std::find(settings.begin(), settings.end(), setting) == settings.end()) {
-            settings.push_back(std::move(setting));
-        }
-    }
-    return settings;
+    });
 }
 
 std::uint64_t bytes(const Setting& setting, const Shape& shape, DType /*source_dtype*/) {

@@ -36,10 +36,6 @@ constexpr std::array<SettingKey, 6> keys = {{
     {"dampening_frac", "0.01", read_fraction, "a number above 0 and below 1"},
 }};
 
-bool uses_feedback(const Setting& setting) {
-    return setting_value(setting, "solver") != "rtn";
-}
-
 BlockShiftLayout layout_of(const Setting& setting) {
     const std::string& scale = setting_value(setting, "scale");
     return {static_cast<unsigned>(std::stoul(setting_value(setting, "num_bits"))),
@@ -64,15 +60,10 @@ IntegerTask task_of(const Setting& setting) {
 
 /// Keys that a solver does not look at get their defaults, so that one result has one setting.
 std::vector<Setting> expand(const CandidateEntry& entry) {
-    std::vector<Setting> settings;
-    for (Setting& setting : expand_keys(entry, keys)) {
+    return expand_settled(entry, keys, [&](Setting& setting) {
         setting.values[uses_feedback(setting) ? "choose_scale" : "dampening_frac"] =
             uses_feedback(setting) ? "true" : "0.01";
-        if (std::find(settings.begin(), settings.end(), setting) == settings.end()) {
-            settings.push_back(std::move(setting));
-        }
-    }
-    return settings;
+    });
 }
 
 std::uint64_t bytes(const Setting& setting, const Shape& shape, DType /*source_dtype*/) {
@@ -83,19 +74,6 @@ double flops(const Setting& setting, const Shape& shape) {
     return integer_flops(task_of(setting), shape);
 }
 
-std::string refuses(const Setting& setting, const UnitSpec& unit, const Shape& /*shape*/,
-                    DType /*source_dtype*/) {
-    return uses_feedback(setting) ? refuses_feedback(setting_value(setting, "solver"), unit) : "";
-}
-
-std::vector<UnitSolution> solve(std::span<const Setting> settings,
-                                std::span<const UnitTensor> tensors,
-                                const UnitStatistics& statistics, const kernels::Backend& backend) {
-    std::vector<IntegerTask> tasks;
-    std::transform(settings.begin(), settings.end(), std::back_inserter(tasks), task_of);
-    return solve_integer(tasks, tensors, statistics, backend);
-}
-
 ContainerParts container(const Setting& /*setting*/) {
     return {0, 1};  // shifts or scales
 }
@@ -103,7 +81,7 @@ ContainerParts container(const Setting& /*setting*/) {
 }  // namespace
 
 MethodRow bct_method() {
-    MethodRow row{"bct", expand, bytes, flops, refuses, solve};
+    MethodRow row{"bct", expand, bytes, flops, refuses_feedback, solve_settings<task_of>};
     row.container = container;
     return row;
 }

@@ -42,10 +42,6 @@ IntegerLayout layout_of(const Setting& setting) {
             setting_value(setting, "symmetric") == "true"};
 }
 
-bool uses_feedback(const Setting& setting) {
-    return setting_value(setting, "solver") != "rtn";
-}
-
 IntegerTask task_of(const Setting& setting) {
     IntegerTask task{.layout = layout_of(setting),
                      .feedback = std::nullopt,
@@ -59,17 +55,12 @@ IntegerTask task_of(const Setting& setting) {
 
 /// Keys that rtn does not look at get their defaults, so that one result has one setting.
 std::vector<Setting> expand(const CandidateEntry& entry) {
-    std::vector<Setting> settings;
-    for (Setting& setting : expand_keys(entry, keys)) {
+    return expand_settled(entry, keys, [&](Setting& setting) {
         if (!uses_feedback(setting)) {
             setting.values["actorder"] = "false";
             setting.values["dampening_frac"] = "0.01";
         }
-        if (std::find(settings.begin(), settings.end(), setting) == settings.end()) {
-            settings.push_back(std::move(setting));
-        }
-    }
-    return settings;
+    });
 }
 
 std::uint64_t bytes(const Setting& setting, const Shape& shape, DType /*source_dtype*/) {
@@ -80,23 +71,10 @@ double flops(const Setting& setting, const Shape& shape) {
     return integer_flops(task_of(setting), shape);
 }
 
-std::string refuses(const Setting& setting, const UnitSpec& unit, const Shape& /*shape*/,
-                    DType /*source_dtype*/) {
-    return uses_feedback(setting) ? refuses_feedback(setting_value(setting, "solver"), unit) : "";
-}
-
-std::vector<UnitSolution> solve(std::span<const Setting> settings,
-                                std::span<const UnitTensor> tensors,
-                                const UnitStatistics& statistics, const kernels::Backend& backend) {
-    std::vector<IntegerTask> tasks;
-    std::transform(settings.begin(), settings.end(), std::back_inserter(tasks), task_of);
-    return solve_integer(tasks, tensors, statistics, backend);
-}
-
 }  // namespace
 
 MethodRow integer_method() {
-    return {"integer", expand, bytes, flops, refuses, solve};
+    return {"integer", expand, bytes, flops, refuses_feedback, solve_settings<task_of>};
 }
 
 }  // namespace lathe

@@ -10,6 +10,7 @@
 #include "methods/host_copy.hpp"
 #include "methods/output_error.hpp"
 #include "methods/quantised.hpp"
+#include "methods/setting_keys.hpp"
 #include "methods/stacked_unit.hpp"
 
 namespace lathe {
@@ -180,11 +181,17 @@ double integer_flops(const IntegerTask& task, const Shape& shape) {
     return task.refine ? feedback + 70.0 * product + 20.0 * d * d * d : feedback;
 }
 
-std::string refuses_feedback(const std::string& solver, const UnitSpec& unit) {
-    if (unit.input != Signal::token_ids) {
+bool uses_feedback(const Setting& setting) {
+    return setting_value(setting, "solver") != "rtn";
+}
+
+std::string refuses_feedback(const Setting& setting, const UnitSpec& unit, const Shape& /*shape*/,
+                             DType /*source_dtype*/) {
+    if (unit.input != Signal::token_ids || !uses_feedback(setting)) {
         return "";
     }
-    return "solver " + solver + " needs the Gram matrix of a unit's input, and unit " + unit.name +
+    return "solver " + setting_value(setting, "solver") +
+           " needs the Gram matrix of a unit's input, and unit " + unit.name +
            " looks up token ids; use solver rtn";
 }
 

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <algorithm>
+#include <iterator>
 #include <optional>
 #include <span>
 #include <vector>
@@ -32,8 +34,19 @@ struct IntegerTask {
 /// Rough number of floating-point operations for a tensor of this shape.
 [[nodiscard]] double integer_flops(const IntegerTask& task, const Shape& shape);
 
-/// Why a unit cannot be solved with feedback of errors: "" if it can.
-[[nodiscard]] std::string refuses_feedback(const std::string& solver, const UnitSpec& unit);
+/// Whether a setting with the key `solver` (admm, gptq, rtn) needs the Gram matrix of its inputs.
+[[nodiscard]] bool uses_feedback(const Setting& setting);
+
+/// MethodRow::refuses of such settings: feedback where there is no Gram matrix.
+[[nodiscard]] std::string refuses_feedback(const Setting& setting, const UnitSpec& unit,
+                                           const Shape& shape, DType source_dtype);
+
+/// MethodRow::solve of settings that task_of() makes tasks of.
+template <IntegerTask (*task_of)(const Setting&)>
+[[nodiscard]] std::vector<UnitSolution> solve_settings(std::span<const Setting> settings,
+                                                       std::span<const UnitTensor> tensors,
+                                                       const UnitStatistics& statistics,
+                                                       const kernels::Backend& backend);
 
 /// Solutions in the order of `tasks`. What depends on the Gram matrix alone is computed once for
 /// all tasks with the same feedback, and only one feedback's is kept at a time.
@@ -42,5 +55,15 @@ struct IntegerTask {
                                                       std::span<const UnitTensor> tensors,
                                                       const UnitStatistics& statistics,
                                                       const kernels::Backend& backend);
+
+template <IntegerTask (*task_of)(const Setting&)>
+std::vector<UnitSolution> solve_settings(std::span<const Setting> settings,
+                                         std::span<const UnitTensor> tensors,
+                                         const UnitStatistics& statistics,
+                                         const kernels::Backend& backend) {
+    std::vector<IntegerTask> tasks;
+    std::ranges::transform(settings, std::back_inserter(tasks), task_of);
+    return solve_integer(tasks, tensors, statistics, backend);
+}
 
 }  // namespace lathe

@@ -106,8 +106,7 @@ void require_bits(const CandidateEntry& entry, const Setting& setting) {
 
 /// Keys that a setting does not look at get their defaults, so that one result has one setting.
 std::vector<Setting> expand(const CandidateEntry& entry) {
-    std::vector<Setting> settings;
-    for (Setting& setting : expand_keys(entry, keys)) {
+    return expand_settled(entry, keys, [&](Setting& setting) {
         const bool has_codes = setting_value(setting, "num_bits") != "none";
         setting.values[has_codes ? "dtype" : "group_size"] = has_codes ? "source" : "64";
         if (!has_codes) {
@@ -118,11 +117,7 @@ std::vector<Setting> expand(const CandidateEntry& entry) {
         if (solver == PruningSolver::magnitude || solver == PruningSolver::wanda) {
             setting.values["dampening_frac"] = "0.01";
         }
-        if (std::find(settings.begin(), settings.end(), setting) == settings.end()) {
-            settings.push_back(std::move(setting));
-        }
-    }
-    return settings;
+    });
 }
 
 std::uint64_t bytes(const Setting& setting, const Shape& shape, DType source_dtype) {

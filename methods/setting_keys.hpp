@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -31,6 +32,22 @@ inline constexpr std::string_view targets_key = "targets";
 ///   no value, value that may not stand there
 [[nodiscard]] std::vector<Setting> expand_keys(const CandidateEntry& entry,
                                                std::span<const SettingKey> keys);
+
+/// The settings of expand_keys() after settle(setting), without repetition: it gives keys that a
+/// setting does not look at their defaults, so that one result has one setting.
+template <class Settle>
+[[nodiscard]] std::vector<Setting> expand_settled(const CandidateEntry& entry,
+                                                  std::span<const SettingKey> keys,
+                                                  const Settle& settle) {
+    std::vector<Setting> settings;
+    for (Setting& setting : expand_keys(entry, keys)) {
+        settle(setting);
+        if (std::ranges::find(settings, setting) == settings.end()) {
+            settings.push_back(std::move(setting));
+        }
+    }
+    return settings;
+}
 
 // Readers for SettingKey::read.
 

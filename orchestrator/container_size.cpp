@@ -37,11 +37,11 @@ ContainerSize ContainerSize::of(const ModelOutline& source, const Setting& kept)
         }
     }
     const DType main = main_dtype(source);
+    const ContainerParts parts = container_parts(kept);
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
         if (in_unit[t]) {
             size.fixed_bytes += source.dtype(t) == main ? 0 : attribute_overhead;
         } else {
-            const ContainerParts parts = container_parts(kept);
             size.fixed_bytes += kept_bytes(source, t, kept) + parts.groups * group_overhead +
                                 parts.datasets * dataset_overhead +
                                 (source.dtype(t) == main ? 0 : attribute_overhead);

@@ -3,23 +3,6 @@
 #include <cmath>
 
 namespace lathe::kernels {
-namespace {
-
-/// The largest shift at which `largest` rounds to at most 2^(num_bits-1) - 1.
-int shift_of(float largest, unsigned num_bits) {
-    if (largest == 0.0F) {
-        return most_shift;
-    }
-    int exponent = 0;
-    std::frexp(largest, &exponent);
-    const int shift = static_cast<int>(num_bits) - 1 - exponent;
-    const double code = std::nearbyint(std::ldexp(static_cast<double>(largest), shift));
-    const auto highest = static_cast<double>((1U << (num_bits - 1)) - 1U);
-    return std::clamp(code > highest ? shift - 1 : shift, least_shift, most_shift);
-}
-
-}  // namespace
-
 void to_blocks(MatrixView<const float> values, BlockedMatrix& blocks) {
     const auto highest = static_cast<double>((1U << (blocks.num_bits - 1)) - 1U);
     for (std::size_t r = 0; r < blocks.rows; ++r) {
@@ -30,7 +13,8 @@ void to_blocks(MatrixView<const float> values, BlockedMatrix& blocks) {
             for (std::size_t j = begin; j < end; ++j) {
                 largest = std::max(largest, std::abs(values(r, j)));
             }
-            const int shift = shift_of(largest, blocks.num_bits);
+            const int shift =
+                largest == 0.0F ? most_shift : fitting_shift(largest, blocks.num_bits);
             blocks.shifts[r * blocks.blocks() + b] = static_cast<std::int8_t>(shift);
             for (std::size_t j = begin; j < end; ++j) {
                 const double scaled = std::ldexp(static_cast<double>(values(r, j)), shift);

@@ -5,14 +5,15 @@
 #include <cstdint>
 #include <vector>
 
+#include "lib/core/block_shift_rule.hpp"
 #include "lib/core/matrix_view.hpp"
 
 namespace lathe::kernels {
 
 /// Shifts that are stored. A block of zeros has the largest, so that the smallest of a row is that
 /// of its coarsest numbers.
-inline constexpr int least_shift = -127;
-inline constexpr int most_shift = 127;
+inline constexpr int least_shift = smallest_shift;
+inline constexpr int most_shift = largest_shift;
 
 /// A matrix of whole numbers in blocks of a row's neighbours that share a shift:
 /// value = q * 2^-shift, |q| <= 2^(num_bits-1) - 1. In host memory; the last block of a row may be

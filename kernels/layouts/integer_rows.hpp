@@ -51,6 +51,23 @@ inline void copy_numbers(const BlockedMatrix& x, std::size_t r, std::size_t begi
     with_numbers(x, r, begin, [&](const auto* q) { std::copy(q, q + (end - begin), to); });
 }
 
+// ---- products --------------------------------------------------------------------------------
+
+/// Outputs [first, end) of a product at one exponent and their bias (or null) as pieces of
+/// scratch.numbers: write(begin, end, to) writes sums.
+template <class Scratch, class Write>
+void add_outputs(std::size_t first, std::size_t end, int exponent, const BlockedMatrix* bias,
+                 Scratch& scratch, const Write& write) {
+    for_pieces(first, end, {bias == nullptr ? end : bias->block_size},
+               [&](std::size_t begin, std::size_t last) {
+                   write(begin, last, scratch.numbers.add(last - begin, exponent));
+                   if (bias != nullptr) {
+                       copy_numbers(*bias, 0, begin, last, scratch.term.data());
+                       scratch.numbers.add_term(scratch.term.data(), bias->shift(0, begin));
+                   }
+               });
+}
+
 // ---- sums ------------------------------------------------------------------------------------
 
 template <class Scratch>

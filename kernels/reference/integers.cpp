@@ -68,17 +68,12 @@ private:
 void add_outputs(const BlockedMatrix& x, const BlockedMatrix& w, const BlockedMatrix* bias,
                  std::size_t t, std::size_t begin, std::size_t end, RowScratch& scratch) {
     const Products products(x, t, w, begin, end);
-    const std::size_t bias_size = bias == nullptr ? end : bias->block_size;
-    fixed_point::for_pieces(begin, end, {bias_size}, [&](std::size_t first, std::size_t last) {
-        std::int64_t* to = scratch.numbers.add(last - first, products.exponent());
-        for (std::size_t o = first; o < last; ++o) {
-            to[o - first] = products.with_row(o);
-        }
-        if (bias != nullptr) {
-            fixed_point::copy_numbers(*bias, 0, first, last, scratch.term.data());
-            scratch.numbers.add_term(scratch.term.data(), bias->shift(0, first));
-        }
-    });
+    fixed_point::add_outputs(begin, end, products.exponent(), bias, scratch,
+                             [&](std::size_t first, std::size_t last, std::int64_t* to) {
+                                 for (std::size_t o = first; o < last; ++o) {
+                                     to[o - first] = products.with_row(o);
+                                 }
+                             });
 }
 
 }  // namespace

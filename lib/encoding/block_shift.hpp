@@ -1,5 +1,6 @@
 #pragma once
 
+#include "lib/core/block_shift_rule.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/encoding/encoding_table.hpp"
 
@@ -31,12 +32,7 @@ struct BlockShiftLayout {
     bool operator==(const BlockShiftLayout&) const = default;
 };
 
-/// Shifts that are stored: those of an int8.
-inline constexpr int smallest_shift = -127;
-inline constexpr int largest_shift = 127;
-
-/// The largest shift, within their range, at which `largest` >= 0 rounds (half to even) to at most
-/// 2^(num_bits-1) - 1. 0 for 0. @pre  finite, num_bits 2..16
+/// fitting_shift() of a block's largest magnitude; 0 for 0.
 [[nodiscard]] int block_shift_of(float largest, unsigned num_bits);
 
 /// Bytes of all parts for a tensor of this shape: exactly what encode_block_shift() will produce.

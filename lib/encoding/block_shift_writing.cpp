@@ -138,17 +138,7 @@ TensorPart narrow_part(const std::vector<std::int8_t>& shifts, int base) {
 }  // namespace
 
 int block_shift_of(float largest, unsigned num_bits) {
-    if (largest == 0.0F) {
-        return 0;
-    }
-    // largest * 2^shift lies in [2^(num_bits-2), 2^(num_bits-1)), so only its rounding may reach
-    // beyond the largest code.
-    int exponent = 0;
-    std::frexp(largest, &exponent);
-    const int shift = static_cast<int>(num_bits) - 1 - exponent;
-    const auto code = std::nearbyint(std::ldexp(static_cast<double>(largest), shift));
-    const auto highest = static_cast<double>((1U << (num_bits - 1)) - 1U);
-    return std::clamp(code > highest ? shift - 1 : shift, smallest_shift, largest_shift);
+    return largest == 0.0F ? 0 : fitting_shift(largest, num_bits);
 }
 
 std::uint64_t block_shift_bytes(const Shape& shape, const BlockShiftLayout& layout) {

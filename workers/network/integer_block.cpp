@@ -51,10 +51,7 @@ void IntegerPass::block(const MixedWeights& weights, const TokenSequences& batch
 Flow IntegerPass::activate(Activation kind, Flow& x) {
     return make(
         parts_.activation, x.rows(), x.cols(), parts_.block_size, 8,
-        [&](BlockedMatrix& y) {
-            integers_->activate(kind,
-                                x.is_blocks() ? x.as_stored() : x.blocks(parts_.block_size, 16), y);
-        },
+        [&](BlockedMatrix& y) { integers_->activate(kind, blocks_of(x), y); },
         [&](MatrixView<float> y) { backend_.activate(kind, x.values(), y); });
 }
 
@@ -125,13 +122,10 @@ Flow IntegerPass::mlp(const MixedWeights& weights, Flow& x) {
     Flow inner;
     if (weights.has(Role::gate_proj)) {
         Flow gate = linear(weights, Role::gate_proj, x, parts_.block_size, 16);
-        const auto stored = [&](Flow& flow) -> const BlockedMatrix& {
-            return flow.is_blocks() ? flow.as_stored() : flow.blocks(parts_.block_size, 16);
-        };
         inner = make(
             parts_.activation, up.rows(), up.cols(), parts_.block_size, 8,
             [&](BlockedMatrix& y) {
-                integers_->activate_multiply(spec_.activation, stored(gate), stored(up), y);
+                integers_->activate_multiply(spec_.activation, blocks_of(gate), blocks_of(up), y);
             },
             [&](MatrixView<float> y) {
                 backend_.activate_multiply(spec_.activation, gate.values(), up.values(), y);

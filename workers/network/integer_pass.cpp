@@ -193,7 +193,7 @@ Flow IntegerPass::norm(const MixedWeights& weights, Role role, Flow& x, std::siz
     return make(
         parts_.norm, x.rows(), x.cols(), block_size, num_bits,
         [&](BlockedMatrix& y) {
-            integers_->norm(x.is_blocks() ? x.as_stored() : x.blocks(parts_.block_size, 16),
+            integers_->norm(blocks_of(x),
                             {subtracts, spec_.norm_epsilon, weights.integers.vector(role, false),
                              weights.integers.vector(role, true)},
                             y);
@@ -210,12 +210,9 @@ Flow IntegerPass::norm(const MixedWeights& weights, Role role, Flow& x, std::siz
 }
 
 Flow IntegerPass::add(Flow& x, Flow& y, unsigned num_bits) {
-    const auto stored = [&](Flow& flow) -> const BlockedMatrix& {
-        return flow.is_blocks() ? flow.as_stored() : flow.blocks(parts_.block_size, 16);
-    };
     return make(
         parts_.residual, x.rows(), x.cols(), parts_.block_size, num_bits,
-        [&](BlockedMatrix& z) { integers_->add(stored(x), stored(y), z); },
+        [&](BlockedMatrix& z) { integers_->add(blocks_of(x), blocks_of(y), z); },
         [&](MatrixView<float> z) {
             backend_.copy(MatrixView<const float>(x.values()), z);
             backend_.add(y.values(), z);

@@ -120,6 +120,10 @@ private:
         }
         return result;
     }
+    /// Its blocks as they are, or what fp32 values round to in 16 bits.
+    [[nodiscard]] const kernels::BlockedMatrix& blocks_of(Flow& x) const {
+        return x.is_blocks() ? x.as_stored() : x.blocks(parts_.block_size, 16);
+    }
     [[nodiscard]] Flow linear(const MixedWeights& weights, Role role, Flow& x,
                               std::size_t block_size, unsigned num_bits);
     [[nodiscard]] Flow norm(const MixedWeights& weights, Role role, Flow& x, std::size_t block_size,

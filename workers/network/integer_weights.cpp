@@ -51,11 +51,16 @@ BlockedMatrix from_stored(const EncodedTensor& tensor) {
 }
 
 BlockedMatrix rounded(const ModelSpec& spec, const TensorSpec& tensor, std::size_t index,
-                      const WeightSource& source, const kernels::Backend& backend) {
+                      const std::optional<EncodedTensor>& stored, const WeightSource& source,
+                      const kernels::Backend& backend) {
     const auto [rows, cols] = matrix_extents(tensor.shape);
     const auto memory = backend.allocate<float>(rows * cols);
     const MatrixView<float> values = memory.matrix(rows, cols);
-    source.load(index, backend, values);
+    if (stored) {
+        decode(*stored, values);
+    } else {
+        source.load(index, backend, values);
+    }
     require_finite(spec, tensor, backend, values);
     BlockedMatrix blocks(rows, cols, usual_block_size, 8);
     kernels::to_blocks(values, blocks);
@@ -101,7 +106,8 @@ IntegerWeights IntegerWeights::load(const ModelSpec& spec, const WeightSource& s
         const bool is_taken_over =
             stored && stored->encoding == "block_shift" && block_shift_layout(*stored).has_shifts();
         loaded.add(spec, tensor,
-                   is_taken_over ? from_stored(*stored) : rounded(spec, tensor, i, source, backend),
+                   is_taken_over ? from_stored(*stored)
+                                 : rounded(spec, tensor, i, stored, source, backend),
                    integers);
     }
     return loaded;

@@ -205,17 +205,10 @@ private:
 void add_outputs(const std::int64_t* sums, std::size_t first, std::size_t n, int exponent,
                  const BlockedMatrix* bias, RowScratch& scratch) {
     scratch.numbers.clear();
-    const std::size_t end = first + n;
-    fixed_point::for_pieces(
-        first, end, {bias == nullptr ? end : bias->block_size},
-        [&](std::size_t begin, std::size_t last) {
-            std::copy_n(sums + (begin - first), last - begin,
-                        scratch.numbers.add(last - begin, exponent));
-            if (bias != nullptr) {
-                fixed_point::copy_numbers(*bias, 0, begin, last, scratch.term.data());
-                scratch.numbers.add_term(scratch.term.data(), bias->shift(0, begin));
-            }
-        });
+    fixed_point::add_outputs(first, first + n, exponent, bias, scratch,
+                             [&](std::size_t begin, std::size_t end, std::int64_t* to) {
+                                 std::copy(sums + (begin - first), sums + (end - first), to);
+                             });
 }
 
 const PanelWeight& panels_of(const IntegerWeight& weight) {
