@@ -65,7 +65,7 @@ std::unique_ptr<const IntegerWeight> Integers::pack(const BlockedMatrix& weight)
     require_narrow("product", "the weight", weight);
     if (weight.cols > widest_integer_product) {
         throw UsageError("a weight of " + std::to_string(weight.cols) +
-                         " columns: sums of products of 8 bits could overflow 64 bits beyond " +
+                         " columns: sums of products of 8 bits could overflow 32 bits beyond " +
                          std::to_string(widest_integer_product) + " columns");
     }
     return do_pack(weight);

@@ -35,8 +35,7 @@ struct TableRows {
     std::span<const std::uint32_t> ids;  ///< [rows of the sum]
 };
 
-/// Columns of the widest weight: with these, sums of products of 8 bits and 31 bits behind the
-/// binary point stay below 2^62.
+/// Columns of the widest weight: with more, sums of products of 8 bits could leave 32 bits.
 inline constexpr std::size_t widest_integer_product = 133144;
 
 /// The operators of a transformer on blocks of whole numbers, without floating point: blockwise
@@ -46,9 +45,12 @@ inline constexpr std::size_t widest_integer_product = 133144;
 ///
 /// Each result y comes with the shape, block size and bits that it is to have; its numbers are the
 /// exact result of the formulas, rounded once, half to even, each block at the largest shift at
-/// which its largest number fits. Products end in sums of 64 bits, into which blocks are shifted to
-/// the left from the coarsest possible pair of blocks on; what lies more than 31 bits below that
-/// is dropped. Sums of two terms are exact to 61 bits.
+/// which its largest number fits. Sums of products have 32 bits. Columns in which both operands have
+/// one shift are a piece, whose sum is exact. A piece's shift is that of x and of the weight's row
+/// together, the latter counted from the row's coarsest block; 32 rows of the weight take the
+/// smallest that occurs among them as the place of the last bit, with as many bits behind it as the
+/// number of columns leaves (6 at 768, none from 33287 on). What of a piece lies below is dropped.
+/// Sums of two terms are exact to 61 bits.
 ///
 /// All implementations agree bit for bit, whatever the threads: `reference` is the definition in
 /// plain loops, `cpu` is fast.
@@ -66,8 +68,7 @@ public:
     void linear(const BlockedMatrix& x, const IntegerWeight& weight, const BlockedMatrix* bias,
                 BlockedMatrix& y) const;
 
-    /// The same sums, 64 rows of the weight at one exponent, as numbers of fp32: for what leaves
-    /// the model.
+    /// The same sums as numbers of fp32: for what leaves the model.
     void logits(const BlockedMatrix& x, const IntegerWeight& weight, const BlockedMatrix* bias,
                 MatrixView<float> y) const;
 
@@ -102,7 +103,8 @@ public:
     /// blocks of head_dim. Scores are fixed point with 16 bits behind the binary point, in
     /// logarithms to the base 2; exponentials have 24 bits, from a table of 256 steps, linear in
     /// between; the shifts of v are folded into them, then 64 keys at a time share a shift and have
-    /// 7 bits. The sum of the exponentials divides at the end.
+    /// 7 bits. Their products with v are aligned as those of linear() are, to the coarsest of the
+    /// blocks of keys. The sum of the exponentials divides at the end.
     void attention(const BlockedMatrix& q, const BlockedMatrix& k, const BlockedMatrix& v,
                    const AttentionShape& shape, BlockedMatrix& y) const;
 

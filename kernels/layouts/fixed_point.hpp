@@ -25,6 +25,13 @@ inline constexpr int term_bits = 61;
     return x < 0 ? std::uint64_t{0} - static_cast<std::uint64_t>(x) : static_cast<std::uint64_t>(x);
 }
 
+/// x / 2^bits to nearest, half to even, without a branch. 1 <= bits <= 30 for |x| < 2^30, else 1 <=
+/// bits <= 62
+template <class Int>
+[[nodiscard]] constexpr Int round_right(Int x, Int bits) {
+    return (x + ((Int{1} << (bits - 1)) - 1) + ((x >> bits) & 1)) >> bits;
+}
+
 /// x / 2^bits to nearest, half to even. bits >= 0, |x| < 2^62
 [[nodiscard]] constexpr std::int64_t shift_right(std::int64_t x, int bits) {
     if (bits <= 0) {
@@ -33,7 +40,7 @@ inline constexpr int term_bits = 61;
     if (bits > 62) {
         return 0;
     }
-    return (x + ((std::int64_t{1} << (bits - 1)) - 1) + ((x >> bits) & 1)) >> bits;
+    return round_right<std::int64_t>(x, bits);
 }
 
 /// x * 2^bits, rounded as shift_right() does. @pre  what goes to the left fits; 0 may go anywhere
@@ -41,10 +48,18 @@ inline constexpr int term_bits = 61;
     return bits >= 0 ? x << std::min(bits, 62) : shift_right(x, -bits);
 }
 
-/// Bits behind the binary point of products of a row's coarsest blocks (Integers::linear()).
-inline constexpr int product_bits = 31;
-/// Rows of a weight whose products have one exponent in Integers::logits().
-inline constexpr std::size_t logits_block_size = 64;
+/// Bits behind the binary point that a sum of `n` products of 8 bits has room for in 32 bits: what
+/// such a sum is shifted to the left by before its pieces are aligned.
+[[nodiscard]] constexpr int sum_bits(std::size_t n) {
+    return std::max(0, 30 - bit_length(std::uint64_t{127 * 127} * n));
+}
+/// What a piece adds to such a sum: `bits` to the left, then `down` to the right, where bits that
+/// leave are dropped. What it is never exceeds what it was, so sums of pieces cannot overflow.
+[[nodiscard]] constexpr std::int32_t aligned(std::int32_t piece, int bits, int down) {
+    return (piece << bits) >> std::min(down, 31);
+}
+/// Rows of a weight, counted from the first, whose products are aligned together.
+inline constexpr std::size_t rows_per_alignment = 32;
 
 /// mantissa * 2^-exponent.
 struct Number {
@@ -128,6 +143,17 @@ struct PlainLoops {
                     std::size_t n) {
         for (std::size_t j = 0; j < n; ++j) {
             own[j] = shifted(own[j], own_up) + shifted(other[j], other_up);
+        }
+    }
+    /// Values of a table, linear in between: x has `rest_bits` bits behind the steps of the table.
+    /// to may be x. @pre  differences of neighbours have at most 31 - rest_bits bits
+    static void interpolate(const std::int32_t* values, int rest_bits, const std::int32_t* x,
+                            std::size_t n, std::int32_t* to) {
+        for (std::size_t j = 0; j < n; ++j) {
+            const std::int32_t* place = values + (x[j] >> rest_bits);
+            const std::int32_t rest = x[j] & ((1 << rest_bits) - 1);
+            to[j] =
+                place[0] + (((place[1] - place[0]) * rest + ((1 << rest_bits) >> 1)) >> rest_bits);
         }
     }
     /// to = x * 2^up, at most `highest` away from 0.

@@ -31,18 +31,29 @@ public:
         }
     }
 
-    /// f(q * 2^-shift); beyond the ends that of the end. |q| < 2^15
-    [[nodiscard]] std::int32_t at(int q, int shift) const {
-        constexpr std::int64_t end = std::int64_t{16} << input_bits;
-        const std::int64_t x =
-            std::clamp(shifted(q, std::min(input_bits - shift, 30)), -end, end - 1);
-        const auto place = static_cast<std::size_t>((x + end) >> rest_bits);
-        const auto rest = static_cast<std::int32_t>((x + end) & ((1 << rest_bits) - 1));
-        const std::int32_t low = values_[place];
-        return low + (((values_[place + 1] - low) * rest + (1 << (rest_bits - 1))) >> rest_bits);
+    /// to = f(q * 2^-shift) for n numbers; beyond the ends that of the end. |q| < 2^15
+    template <class Loops, class Q>
+    void look_up(const Q* q, std::size_t n, int shift, std::int32_t* to) const {
+        if (shift <= input_bits) {
+            const int up = std::min(input_bits - shift, 30);
+            const std::int32_t most = (end - 1) >> up;
+            for (std::size_t j = 0; j < n; ++j) {
+                const std::int32_t x = q[j];
+                const auto moved = static_cast<std::int32_t>(static_cast<std::uint32_t>(x) << up);
+                to[j] = end + (x > most ? end - 1 : x < -most ? -end : moved);
+            }
+        } else {
+            const int down = std::min(shift - input_bits, 30);
+            for (std::size_t j = 0; j < n; ++j) {
+                to[j] = end + round_right<std::int32_t>(q[j], down);
+            }
+        }
+        Loops::interpolate(values_.data(), rest_bits, to, n, to);
     }
 
 private:
+    static constexpr std::int32_t end = 16 << input_bits;
+
     std::array<std::int32_t, 2049> values_{};
 };
 
@@ -74,8 +85,8 @@ private:
 inline constexpr int power_bits = 24;
 inline constexpr int exponent_bits = 16;
 
-/// 2^-x, x >= 0, both with a binary point; 0 from x = 25 on.
-[[nodiscard]] inline std::int32_t negative_power(std::int64_t x) {
+/// 2^-(i / 256) for i up to 256, power_bits behind the binary point.
+[[nodiscard]] inline const std::int32_t* power_table() {
     static const std::array<std::int32_t, 257> table = [] {
         std::array<std::int32_t, 257> values{};
         for (std::size_t i = 0; i < values.size(); ++i) {
@@ -84,14 +95,24 @@ inline constexpr int exponent_bits = 16;
         }
         return values;
     }();
-    const std::int64_t whole = x >> exponent_bits;
-    if (whole > power_bits) {
-        return 0;
+    return table.data();
+}
+
+/// From here on powers are 0.
+inline constexpr std::int32_t largest_exponent = (power_bits + 1) << exponent_bits;
+
+/// x = 2^-x for n numbers up to largest_exponent, both with a binary point; `whole` is memory for
+/// as many.
+template <class Loops>
+void negative_powers(std::int32_t* x, std::int32_t* whole, std::size_t n) {
+    for (std::size_t j = 0; j < n; ++j) {
+        whole[j] = x[j] >> exponent_bits;
+        x[j] &= (1 << exponent_bits) - 1;
     }
-    const auto place = static_cast<std::size_t>((x >> 8) & 255);
-    const auto rest = static_cast<std::int32_t>(x & 255);
-    const std::int32_t high = table[place];
-    return (high - (((high - table[place + 1]) * rest + 128) >> 8)) >> whole;
+    Loops::interpolate(power_table(), exponent_bits - 8, x, n, x);
+    for (std::size_t j = 0; j < n; ++j) {
+        x[j] >>= whole[j];
+    }
 }
 
 }  // namespace lathe::kernels::fixed_point

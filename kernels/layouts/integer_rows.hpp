@@ -17,8 +17,9 @@
 namespace lathe::kernels::fixed_point {
 
 /// Memory of a row's work; `numbers` has room for a block of the result.
-template <class Loops = PlainLoops>
+template <class OwnLoops = PlainLoops>
 struct RowScratch {
+    using Loops = OwnLoops;
     explicit RowScratch(const BlockedMatrix& y) : numbers(y.block_size), term(y.block_size) {}
     BlockNumbers<Loops> numbers;
     std::vector<std::int64_t> term;
@@ -53,19 +54,15 @@ inline void copy_numbers(const BlockedMatrix& x, std::size_t r, std::size_t begi
 
 // ---- products --------------------------------------------------------------------------------
 
-/// Outputs [first, end) of a product at one exponent and their bias (or null) as pieces of
-/// scratch.numbers: write(begin, end, to) writes sums.
-template <class Scratch, class Write>
-void add_outputs(std::size_t first, std::size_t end, int exponent, const BlockedMatrix* bias,
-                 Scratch& scratch, const Write& write) {
-    for_pieces(first, end, {bias == nullptr ? end : bias->block_size},
-               [&](std::size_t begin, std::size_t last) {
-                   write(begin, last, scratch.numbers.add(last - begin, exponent));
-                   if (bias != nullptr) {
-                       copy_numbers(*bias, 0, begin, last, scratch.term.data());
-                       scratch.numbers.add_term(scratch.term.data(), bias->shift(0, begin));
-                   }
-               });
+/// Output o of a product and its bias (or null) as a piece of scratch.numbers.
+template <class Scratch>
+void add_output(std::size_t o, std::int32_t sum, int exponent, const BlockedMatrix* bias,
+                Scratch& scratch) {
+    *scratch.numbers.add(1, exponent) = sum;
+    if (bias != nullptr) {
+        const std::int64_t q = bias->number(0, o);
+        scratch.numbers.add_term(&q, bias->shift(0, o));
+    }
 }
 
 // ---- sums ------------------------------------------------------------------------------------
@@ -220,8 +217,9 @@ void norm_row(const BlockedMatrix& x, const IntegerNorm& settings, std::size_t r
 // ---- activations -----------------------------------------------------------------------------
 
 /// Writes f(x) for columns of one block of x; returns the exponent.
-inline int write_activation(Activation kind, const BlockedMatrix& x, std::size_t r,
-                            std::size_t begin, std::size_t end, std::int64_t* to) {
+template <class Loops>
+int write_activation(Activation kind, const BlockedMatrix& x, std::size_t r, std::size_t begin,
+                     std::size_t end, std::int64_t* to) {
     const int shift = x.shift(r, begin);
     int exponent = shift;
     with_numbers(x, r, begin, [&](const auto* q) {
@@ -231,9 +229,15 @@ inline int write_activation(Activation kind, const BlockedMatrix& x, std::size_t
         }
         const FunctionTable& table = table_of(kind);
         const bool is_factor = kind != Activation::tanh;
-        for (std::size_t j = 0; j < end - begin; ++j) {
-            const std::int64_t value = table.at(q[j], shift);
-            to[j] = is_factor ? value * q[j] : value;
+        constexpr std::size_t at_once = 64;
+        std::int32_t values[at_once];
+        for (std::size_t first = 0; first < end - begin; first += at_once) {
+            const std::size_t n = std::min(at_once, end - begin - first);
+            table.look_up<Loops>(q + first, n, shift, values);
+            for (std::size_t j = 0; j < n; ++j) {
+                to[first + j] =
+                    is_factor ? std::int64_t{values[j]} * q[first + j] : std::int64_t{values[j]};
+            }
         }
         exponent = FunctionTable::value_bits + (is_factor ? shift : 0);
     });
@@ -245,7 +249,8 @@ void activate_row(Activation kind, const BlockedMatrix& x, std::size_t r, Blocke
                   Scratch& scratch) {
     make_row(y, r, scratch, [&](std::size_t first, std::size_t last) {
         for_pieces(first, last, {x.block_size}, [&](std::size_t begin, std::size_t end) {
-            const int exponent = write_activation(kind, x, r, begin, end, scratch.term.data());
+            const int exponent = write_activation<typename Scratch::Loops>(kind, x, r, begin, end,
+                                                                           scratch.term.data());
             std::copy_n(scratch.term.begin(), end - begin,
                         scratch.numbers.add(end - begin, exponent));
         });
@@ -258,8 +263,8 @@ void activate_multiply_row(Activation kind, const BlockedMatrix& gate, const Blo
     make_row(y, r, scratch, [&](std::size_t first, std::size_t last) {
         for_pieces(
             first, last, {gate.block_size, up.block_size}, [&](std::size_t begin, std::size_t end) {
-                const int exponent =
-                    write_activation(kind, gate, r, begin, end, scratch.term.data());
+                const int exponent = write_activation<typename Scratch::Loops>(
+                    kind, gate, r, begin, end, scratch.term.data());
                 std::int64_t* to = scratch.numbers.add(end - begin, exponent + up.shift(r, begin));
                 with_numbers(up, r, begin, [&](const auto* q) {
                     for (std::size_t j = 0; j < end - begin; ++j) {

@@ -9,6 +9,7 @@ namespace {
 using BlockNumbers = fixed_point::BlockNumbers<fixed_point::PlainLoops>;
 using fixed_point::Number;
 using RowScratch = fixed_point::RowScratch<>;
+using SoftmaxRow = fixed_point::SoftmaxRow<>;
 
 class PlainWeight final : public IntegerWeight {
 public:
@@ -25,56 +26,129 @@ const BlockedMatrix& matrix_of(const IntegerWeight& weight) {
     return static_cast<const PlainWeight&>(weight).matrix();
 }
 
-/// Sums of products of row t of x with rows of the weight that share an exponent.
+/// Sums of products of row t of x with rows of the weight that are aligned together.
 class Products {
 public:
     /// Rows [begin, end) of the weight.
     Products(const BlockedMatrix& x, std::size_t t, const BlockedMatrix& w, std::size_t begin,
              std::size_t end)
-        : x_(x), w_(w), t_(t), coarsest_x_(x.coarsest(t)), coarsest_w_(most_shift) {
+        : x_(x), w_(w), t_(t), bits_(fixed_point::sum_bits(x.cols)) {
         for (std::size_t o = begin; o < end; ++o) {
-            coarsest_w_ = std::min(coarsest_w_, w.coarsest(o));
+            for_each_piece(
+                [&](std::size_t j, std::size_t) { coarsest_ = std::min(coarsest_, shift(o, j)); });
         }
     }
 
-    [[nodiscard]] int exponent() const {
-        return coarsest_x_ + coarsest_w_ + fixed_point::product_bits;
-    }
+    /// Of the sum with row o.
+    [[nodiscard]] int exponent(std::size_t o) const { return coarsest_ + bits_ + w_.coarsest(o); }
 
-    [[nodiscard]] std::int64_t with_row(std::size_t o) const {
-        std::int64_t total = 0;
-        fixed_point::for_pieces(
-            0, x_.cols, {x_.block_size, w_.block_size}, [&](std::size_t begin, std::size_t end) {
-                std::int32_t sum = 0;
-                for (std::size_t j = begin; j < end; ++j) {
-                    sum += x_.number(t_, j) * w_.number(o, j);
-                }
-                const int up = fixed_point::product_bits - (x_.shift(t_, begin) - coarsest_x_) -
-                               (w_.shift(o, begin) - coarsest_w_);
-                total += up < 0 ? 0 : std::int64_t{sum} << up;
-            });
+    [[nodiscard]] std::int32_t with_row(std::size_t o) const {
+        std::int32_t total = 0;
+        for_each_piece([&](std::size_t begin, std::size_t end) {
+            std::int32_t sum = 0;
+            for (std::size_t j = begin; j < end; ++j) {
+                sum += x_.number(t_, j) * w_.number(o, j);
+            }
+            total += fixed_point::aligned(sum, bits_, shift(o, begin) - coarsest_);
+        });
         return total;
     }
 
 private:
+    /// use(begin, end) for columns in which both have one shift.
+    template <class Use>
+    void for_each_piece(const Use& use) const {
+        fixed_point::for_pieces(0, x_.cols, {x_.block_size, w_.block_size}, use);
+    }
+    /// Of products in column j with row o, from the shift of the row's coarsest block on.
+    [[nodiscard]] int shift(std::size_t o, std::size_t j) const {
+        return x_.shift(t_, j) + std::min(w_.shift(o, j) - w_.coarsest(o), most_shift);
+    }
+
     const BlockedMatrix& x_;
     const BlockedMatrix& w_;
     std::size_t t_;
-    int coarsest_x_;
-    int coarsest_w_;
+    int bits_;
+    int coarsest_ = 2 * most_shift;  ///< the smallest of all shift()
 };
 
-/// Outputs [begin, end) of row t as pieces of `numbers`, the bias added.
+/// Outputs [begin, end) of row t as pieces of scratch.numbers, the bias added.
 void add_outputs(const BlockedMatrix& x, const BlockedMatrix& w, const BlockedMatrix* bias,
                  std::size_t t, std::size_t begin, std::size_t end, RowScratch& scratch) {
-    const Products products(x, t, w, begin, end);
-    fixed_point::add_outputs(begin, end, products.exponent(), bias, scratch,
-                             [&](std::size_t first, std::size_t last, std::int64_t* to) {
-                                 for (std::size_t o = first; o < last; ++o) {
-                                     to[o - first] = products.with_row(o);
-                                 }
-                             });
+    const std::size_t rows = fixed_point::rows_per_alignment;
+    fixed_point::for_pieces(begin, end, {rows}, [&](std::size_t first, std::size_t last) {
+        const std::size_t group = first / rows * rows;
+        const Products products(x, t, w, group, std::min(group + rows, w.rows));
+        for (std::size_t o = first; o < last; ++o) {
+            fixed_point::add_output(o, products.with_row(o), products.exponent(o), bias, scratch);
+        }
+    });
 }
+
+/// A head of keys and values.
+struct KeyHead {
+    const BlockedMatrix& k;
+    const BlockedMatrix& v;
+    std::size_t head;
+};
+
+/// Attention of one head of queries of a sequence.
+class Head {
+public:
+    Head(const AttentionShape& shape, const fixed_point::ScoreScale& scale,
+         const AttentionSequence& sequence, std::size_t head, const KeyHead& own)
+        : shape_(shape), scale_(scale), sequence_(sequence), head_(head), own_(own) {}
+
+    /// Query i of the sequence.
+    void attend(const BlockedMatrix& q, std::size_t i, BlockedMatrix& y) const {
+        const std::size_t d = shape_.head_dim;
+        const std::size_t row = sequence_.first_query + i;
+        const KeyRange keys = visible_keys(shape_, sequence_, i);
+        std::vector<std::int32_t> products(sequence_.n_keys, 0);
+        std::vector<std::int32_t> key_shifts(sequence_.n_keys);
+        std::vector<std::int32_t> value_shifts(sequence_.n_keys);
+        for (std::size_t j = 0; j < sequence_.n_keys; ++j) {
+            const std::size_t key = sequence_.first_key + j;
+            for (std::size_t c = 0; c < d; ++c) {
+                products[j] += q.number(row, head_ * d + c) * own_.k.number(key, own_.head * d + c);
+            }
+            key_shifts[j] = own_.k.shift(key, own_.head * d);
+            value_shifts[j] = own_.v.shift(key, own_.head * d);
+        }
+        SoftmaxRow softmax(sequence_.n_keys);
+        scale_.write(head_, sequence_.position(i), q.shift(row, head_ * d), keys, products.data(),
+                     key_shifts.data(), softmax.scores.data());
+        softmax.exponentiate(keys, value_shifts.data());
+        BlockNumbers numbers(d);
+        std::int64_t* to = numbers.add(d, 0);
+        numbers.set_exponent(softmax.divide(mixed(softmax, keys).data(), d, to));
+        numbers.store(y, row, head_);
+    }
+
+private:
+    [[nodiscard]] std::vector<std::int32_t> mixed(const SoftmaxRow& softmax, KeyRange keys) const {
+        const std::size_t d = shape_.head_dim;
+        std::vector<std::int32_t> totals(d, 0);
+        const auto add = [&](std::size_t begin, std::size_t end) {
+            for (std::size_t c = 0; c < d; ++c) {
+                std::int32_t sum = 0;
+                for (std::size_t j = begin; j < end; ++j) {
+                    sum += softmax.codes[j - keys.begin] *
+                           own_.v.number(sequence_.first_key + j, own_.head * d + c);
+                }
+                totals[c] += fixed_point::aligned(sum, softmax.bits(), softmax.down(begin));
+            }
+        };
+        fixed_point::for_pieces(keys.begin, keys.end, {fixed_point::keys_per_block}, add);
+        return totals;
+    }
+
+    const AttentionShape& shape_;
+    const fixed_point::ScoreScale& scale_;
+    const AttentionSequence& sequence_;
+    std::size_t head_;
+    KeyHead own_;
+};
 
 }  // namespace
 
@@ -98,13 +172,13 @@ void ReferenceIntegers::do_linear(const BlockedMatrix& x, const IntegerWeight& w
 
 void ReferenceIntegers::do_logits(const BlockedMatrix& x, const IntegerWeight& weight,
                                   const BlockedMatrix* bias, MatrixView<float> y) const {
-    const BlockedMatrix row(1, y.cols, fixed_point::logits_block_size, 8);
+    const BlockedMatrix row(1, y.cols, fixed_point::rows_per_alignment, 8);
     RowScratch scratch(row);
     for (std::size_t t = 0; t < y.rows; ++t) {
-        for (std::size_t begin = 0; begin < y.cols; begin += fixed_point::logits_block_size) {
+        for (std::size_t begin = 0; begin < y.cols; begin += fixed_point::rows_per_alignment) {
             scratch.numbers.clear();
             add_outputs(x, matrix_of(weight), bias, t, begin,
-                        std::min(begin + fixed_point::logits_block_size, y.cols), scratch);
+                        std::min(begin + fixed_point::rows_per_alignment, y.cols), scratch);
             scratch.numbers.for_each([&](std::size_t o, const Number& number) {
                 y(t, begin + o) = fixed_point::to_float(number);
             });
@@ -164,41 +238,12 @@ void ReferenceIntegers::do_rope(const BlockedMatrix& x, MatrixView<const std::in
 void ReferenceIntegers::do_attention(const BlockedMatrix& q, const BlockedMatrix& k,
                                      const BlockedMatrix& v, const AttentionShape& shape,
                                      BlockedMatrix& y) const {
-    const std::size_t d = shape.head_dim;
     const fixed_point::ScoreScale scale(shape);
-    BlockNumbers numbers(d);
     for (const AttentionSequence& sequence : sequences_of(shape)) {
         for (std::size_t i = 0; i < sequence.n_queries; ++i) {
-            const KeyRange keys = visible_keys(shape, sequence, i);
-            const std::size_t row = sequence.first_query + i;
             for (std::size_t h = 0; h < shape.n_heads; ++h) {
                 const std::size_t kv = h / (shape.n_heads / shape.n_kv_heads);
-                fixed_point::SoftmaxRow softmax;
-                for (std::size_t j = keys.begin; j < keys.end; ++j) {
-                    const std::size_t key = sequence.first_key + j;
-                    std::int32_t product = 0;
-                    for (std::size_t c = 0; c < d; ++c) {
-                        product += q.number(row, h * d + c) * k.number(key, kv * d + c);
-                    }
-                    const int exponent = q.shift(row, h * d) + k.shift(key, kv * d);
-                    softmax.scores.push_back(
-                        scale.score(h, product, exponent, j, sequence.position(i)));
-                    softmax.shifts.push_back(v.shift(key, kv * d));
-                }
-                softmax.exponentiate(keys.begin);
-                std::vector<std::int64_t> mixed(d, 0);
-                for (std::size_t j = keys.begin; j < keys.end; ++j) {
-                    const std::size_t key = sequence.first_key + j;
-                    const fixed_point::KeyWeight weight = softmax.weight(j);
-                    for (std::size_t c = 0; c < d; ++c) {
-                        mixed[c] += std::int64_t{weight.code * v.number(key, kv * d + c)}
-                                    << weight.up;
-                    }
-                }
-                numbers.clear();
-                std::int64_t* to = numbers.add(d, 0);
-                numbers.set_exponent(softmax.divide(mixed, to));
-                numbers.store(y, row, h);
+                Head(shape, scale, sequence, h, {k, v, kv}).attend(q, i, y);
             }
         }
     }

@@ -6,45 +6,12 @@
 #include <vector>
 
 #include "kernels/contract/integers.hpp"
+#include "workers/network/flow.hpp"
 #include "workers/network/forward.hpp"
 #include "workers/network/integer_parts.hpp"
 #include "workers/network/integer_weights.hpp"
 
 namespace lathe {
-
-/// What flows between operators: blocks of whole numbers, or fp32 where the parts that make and
-/// keep it are not on.
-class Flow {
-public:
-    Flow() = default;
-    explicit Flow(kernels::BlockedMatrix blocks)
-        : rows_(blocks.rows), cols_(blocks.cols), blocks_(std::move(blocks)) {}
-    /// [rows, cols] of zeros in fp32.
-    static Flow of_values(std::size_t rows, std::size_t cols);
-    /// A copy in fp32.
-    static Flow of_values(MatrixView<const float> values);
-
-    [[nodiscard]] std::size_t rows() const { return rows_; }
-    [[nodiscard]] std::size_t cols() const { return cols_; }
-    [[nodiscard]] bool is_blocks() const { return values_.empty(); }
-    /// Turns it into what is asked for, if it is not that.
-    kernels::BlockedMatrix& blocks(std::size_t block_size, unsigned num_bits);
-    MatrixView<float> values();
-    /// The blocks, whatever their size. @pre  is_blocks()
-    [[nodiscard]] kernels::BlockedMatrix& as_stored() { return blocks_; }
-    [[nodiscard]] const kernels::BlockedMatrix& as_stored() const { return blocks_; }
-    /// A copy of one row.
-    [[nodiscard]] Flow row(std::size_t r) const;
-    /// Rows of it become rows of another shape of as many elements. @pre  blocks, if there are,
-    /// are as wide as the new rows
-    void reshape(std::size_t rows, std::size_t cols);
-
-private:
-    std::size_t rows_ = 0;
-    std::size_t cols_ = 0;
-    kernels::BlockedMatrix blocks_;
-    std::vector<float> values_;
-};
 
 /// Weights for both kinds of operators; those of one kind are loaded only where a part needs them.
 struct MixedWeights {
@@ -73,7 +40,7 @@ struct IntegerCache {
 ///   sums before a norm, queries and keys before they are normed or rotated, what a layer writes
 ///     for the next sum or for an activation: they are rounded once more right after
 ///
-/// and everything else in 8. Not for sliced models.
+/// and everything else in 8. Not for sliced models. What a pass makes must not outlive it.
 class IntegerPass {
 public:
     /// @pre  `spec` and `backend` outlive the object
@@ -106,8 +73,8 @@ private:
                             const OnValues& values) const {
         Flow result;
         if (on_blocks) {
-            result = Flow(
-                kernels::BlockedMatrix(rows, cols, block_size, parts_.storage ? num_bits : 16));
+            result = Flow(pool_->take(rows, cols, block_size, parts_.storage ? num_bits : 16),
+                          pool_.get());
             blocks(result.as_stored());
         } else {
             result = Flow::of_values(rows, cols);
@@ -143,6 +110,7 @@ private:
     const kernels::Backend& backend_;
     IntegerParts parts_;
     std::unique_ptr<const kernels::Integers> integers_;
+    std::unique_ptr<BlockPool> pool_ = std::make_unique<BlockPool>();
     ForwardPass forward_;  ///< for what it knows of roles
     std::size_t max_sequence_length_;
     std::size_t pairs_;

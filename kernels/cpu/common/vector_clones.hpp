@@ -12,6 +12,9 @@
 #define LATHE_VECTOR_CLONES
 #endif
 
+/// The same for a function whose calls are all inlined, as far as that is possible.
+#define LATHE_FLAT_VECTOR_CLONES LATHE_VECTOR_CLONES __attribute__((flatten))
+
 /// Marks a helper of such a function.
 #define LATHE_ALWAYS_INLINE __attribute__((always_inline)) inline
 

@@ -22,7 +22,7 @@ extern const VectorKernels table;
 namespace avx512vnni {
 void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
                     std::size_t y_stride);
-void multiply_blocks(const IntegerPanel& panel, std::int64_t* y, std::size_t y_stride);
+void multiply_blocks(const IntegerPanel& panel, std::int32_t* y, std::size_t y_stride);
 }  // namespace avx512vnni
 namespace avx512vbmi {
 void lookup_coarse(const LookupGroup& group, const std::uint8_t* entries, float scale, float sum,

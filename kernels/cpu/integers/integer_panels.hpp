@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "kernels/contract/integers.hpp"
@@ -34,9 +35,10 @@ class RowPanels {
 public:
     RowPanels(std::size_t rows, std::size_t cols);
 
-    void set(std::size_t row, std::size_t col, int q) {
-        numbers_[place(row, col)] = static_cast<std::uint8_t>(q + 128);
-    }
+    /// Its first q.size() columns.
+    void set_row(std::size_t row, std::span<const std::int8_t> q);
+    /// Its first q.size() rows.
+    void set_column(std::size_t col, std::span<const std::int8_t> q);
     [[nodiscard]] int number(std::size_t row, std::size_t col) const {
         return numbers_[place(row, col)] - 128;
     }
@@ -58,32 +60,43 @@ private:
     std::vector<std::uint8_t> numbers_;
 };
 
-/// Rows of bytes, filled up with zeros to whole groups, and what each piece of them needs.
+/// Rows of bytes, filled up with zeros to whole groups, and the sums of their pieces.
 class TokenRows {
 public:
-    /// Room for `n_tokens` rows with these pieces.
-    TokenRows(std::size_t n_tokens, std::size_t cols, std::vector<ColumnPiece> pieces);
+    /// Room for `n_tokens` rows with these pieces. `row_block_size`: of the rows of panels that
+    /// they are multiplied with; a piece lies in one block.
+    TokenRows(std::size_t n_tokens, std::size_t cols, std::vector<ColumnPiece> pieces,
+              std::size_t row_block_size);
+    /// The rows of x, which stay where they are if they are whole groups.
+    /// @pre  `x` outlives the object
+    TokenRows(const BlockedMatrix& x, std::vector<ColumnPiece> pieces, std::size_t row_block_size);
 
-    [[nodiscard]] std::int8_t* row(std::size_t t) { return numbers_.data() + t * stride_; }
+    /// To be written to. @pre  they are not those of a matrix
+    [[nodiscard]] std::int8_t* row(std::size_t t) { return own_.data() + t * stride_; }
     /// After the row was written: sums its pieces.
     void finish(std::size_t t);
-    /// IntegerPanel::token_ups of a piece.
-    [[nodiscard]] std::int32_t& up(std::size_t t, std::size_t piece) {
-        return ups_[t * pieces_.size() + piece];
-    }
     [[nodiscard]] const std::vector<ColumnPiece>& pieces() const { return pieces_; }
+    /// Of a panel's rows: in which a piece lies. [pieces]
+    [[nodiscard]] const std::vector<std::uint32_t>& piece_blocks() const { return piece_blocks_; }
 
-    /// Products of tokens [begin, begin + count) with the panel at `numbers`.
-    [[nodiscard]] IntegerPanel with(const std::uint8_t* numbers, const std::int32_t* row_ups,
-                                    std::size_t begin, std::size_t count) const;
+    /// Products of tokens [begin, begin + count) with the panel at `numbers`; how they are aligned
+    /// is for the caller to add.
+    [[nodiscard]] IntegerPanel with(const std::uint8_t* numbers, std::size_t begin,
+                                    std::size_t count) const;
+
+    TokenRows(const TokenRows&) = delete;
+    TokenRows& operator=(const TokenRows&) = delete;
 
 private:
+    void set_pieces(std::size_t row_block_size);
+
     std::vector<ColumnPiece> pieces_;
     std::vector<std::uint32_t> piece_ends_;
+    std::vector<std::uint32_t> piece_blocks_;
     std::size_t stride_;
-    std::vector<std::int8_t> numbers_;
-    std::vector<std::int32_t> sums_;
-    std::vector<std::int32_t> ups_;
+    std::vector<std::int8_t> own_;
+    const std::int8_t* numbers_;
+    std::vector<std::int32_t> starts_;
 };
 
 }  // namespace lathe::kernels

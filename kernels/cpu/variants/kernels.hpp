@@ -42,7 +42,10 @@ float build_digits(const float* x, std::size_t n_chunks, std::size_t n_digits, s
 void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
                     std::size_t y_stride);
 
-void multiply_blocks(const IntegerPanel& panel, std::int64_t* y, std::size_t y_stride);
+void multiply_blocks(const IntegerPanel& panel, std::int32_t* y, std::size_t y_stride);
+
+void interpolate(const std::int32_t* values, int rest_bits, const std::int32_t* x, std::size_t n,
+                 std::int32_t* to);
 
 void multiply_kept(const KeptGroup& group, const float* x, std::size_t x_stride,
                    std::size_t n_tokens, float* y, std::size_t y_stride);

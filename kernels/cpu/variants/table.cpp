@@ -25,6 +25,7 @@ const VectorKernels table = {
     .build_digits = build_digits,
     .multiply_codes = multiply_codes,
     .multiply_blocks = multiply_blocks,
+    .interpolate = interpolate,
     .multiply_kept = multiply_kept,
     .scale = scale,
     .add_ramp = add_ramp,

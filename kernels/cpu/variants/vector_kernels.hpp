@@ -53,13 +53,16 @@ struct IntegerPanel {
     const std::uint8_t* numbers = nullptr;      ///< [groups][rows][4]: q + 128
     const std::uint32_t* piece_ends = nullptr;  ///< [n_pieces] in groups
     std::size_t n_pieces = 0;
-    /// How far to the left sums of a piece go before they are added up: token_ups + row_ups, below
-    /// 64; sums for which that is negative are left out.
-    const std::int32_t* row_ups = nullptr;    ///< [n_pieces][rows]
-    const std::int32_t* token_ups = nullptr;  ///< [n_tokens][n_pieces]
-    const std::int8_t* x = nullptr;           ///< [n_tokens][x_stride]: |q| <= 127
-    std::size_t x_stride = 0;                 ///< a multiple of 4
-    const std::int32_t* x_sums = nullptr;  ///< [n_tokens][n_pieces]: 128 times the sum of a piece
+    /// The sum of a piece goes `bits` to the left and then to the right, by the shift of the row in
+    /// the piece and token_downs together, before it is added up. Their sum is not negative.
+    int bits = 0;
+    const std::int8_t* row_shifts = nullptr;      ///< [blocks of the rows][rows]
+    const std::uint32_t* piece_blocks = nullptr;  ///< [n_pieces]: the block that it lies in
+    const std::int32_t* token_downs = nullptr;    ///< [n_pieces][token_stride]
+    std::size_t token_stride = 0;
+    const std::int8_t* x = nullptr;          ///< [n_tokens][x_stride]: |q| <= 127
+    std::size_t x_stride = 0;                ///< a multiple of 4
+    const std::int32_t* x_starts = nullptr;  ///< [n_tokens][n_pieces]: -128 times a piece's sum
     std::size_t n_tokens = 0;
 };
 inline constexpr std::size_t integer_panel_rows = 32;
@@ -151,9 +154,13 @@ struct VectorKernels {
     void (*multiply_codes)(const LookupGroup& group, const DigitVectors& x, float* y,
                            std::size_t y_stride);
 
-    /// y[t * y_stride + r] = the sum over pieces of (row r times token t in the piece) * 2^up,
-    /// exact.
-    void (*multiply_blocks)(const IntegerPanel& panel, std::int64_t* y, std::size_t y_stride);
+    /// y[t * y_stride + r] = the sum over pieces of row r times token t in the piece, aligned as
+    /// IntegerPanel says. @pre  it fits
+    void (*multiply_blocks)(const IntegerPanel& panel, std::int32_t* y, std::size_t y_stride);
+
+    /// fixed_point::PlainLoops::interpolate().
+    void (*interpolate)(const std::int32_t* values, int rest_bits, const std::int32_t* x,
+                        std::size_t n, std::int32_t* to);
 
     /// y[t * y_stride + r] += what a group of N:M sparse weights adds to the product of row r <
     /// lookup_tile_rows with token t, whose columns begin at x + t * x_stride. kept_overhang

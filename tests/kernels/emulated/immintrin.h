@@ -43,6 +43,35 @@ static inline __m512i _mm512_maskz_srli_epi16(__mmask32 keep, __m512i v, unsigne
 }
 #endif
 
+#ifndef _mm512_maskz_sllv_epi32
+static inline __m512i _mm512_maskz_sllv_epi32(__mmask16 keep, __m512i v, __m512i counts) {
+    typedef int Ints __attribute__((vector_size(64)));
+    const Ints shifted = (Ints)v << ((Ints)counts & 31);
+    return simde_mm512_maskz_mov_epi32(
+        keep, (__m512i)(((Ints)counts >= 0) & ((Ints)counts < 32) ? shifted : (Ints){}));
+}
+#endif
+
+#ifndef _mm512_maskz_srav_epi32
+static inline __m512i _mm512_maskz_srav_epi32(__mmask16 keep, __m512i v, __m512i counts) {
+    typedef int Ints __attribute__((vector_size(64)));
+    const Ints n = ((Ints)counts >= 0) & ((Ints)counts < 32) ? (Ints)counts : 31 - (Ints){};
+    return simde_mm512_maskz_mov_epi32(keep, (__m512i)((Ints)v >> n));
+}
+#endif
+
+#ifndef _mm512_mask_i32gather_epi32
+static inline __m512i _mm512_mask_i32gather_epi32(__m512i other, __mmask16 keep, __m512i places,
+                                                  const void* values, int scale) {
+    typedef int Ints __attribute__((vector_size(64)));
+    Ints found = {};
+    for (int i = 0; i < 16; ++i) {
+        __builtin_memcpy((char*)&found + 4 * i, (const char*)values + ((Ints)places)[i] * scale, 4);
+    }
+    return simde_mm512_mask_mov_epi32(other, keep, (__m512i)found);
+}
+#endif
+
 #ifndef _mm512_maskz_cvtepu16_epi32
 static inline __m512i _mm512_maskz_cvtepu16_epi32(__mmask16 keep, __m256i v) {
     typedef unsigned short Words __attribute__((vector_size(32)));
@@ -72,22 +101,3 @@ static inline __m512 _mm512_maskz_cvtph_ps(__mmask16 keep, __m256i halves) {
 }
 #endif
 
-#ifndef _mm512_maskz_cvtepi32_epi64
-static inline __m512i _mm512_maskz_cvtepi32_epi64(__mmask8 keep, __m256i v) {
-    typedef int Ints __attribute__((vector_size(32)));
-    typedef long long Longs __attribute__((vector_size(64)));
-    return simde_mm512_maskz_mov_epi64(keep, (__m512i) __builtin_convertvector((Ints)v, Longs));
-}
-#endif
-
-#ifndef _mm512_maskz_sllv_epi64
-static inline __m512i _mm512_maskz_sllv_epi64(__mmask8 keep, __m512i v, __m512i counts) {
-    typedef unsigned long long Words __attribute__((vector_size(64)));
-    Words shifted = (Words)v;
-    for (int i = 0; i < 8; ++i) {
-        const unsigned long long count = ((Words)counts)[i];
-        shifted[i] = count > 63 ? 0 : shifted[i] << count;
-    }
-    return simde_mm512_maskz_mov_epi64(keep, (__m512i)shifted);
-}
-#endif
