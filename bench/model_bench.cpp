@@ -1,17 +1,23 @@
-// Prefill speed of whole models: model_bench DIRECTORY SEQUENCES LENGTH SECONDS [THREADS [INTEGER]]
+// Prefill speed of whole models:
+//   model_bench DIRECTORY SEQUENCES LENGTH SECONDS [THREADS [INTEGER [INSTRUCTIONS]]]
 //
 // Runs SEQUENCES x LENGTH random tokens through all blocks and the head, weights in memory, again
 // and again for SECONDS, and prints the seconds of each pass. INTEGER: parts that run on whole
-// numbers, as of `lathe eval --integer`. bench/compare_models.py starts it.
+// numbers, as of `lathe eval --integer`. INSTRUCTIONS: a variant of the cpu backend, as of
+// `runtime.instruction_set`; plain loops still take the best. Says on standard error what memory
+// passes take beside the weights. bench/compare_models.py and compare_integers.py start it.
 
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <random>
+#include <string>
 
 #include "kernels/backends.hpp"
+#include "kernels/cpu/common/vector_kernels.hpp"
 #include "lib/core/parallel.hpp"
 #include "workers/checkpoint/model_to_run.hpp"
 #include "workers/evaluation/evaluation.hpp"
@@ -105,6 +111,15 @@ std::function<void()> integer_pass(const Model& model, const IntegerParts& parts
     };
 }
 
+/// A figure of /proc/self/status in MiB, as `VmRSS`.
+double memory(const std::string& name) {
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+        if (line.starts_with(name + ":")) return std::stod(line.substr(name.size() + 1)) / 1024.0;
+    }
+    return 0.0;
+}
+
 int run(char** arguments, std::size_t threads, const std::string& parts) {
     ThreadPool pool(threads);
     const auto backend = kernels::make_backend(kernels::BackendKind::cpu, pool);
@@ -122,7 +137,10 @@ int run(char** arguments, std::size_t threads, const std::string& parts) {
     const auto since = [](clock::time_point start) {
         return std::chrono::duration<double>(clock::now() - start).count();
     };
+    std::ofstream("/proc/self/clear_refs") << "5";  // the peak so far no longer counts
+    const double before = memory("VmRSS");
     pass();  // memory is touched for the first time
+    std::fprintf(stderr, "%.1f MiB beside the weights\n", memory("VmHWM") - before);
     const auto begin = clock::now();
     do {
         const auto start = clock::now();
@@ -138,12 +156,14 @@ int run(char** arguments, std::size_t threads, const std::string& parts) {
 int main(int count, char** arguments) {
     if (count < 5) {
         std::fprintf(stderr,
-                     "usage: model_bench DIRECTORY SEQUENCES LENGTH SECONDS [THREADS [INTEGER]]\n");
+                     "usage: model_bench DIRECTORY SEQUENCES LENGTH SECONDS [THREADS [INTEGER "
+                     "[INSTRUCTIONS]]]\n");
         return 64;
     }
     const std::size_t threads =
         count > 5 ? std::strtoul(arguments[5], nullptr, 10) : lathe::available_processors();
     try {
+        if (count > 7) lathe::kernels::use_vector_kernels(arguments[7]);
         return lathe::run(arguments, threads, count > 6 ? arguments[6] : "weights");
     } catch (const std::exception& error) {
         std::fprintf(stderr, "model_bench: %s\n", error.what());

@@ -45,8 +45,8 @@ inline constexpr std::array<std::string_view, 4> strategy_names{"homogeneous", "
 inline constexpr std::array<std::string_view, 2> refine_names{"none", "sequential"};
 
 /// The values of RuntimeConfig::instruction_set. kernels/cpu has those behind the first.
-inline constexpr std::array<std::string_view, 7> instruction_set_names{
-    "auto", "generic", "avx2", "avx512", "avx512vnni", "avx512vbmi", "avx512bf16"};
+inline constexpr std::array<std::string_view, 8> instruction_set_names{
+    "auto", "generic", "avx2", "avx512", "avx512vnni", "avx512vbmi", "avx512bf16", "avx512amx"};
 
 /// Every key that has a value, in the order of the file; keys of a section stand together.
 [[nodiscard]] std::vector<JobKey> job_keys(const JobConfig& job);

@@ -263,7 +263,7 @@ INSTANTIATE_TEST_SUITE_P(
                 "runtime.backend is \"gpu\"; expected reference, cpu or cuda"},
         Refusal{"runtime: {instruction_set: sse9}",
                 "runtime.instruction_set is \"sse9\"; expected auto, generic, avx2, avx512, "
-                "avx512vnni, avx512vbmi or avx512bf16"},
+                "avx512vnni, avx512vbmi, avx512bf16 or avx512amx"},
         Refusal{"runtime: {threads: 5000}", "expected a whole number from 0 to 4096"},
         Refusal{"runtime: {worker_timeout: 0}",
                 "runtime.worker_timeout is \"0\"; expected a number above 0"},

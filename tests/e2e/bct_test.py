@@ -124,6 +124,18 @@ def a_killed_job_goes_on_with_its_kept_tensors():
         assert "kept_tensors" in done.stderr, done.stderr
 
 
+def refinement_works_on_blocks():
+    with lathe.Scratch() as scratch:
+        changes = {"budget": "4x", "refine": "sequential", "kept_tensors": ROUNDED, "search.strategy": "knapsack",
+                   "candidates": "[{method: bct, num_bits: [2, 3, 4], solver: gptq}]"}
+        found = lathe.run_json(["run", *lathe.job(scratch / "one", **changes)])["refine"]
+        assert found["kl"] < found["plan_kl"], found
+        lathe.run(["run", *lathe.job(scratch / "two", **changes)], ranks=2)
+        assert checkpoint_hash(scratch / "one") == checkpoint_hash(scratch / "two")
+        whole = evaluate(scratch / "one/checkpoint", "--integer", "all")
+        assert abs(whole["kl"] / evaluate(scratch / "one/checkpoint")["kl"] - 1) < 0.1, whole
+
+
 lathe.main([a_preset_puts_every_tensor_in_blocks, every_family_runs_on_whole_numbers,
             answers_do_not_depend_on_threads_or_backend, generation_keeps_keys_and_values_in_blocks,
-            what_cannot_be_is_refused, a_killed_job_goes_on_with_its_kept_tensors])
+            what_cannot_be_is_refused, a_killed_job_goes_on_with_its_kept_tensors, refinement_works_on_blocks])

@@ -402,17 +402,20 @@ INSTANTIATE_TEST_SUITE_P(Variants, BlockProducts, ::testing::ValuesIn(tested_var
 TEST_P(BlockProducts, AreWhatTheContractSays) {
     std::mt19937 random(5);
     const auto byte = [&](int most) { return static_cast<int>(random() % (2 * most + 1)) - most; };
-    for (const std::size_t n_tokens : {1UL, 3UL, 12UL, 14UL}) {
-        for (const bool extreme : {false, true}) {
-            constexpr std::size_t groups = 24;
+    // Pieces of some groups, and of whole tiles.
+    const std::vector<std::uint32_t> some{4, 5, 24};
+    const std::vector<std::uint32_t> whole{16, 32, 64};
+    for (const std::size_t n_tokens : {1UL, 3UL, 12UL, 14UL, 37UL}) {
+        for (const auto& [ends, extreme] :
+             {std::pair{some, false}, {some, true}, {whole, false}, {whole, true}}) {
+            const std::size_t groups = ends.back();
             constexpr std::size_t rows = integer_panel_rows;
-            const std::vector<std::uint32_t> ends{4, 5, 24};
             std::vector<std::uint8_t> numbers(groups * 4 * rows);
             std::vector<std::int8_t> x(n_tokens * groups * 4);
             for (auto& q : numbers)
                 q = static_cast<std::uint8_t>(128 + (extreme ? 127 : byte(127)));
             for (auto& q : x) q = static_cast<std::int8_t>(extreme ? -127 : byte(127));
-            // All are aligned to the coarsest, with the bits that 96 columns leave.
+            // All are aligned to the coarsest, with the bits that the columns leave.
             const int bits = fixed_point::sum_bits(groups * 4);
             const std::vector<std::uint32_t> blocks{1, 0, 2};
             std::vector<std::int8_t> row_shifts(3 * rows);

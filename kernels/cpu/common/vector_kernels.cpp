@@ -7,6 +7,14 @@
 
 #include "lib/core/errors.hpp"
 
+#ifdef LATHE_X86_VARIANTS
+#include <cpuid.h>
+#if defined(__linux__)
+#include <sys/syscall.h>
+#include <unistd.h>
+#endif
+#endif
+
 namespace lathe::kernels {
 
 namespace generic {
@@ -32,6 +40,9 @@ namespace avx512bf16 {
 void multiply_pairs(std::size_t n_rows, std::size_t depth, const float* a, const float* panel,
                     float* c, std::size_t c_stride, bool accumulate, const float* next,
                     std::size_t next_stride);
+}
+namespace avx512amx {
+void multiply_blocks_by_tiles(const IntegerPanel& panel, std::int32_t* y, std::size_t y_stride);
 }
 #endif
 
@@ -69,6 +80,39 @@ const VectorKernels& with_bf16(const VectorKernels& others) {
     }();
     return table;
 }
+
+/// Likewise.
+const VectorKernels& with_amx(const VectorKernels& others) {
+    static const VectorKernels table = [&] {
+        VectorKernels own = others;
+        own.name = "avx512amx";
+        own.multiply_blocks = avx512amx::multiply_blocks_by_tiles;
+        return own;
+    }();
+    return table;
+}
+
+/// Whether the processor has tiles of bytes and the system lets this process use them, which has to
+/// be asked for once.
+bool may_use_tiles() {
+    unsigned a = 0;
+    unsigned b = 0;
+    unsigned c = 0;
+    unsigned d = 0;
+    constexpr unsigned amx_tile = 1U << 24;
+    constexpr unsigned amx_int8 = 1U << 25;
+    if (__get_cpuid_count(7, 0, &a, &b, &c, &d) == 0 || (d & amx_tile) == 0 ||
+        (d & amx_int8) == 0) {
+        return false;
+    }
+#if defined(__linux__)
+    constexpr long request_permission = 0x1023;  // ARCH_REQ_XCOMP_PERM
+    constexpr long tile_data = 18;
+    return ::syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+    return false;
+#endif
+}
 #endif
 
 std::vector<const VectorKernels*> find_runnable() {
@@ -90,6 +134,9 @@ std::vector<const VectorKernels*> find_runnable() {
         }
         if (__builtin_cpu_supports("avx512bf16")) {
             tables.push_back(&with_bf16(*tables.back()));
+        }
+        if (__builtin_cpu_supports("avx512vnni") && may_use_tiles()) {
+            tables.push_back(&with_amx(*tables.back()));
         }
     }
 #endif

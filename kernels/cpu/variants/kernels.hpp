@@ -44,6 +44,9 @@ void multiply_codes(const LookupGroup& group, const DigitVectors& x, float* y,
 
 void multiply_blocks(const IntegerPanel& panel, std::int32_t* y, std::size_t y_stride);
 
+/// The same in other instructions; not of all variants.
+void multiply_blocks_by_tiles(const IntegerPanel& panel, std::int32_t* y, std::size_t y_stride);
+
 void interpolate(const std::int32_t* values, int rest_bits, const std::int32_t* x, std::size_t n,
                  std::int32_t* to);
 

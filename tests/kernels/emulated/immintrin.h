@@ -101,3 +101,55 @@ static inline __m512 _mm512_maskz_cvtph_ps(__mmask16 keep, __m256i halves) {
 }
 #endif
 
+// Tiles, of which SIMDe has none. The numbers of tiles are literals there and arguments here.
+
+struct EmulatedTiles {
+    unsigned char rows[8];
+    unsigned short row_bytes[8];
+    unsigned char bytes[8][16][64];
+};
+static thread_local EmulatedTiles emulated_tiles;
+
+static inline void _tile_loadconfig(const void* settings) {
+    const unsigned char* s = (const unsigned char*)settings;
+    for (int i = 0; i < 8; ++i) {
+        __builtin_memcpy(&emulated_tiles.row_bytes[i], s + 16 + 2 * i, 2);
+        emulated_tiles.rows[i] = s[48 + i];
+    }
+    __builtin_memset(emulated_tiles.bytes, 0, sizeof emulated_tiles.bytes);
+}
+static inline void _tile_release() {
+    __builtin_memset(&emulated_tiles, 0, sizeof emulated_tiles);
+}
+static inline void _tile_zero(int tile) {
+    __builtin_memset(emulated_tiles.bytes[tile], 0, sizeof emulated_tiles.bytes[tile]);
+}
+static inline void _tile_loadd(int tile, const void* from, long stride) {
+    _tile_zero(tile);
+    for (int r = 0; r < emulated_tiles.rows[tile]; ++r) {
+        __builtin_memcpy(emulated_tiles.bytes[tile][r], (const char*)from + r * stride,
+                         emulated_tiles.row_bytes[tile]);
+    }
+}
+static inline void _tile_stored(int tile, void* to, long stride) {
+    for (int r = 0; r < emulated_tiles.rows[tile]; ++r) {
+        __builtin_memcpy((char*)to + r * stride, emulated_tiles.bytes[tile][r],
+                         emulated_tiles.row_bytes[tile]);
+    }
+}
+// sums[m][n] += a[m][4 k + i] * b[k][4 n + i], a with signs and b without.
+static inline void _tile_dpbsud(int sums, int a, int b) {
+    for (int m = 0; m < emulated_tiles.rows[sums]; ++m) {
+        for (int n = 0; n < emulated_tiles.row_bytes[sums] / 4; ++n) {
+            unsigned sum;
+            __builtin_memcpy(&sum, emulated_tiles.bytes[sums][m] + 4 * n, 4);
+            for (int k = 0; k < emulated_tiles.row_bytes[a] / 4; ++k) {
+                for (int i = 0; i < 4; ++i) {
+                    sum += (unsigned)((signed char)emulated_tiles.bytes[a][m][4 * k + i] *
+                                      emulated_tiles.bytes[b][k][4 * n + i]);
+                }
+            }
+            __builtin_memcpy(emulated_tiles.bytes[sums][m] + 4 * n, &sum, 4);
+        }
+    }
+}
