@@ -166,9 +166,10 @@ private:
 template <class Finish>
 void for_output_tiles(const BlockedMatrix& x, const IntegerWeight& weight, std::size_t block,
                       ThreadPool& pool, const Finish& finish) {
-    const Product product(x, static_cast<const PanelWeight&>(weight), block, pool);
+    const auto& panels = static_cast<const PanelWeight&>(weight);
+    const Product product(x, panels, block, pool);
     pool.for_each(product.n_tiles(), [&](std::size_t index) {
-        OutputTile tile(static_cast<const PanelWeight&>(weight), product.rows_per_tile());
+        OutputTile tile(panels, product.rows_per_tile());
         product.run_tile(index, tile);
         finish(tile);
     });

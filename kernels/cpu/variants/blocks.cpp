@@ -19,7 +19,7 @@ constexpr std::size_t group_bytes = 4 * rows;
 #if LATHE_LANES == 16
 constexpr std::size_t parts = 2;
 // With a mask that is all ones, because GCC 12 warns of its own header without.
-constexpr __mmask32 all_words = ~__mmask32{0};
+[[maybe_unused]] constexpr __mmask32 all_words = ~__mmask32{0};
 constexpr __mmask16 all_ints = 0xFFFF;
 static inline Bytes broadcast(std::int32_t x) {
     return _mm512_set1_epi32(x);
