@@ -49,6 +49,10 @@ struct ContainerParts {
     std::size_t datasets = 0;
 };
 
+/// Of each block the share of its feed-forward layer's energy that the first neurons in order hold:
+/// of 1, 2, ... neurons. Empty: not known before calibration.
+using HeldEnergy = std::span<const std::vector<double>>;
+
 /// A compression method. Adding one: a pair of files with such a row, one line in
 /// method_table.cpp, one test.
 struct MethodRow {
@@ -78,9 +82,11 @@ struct MethodRow {
                                        const kernels::Backend& backend);
 
     /// The setting that the unit of a model has under one of expand(): what depends on the unit is
-    /// filled in. Null: the same for all units. The functions above but expand() see such.
-    Setting (*for_unit)(const Setting& setting, const ModelSpec& spec,
-                        const UnitSpec& unit) = nullptr;
+    /// filled in. Null: the same for all units. The functions above but expand() see such. `held`
+    /// is HeldEnergy of the unit's block; empty before calibration. What cannot be known without it
+    /// stays open: bytes() is then the least that it can be, and nothing is solved.
+    Setting (*for_unit)(const Setting& setting, const ModelSpec& spec, const UnitSpec& unit,
+                        std::span<const double> held) = nullptr;
 
     /// What a tensor under the setting takes in a file; null: as container_parts() has it.
     ContainerParts (*container)(const Setting& setting) = nullptr;
@@ -88,6 +94,9 @@ struct MethodRow {
     /// Units of a block whose settings do not have the same tie cannot stand together in a plan.
     /// "" (and null): no tie.
     std::string (*tie)(const Setting& setting) = nullptr;
+
+    /// Whether what expand() made of it needs HeldEnergy to be settled. Null: none does.
+    bool (*needs_energy)(const Setting& setting) = nullptr;
 
     /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
     /// such a candidate.
@@ -111,15 +120,21 @@ struct MethodRow {
 /// The settings that a unit may have: those of the entries whose key `targets` names it, or if none
 /// does of the entries without that key, and "dense"; as the unit has them (MethodRow::for_unit).
 [[nodiscard]] std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
-                                                   const ModelSpec& spec, const UnitSpec& unit);
+                                                   const ModelSpec& spec, const UnitSpec& unit,
+                                                   HeldEnergy held = {});
 
 /// Whether a setting as a unit has it can be used there: "" or the reason why not. `dtypes`: of the
 /// model's tensors as they are stored.
 [[nodiscard]] std::string refusal(const Setting& setting, const ModelSpec& spec,
                                   const UnitSpec& unit, std::span<const DType> dtypes);
 
-/// @throws UsageError  naming the place of an entry of which some setting suits none of the units
-///   that it is for, and the reason
+/// Settings that suit none of the units that their entry is for: a line for each, with the entry's
+/// place and the reason.
+[[nodiscard]] std::vector<std::string> settings_of_no_use(
+    const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
+    std::span<const DType> dtypes, HeldEnergy held = {});
+
+/// @throws UsageError  if there are any: the first such line
 void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
                       std::span<const DType> dtypes);
 
