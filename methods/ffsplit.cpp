@@ -127,9 +127,7 @@ MethodRow ffsplit_method() {
     row.for_unit = ffsplit_of_unit;
     row.container = container;
     row.tie = tie;
-    row.needs_energy = [](const Setting& setting) {
-        return setting.values.contains("heavy_energy");
-    };
+    row.is_open = [](const Setting& setting) { return setting.values.contains("heavy_energy"); };
     row.orders_neurons = true;
     return row;
 }

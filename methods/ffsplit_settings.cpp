@@ -95,6 +95,11 @@ std::vector<Setting> expand_part(const CandidateEntry& entry, std::string_view p
             }
         }
         const std::vector<Setting> expanded = find_method(own.method, own.place.text).expand(own);
+        if (std::ranges::any_of(expanded, is_open)) {
+            refuse(own.place,
+                   "a part of a split cannot have a rank by error: its target is there "
+                   "only when the other part is compressed; give rank or rank_fraction");
+        }
         settings.insert(settings.end(), expanded.begin(), expanded.end());
     }
     return settings;

@@ -41,6 +41,8 @@ struct UnitTensor {
 struct UnitSolution {
     std::vector<EncodedTensor> tensors;
     double error = 0.0;
+    /// The setting with what solving settled filled in; nothing: it was settled before.
+    std::optional<Setting> settled = std::nullopt;
 };
 
 /// What an encoded tensor takes in a file beyond one group and one data set: upper bounds.
@@ -63,7 +65,8 @@ struct MethodRow {
     ///   value out of range
     std::vector<Setting> (*expand)(const CandidateEntry& entry);
 
-    /// Payload bytes of a tensor of this shape: exactly what solve() will produce.
+    /// Payload bytes of a tensor of this shape: exactly what solve() will produce; the least that
+    /// it can be where the setting is not settled.
     std::uint64_t (*bytes)(const Setting& setting, const Shape& shape, DType source_dtype);
 
     /// Rough number of floating-point operations that solve() spends on a tensor of this shape,
@@ -84,7 +87,7 @@ struct MethodRow {
     /// The setting that the unit of a model has under one of expand(): what depends on the unit is
     /// filled in. Null: the same for all units. The functions above but expand() see such. `held`
     /// is HeldEnergy of the unit's block; empty before calibration. What cannot be known without it
-    /// stays open: bytes() is then the least that it can be, and nothing is solved.
+    /// stays open, and such a setting is not solved.
     Setting (*for_unit)(const Setting& setting, const ModelSpec& spec, const UnitSpec& unit,
                         std::span<const double> held) = nullptr;
 
@@ -95,8 +98,9 @@ struct MethodRow {
     /// "" (and null): no tie.
     std::string (*tie)(const Setting& setting) = nullptr;
 
-    /// Whether what expand() made of it needs HeldEnergy to be settled. Null: none does.
-    bool (*needs_energy)(const Setting& setting) = nullptr;
+    /// Whether expand() leaves something of the setting open that its bytes depend on, for
+    /// for_unit() or solve() to settle. Null: it never does.
+    bool (*is_open)(const Setting& setting) = nullptr;
 
     /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
     /// such a candidate.
@@ -146,6 +150,9 @@ void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpe
 /// A tensor of no unit under that setting; bytes as MethodRow::bytes() has them.
 [[nodiscard]] EncodedTensor solve_kept(const Setting& setting, const UnitTensor& tensor,
                                        const kernels::Backend& backend);
+
+/// Whether the bytes of what expand_candidates() made are only a lower bound: MethodRow::is_open.
+[[nodiscard]] bool is_open(const Setting& setting);
 
 /// @throws UsageError  naming the place of a `targets` that names no unit of the model
 void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec);

@@ -55,6 +55,11 @@ ContainerParts container_parts(const Setting& setting) {
     return {0, has_zeros ? 2U : 1U};
 }
 
+bool is_open(const Setting& setting) {
+    const MethodRow& method = find_method(setting.method, "");
+    return method.is_open != nullptr && method.is_open(setting);
+}
+
 std::string tie_of(const Setting& setting) {
     const MethodRow& method = find_method(setting.method, "");
     return method.tie == nullptr ? "" : method.tie(setting);

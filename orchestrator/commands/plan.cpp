@@ -114,7 +114,7 @@ std::string plan_text(const JobContext& context, const Preflight& p,
         "tensors: {}\n{}",
         context.spec().family, p.parameters, bytes_text(p.source_bytes), slice,
         to_string(context.job.budget), bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
-        p.is_lower_bound ? " or more (heavy_energy: known after calibration)" : "",
+        p.is_lower_bound ? " or more (sizes by energy or error are not known yet)" : "",
         bytes_text(p.peak_memory_bytes_per_rank), p.is_lower_bound ? "at least" : "about",
         bytes_text(p.run_directory_bytes), summary(tensors), table);
 }

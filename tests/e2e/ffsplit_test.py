@@ -128,6 +128,24 @@ def a_layer_that_spreads_its_energy_has_no_such_candidate():
         assert 0 < len(dense) < 12, dense
 
 
+def a_low_rank_by_error_is_counted_exactly_by_the_search():
+    with lathe.Scratch() as scratch:
+        targets = '["re:.*[.](o|down)$"]'
+        entry = f"{{method: low_rank, error: [0.1, 0.3], targets: {targets}}}"
+        arguments = split_job(scratch / "run", candidates=f"[{OTHERS}, {entry}]", budget="2x", refine="sequential")
+        plan = lathe.run_json(["plan", *arguments])
+        assert plan["minimum_is_lower_bound"] and plan["feasible"], plan
+        result = lathe.run_json(["run", *arguments])
+        assert result["checkpoint_bytes"] <= result["source_bytes"] / 2, result
+        found = json.loads((scratch / "run/search/plan.json").read_text())
+        low_rank = [unit["setting"] for unit in found["units"] if unit["setting"].startswith("low_rank")]
+        assert len(low_rank) == 12, found["units"]
+        ranks = {setting.partition(" rank=")[2] for setting in low_rank}
+        assert len(ranks) > 3 and all(ranks), low_rank
+        assert lathe.run_json(["verify", scratch / "run/checkpoint"])["ok"]
+        assert lathe.run_json(["run", *arguments], 2)["checkpoint_hash"] == result["checkpoint_hash"]
+
+
 def layers_that_drop_neurons_drop_the_same():
     with lathe.Scratch() as scratch:
         run = scratch / "run"
@@ -183,10 +201,13 @@ def what_cannot_be_is_refused():
         refused("[{method: ffsplit, light: [{method: low_rank, rank: 9000}]}]", "light part", "rank 9000")
         refused("[{method: ffsplit, light: [{method: integer, bits: 2}]}]", 'unknown key "bits" of method integer')
         refused("[{method: ffsplit, targets: [\"re:.*qkv\"]}]", "no part of a feed-forward layer")
+        refused("[{method: low_rank, error: 0.1, rank: 8}]", "error of low_rank decides the rank", "give one")
+        refused("[{method: ffsplit, light: [{method: low_rank, error: 0.1}]}]", "cannot have a rank by error")
         refused("[{method: low_rank, rank: 257}]", "rank 257 is above the smaller side")
 
 
 lathe.main([every_command_reads_a_split_checkpoint, ranks_do_not_show_and_a_killed_job_goes_on,
             a_share_of_the_energy_sets_the_size_of_each_layer, a_layer_that_spreads_its_energy_has_no_such_candidate,
+            a_low_rank_by_error_is_counted_exactly_by_the_search,
             layers_that_drop_neurons_drop_the_same, dropped_neurons_leave_a_smaller_stock_model,
             refinement_slicing_and_speed_apply, what_cannot_be_is_refused])

@@ -138,6 +138,8 @@ TEST(FfSplitMethod, NamesThePlaceOfWhatItDoesNotKnow) {
     both.keys.push_back({"heavy_energy", {"0.5"}, {"job.yaml:12:9"}, {}});
     EXPECT_THAT(refusal(both), AllOf(HasSubstr("job.yaml:12:9"), HasSubstr("give one")));
     EXPECT_THAT(refusal(ffsplit({"0.5"}, {dropped}, {dense})), HasSubstr("cannot be dropped"));
+    EXPECT_THAT(refusal(ffsplit({"0.5"}, {dense}, {entry("low_rank", {{"error", {"0.1"}}})})),
+                AllOf(HasSubstr("job.yaml:7:5"), HasSubstr("rank by error")));
     EXPECT_THAT(refusal(ffsplit({"0.5"}, {entry("ffsplit", {})}, {dense})),
                 HasSubstr("split again"));
     EXPECT_THAT(refusal(ffsplit({"0.5"}, {dense}, {entry("int", {})})),

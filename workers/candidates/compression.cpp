@@ -143,7 +143,7 @@ void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& se
         bytes += stored_bytes(tensor);
     }
     const std::string group = "/" + std::to_string(number);
-    file.group(group, {{"setting", to_string(setting)},
+    file.group(group, {{"setting", to_string(solution.settled.value_or(setting))},
                        {"bytes", static_cast<std::int64_t>(bytes)},
                        {"error", solution.error},
                        {"relative_error", errors.relative}});
@@ -233,7 +233,6 @@ std::vector<Setting> usable_settings(const JobContext& context, const ModelOutli
         throw UsageError("candidates: none of those whose targets name " + unit.name +
                          " suits it; " + last_reason);
     }
-    // Before calibration some did.
     return usable.empty() ? std::vector{source_setting()} : usable;
 }
 

@@ -13,8 +13,9 @@ namespace lathe {
 /// Makes all candidates of one unit: RunDirectory::candidates() of its name, with a group for each
 /// setting, named 0, 1, ..., that has attributes `setting` (text form), `bytes`, `error`,
 /// `relative_error`, a dataset `output_errors` (read_output_errors()) and a group for each tensor,
-/// named by its place in the unit (0, 1, ...): the tensor encoded. What equals the source is not
-/// stored again: its group has neither.
+/// named by its place in the unit (0, 1, ...): the tensor encoded. What a setting left open
+/// (UnitSolution::settled) stands there settled. What equals the source is not stored again: its
+/// group has neither.
 struct CompressionTask {
     std::size_t unit = 0;
     std::vector<Setting> settings;

@@ -77,11 +77,8 @@ bool JobContext::orders_neurons() const {
            });
 }
 
-bool JobContext::needs_energy() const {
-    return std::ranges::any_of(settings, [](const Setting& s) {
-        const MethodRow& method = find_method(s.method, "candidates");
-        return method.needs_energy != nullptr && method.needs_energy(s);
-    });
+bool JobContext::has_open_bytes() const {
+    return std::ranges::any_of(settings, is_open);
 }
 
 bool JobContext::changes_weights() const {
