@@ -4,7 +4,9 @@
 #include <array>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
+#include "lib/core/errors.hpp"
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/low_rank.hpp"
 #include "methods/host_matrix.hpp"
@@ -28,18 +30,39 @@ std::optional<std::string> read_group_size(const std::string& text) {
     return read_whole_number(text, 1, most);
 }
 
-constexpr std::array<SettingKey, 4> keys = {{
+constexpr std::array<SettingKey, 5> keys = {{
+    {"error", "", read_fraction, "a number above 0 and below 1"},
     {"rank", "0", read_rank, "a whole number"},
     {"rank_fraction", "0.25", read_fraction, "a number above 0 and below 1"},
     {"num_bits", "16", read_bits, "16 or a whole number from 2 to 8"},
     {"group_size", "64", read_group_size, "a positive whole number"},
 }};
 
+/// Whether the rank is to follow from the error; its place if another key says the rank too.
+bool is_by_error(const CandidateEntry& entry) {
+    const auto find = [&](std::string_view name) {
+        return std::ranges::find(entry.keys, name, &CandidateEntry::Key::name);
+    };
+    const auto error = find("error");
+    for (const char* other : {"rank", "rank_fraction"}) {
+        if (error != entry.keys.end() && find(other) != entry.keys.end()) {
+            throw UsageError((error->place.text.empty() ? "" : error->place.text + ": ") +
+                             "error of low_rank decides the rank, and so does " + other +
+                             "; give one");
+        }
+    }
+    return error != entry.keys.end();
+}
+
 /// Keys that a setting does not look at get their defaults, so that one result has one setting.
 std::vector<Setting> expand(const CandidateEntry& entry) {
+    const bool by_error = is_by_error(entry);
     std::vector<Setting> settings;
     for (Setting& setting : expand_keys(entry, keys)) {
-        if (setting_value(setting, "rank") != "0") {
+        setting.values.erase(by_error ? "rank_fraction" : "error");
+        if (by_error) {
+            setting.values.erase("rank");  // until it is known
+        } else if (setting_value(setting, "rank") != "0") {
             setting.values["rank_fraction"] = "0.25";
         }
         if (setting_value(setting, "num_bits") == "16") {
@@ -57,7 +80,18 @@ std::size_t smaller_side(const Shape& shape) {
     return std::min(rows, cols);
 }
 
+bool awaits_rank(const Setting& setting) {
+    return !setting.values.contains("rank");
+}
+
 std::size_t rank_of(const Setting& setting, const Shape& shape) {
+    if (setting.values.contains("error")) {
+        // One for all tensors of a unit; the narrow ones may have no such rank.
+        return awaits_rank(setting)
+                   ? 1
+                   : std::min<std::size_t>(std::stoull(setting_value(setting, "rank")),
+                                           smaller_side(shape));
+    }
     const std::size_t given = std::stoull(setting_value(setting, "rank"));
     const double share = std::stod(setting_value(setting, "rank_fraction"));
     const auto by_share =
@@ -156,17 +190,50 @@ EncodedTensor solve_tensor(const Setting& setting, const UnitTensor& tensor,
     return encode_low_rank(std::move(stored_left), std::move(stored_right));
 }
 
+/// The setting with the smallest rank at which all components beyond it hold at most `error` of the
+/// energy of a unit's outputs. `energies`: of each tensor's components, falling.
+Setting settled(const Setting& setting, std::span<const std::vector<double>> energies) {
+    double energy = 0.0;
+    std::size_t rank = 1;
+    for (const std::vector<double>& own : energies) {
+        energy = std::accumulate(own.begin(), own.end(), energy);
+        rank = std::max(rank, own.size());
+    }
+    const double allowed = std::stod(setting_value(setting, "error")) * energy;
+    double left_out = 0.0;
+    for (; rank > 1; --rank) {
+        for (const std::vector<double>& own : energies) {
+            left_out += rank <= own.size() ? std::max(own[rank - 1], 0.0) : 0.0;
+        }
+        if (left_out > allowed) {
+            break;
+        }
+    }
+    Setting known = setting;
+    known.values["rank"] = std::to_string(rank);
+    return known;
+}
+
 std::vector<UnitSolution> solve(std::span<const Setting> settings,
                                 std::span<const UnitTensor> tensors,
                                 const UnitStatistics& statistics, const kernels::Backend& backend) {
     std::vector<UnitSolution> solutions(settings.size());
     const OutputError output_error(statistics, backend);
+    std::vector<Components> components;
+    std::vector<std::vector<double>> energies;
     for (const UnitTensor& tensor : tensors) {
-        const Components components = output_components(tensor.weight, statistics.gram, backend);
-        for (std::size_t s = 0; s < settings.size(); ++s) {
+        components.push_back(output_components(tensor.weight, statistics.gram, backend));
+        energies.push_back(components.back().energy);
+    }
+    for (std::size_t s = 0; s < settings.size(); ++s) {
+        if (awaits_rank(settings[s])) {
+            solutions[s].settled = settled(settings[s], energies);
+        }
+        for (std::size_t t = 0; t < tensors.size(); ++t) {
             EncodedTensor solved =
-                solve_tensor(settings[s], tensor, components, statistics.gram, backend);
-            solutions[s].error += output_error.of_tensor(tensor.weight, decoded(solved).view());
+                solve_tensor(solutions[s].settled.value_or(settings[s]), tensors[t], components[t],
+                             statistics.gram, backend);
+            solutions[s].error += output_error.of_tensor(tensors[t].weight, decoded(solved).view());
             solutions[s].tensors.push_back(std::move(solved));
         }
     }
@@ -178,6 +245,7 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
 MethodRow low_rank_method() {
     MethodRow row{"low_rank", expand, bytes, flops, refuses, solve};
     row.container = container;
+    row.is_open = awaits_rank;
     return row;
 }
 

@@ -41,6 +41,8 @@ struct UnitTensor {
 struct UnitSolution {
     std::vector<EncodedTensor> tensors;
     double error = 0.0;
+    /// The setting with what solving settled filled in; nothing: it was settled before.
+    std::optional<Setting> settled = std::nullopt;
 };
 
 /// What an encoded tensor takes in a file beyond one group and one data set: upper bounds.
@@ -48,6 +50,10 @@ struct ContainerParts {
     std::size_t groups = 0;
     std::size_t datasets = 0;
 };
+
+/// Of each block the share of its feed-forward layer's energy that the first neurons in order hold:
+/// of 1, 2, ... neurons. Empty: not known before calibration.
+using HeldEnergy = std::span<const std::vector<double>>;
 
 /// A compression method. Adding one: a pair of files with such a row, one line in
 /// method_table.cpp, one test.
@@ -59,7 +65,8 @@ struct MethodRow {
     ///   value out of range
     std::vector<Setting> (*expand)(const CandidateEntry& entry);
 
-    /// Payload bytes of a tensor of this shape: exactly what solve() will produce.
+    /// Payload bytes of a tensor of this shape: exactly what solve() will produce; the least that
+    /// it can be where the setting is not settled.
     std::uint64_t (*bytes)(const Setting& setting, const Shape& shape, DType source_dtype);
 
     /// Rough number of floating-point operations that solve() spends on a tensor of this shape,
@@ -78,9 +85,11 @@ struct MethodRow {
                                        const kernels::Backend& backend);
 
     /// The setting that the unit of a model has under one of expand(): what depends on the unit is
-    /// filled in. Null: the same for all units. The functions above but expand() see such.
-    Setting (*for_unit)(const Setting& setting, const ModelSpec& spec,
-                        const UnitSpec& unit) = nullptr;
+    /// filled in. Null: the same for all units. The functions above but expand() see such. `held`
+    /// is HeldEnergy of the unit's block; empty before calibration. What cannot be known without it
+    /// stays open, and such a setting is not solved.
+    Setting (*for_unit)(const Setting& setting, const ModelSpec& spec, const UnitSpec& unit,
+                        std::span<const double> held) = nullptr;
 
     /// What a tensor under the setting takes in a file; null: as container_parts() has it.
     ContainerParts (*container)(const Setting& setting) = nullptr;
@@ -88,6 +97,10 @@ struct MethodRow {
     /// Units of a block whose settings do not have the same tie cannot stand together in a plan.
     /// "" (and null): no tie.
     std::string (*tie)(const Setting& setting) = nullptr;
+
+    /// Whether expand() leaves something of the setting open that its bytes depend on, for
+    /// for_unit() or solve() to settle. Null: it never does.
+    bool (*is_open)(const Setting& setting) = nullptr;
 
     /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
     /// such a candidate.
@@ -111,15 +124,21 @@ struct MethodRow {
 /// The settings that a unit may have: those of the entries whose key `targets` names it, or if none
 /// does of the entries without that key, and "dense"; as the unit has them (MethodRow::for_unit).
 [[nodiscard]] std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
-                                                   const ModelSpec& spec, const UnitSpec& unit);
+                                                   const ModelSpec& spec, const UnitSpec& unit,
+                                                   HeldEnergy held = {});
 
 /// Whether a setting as a unit has it can be used there: "" or the reason why not. `dtypes`: of the
 /// model's tensors as they are stored.
 [[nodiscard]] std::string refusal(const Setting& setting, const ModelSpec& spec,
                                   const UnitSpec& unit, std::span<const DType> dtypes);
 
-/// @throws UsageError  naming the place of an entry of which some setting suits none of the units
-///   that it is for, and the reason
+/// Settings that suit none of the units that their entry is for: a line for each, with the entry's
+/// place and the reason.
+[[nodiscard]] std::vector<std::string> settings_of_no_use(
+    const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
+    std::span<const DType> dtypes, HeldEnergy held = {});
+
+/// @throws UsageError  if there are any: the first such line
 void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
                       std::span<const DType> dtypes);
 
@@ -131,6 +150,9 @@ void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpe
 /// A tensor of no unit under that setting; bytes as MethodRow::bytes() has them.
 [[nodiscard]] EncodedTensor solve_kept(const Setting& setting, const UnitTensor& tensor,
                                        const kernels::Backend& backend);
+
+/// Whether the bytes of what expand_candidates() made are only a lower bound: MethodRow::is_open.
+[[nodiscard]] bool is_open(const Setting& setting);
 
 /// @throws UsageError  naming the place of a `targets` that names no unit of the model
 void require_known_targets(const std::vector<CandidateEntry>& entries, const ModelSpec& spec);

@@ -55,6 +55,11 @@ ContainerParts container_parts(const Setting& setting) {
     return {0, has_zeros ? 2U : 1U};
 }
 
+bool is_open(const Setting& setting) {
+    const MethodRow& method = find_method(setting.method, "");
+    return method.is_open != nullptr && method.is_open(setting);
+}
+
 std::string tie_of(const Setting& setting) {
     const MethodRow& method = find_method(setting.method, "");
     return method.tie == nullptr ? "" : method.tie(setting);
@@ -95,8 +100,13 @@ bool is_for(const CandidateEntry& entry, const ModelSpec& spec, const UnitSpec& 
 }
 
 Setting for_unit(const MethodRow& method, const Setting& setting, const ModelSpec& spec,
-                 const UnitSpec& unit) {
-    return method.for_unit == nullptr ? setting : method.for_unit(setting, spec, unit);
+                 const UnitSpec& unit, HeldEnergy held) {
+    if (method.for_unit == nullptr) {
+        return setting;
+    }
+    const bool is_known = !held.empty() && unit.block;
+    return method.for_unit(setting, spec, unit,
+                           is_known ? held[*unit.block] : std::span<const double>());
 }
 
 }  // namespace
@@ -111,9 +121,9 @@ std::vector<Setting> expand_candidates(const std::vector<CandidateEntry>& entrie
 }
 
 std::vector<Setting> expand_for_unit(const std::vector<CandidateEntry>& entries,
-                                     const ModelSpec& spec, const UnitSpec& unit) {
+                                     const ModelSpec& spec, const UnitSpec& unit, HeldEnergy held) {
     const auto adapt = [&](const MethodRow& method, const Setting& setting) {
-        return for_unit(method, setting, spec, unit);
+        return for_unit(method, setting, spec, unit, held);
     };
     std::vector<Setting> own;
     std::vector<Setting> general;
@@ -144,14 +154,14 @@ namespace {
 
 /// Why no unit can have the setting of the entry; "": one can, or none is meant.
 std::string why_of_no_use(const Setting& setting, const CandidateEntry& entry,
-                          const ModelSpec& spec, std::span<const DType> dtypes) {
+                          const ModelSpec& spec, std::span<const DType> dtypes, HeldEnergy held) {
     std::string why;
     bool is_made_for = false;
     for (const UnitSpec& unit : spec.units) {
         if (!is_for(entry, spec, unit)) {
             continue;
         }
-        const Setting own = for_unit(find_method(entry.method, ""), setting, spec, unit);
+        const Setting own = for_unit(find_method(entry.method, ""), setting, spec, unit, held);
         std::string reason = refusal(own, spec, unit, dtypes);
         if (reason.empty()) {
             return "";
@@ -167,17 +177,28 @@ std::string why_of_no_use(const Setting& setting, const CandidateEntry& entry,
 
 }  // namespace
 
-void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
-                      std::span<const DType> dtypes) {
+std::vector<std::string> settings_of_no_use(const std::vector<CandidateEntry>& entries,
+                                            const ModelSpec& spec, std::span<const DType> dtypes,
+                                            HeldEnergy held) {
+    std::vector<std::string> lines;
     for (const CandidateEntry& entry : entries) {
         for (const Setting& setting : find_method(entry.method, "").expand(entry)) {
-            const std::string why = why_of_no_use(setting, entry, spec, dtypes);
+            const std::string why = why_of_no_use(setting, entry, spec, dtypes, held);
             if (!why.empty()) {
-                throw UsageError((entry.place.text.empty() ? "" : entry.place.text + ": ") +
-                                 "candidate \"" + to_string(setting) +
-                                 "\" suits no unit of the model: " + why);
+                lines.push_back((entry.place.text.empty() ? "" : entry.place.text + ": ") +
+                                "candidate \"" + to_string(setting) +
+                                "\" suits no unit of the model: " + why);
             }
         }
+    }
+    return lines;
+}
+
+void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
+                      std::span<const DType> dtypes) {
+    const std::vector<std::string> lines = settings_of_no_use(entries, spec, dtypes);
+    if (!lines.empty()) {
+        throw UsageError(lines.front());
     }
 }
 

@@ -75,6 +75,7 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     result.source_bytes = context.source->weights.tensor_bytes();
     result.budget_bytes = context.job.budget.limit_bytes(result.source_bytes, result.parameters);
     result.minimum_bytes = units.minimum_bytes;
+    result.is_lower_bound = context.has_open_bytes();
     if (context.job.slice) {
         result.slice = {context.spec().hidden_size, constant_width(context),
                         model.spec.parameters()};

@@ -28,6 +28,9 @@ struct Preflight {
     std::uint64_t source_bytes = 0;
     std::uint64_t budget_bytes = 0;
     std::uint64_t minimum_bytes = 0;  ///< the smallest output the candidates allow
+    /// It takes calibration or compression to know the bytes of some candidates: minimum_bytes is
+    /// then a lower bound, and so is the candidates' share of run_directory_bytes.
+    bool is_lower_bound = false;
     std::uint64_t peak_memory_bytes_per_rank = 0;
     std::uint64_t run_directory_bytes = 0;
     std::vector<Stage> stages;

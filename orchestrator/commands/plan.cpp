@@ -75,6 +75,7 @@ nlohmann::json plan_json(const Preflight& p, const std::vector<TensorCoverage>& 
                         {"budget_bytes", p.budget_bytes},
                         {"feasible", p.feasible()},
                         {"minimum_bytes", p.minimum_bytes},
+                        {"minimum_is_lower_bound", p.is_lower_bound},
                         {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
                         {"run_directory_bytes", p.run_directory_bytes},
                         {"tensors", parse_json(to_json(tensors))},
@@ -108,13 +109,14 @@ std::string plan_text(const JobContext& context, const Preflight& p,
     }
     return fmt::format(
         "{}: {} parameters, {}\n{}"
-        "budget {} = {}, smallest possible {}\n"
-        "memory of a rank about {}, run directory about {}\n"
+        "budget {} = {}, smallest possible {}{}\n"
+        "memory of a rank about {}, run directory {} {}\n"
         "tensors: {}\n{}",
         context.spec().family, p.parameters, bytes_text(p.source_bytes), slice,
         to_string(context.job.budget), bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
-        bytes_text(p.peak_memory_bytes_per_rank), bytes_text(p.run_directory_bytes),
-        summary(tensors), table);
+        p.is_lower_bound ? " or more (sizes by energy or error are not known yet)" : "",
+        bytes_text(p.peak_memory_bytes_per_rank), p.is_lower_bound ? "at least" : "about",
+        bytes_text(p.run_directory_bytes), summary(tensors), table);
 }
 
 }  // namespace

@@ -17,8 +17,8 @@ namespace lathe {
 
 /// What the candidate's error does to the model's output, mean KL(source || source with that unit
 /// changed), nats: measured by tasks of the search stage on the first evaluation samples, one unit
-/// at a time, under its smallest candidate and one of about a quarter of the source's bytes; for
-/// the others by their relative errors.
+/// at a time, under its smallest candidate and one of about a quarter of the source's bytes, and
+/// under two that drop neurons if it has any (probes.hpp); for the others by their relative errors.
 [[nodiscard]] CandidateScores measured_divergences(JobRun& run, const CandidateTable& table);
 
 /// What the candidate's error does to the model's output, from its derivatives: half the sum over

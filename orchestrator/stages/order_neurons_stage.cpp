@@ -1,6 +1,8 @@
 #include "lib/config/job_keys.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/log.hpp"
 #include "orchestrator/stages.hpp"
+#include "workers/candidates/compression.hpp"
 #include "workers/slicing/rotation.hpp"
 #include "workers/statistics/neuron_ranking.hpp"
 #include "workers/task_table.hpp"
@@ -38,6 +40,9 @@ void order_neurons(JobRun& run) {
     }
     run.run_stage("order_neurons", std::move(tasks));
     run.take_ordered_model("neurons in order: " + key);
+    for (const std::string& line : candidates_of_no_use(run.context())) {
+        log_warning("candidate_of_no_use " + line);
+    }
 }
 
 }  // namespace lathe

@@ -72,6 +72,80 @@ def ranks_do_not_show_and_a_killed_job_goes_on():
         assert lathe.run_json(arguments, chance.choice([1, 2]))["checkpoint_hash"] == expected, f"seed {seed}"
 
 
+SIZES = """
+import h5py, sys
+for share in map(float, sys.argv[2:]):
+    for block in range(6):
+        file = h5py.File(f"{sys.argv[1]}/neurons/block_{block:04}.h5")
+        energy = file["second_moment"][:][file["order"][:]]
+        total, held, count = sum(energy), 0.0, 0
+        while held < share * total:
+            held, count = held + energy[count], count + 1
+        print((count + 63) // 64 * 64)
+"""
+
+
+def a_share_of_the_energy_sets_the_size_of_each_layer():
+    with lathe.Scratch() as scratch:
+        def energy_job(name, shares="[0.3, 0.6]", targets=FEED_FORWARD, **changes):
+            entry = f"{{method: ffsplit, heavy_energy: {shares}, {PARTS}, light: {LIGHT}, targets: {targets}}}"
+            return split_job(scratch / name, candidates=f"[{OTHERS}, {entry}]", **changes)
+        plan = lathe.run_json(["plan", *energy_job("whole")])
+        assert plan["minimum_is_lower_bound"] and plan["feasible"], plan
+        start = time.monotonic()
+        whole = lathe.run_json(["run", *energy_job("whole")])
+        seconds = time.monotonic() - start
+        assert whole["checkpoint_bytes"] <= whole["source_bytes"] / 4, whole
+        units = units_of(scratch / "whole")
+        python = lathe.python_with_h5py()
+        if python:
+            done = subprocess.run([python, "-c", SIZES, scratch / "whole", "0.3", "0.6"], capture_output=True, text=True)
+            assert done.returncode == 0, done.stderr
+            sizes = done.stdout.split()
+            assert len(set(sizes)) > 2, sizes  # not the same in all layers
+            for name, setting in units.items():
+                block = int(name.partition("block_")[2][:4])
+                values = dict(word.split("=") for word in setting.split()[1:])
+                share = ["0.3", "0.6"].index(values["heavy_energy"])
+                assert values["heavy"] == sizes[6 * share + block], (name, setting, sizes)
+        # Neither ranks nor a restart change them.
+        seed = random.SystemRandom().randrange(1 << 32)
+        arguments = ["run", *energy_job("killed")]
+        lathe.kill_at_random(arguments, random.Random(seed), [0, 2], 0.2 * seconds, 0.8 * seconds, times=2)
+        assert lathe.run_json(arguments, 2)["checkpoint_hash"] == whole["checkpoint_hash"], f"seed {seed}"
+
+
+def a_layer_that_spreads_its_energy_has_no_such_candidate():
+    with lathe.Scratch() as scratch:
+        # 0.97 of the energy takes almost all neurons in some layers, and 0.999999 in all of them.
+        entry = f"{{method: ffsplit, heavy_energy: [0.97, 0.999999], heavy: dense, light: dropped, targets: {FEED_FORWARD}}}"
+        done = lathe.run(["run", *split_job(scratch / "run", candidates=f"[{OTHERS}, {entry}]", budget="1.3x")])
+        assert done.stderr.count("candidate_of_no_use") == 1, done.stderr
+        [line] = [line for line in done.stderr.splitlines() if "candidate_of_no_use" in line]
+        for word in ("--set candidates", "heavy_energy=0.999999", "704 of the 704 neurons"):
+            assert word in line, line
+        dense = [name for name, setting in units_of(scratch / "run").items() if setting.startswith("dense")]
+        assert 0 < len(dense) < 12, dense
+
+
+def a_low_rank_by_error_is_counted_exactly_by_the_search():
+    with lathe.Scratch() as scratch:
+        targets = '["re:.*[.](o|down)$"]'
+        entry = f"{{method: low_rank, error: [0.1, 0.3], targets: {targets}}}"
+        arguments = split_job(scratch / "run", candidates=f"[{OTHERS}, {entry}]", budget="2x", refine="sequential")
+        plan = lathe.run_json(["plan", *arguments])
+        assert plan["minimum_is_lower_bound"] and plan["feasible"], plan
+        result = lathe.run_json(["run", *arguments])
+        assert result["checkpoint_bytes"] <= result["source_bytes"] / 2, result
+        found = json.loads((scratch / "run/search/plan.json").read_text())
+        low_rank = [unit["setting"] for unit in found["units"] if unit["setting"].startswith("low_rank")]
+        assert len(low_rank) == 12, found["units"]
+        ranks = {setting.partition(" rank=")[2] for setting in low_rank}
+        assert len(ranks) > 3 and all(ranks), low_rank
+        assert lathe.run_json(["verify", scratch / "run/checkpoint"])["ok"]
+        assert lathe.run_json(["run", *arguments], 2)["checkpoint_hash"] == result["checkpoint_hash"]
+
+
 def layers_that_drop_neurons_drop_the_same():
     with lathe.Scratch() as scratch:
         run = scratch / "run"
@@ -120,13 +194,20 @@ def what_cannot_be_is_refused():
             assert not (scratch / "run").exists()
         refused("[{method: ffsplit, heavy_fraction: 0.01}]", "0 of the 704 neurons")
         refused("[{method: ffsplit, heavy_fraction: 1.5}]", "expected a number above 0 and below 1")
+        refused("[{method: ffsplit, heavy_energy: [0.5, 1]}]", "heavy_energy", "expected a number above 0 and below 1")
+        refused("[{method: ffsplit, heavy_energy: 0.5, heavy_fraction: 0.5}]", "heavy_fraction and heavy_energy both", "give one")
+        refused("[{method: ffsplit, heavy_energy: 0.5, round_interval: 704}]", "leave no size for the heavy part")
         refused("[{method: ffsplit, heavy: dropped}]", "cannot be dropped")
         refused("[{method: ffsplit, light: [{method: low_rank, rank: 9000}]}]", "light part", "rank 9000")
         refused("[{method: ffsplit, light: [{method: integer, bits: 2}]}]", 'unknown key "bits" of method integer')
         refused("[{method: ffsplit, targets: [\"re:.*qkv\"]}]", "no part of a feed-forward layer")
+        refused("[{method: low_rank, error: 0.1, rank: 8}]", "error of low_rank decides the rank", "give one")
+        refused("[{method: ffsplit, light: [{method: low_rank, error: 0.1}]}]", "cannot have a rank by error")
         refused("[{method: low_rank, rank: 257}]", "rank 257 is above the smaller side")
 
 
 lathe.main([every_command_reads_a_split_checkpoint, ranks_do_not_show_and_a_killed_job_goes_on,
+            a_share_of_the_energy_sets_the_size_of_each_layer, a_layer_that_spreads_its_energy_has_no_such_candidate,
+            a_low_rank_by_error_is_counted_exactly_by_the_search,
             layers_that_drop_neurons_drop_the_same, dropped_neurons_leave_a_smaller_stock_model,
             refinement_slicing_and_speed_apply, what_cannot_be_is_refused])

@@ -3,90 +3,20 @@
 #include <numeric>
 #include <random>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "lib/core/errors.hpp"
-#include "tests/methods/method_fixture.hpp"
+#include "tests/methods/ffsplit_fixture.hpp"
 
 namespace lathe {
 namespace {
 
-using ::testing::AllOf;
-using ::testing::Each;
-using ::testing::HasSubstr;
-
-constexpr std::size_t neurons = 96;
-
-/// A block with a feed-forward layer of 96 neurons; gate and up apart or in one tensor.
-ModelSpec feed_forward_spec(bool fused = false) {
-    ModelSpec spec;
-    spec.intermediate_size = neurons;
-    const auto add = [&](const char* unit, Signal input, std::vector<Role> roles) {
-        UnitSpec& own = spec.units.emplace_back();
-        own.name = unit;
-        own.block = 0;
-        own.input = input;
-        for (const Role role : roles) {
-            own.tensors.push_back(spec.tensors.size());
-            TensorSpec& tensor = spec.tensors.emplace_back();
-            tensor.role = role;
-            tensor.block = 0;
-        }
-    };
-    add("o", Signal::attention_out, {Role::o_proj});
-    add("gate_up", Signal::mlp_in,
-        fused ? std::vector{Role::gate_up_proj} : std::vector{Role::gate_proj, Role::up_proj});
-    add("down", Signal::mlp_hidden, {Role::down_proj});
-    return spec;
-}
-
-enum Unit { o, gate_up, down };
-
-CandidateEntry ffsplit(std::vector<std::string> fraction, std::vector<CandidateEntry> heavy,
-                       std::vector<CandidateEntry> light) {
-    CandidateEntry e =
-        entry("ffsplit", {{"heavy_fraction", std::move(fraction)}, {"round_interval", {"8"}}});
-    e.keys.push_back({"heavy", {}, {"job.yaml:9:9"}, std::move(heavy)});
-    e.keys.push_back({"light", {}, {"job.yaml:10:9"}, std::move(light)});
-    return e;
-}
-
-const CandidateEntry dense = entry("dense", {});
-const CandidateEntry dropped = entry("dropped", {});
-const CandidateEntry codes8 = entry("integer", {{"num_bits", {"8"}}, {"solver", {"rtn"}}});
-const CandidateEntry codes3 = entry("integer", {{"num_bits", {"3"}}, {"solver", {"gptq"}}});
-const CandidateEntry narrow = entry("low_rank", {{"rank", {"4"}}});
-
-std::vector<Setting> settings_of(const CandidateEntry& e, Unit unit, bool fused = false) {
-    const ModelSpec spec = feed_forward_spec(fused);
-    std::vector<Setting> settings = expand_for_unit({e}, spec, spec.units[unit]);
-    EXPECT_EQ(settings.back().method, "dense");  // which every unit has
-    settings.pop_back();
-    return settings;
-}
-
-std::string reason(const Setting& setting, Unit unit, const Shape& shape) {
-    return find_method("ffsplit", "")
-        .refuses(setting, feed_forward_spec().units[unit], shape, DType::f32);
-}
+using namespace ffsplit_test;
 
 UnitSolution solve(const Setting& setting, const LinearUnit& unit) {
     const SomeBackend backend(2);
     return find_method("ffsplit", "")
         .solve({&setting, 1}, unit.tensors(), unit.statistics(), backend.get())
         .at(0);
-}
-
-TEST(FfSplitMethod, MakesEveryCombinationOfItsParts) {
-    const auto settings =
-        settings_of(ffsplit({"0.125", "0.5"}, {codes8, dense}, {codes3, narrow, dropped}), down);
-    EXPECT_EQ(settings.size(), 2U * 2 * 3);
-    EXPECT_EQ(to_string(settings[5]),
-              "ffsplit axis=columns heavy=16 heavy.dtype=source heavy.method=dense layers=1 "
-              "light.method=dropped neurons=96");
-    const auto defaults = settings_of(entry("ffsplit", {{"round_interval", {"8"}}}), down);
-    EXPECT_EQ(defaults.size(), 2U * 1 * 4);
 }
 
 TEST(FfSplitMethod, OfDenseAndDroppedPartsIsExact) {
@@ -183,52 +113,6 @@ TEST(FfSplitMethod, AHeavyOrderBeatsARandomOne) {
                   shuffled.direct_error(solve(s, shuffled)))
             << to_string(s);
     }
-}
-
-TEST(FfSplitMethod, TiesUnitsOfWhichOneDropsNeurons) {
-    const auto ties = [&](Unit unit) {
-        std::vector<std::string> all;
-        for (const Setting& s :
-             settings_of(ffsplit({"0.25", "0.5"}, {dense}, {codes3, dropped}), unit)) {
-            all.push_back(tie_of(s));
-        }
-        return all;
-    };
-    EXPECT_THAT(ties(down), ::testing::ElementsAre("", "24 neurons", "", "48 neurons"));
-    EXPECT_EQ(ties(gate_up), ties(down));
-}
-
-TEST(FfSplitMethod, RefusesWhatCannotBe) {
-    EXPECT_THAT(reason(settings_of(ffsplit({"0.25"}, {dense}, {dropped}), o).at(0), o, {40, 40}),
-                HasSubstr("unit o is no part of a feed-forward layer"));
-    for (const auto& [fraction, count] : {std::pair("0.01", "0 of"), std::pair("0.99", "96 of")}) {
-        EXPECT_THAT(reason(settings_of(ffsplit({fraction}, {dense}, {dropped}), down).at(0), down,
-                           {40, 96}),
-                    AllOf(HasSubstr(count), HasSubstr("heavy_fraction")));
-    }
-    const CandidateEntry wide = entry("low_rank", {{"rank", {"41"}}});
-    EXPECT_THAT(reason(settings_of(ffsplit({"0.25"}, {dense}, {wide}), down).at(0), down, {40, 96}),
-                AllOf(HasSubstr("light part"), HasSubstr("rank 41")));
-}
-
-TEST(FfSplitMethod, NamesThePlaceOfWhatItDoesNotKnow) {
-    const auto refusal = [](const CandidateEntry& e) -> std::string {
-        try {
-            (void)expand_candidates({e});
-        } catch (const UsageError& error) {
-            return error.what();
-        }
-        return "accepted";
-    };
-    EXPECT_THAT(refusal(ffsplit({"1.5"}, {dense}, {dropped})),
-                AllOf(HasSubstr("job.yaml:8:9"), HasSubstr("heavy_fraction")));
-    EXPECT_THAT(refusal(ffsplit({"0.5"}, {dropped}, {dense})), HasSubstr("cannot be dropped"));
-    EXPECT_THAT(refusal(ffsplit({"0.5"}, {entry("ffsplit", {})}, {dense})),
-                HasSubstr("split again"));
-    EXPECT_THAT(refusal(ffsplit({"0.5"}, {dense}, {entry("int", {})})),
-                AllOf(HasSubstr("job.yaml:7:5"), HasSubstr("unknown method \"int\"")));
-    EXPECT_THAT(refusal(ffsplit({"0.5"}, {dense}, {entry("dense", {{"targets", {"x"}}})})),
-                HasSubstr("targets"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lib/core/errors.hpp"
 #include "methods/low_rank_factors.hpp"
 #include "tests/methods/method_fixture.hpp"
 
@@ -112,7 +113,68 @@ TEST_P(LowRankMethod, FactorsOfMoreBitsAreBetter) {
     }
 }
 
+TEST_P(LowRankMethod, HasTheSmallestRankWithinTheError) {
+    const auto tail = [&](std::uint64_t rank) {
+        return unit.direct_error(
+            solve(setting("low_rank", {{"rank", {std::to_string(rank)}}}), unit));
+    };
+    UnitSolution zeros = solve(setting("low_rank", {{"rank", {"1"}}}), unit);
+    for (EncodedTensor& factor : zeros.tensors[0].pieces) {
+        std::ranges::fill(factor.parts[0].bytes, std::byte{0});
+    }
+    const double energy = unit.direct_error(zeros);
+    std::uint64_t before = unit.d;
+    for (const double error : {0.001, 0.01, 0.05}) {
+        const Setting s = setting("low_rank", {{"error", {text(error)}}});
+        EXPECT_TRUE(is_open(s));
+        const UnitSolution solution = solve(s, unit);
+        ASSERT_TRUE(solution.settled);
+        EXPECT_FALSE(is_open(*solution.settled));
+        const std::uint64_t rank = std::stoull(solution.settled->values.at("rank"));
+        EXPECT_LE(tail(rank), error * energy * (1 + 1e-5));
+        EXPECT_GT(tail(rank - 1), error * energy);
+        EXPECT_LT(rank, before);
+        before = rank;
+        const Shape shape{GetParam(), unit.d};
+        const auto bytes = find_method("low_rank", "").bytes;
+        EXPECT_EQ(stored_bytes(solution.tensors[0]), bytes(*solution.settled, shape, DType::f32));
+        EXPECT_LT(bytes(s, shape, DType::f32), stored_bytes(solution.tensors[0]));
+        EXPECT_EQ(to_string(*solution.settled),
+                  "low_rank error=" + s.values.at("error") +
+                      " group_size=64 num_bits=16 rank=" + std::to_string(rank));
+        EXPECT_EQ(solve(*solution.settled, unit).error, solution.error);
+    }
+}
+
 INSTANTIATE_TEST_SUITE_P(Outputs, LowRankMethod, ::testing::Values(16, 24, 60));
+
+TEST(LowRankByError, IsOfAllTensorsOfAUnitTogether) {
+    // As of q and of a narrow k: k has all of its components where the rank is above its rows.
+    const LinearUnit unit(24, {40, 4});
+    const UnitSolution solution = solve(setting("low_rank", {{"error", {"0.02"}}}), unit);
+    const Setting known = solution.settled.value();
+    const std::uint64_t rank = std::stoull(known.values.at("rank"));
+    ASSERT_GT(rank, 4U);
+    EXPECT_EQ(solution.tensors[0].pieces[0].shape[1], rank);
+    EXPECT_EQ(solution.tensors[1].pieces[0].shape[1], 4U);
+    EXPECT_EQ(stored_bytes(solution.tensors[1]),
+              find_method("low_rank", "").bytes(known, {4, 24}, DType::f32));
+    EXPECT_NEAR(unit.direct_error(solution), solution.error, 1e-3 * solution.error);
+}
+
+TEST(LowRankByError, IsRefusedBesideARank) {
+    for (const char* other : {"rank", "rank_fraction"}) {
+        const CandidateEntry e = entry("low_rank", {{other, {"0.5"}}, {"error", {"0.1"}}});
+        EXPECT_THAT([&] { (void)expand_candidates({e}); },
+                    ThrowsMessage<UsageError>(
+                        ::testing::AllOf(HasSubstr("job.yaml:8:9"), HasSubstr("give one"))));
+    }
+    EXPECT_THAT(
+        [&] {
+            (void)setting("low_rank", {{"error", {"0"}}});
+        },
+        ThrowsMessage<UsageError>(HasSubstr("a number above 0 and below 1")));
+}
 
 TEST(LowRankOfADeadInput, IsFinite) {
     // An input that is always zero, and inputs that are one: G is singular, as is W^T W.

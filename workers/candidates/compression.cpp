@@ -143,7 +143,7 @@ void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& se
         bytes += stored_bytes(tensor);
     }
     const std::string group = "/" + std::to_string(number);
-    file.group(group, {{"setting", to_string(setting)},
+    file.group(group, {{"setting", to_string(solution.settled.value_or(setting))},
                        {"bytes", static_cast<std::int64_t>(bytes)},
                        {"error", solution.error},
                        {"relative_error", errors.relative}});
@@ -202,6 +202,11 @@ void require_candidates_of_use(const JobContext& context, const ModelOutline& mo
     require_some_use(context.job.candidates, model.spec, model.dtypes);
 }
 
+std::vector<std::string> candidates_of_no_use(const JobContext& context) {
+    return settings_of_no_use(context.job.candidates, context.spec(), context.source->dtypes,
+                              context.source->held_energy);
+}
+
 std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit) {
     return usable_settings(context, *context.source, unit);
 }
@@ -215,7 +220,8 @@ std::vector<Setting> usable_settings(const JobContext& context, const ModelOutli
     }
     std::vector<Setting> usable;
     std::string last_reason;
-    for (const Setting& setting : expand_for_unit(context.job.candidates, spec, unit)) {
+    for (const Setting& setting :
+         expand_for_unit(context.job.candidates, spec, unit, model.held_energy)) {
         const std::string reason = refusal(setting, spec, unit, model.dtypes);
         if (reason.empty()) {
             usable.push_back(setting);
@@ -223,11 +229,11 @@ std::vector<Setting> usable_settings(const JobContext& context, const ModelOutli
             last_reason = to_string(setting) + ": " + reason;
         }
     }
-    if (usable.empty()) {
+    if (usable.empty() && model.held_energy.empty()) {
         throw UsageError("candidates: none of those whose targets name " + unit.name +
                          " suits it; " + last_reason);
     }
-    return usable;
+    return usable.empty() ? std::vector{source_setting()} : usable;
 }
 
 Setting kept_setting(const JobContext& context) {

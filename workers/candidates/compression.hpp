@@ -13,8 +13,9 @@ namespace lathe {
 /// Makes all candidates of one unit: RunDirectory::candidates() of its name, with a group for each
 /// setting, named 0, 1, ..., that has attributes `setting` (text form), `bytes`, `error`,
 /// `relative_error`, a dataset `output_errors` (read_output_errors()) and a group for each tensor,
-/// named by its place in the unit (0, 1, ...): the tensor encoded. What equals the source is not
-/// stored again: its group has neither.
+/// named by its place in the unit (0, 1, ...): the tensor encoded. What a setting left open
+/// (UnitSolution::settled) stands there settled. What equals the source is not stored again: its
+/// group has neither.
 struct CompressionTask {
     std::size_t unit = 0;
     std::vector<Setting> settings;
@@ -27,7 +28,8 @@ struct CompressionTask {
 void run_compression(const JobContext& context, const CompressionTask& task);
 
 /// The settings that can be used for a unit: all that its method does not refuse; for a unit that
-/// `ignore` names only the source's own.
+/// `ignore` names only the source's own, and so if calibration shows that it can have none of those
+/// whose targets name it. @throws UsageError  if that is known before
 [[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit);
 /// @throws UsageError  for a key `targets` of a candidate that names no unit; for a candidate that
 ///   suits none of the units it is for
@@ -35,6 +37,9 @@ void require_candidates_of_use(const JobContext& context, const ModelOutline& mo
 /// The same for a unit of another model than the context's, such as one still to be sliced.
 [[nodiscard]] std::vector<Setting> usable_settings(const JobContext& context,
                                                    const ModelOutline& model, std::size_t unit);
+
+/// Settings of candidates that calibration shows to suit no unit: a line for each.
+[[nodiscard]] std::vector<std::string> candidates_of_no_use(const JobContext& context);
 
 /// How the job's tensors of no unit are stored; UsageError as kept_setting() of its entry.
 [[nodiscard]] Setting kept_setting(const JobContext& context);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/config/default_candidates.hpp"
+#include "lib/config/job_keys.hpp"
 #include "methods/dense.hpp"
 #include "methods/method.hpp"
 
@@ -46,6 +47,18 @@ std::unique_ptr<JobContext> JobContext::of_sliced_model() const {
     return context;
 }
 
+namespace {
+
+/// What counts as a neuron's energy: its score. A random order has the second moments.
+std::string energy_name(const JobConfig& job) {
+    using Score = FfsplitConfig::Score;
+    const Score score = job.ffsplit.value_or(FfsplitConfig{}).score;
+    return std::string(neuron_score_names.at(
+        static_cast<std::size_t>(score == Score::random ? Score::second_moment : score)));
+}
+
+}  // namespace
+
 std::unique_ptr<JobContext> JobContext::of_compressed_model() const {
     if (!orders_neurons()) {
         return of_sliced_model();
@@ -53,6 +66,7 @@ std::unique_ptr<JobContext> JobContext::of_compressed_model() const {
     auto context = std::make_unique<JobContext>(*this);
     std::unique_ptr<SourceModel> model = open_model();
     model->neuron_orders = read_neuron_orders(run, model->spec);
+    model->held_energy = read_held_shares(run, model->neuron_orders, energy_name(job));
     context->source = std::move(model);
     return context;
 }
@@ -61,6 +75,10 @@ bool JobContext::orders_neurons() const {
     return job.ffsplit || std::ranges::any_of(settings, [](const Setting& s) {
                return find_method(s.method, "candidates").orders_neurons;
            });
+}
+
+bool JobContext::has_open_bytes() const {
+    return std::ranges::any_of(settings, is_open);
 }
 
 bool JobContext::changes_weights() const {

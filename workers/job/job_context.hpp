@@ -48,6 +48,9 @@ struct JobContext {
     /// Whether the job puts the neurons of feed-forward layers in order before it compresses them.
     [[nodiscard]] bool orders_neurons() const;
 
+    /// Whether it takes calibration or compression to know how many bytes some candidates take.
+    [[nodiscard]] bool has_open_bytes() const;
+
     /// Whether any candidate changes a weight.
     [[nodiscard]] bool changes_weights() const;
 

@@ -148,4 +148,25 @@ std::vector<NeuronOrder> read_neuron_orders(const RunDirectory& run, const Model
     return orders;
 }
 
+std::vector<std::vector<double>> read_held_shares(const RunDirectory& run,
+                                                  std::span<const NeuronOrder> orders,
+                                                  const std::string& values) {
+    std::vector<std::vector<double>> shares;
+    for (std::size_t block = 0; block < orders.size(); ++block) {
+        std::vector<double> own(orders[block].size());
+        ArtifactReader(run.neurons(block_name(block)))
+            .read_into("/" + values, reinterpret_cast<std::byte*>(own.data()),
+                       own.size() * sizeof(double));
+        std::vector<double>& sums = shares.emplace_back();
+        double sum = 0.0;
+        for (const std::uint32_t neuron : orders[block]) {
+            sums.push_back(sum += own[neuron]);
+        }
+        for (double& share : sums) {
+            share = sum > 0.0 ? share / sum : 0.0;
+        }
+    }
+    return shares;
+}
+
 }  // namespace lathe

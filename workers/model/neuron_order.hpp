@@ -38,4 +38,11 @@ void require_neurons(const ModelSpec& spec, const std::string& where);
 [[nodiscard]] std::vector<NeuronOrder> read_neuron_orders(const RunDirectory& run,
                                                           const ModelSpec& spec);
 
+/// Of each block how much of the sum of `values` (a dataset of RunDirectory::neurons()) the first
+/// neurons in order have: 1 of them, 2, ...; all 0 where the sum is. @throws as
+/// read_neuron_orders()
+[[nodiscard]] std::vector<std::vector<double>> read_held_shares(const RunDirectory& run,
+                                                                std::span<const NeuronOrder> orders,
+                                                                const std::string& values);
+
 }  // namespace lathe

@@ -24,6 +24,8 @@ struct ModelOutline {
     /// The text that takes the place of config.json in what is made of the model, where the weights
     /// say otherwise than the file (lib/model/settled_config.hpp).
     std::optional<std::string> settled_config{};
+    /// HeldEnergy (methods/method.hpp) of a model whose neurons are in order.
+    std::vector<std::vector<double>> held_energy{};
 
     /// settled_config, or what the file says.
     [[nodiscard]] std::string config_text() const;

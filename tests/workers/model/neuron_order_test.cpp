@@ -139,6 +139,24 @@ TEST(ReadNeuronOrders, RefusesWhatIsNoPermutation) {
     std::filesystem::remove_all(run.root());
 }
 
+TEST(ReadHeldShares, AreOfTheNeuronsInTheirOrder) {
+    const RunDirectory run(std::filesystem::temp_directory_path() /
+                           ("lathe_held_shares_" + std::to_string(::getpid())));
+    make_directories(run.neurons());
+    const std::vector<std::vector<double>> means = {{1, 0, 3}, {0, 0, 0}};
+    for (std::size_t block = 0; block < means.size(); ++block) {
+        ArtifactWriter file(run.neurons(block_name(block)));
+        file.dataset("/mean", DType::f64, {3},
+                     reinterpret_cast<const std::byte*>(means[block].data()));
+        file.commit();
+    }
+    const std::vector<NeuronOrder> orders = {{2, 0, 1}, {0, 1, 2}};
+    EXPECT_THAT(read_held_shares(run, orders, "mean"),
+                ::testing::ElementsAre(::testing::ElementsAre(0.75, 1.0, 1.0),
+                                       ::testing::ElementsAre(0.0, 0.0, 0.0)));
+    std::filesystem::remove_all(run.root());
+}
+
 class OrderedFamily : public ::testing::TestWithParam<const char*> {};
 
 std::vector<float> logits(const SourceModel& source, const TokenSequences& samples) {

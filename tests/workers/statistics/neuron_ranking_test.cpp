@@ -5,6 +5,7 @@
 #include <cmath>
 #include <filesystem>
 #include <functional>
+#include <numeric>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -204,6 +205,22 @@ TEST_P(OrderedJob, CandidatesOfDownAreMadeWithTheGramMatrixInThatOrder) {
         if (candidate.setting == job.rounded()) {
             EXPECT_NEAR(candidate.error, error, 1e-3 * error);
         }
+    }
+}
+
+TEST(HeldEnergyOfAJob, IsOfItsScoreAndOfARandomOrderTheSecondMoments) {
+    for (const Score score : {Score::second_moment, Score::mean, Score::random}) {
+        SmallJob job("llama", CalibrationConfig::Precision::fp32, FfsplitConfig{score});
+        job.prepare();
+        const NeuronStatistics found =
+            read_neuron_values(job.context().run.neurons("block_0001"), "");
+        const std::vector<double>& values = score == Score::mean ? found.mean : found.second_moment;
+        const SourceModel& model = *job.compressed().source;
+        const double first = values[model.neuron_orders.at(1).at(0)];
+        const double sum = std::accumulate(values.begin(), values.end(), 0.0);
+        EXPECT_NEAR(model.held_energy.at(1).front(), first / sum, 1e-12);
+        EXPECT_EQ(model.held_energy.at(1).back(), 1.0);
+        EXPECT_TRUE(job.context().source->held_energy.empty());
     }
 }
 
