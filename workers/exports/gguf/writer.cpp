@@ -45,6 +45,10 @@ std::uint64_t stored_bytes(gguf::Type type, const Shape& shape) {
     return element_count(shape) / block.elements * block.bytes;
 }
 
+std::string no_type(const EncodedTensor& header) {
+    return "encoding " + header.encoding + " under its settings has no type with the same values";
+}
+
 /// "general.file_type" of a type; the key is for information only.
 std::uint32_t file_type(gguf::Type most) {
     static const std::map<gguf::Type, std::uint32_t> known{
@@ -67,7 +71,7 @@ public:
         if (!divisors_.empty()) {
             add("rope_freqs.weight", gguf::Type::f32, {divisors_.size()});
         }
-        const fs::path& directory = model_->checkpoint().directory();
+        const fs::path& directory = model_->directory();
         std::vector<gguf::Key> keys = gguf::model_keys(spec, intermediate_size());
         keys.push_back({"general.name", spec.family});
         keys.push_back({"general.file_type", file_type(most_frequent())});
@@ -84,6 +88,12 @@ public:
         return std::string(file_name) + "/" + std::to_string(piece);
     }
     [[nodiscard]] std::string piece_file(std::size_t /*piece*/) const override { return file_name; }
+
+    [[nodiscard]] std::uint64_t total_bytes() const override { return header_.size() + end_; }
+    [[nodiscard]] std::uint64_t tensor_bytes(std::size_t t) const override {
+        return gguf::aligned(tensors_.at(t).bytes);
+    }
+    [[nodiscard]] std::uint64_t settings_bytes() const override { return 0; }
 
     void write_piece(std::size_t piece, const fs::path& directory) const override {
         const FileAt file(directory / file_name);
@@ -131,10 +141,8 @@ private:
         ++summary_.n_tensors;
         summary_.n_packed += exact ? 1 : 0;
         if (!exact && header.encoding != "dense") {
-            summary_.dense.push_back({spec.name,
-                                      "encoding " + header.encoding +
-                                          " under its settings has no type with the same values",
-                                      tensors_.back().bytes, lathe::stored_bytes(header)});
+            summary_.dense.push_back(
+                {spec.name, no_type(header), tensors_.back().bytes, lathe::stored_bytes(header)});
         }
         if (pieces_.empty() || end_ - piece_begin_ > max_piece_bytes) {
             pieces_.emplace_back();
@@ -209,6 +217,19 @@ private:
 std::unique_ptr<ExportWriter> make_gguf_writer(std::shared_ptr<const ExportedModel> model,
                                                std::uint64_t max_piece_bytes) {
     return std::make_unique<GgufExport>(std::move(model), max_piece_bytes);
+}
+
+UnitFate gguf_unit_fate(const ModelSpec& spec, const UnitSpec& unit,
+                        std::span<const EncodedTensor> headers) {
+    for (std::size_t i = 0; i < headers.size(); ++i) {
+        if (headers[i].encoding == "dense") {
+            return {UnitFate::Kind::dense, ""};
+        }
+        if (is_float32(spec.tensors[unit.tensors[i]]) || !gguf::exact_type(headers[i])) {
+            return {UnitFate::Kind::dense, no_type(headers[i])};
+        }
+    }
+    return {};
 }
 
 std::string gguf_refuses(const ModelSpec& spec) {
