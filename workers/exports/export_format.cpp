@@ -51,8 +51,10 @@ const ExportFormat& find_export_format(std::string_view name) {
 std::unique_ptr<ExportWriter> make_export_writer(std::string_view format,
                                                  const std::filesystem::path& checkpoint,
                                                  std::uint64_t max_shard_bytes) {
-    return make_export_writer(format, std::make_shared<const ExportedModel>(checkpoint),
-                              max_shard_bytes);
+    auto writer = make_export_writer(format, std::make_shared<const ExportedModel>(checkpoint),
+                                     max_shard_bytes);
+    (void)writer->total_bytes();  // refuses a tokenizer before anything is written
+    return writer;
 }
 
 std::unique_ptr<ExportWriter> make_export_writer(std::string_view format,

@@ -71,14 +71,6 @@ public:
         if (!divisors_.empty()) {
             add("rope_freqs.weight", gguf::Type::f32, {divisors_.size()});
         }
-        const fs::path& directory = model_->directory();
-        std::vector<gguf::Key> keys = gguf::model_keys(spec, intermediate_size());
-        keys.push_back({"general.name", spec.family});
-        keys.push_back({"general.file_type", file_type(most_frequent())});
-        for (gguf::Key& key : gguf::tokenizer_keys(directory, spec)) {
-            keys.push_back(std::move(key));
-        }
-        header_ = gguf::header(keys, tensors_);
         add_notes();
     }
 
@@ -89,7 +81,7 @@ public:
     }
     [[nodiscard]] std::string piece_file(std::size_t /*piece*/) const override { return file_name; }
 
-    [[nodiscard]] std::uint64_t total_bytes() const override { return header_.size() + end_; }
+    [[nodiscard]] std::uint64_t total_bytes() const override { return header().size() + end_; }
     [[nodiscard]] std::uint64_t tensor_bytes(std::size_t t) const override {
         return gguf::aligned(tensors_.at(t).bytes);
     }
@@ -104,7 +96,7 @@ public:
                 throw InternalError(tensor.name + " came to " + std::to_string(bytes.size()) +
                                     " bytes, not " + std::to_string(tensor.bytes));
             }
-            file.write(header_.size() + tensor.offset, bytes);
+            file.write(header().size() + tensor.offset, bytes);
         }
         file.flush();
     }
@@ -112,16 +104,32 @@ public:
     void write_frame(const fs::path& directory) const override {
         const FileAt file(directory / file_name);
         if (!divisors_.empty()) {
-            file.write(header_.size() + tensors_.back().offset,
+            file.write(header().size() + tensors_.back().offset,
                        std::as_bytes(std::span(divisors_)));
         }
-        file.resize(header_.size() + end_);
+        file.resize(header().size() + end_);
         file.flush();
-        file.write(0, std::as_bytes(std::span(header_)));
+        file.write(0, std::as_bytes(std::span(header())));
         file.flush();
     }
 
 private:
+    /// Made when it is asked for: the tokenizer's part takes a second, and whoever compares plans
+    /// wants none of it.
+    [[nodiscard]] const std::string& header() const {
+        if (header_.empty()) {
+            const ModelSpec& spec = model_->spec();
+            std::vector<gguf::Key> keys = gguf::model_keys(spec, intermediate_size());
+            keys.push_back({"general.name", spec.family});
+            keys.push_back({"general.file_type", file_type(most_frequent())});
+            for (gguf::Key& key : gguf::tokenizer_keys(model_->directory(), spec)) {
+                keys.push_back(std::move(key));
+            }
+            header_ = gguf::header(keys, tensors_);
+        }
+        return header_;
+    }
+
     void add(const std::string& name, gguf::Type type, const Shape& shape) {
         const std::uint64_t bytes = stored_bytes(type, shape);
         tensors_.push_back({name, type, shape, end_, bytes});
@@ -208,7 +216,7 @@ private:
     std::vector<std::vector<std::size_t>> pieces_;
     std::uint64_t piece_begin_ = 0;
     std::uint64_t end_ = 0;
-    std::string header_;
+    mutable std::string header_;  ///< empty: not made yet
     ExportSummary summary_;
 };
 
