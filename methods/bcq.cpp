@@ -104,10 +104,16 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
     return solve_bcq(tasks, tensors, statistics, backend);
 }
 
+EncodedTensor outline(const Setting& setting, const Shape& shape) {
+    return bcq_outline(shape, layout_of(setting));
+}
+
 }  // namespace
 
 MethodRow bcq_method() {
-    return {"bcq", expand, bytes, flops, refuses, solve};
+    MethodRow row{"bcq", expand, bytes, flops, refuses, solve};
+    row.outline = outline;
+    return row;
 }
 
 }  // namespace lathe

@@ -78,11 +78,16 @@ ContainerParts container(const Setting& /*setting*/) {
     return {0, 1};  // shifts or scales
 }
 
+EncodedTensor outline(const Setting& setting, const Shape& shape) {
+    return block_shift_outline(shape, layout_of(setting));
+}
+
 }  // namespace
 
 MethodRow bct_method() {
     MethodRow row{"bct", expand, bytes, flops, refuses_feedback, solve_settings<task_of>};
     row.container = container;
+    row.outline = outline;
     return row;
 }
 

@@ -102,10 +102,16 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
     return solutions;
 }
 
+EncodedTensor outline(const Setting& /*setting*/, const Shape& shape) {
+    return {.encoding = "dense", .shape = shape, .settings = {}, .parts = {}};
+}
+
 }  // namespace
 
 MethodRow dense_method() {
-    return {"dense", expand, bytes, flops, refuses, solve};
+    MethodRow row{"dense", expand, bytes, flops, refuses, solve};
+    row.outline = outline;
+    return row;
 }
 
 Setting source_setting() {

@@ -26,7 +26,14 @@ std::optional<std::string> read_block_size(const std::string& text) {
     return read_whole_number(text, 128, 128);
 }
 
-constexpr std::array<SettingKey, 7> keys = {{
+std::optional<std::string> read_scale_bits(const std::string& text) {
+    return read_whole_number(text, 4, 11);
+}
+
+/// That of fp16: settings do not name it, as they did not before there was a choice.
+constexpr const char* all_scale_bits = "11";
+
+constexpr std::array<SettingKey, 8> keys = {{
     {"num_bits", "4", read_bits, "a whole number from 2 to 8"},
     {"group_size", "64", read_group_size, "a positive whole number"},
     {"symmetric", "true", read_flag, "true or false"},
@@ -34,6 +41,7 @@ constexpr std::array<SettingKey, 7> keys = {{
     {"actorder", "false", read_flag, "true or false"},
     {"dampening_frac", "0.01", read_fraction, "a number above 0 and below 1"},
     {"block_size", "128", read_block_size, "128 (the block size does not change the result)"},
+    {"scale_bits", all_scale_bits, read_scale_bits, "a whole number from 4 to 11"},
 }};
 
 IntegerLayout layout_of(const Setting& setting) {
@@ -50,6 +58,9 @@ IntegerTask task_of(const Setting& setting) {
         task.feedback = ErrorFeedback{std::stod(setting_value(setting, "dampening_frac")),
                                       setting_value(setting, "actorder") == "true"};
     }
+    if (const auto bits = setting.values.find("scale_bits"); bits != setting.values.end()) {
+        task.scale_bits = static_cast<unsigned>(std::stoul(bits->second));
+    }
     return task;
 }
 
@@ -59,6 +70,9 @@ std::vector<Setting> expand(const CandidateEntry& entry) {
         if (!uses_feedback(setting)) {
             setting.values["actorder"] = "false";
             setting.values["dampening_frac"] = "0.01";
+        }
+        if (setting.values.at("scale_bits") == all_scale_bits) {
+            setting.values.erase("scale_bits");
         }
     });
 }
@@ -71,10 +85,16 @@ double flops(const Setting& setting, const Shape& shape) {
     return integer_flops(task_of(setting), shape);
 }
 
+EncodedTensor outline(const Setting& setting, const Shape& shape) {
+    return integer_outline(shape, layout_of(setting));
+}
+
 }  // namespace
 
 MethodRow integer_method() {
-    return {"integer", expand, bytes, flops, refuses_feedback, solve_settings<task_of>};
+    MethodRow row{"integer", expand, bytes, flops, refuses_feedback, solve_settings<task_of>};
+    row.outline = outline;
+    return row;
 }
 
 }  // namespace lathe

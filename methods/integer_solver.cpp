@@ -103,6 +103,7 @@ private:
             .symmetric = task.layout.symmetric,
             .powers_of_two = task.blocks && task.blocks->has_shifts(),
             .whole_range = task.whole_range,
+            .scale_bits = task.scale_bits,
         };
         Quantised best = round_to_nearest(grid);
         if (task.feedback) {

@@ -29,6 +29,7 @@ struct IntegerTask {
     /// powers of two if that has shifts.
     std::optional<BlockShiftLayout> blocks = std::nullopt;
     bool whole_range = false;  ///< IntegerGridSettings::whole_range
+    unsigned scale_bits = 11;  ///< IntegerGridSettings::scale_bits
 };
 
 /// Rough number of floating-point operations for a tensor of this shape.

@@ -102,6 +102,11 @@ struct MethodRow {
     /// for_unit() or solve() to settle. Null: it never does.
     bool (*is_open)(const Setting& setting) = nullptr;
 
+    /// What solve() stores of a tensor of this shape, without its parts: encoding, shape and
+    /// settings, as far as the setting says it. Null: for methods that store several pieces, or of
+    /// which no server has an equivalent.
+    EncodedTensor (*outline)(const Setting& setting, const Shape& shape) = nullptr;
+
     /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
     /// such a candidate.
     bool orders_neurons = false;

@@ -5,6 +5,7 @@
 
 #include "lib/core/json.hpp"
 #include "lib/model/name_patterns.hpp"
+#include "orchestrator/serving.hpp"
 #include "workers/candidates/compression.hpp"
 
 namespace lathe {
@@ -46,7 +47,7 @@ std::vector<TensorCoverage> coverage(const JobContext& context) {
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];
         const bool has_choice =
-            usable_settings(context, u) != std::vector<Setting>{source_setting()};
+            settings_of_unit(context, *context.source, u) != std::vector<Setting>{source_setting()};
         const bool ignored = NamePatterns(context.job.reading.ignore, "ignore").has(spec, unit);
         for (std::size_t t : unit.tensors) {
             TensorCoverage& tensor = result[t];

@@ -9,6 +9,7 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/progress.hpp"
+#include "orchestrator/serving.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/exports/export_check.hpp"
 #include "workers/task_table.hpp"
@@ -90,16 +91,18 @@ void require_exportable(const JobContext& context, const ModelOutline& model) {
         if (const std::string reason = format.refuses(model.spec); !reason.empty()) {
             throw DataError("export: " + name + ": " + reason);
         }
-        if (format.refuses_setting == nullptr) {
+        if (format.unit_fate == nullptr) {
             continue;
         }
         for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
-            for (const Setting& setting : usable_settings(context, model, u)) {
-                const UnitSpec& unit = model.spec.units[u];
-                const std::string reason = format.refuses_setting(model.spec, unit, setting);
-                if (!reason.empty()) {
+            const UnitSpec& unit = model.spec.units[u];
+            for (const Setting& setting : settings_of_unit(context, model, u)) {
+                const auto outlines = unit_outlines(model.spec, unit, setting);
+                const UnitFate fate =
+                    outlines.empty() ? UnitFate{} : format.unit_fate(model.spec, unit, outlines);
+                if (fate.kind == UnitFate::Kind::refused) {
                     throw UsageError("export: " + name + ": candidate \"" + to_string(setting) +
-                                     "\" of " + unit.name + ": " + reason);
+                                     "\" of " + unit.name + ": " + fate.reason);
                 }
             }
         }
@@ -113,9 +116,9 @@ nlohmann::json export_json(const fs::path& directory, const ExportSummary& summa
 }
 
 std::string export_text(const fs::path& directory, const ExportSummary& summary) {
-    std::string text =
-        fmt::format("export {}: {} tensors, {}; {} with their codes\n", directory.string(),
-                    summary.n_tensors, bytes_text(summary.tensor_bytes), summary.n_packed);
+    std::string text = fmt::format(
+        "export {}: {} tensors, {}; {} with their codes; {} bytes in all\n", directory.string(),
+        summary.n_tensors, bytes_text(summary.tensor_bytes), summary.n_packed, summary.total_bytes);
     struct Sum {
         std::size_t n = 0;
         std::uint64_t bytes = 0;

@@ -1,7 +1,10 @@
 #include "orchestrator/job.hpp"
 
+#include <algorithm>
+
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "lib/job/serve_targets.hpp"
 #include "orchestrator/exporting.hpp"
 
 namespace lathe {
@@ -39,11 +42,30 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     report.checkpoint_bytes = directory_bytes(report.checkpoint);
     report.evaluation = evaluate(run, questions, report.checkpoint);
     report.exports = export_checkpoint(run, report.checkpoint);
+    report.serve = job.serve;
     report.stages = run.stages();
     report.tensors = coverage(run.context());
     write_file(run.run().report(), to_json(report) + "\n");
     return report;
 }
+
+namespace {
+
+/// What the budget was for: the export of the program that is served.
+nlohmann::json serve_json(const JobReport& report) {
+    const std::string_view format = find_serve_target(report.serve->reader)->format;
+    const auto exported = std::ranges::find(report.exports, format, &ExportReport::format);
+    const std::uint64_t bytes = exported->summary.total_bytes;
+    return {{"reader", report.serve->reader},
+            {"format", format},
+            {"directory", exported->directory.string()},
+            {"predicted_bytes", report.plan.plan.predicted_bytes},
+            {"bytes", bytes},
+            {"bits_per_weight",
+             8.0 * static_cast<double>(bytes) / static_cast<double>(report.parameters)}};
+}
+
+}  // namespace
 
 std::string to_json(const JobReport& report) {
     using nlohmann::json;
@@ -78,6 +100,9 @@ std::string to_json(const JobReport& report) {
     }
     for (const ExportReport& exported : report.exports) {
         result["exports"][exported.format] = export_json(exported.directory, exported.summary);
+    }
+    if (report.serve) {
+        result["serve"] = serve_json(report);
     }
     if (!report.neurons.empty()) {
         result["neurons"] = to_json(report.neurons);

@@ -26,6 +26,7 @@ struct JobReport {
     std::optional<RefineReport> refine;
     EvaluationReport evaluation;
     std::vector<ExportReport> exports;
+    std::optional<ServeConfig> serve;  ///< the job's; its export is among them
     std::vector<StageReport> stages;
     std::vector<TensorCoverage> tensors;
 

@@ -10,6 +10,7 @@
 #include "orchestrator/estimate/memory_estimate.hpp"
 #include "orchestrator/estimate/work_estimate.hpp"
 #include "orchestrator/exporting.hpp"
+#include "orchestrator/serving.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/slicing/sliced_model.hpp"
 #include "workers/slicing/stream_widths.hpp"
@@ -64,6 +65,7 @@ void require_known_names(const JobContext& context, const ModelSpec& compressed)
 Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     const ModelOutline model = compressed_model(context);
     require_candidates_of_use(context, model);
+    require_servable(context, model);
     require_known_names(context, model.spec);
     require_exportable(context, model);
     if (context.orders_neurons()) {
@@ -76,6 +78,7 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     result.budget_bytes = context.job.budget.limit_bytes(result.source_bytes, result.parameters);
     result.minimum_bytes = units.minimum_bytes;
     result.is_lower_bound = context.has_open_bytes();
+    result.dropped = dropped_settings(context, model);
     if (context.job.slice) {
         result.slice = {context.spec().hidden_size, constant_width(context),
                         model.spec.parameters()};

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "orchestrator/job_questions.hpp"
+#include "orchestrator/serving.hpp"
 #include "workers/job/job_context.hpp"
 
 namespace lathe {
@@ -35,6 +36,7 @@ struct Preflight {
     std::uint64_t run_directory_bytes = 0;
     std::vector<Stage> stages;
     std::optional<Slice> slice;
+    std::vector<DroppedSetting> dropped;  ///< of a job with `serve`
     [[nodiscard]] bool feasible() const { return minimum_bytes <= budget_bytes; }
 };
 

@@ -53,6 +53,10 @@ inline void require_grid(const char* function, const IntegerGridSettings& settin
     if (settings.group_size == 0) {
         throw InternalError(std::string(function) + ": group_size is 0, expected at least 1");
     }
+    if (settings.scale_bits < 1 || settings.scale_bits > 11) {
+        throw InternalError(std::string(function) + ": scale_bits is " +
+                            std::to_string(settings.scale_bits) + ", expected 1 to 11");
+    }
 }
 
 /// Scales and zeros have one entry for each group of each row of w.

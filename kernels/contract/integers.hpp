@@ -45,9 +45,9 @@ inline constexpr std::size_t widest_integer_product = 133144;
 ///
 /// Each result y comes with the shape, block size and bits that it is to have; its numbers are the
 /// exact result of the formulas, rounded once, half to even, each block at the largest shift at
-/// which its largest number fits. Sums of products have 32 bits. Columns in which both operands have
-/// one shift are a piece, whose sum is exact. A piece's shift is that of x and of the weight's row
-/// together, the latter counted from the row's coarsest block; 32 rows of the weight take the
+/// which its largest number fits. Sums of products have 32 bits. Columns in which both operands
+/// have one shift are a piece, whose sum is exact. A piece's shift is that of x and of the weight's
+/// row together, the latter counted from the row's coarsest block; 32 rows of the weight take the
 /// smallest that occurs among them as the place of the last bit, with as many bits behind it as the
 /// number of columns leaves (6 at 768, none from 33287 on). What of a piece lies below is dropped.
 /// Sums of two terms are exact to 61 bits.

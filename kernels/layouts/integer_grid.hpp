@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "kernels/contract/backend.hpp"
 #include "kernels/layouts/rounded_to_half.hpp"
@@ -72,10 +74,35 @@ struct CodeRange {
     return std::ldexp(1.0F, fraction == 0.5F ? exponent - 1 : exponent);
 }
 
+/// Of fp32 bits that are cut off for numbers of so many significant bits.
+[[nodiscard]] LATHE_HOST_DEVICE constexpr int bits_cut_off(unsigned significant) {
+    return 24 - static_cast<int>(significant);
+}
+/// The largest fp16 number of so many significant bits.
+[[nodiscard]] LATHE_HOST_DEVICE constexpr float largest_scale_of(unsigned significant) {
+    return 65536.0F - static_cast<float>(1U << (16U - significant));
+}
+
+/// A scale of fp16 with so many significant bits: the nearest, the even one of two. It is an fp16
+/// number still, since a subnormal one is a whole number of their smallest.
+[[nodiscard]] LATHE_HOST_DEVICE inline float scale_of_bits(float scale, unsigned significant) {
+    const int cut = bits_cut_off(significant);
+    std::int32_t bits = 0;
+    std::memcpy(&bits, &scale, sizeof bits);
+    bits = (bits + (1 << (cut - 1)) - 1 + ((bits >> cut) & 1)) & ~((1 << cut) - 1);
+    float rounded = 0.0F;
+    std::memcpy(&rounded, &bits, sizeof rounded);
+    return std::min(rounded, largest_scale_of(significant));
+}
+
 /// The scale of the grid that stands for `scale`.
 [[nodiscard]] LATHE_HOST_DEVICE inline float storable_scale(float scale,
                                                             const IntegerGridSettings& settings) {
-    return settings.powers_of_two ? next_power(scale) : storable_scale(scale);
+    if (settings.powers_of_two) {
+        return next_power(scale);
+    }
+    const float half = storable_scale(scale);
+    return settings.scale_bits == 11 ? half : scale_of_bits(half, settings.scale_bits);
 }
 
 }  // namespace lathe::kernels

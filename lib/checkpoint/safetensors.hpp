@@ -73,6 +73,9 @@ struct TensorToWrite {
 /// @throws IoError     disk full, no such directory, no permission
 /// @throws ShapeError  if a tensor's bytes do not fit its shape
 /// @throws InternalError  for two tensors of one name
+/// Bytes of the file that write_safetensors() writes of such tensors. Their bytes may be missing.
+[[nodiscard]] std::uint64_t safetensors_bytes(std::span<const TensorToWrite> tensors);
+
 void write_safetensors(const std::filesystem::path& path, std::span<const TensorToWrite> tensors);
 
 }  // namespace lathe

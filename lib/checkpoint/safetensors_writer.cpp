@@ -68,19 +68,28 @@ std::vector<TensorToWrite> in_data_order(std::span<const TensorToWrite> tensors)
     return ordered;
 }
 
+std::size_t expected_bytes(const TensorToWrite& tensor) {
+    return element_count(tensor.shape) * size_bytes(tensor.dtype);
+}
+
+void require_all_bytes(std::span<const TensorToWrite> tensors) {
+    for (const TensorToWrite& tensor : tensors) {
+        if (tensor.bytes.size() != expected_bytes(tensor)) {
+            throw ShapeError("tensor '" + tensor.name + "' has " +
+                             std::to_string(tensor.bytes.size()) + " bytes, expected " +
+                             std::to_string(expected_bytes(tensor)) + " for its shape " +
+                             to_string(tensor.shape));
+        }
+    }
+}
+
 std::string header_json(std::span<const TensorToWrite> tensors) {
     nlohmann::ordered_json header;
     header["__metadata__"]["format"] = "pt";
     std::set<std::string> names{"__metadata__"};
     std::uint64_t offset = 0;
     for (const TensorToWrite& tensor : tensors) {
-        const std::size_t expected = element_count(tensor.shape) * size_bytes(tensor.dtype);
-        if (tensor.bytes.size() != expected) {
-            throw ShapeError("tensor '" + tensor.name + "' has " +
-                             std::to_string(tensor.bytes.size()) + " bytes, expected " +
-                             std::to_string(expected) + " for its shape " +
-                             to_string(tensor.shape));
-        }
+        const std::size_t expected = expected_bytes(tensor);
         if (!names.insert(tensor.name).second) {
             throw InternalError("two tensors called '" + tensor.name + "' in one file");
         }
@@ -97,7 +106,16 @@ std::string header_json(std::span<const TensorToWrite> tensors) {
 
 }  // namespace
 
+std::uint64_t safetensors_bytes(std::span<const TensorToWrite> tensors) {
+    std::uint64_t bytes = sizeof(std::uint64_t) + header_json(in_data_order(tensors)).size();
+    for (const TensorToWrite& tensor : tensors) {
+        bytes += expected_bytes(tensor);
+    }
+    return bytes;
+}
+
 void write_safetensors(const fs::path& path, std::span<const TensorToWrite> tensors) {
+    require_all_bytes(tensors);
     const std::vector<TensorToWrite> ordered = in_data_order(tensors);
     const std::string header = header_json(ordered);
     const std::uint64_t length = header.size();

@@ -1,7 +1,12 @@
 #include "lib/config/default_candidates.hpp"
 
+#include <algorithm>
+#include <span>
 #include <string>
 #include <utility>
+
+#include "lib/core/errors.hpp"
+#include "lib/job/serve_targets.hpp"
 
 namespace lathe {
 namespace {
@@ -37,6 +42,52 @@ std::vector<CandidateEntry> default_candidates(double bits_per_weight) {
         candidates.push_back(entry("bcq", planes, "128", "alternating"));
     }
     return candidates;
+}
+
+namespace {
+
+const ServeTarget& target_of(const ServeConfig& serve) {
+    const ServeTarget* target = find_serve_target(serve.reader);
+    if (target == nullptr) {
+        throw InternalError("no program \"" + serve.reader + "\" to serve for");
+    }
+    return *target;
+}
+
+std::vector<std::string> texts(std::span<const std::string_view> views) {
+    return {views.begin(), views.end()};
+}
+
+}  // namespace
+
+std::vector<CandidateEntry> served_candidates(const ServeConfig& serve) {
+    std::vector<CandidateEntry> candidates{{"dense", {}, {"default candidates"}}};
+    for (const ServedCandidates& own : target_of(serve).candidates) {
+        if (own.is_low && !serve.low_bits) {
+            continue;
+        }
+        const SourcePlace place{"default candidates"};
+        candidates.push_back({"integer",
+                              {{"num_bits", texts(own.num_bits), place},
+                               {"group_size", texts(own.group_sizes), place},
+                               {"solver", {std::string(own.solver)}, place}},
+                              place});
+    }
+    return candidates;
+}
+
+void state_scale_bits(const ServeConfig& serve, std::vector<CandidateEntry>& candidates) {
+    const unsigned scale_bits = target_of(serve).scale_bits;
+    if (scale_bits == 0) {
+        return;
+    }
+    for (CandidateEntry& entry : candidates) {
+        const bool has_one = std::ranges::any_of(
+            entry.keys, [](const auto& key) { return key.name == "scale_bits"; });
+        if (entry.method == "integer" && !has_one) {
+            entry.keys.push_back({"scale_bits", {std::to_string(scale_bits)}, entry.place});
+        }
+    }
 }
 
 }  // namespace lathe

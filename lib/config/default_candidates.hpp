@@ -11,4 +11,11 @@ namespace lathe {
 /// fewer they are. So it is among the candidates where a budget leaves fewer than 4.
 [[nodiscard]] std::vector<CandidateEntry> default_candidates(double bits_per_weight);
 
+/// The same of a job with the section `serve`: what the program computes with.
+[[nodiscard]] std::vector<CandidateEntry> served_candidates(const ServeConfig& serve);
+
+/// Gives entries of method "integer" the key scale_bits that the program of `serve` wants, if it
+/// wants one and they have none.
+void state_scale_bits(const ServeConfig& serve, std::vector<CandidateEntry>& candidates);
+
 }  // namespace lathe

@@ -9,6 +9,7 @@
 
 #include "lib/config/evaluate_reader.hpp"
 #include "lib/config/job_keys.hpp"
+#include "lib/config/serve_reader.hpp"
 #include "lib/config/yaml_reader.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/job/export_formats.hpp"
@@ -384,6 +385,7 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     job.calibration = read_calibration(map.find("calibration"));
     job.slice = read_slice(map.find("slice"));
     job.ffsplit = read_ffsplit(map.find("ffsplit"));
+    job.serve = read_serve(map.find("serve"));
     job.budget = read_budget(map.find("budget"));
     job.candidates = read_candidates(map.find("candidates"));
     if (const YamlValue* kept = map.find("kept_tensors")) {
@@ -396,6 +398,7 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     job.evaluate = read_evaluate(map.find("evaluate"));
     map.read_texts("export", job.exports);
     require_known_exports(map.find("export"), job.exports);
+    apply_serve(job, map.find("slice"));
     job.runtime = read_runtime(map.find("runtime"));
     map.finish();
     if (job.model.empty()) {
@@ -417,10 +420,12 @@ JobConfig read_job(const std::string& yaml, const std::string& file_name,
         refuse_at(root.place, "the job is " + describe(root) + "; expected a map of keys");
     }
     resolve_aliases(root);
+    widen_serve(root);
     for (const std::string& text : overrides) {
         Override change = parse_override(text);
         resolve_path(change);
         apply_override(root, change);
+        widen_serve(root);
         resolve_aliases(root);
     }
     return read_root(root, name);

@@ -107,6 +107,15 @@ struct SearchConfig {
 /// blocks before it make.
 enum class RefineMode { none, sequential };
 
+/// For which program a job makes its model: only candidates that it takes, counted in its format's
+/// bytes.
+struct ServeConfig {
+    std::string reader;               ///< a name of lib/job/serve_targets.hpp
+    std::size_t tensor_parallel = 1;  ///< on how many devices it shares out each layer
+    bool low_bits = false;            ///< with the package that key `low_bits` names
+    SourcePlace place;
+};
+
 /// One entry of `evaluate.tasks`. Which names there are is known to lib/dataset; whoever opens the
 /// data checks them.
 struct TaskEntry {
@@ -152,6 +161,7 @@ struct JobConfig {
     std::optional<SliceConfig> slice;  ///< none: the hidden size stays
     /// Given: neurons are put in order whatever the candidates. None: if one asks for it.
     std::optional<FfsplitConfig> ffsplit;
+    std::optional<ServeConfig> serve;  ///< none: the budget is that of our own checkpoint
     Budget budget;
     std::vector<CandidateEntry> candidates;  ///< none: those of default_candidates.hpp
     /// How tensors are stored that belong to no unit: norms, biases, tables of positions. None: as

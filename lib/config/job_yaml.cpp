@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "lib/config/job_keys.hpp"
+#include "lib/job/serve_targets.hpp"
 
 namespace lathe {
 namespace {
@@ -214,6 +215,18 @@ void insert_optional_keys(const JobConfig& job, std::vector<JobKey>& keys) {
     const std::vector<JobKey> slice = slice_keys(job.slice);
     keys.insert(std::ranges::find(keys, std::string_view("budget"), &JobKey::name), slice.begin(),
                 slice.end());
+    if (job.serve) {
+        const ServeConfig& serve = *job.serve;
+        const std::vector<JobKey> section{
+            {"serve", "reader", serve.reader, {}},
+            {"serve", "tensor_parallel", std::to_string(serve.tensor_parallel), {}},
+            {"serve",
+             "low_bits",
+             serve.low_bits ? std::string(find_serve_target(serve.reader)->low_bits) : "none",
+             {}}};
+        keys.insert(std::ranges::find(keys, std::string_view("budget"), &JobKey::name),
+                    section.begin(), section.end());
+    }
     if (job.ffsplit) {
         const auto score = static_cast<std::size_t>(job.ffsplit->score);
         keys.insert(std::ranges::find(keys, std::string_view("budget"), &JobKey::name),

@@ -231,6 +231,16 @@ std::uint64_t bcq_bytes(const Shape& shape, const BcqLayout& layout) {
                        (2 * layout.scales_per_group() + offset_bytes));
 }
 
+EncodedTensor bcq_outline(const Shape& shape, const BcqLayout& layout) {
+    return {.encoding = "bcq",
+            .shape = shape,
+            .settings = {{"num_bits", layout.num_bits},
+                         {"group_size", static_cast<std::int64_t>(layout.group_size)},
+                         {"uniform", layout.uniform ? 1 : 0},
+                         {"offset", layout.offset ? 1 : 0}},
+            .parts = {}};
+}
+
 EncodedTensor encode_bcq(const Shape& shape, const BcqLayout& layout,
                          MatrixView<const std::uint8_t> codes, MatrixView<const float> scales,
                          MatrixView<const float> offsets) {
@@ -239,13 +249,7 @@ EncodedTensor encode_bcq(const Shape& shape, const BcqLayout& layout,
     const std::size_t groups = groups_per_row(cols, layout.group_size);
     check_matrix("codes", codes, rows, cols);
     check_matrix("scales", scales, rows, groups * layout.scales_per_group());
-    EncodedTensor tensor{.encoding = "bcq",
-                         .shape = shape,
-                         .settings = {{"num_bits", layout.num_bits},
-                                      {"group_size", static_cast<std::int64_t>(layout.group_size)},
-                                      {"uniform", layout.uniform ? 1 : 0},
-                                      {"offset", layout.offset ? 1 : 0}},
-                         .parts = {}};
+    EncodedTensor tensor = bcq_outline(shape, layout);
     if (layout.offset) {
         check_matrix("offsets", offsets, rows, groups);
     }

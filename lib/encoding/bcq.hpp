@@ -38,6 +38,9 @@ struct BcqLayout {
     bool operator==(const BcqLayout&) const = default;
 };
 
+/// What encode_bcq() will produce, without its parts: encoding, shape and settings.
+[[nodiscard]] EncodedTensor bcq_outline(const Shape& shape, const BcqLayout& layout);
+
 /// Bytes of all parts for a tensor of this shape: exactly what encode_bcq() will produce.
 [[nodiscard]] std::uint64_t bcq_bytes(const Shape& shape, const BcqLayout& layout);
 

@@ -35,6 +35,10 @@ struct BlockShiftLayout {
 /// fitting_shift() of a block's largest magnitude; 0 for 0.
 [[nodiscard]] int block_shift_of(float largest, unsigned num_bits);
 
+/// What encode_block_shift() will produce, without its parts: encoding, shape and settings, but for
+/// a shift_base, which only the values say.
+[[nodiscard]] EncodedTensor block_shift_outline(const Shape& shape, const BlockShiftLayout& layout);
+
 /// Bytes of all parts for a tensor of this shape: exactly what encode_block_shift() will produce.
 [[nodiscard]] std::uint64_t block_shift_bytes(const Shape& shape, const BlockShiftLayout& layout);
 

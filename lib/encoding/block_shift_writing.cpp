@@ -149,6 +149,15 @@ std::uint64_t block_shift_bytes(const Shape& shape, const BlockShiftLayout& layo
     return codes + element_count(scale_shape(e, layout)) * element;
 }
 
+EncodedTensor block_shift_outline(const Shape& shape, const BlockShiftLayout& layout) {
+    return {.encoding = "block_shift",
+            .shape = shape,
+            .settings = {{"num_bits", layout.num_bits},
+                         {"block_size", static_cast<std::int64_t>(layout.block_size)},
+                         {"scale_bits", layout.scale_bits}},
+            .parts = {}};
+}
+
 EncodedTensor encode_block_shift(const Shape& shape, const BlockShiftLayout& layout,
                                  MatrixView<const std::uint8_t> codes,
                                  MatrixView<const float> scales) {
@@ -156,12 +165,7 @@ EncodedTensor encode_block_shift(const Shape& shape, const BlockShiftLayout& lay
     const BlockExtents e = block_extents(shape, layout);
     check_matrix("codes", codes, e.rows, e.cols);
     check_matrix("scales", scales, e.rows, e.blocks);
-    EncodedTensor tensor{.encoding = "block_shift",
-                         .shape = shape,
-                         .settings = {{"num_bits", layout.num_bits},
-                                      {"block_size", static_cast<std::int64_t>(layout.block_size)},
-                                      {"scale_bits", layout.scale_bits}},
-                         .parts = {}};
+    EncodedTensor tensor = block_shift_outline(shape, layout);
     Blocks blocks(layout, codes);
     if (!layout.has_shifts()) {
         tensor.parts = {pack_symbols("codes", blocks.codes(), layout.num_bits),

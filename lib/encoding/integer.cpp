@@ -82,6 +82,15 @@ void check_layout(const IntegerLayout& layout) {
 
 }  // namespace
 
+EncodedTensor integer_outline(const Shape& shape, const IntegerLayout& layout) {
+    return {.encoding = "integer",
+            .shape = shape,
+            .settings = {{"num_bits", layout.num_bits},
+                         {"group_size", static_cast<std::int64_t>(layout.group_size)},
+                         {"symmetric", layout.symmetric ? 1 : 0}},
+            .parts = {}};
+}
+
 std::uint64_t integer_bytes(const Shape& shape, const IntegerLayout& layout) {
     check_layout(layout);
     const auto [rows, cols] = matrix_extents(shape);
@@ -98,12 +107,7 @@ EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
     const std::size_t groups = groups_per_row(cols, layout.group_size);
     check_matrix("codes", codes, rows, cols);
     check_matrix("scales", scales, rows, groups);
-    EncodedTensor tensor{.encoding = "integer",
-                         .shape = shape,
-                         .settings = {{"num_bits", layout.num_bits},
-                                      {"group_size", static_cast<std::int64_t>(layout.group_size)},
-                                      {"symmetric", layout.symmetric ? 1 : 0}},
-                         .parts = {}};
+    EncodedTensor tensor = integer_outline(shape, layout);
     tensor.parts.push_back(pack_symbols("codes", codes, layout.num_bits));
     tensor.parts.push_back(pack_scales(scales));
     if (!layout.symmetric) {

@@ -21,6 +21,9 @@ struct IntegerLayout {
     bool symmetric = true;
 };
 
+/// What encode_integer() will produce, without its parts: encoding, shape and settings.
+[[nodiscard]] EncodedTensor integer_outline(const Shape& shape, const IntegerLayout& layout);
+
 /// Bytes of all parts for a tensor of this shape: exactly what encode_integer() will produce.
 [[nodiscard]] std::uint64_t integer_bytes(const Shape& shape, const IntegerLayout& layout);
 

@@ -53,9 +53,9 @@ CommandOutput run_export_command(const CommandContext& context) {
     writer->write_frame(order.directory);
     require_no_problems(order, read_back(context, order, checkpoint.spec()));
     finish_export_target(order.directory);
-    nlohmann::json json = export_json(order.directory, writer->summary());
+    nlohmann::json json = export_json(order.directory, summary_of(*writer));
     json["shards"] = writer->n_pieces();
-    return {json.dump(), export_text(order.directory, writer->summary()), 0};
+    return {json.dump(), export_text(order.directory, summary_of(*writer)), 0};
 }
 
 }  // namespace lathe

@@ -80,6 +80,15 @@ nlohmann::json plan_json(const Preflight& p, const std::vector<TensorCoverage>& 
                         {"run_directory_bytes", p.run_directory_bytes},
                         {"tensors", parse_json(to_json(tensors))},
                         {"stages", stages}};
+    if (!p.dropped.empty()) {
+        json["dropped"] = nlohmann::json::array();
+    }
+    for (const DroppedSetting& dropped : p.dropped) {
+        json["dropped"].push_back({{"setting", dropped.setting},
+                                   {"unit", dropped.first_unit},
+                                   {"units", dropped.n_units},
+                                   {"reason", dropped.reason}});
+    }
     if (p.slice) {
         const SliceShares shares(p);
         json["slice"] = {{"hidden_size", p.slice->hidden_size},
@@ -107,13 +116,18 @@ std::string plan_text(const JobContext& context, const Preflight& p,
         table += fmt::format("  {:<10} {:>6} tasks  {:>10.3g} FLOP  about {}\n", stage.name,
                              stage.tasks, stage.flops, duration_text(stage.seconds));
     }
+    const auto& serve = context.job.serve;
+    for (const DroppedSetting& dropped : p.dropped) {
+        table += fmt::format("serve {}: {}\n", serve->reader, describe(dropped));
+    }
     return fmt::format(
         "{}: {} parameters, {}\n{}"
-        "budget {} = {}, smallest possible {}{}\n"
+        "budget {}{} = {}, smallest possible {}{}\n"
         "memory of a rank about {}, run directory {} {}\n"
         "tensors: {}\n{}",
         context.spec().family, p.parameters, bytes_text(p.source_bytes), slice,
-        to_string(context.job.budget), bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
+        to_string(context.job.budget), serve ? " of what " + serve->reader + " loads" : "",
+        bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
         p.is_lower_bound ? " or more (sizes by energy or error are not known yet)" : "",
         bytes_text(p.peak_memory_bytes_per_rank), p.is_lower_bound ? "at least" : "about",
         bytes_text(p.run_directory_bytes), summary(tensors), table);

@@ -4,8 +4,9 @@
 #include <limits>
 
 #include "lib/model/stream.hpp"
-#include "orchestrator/container_size.hpp"
 #include "orchestrator/estimate/model_sums.hpp"
+#include "orchestrator/plan_size.hpp"
+#include "orchestrator/serving.hpp"
 #include "workers/candidates/compression.hpp"
 
 namespace lathe {
@@ -45,13 +46,13 @@ std::uint64_t differentiating_bytes(const Sizes& sizes) {
 UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
     const ModelSpec& spec = model.spec;
     UnitSums sums;
-    sums.minimum_bytes = ContainerSize::of(model, kept_setting(context)).fixed_bytes;
+    const PlanSize size = PlanSize::of(context, model);
+    sums.minimum_bytes = size.fixed_bytes();
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         std::uint64_t smallest = std::numeric_limits<std::uint64_t>::max();
-        for (const Setting& setting : usable_settings(context, model, u)) {
+        for (const Setting& setting : settings_of_unit(context, model, u)) {
             const std::uint64_t bytes = predicted_bytes(model, u, setting);
-            smallest =
-                std::min(smallest, bytes + ContainerSize::unit_bytes(spec.units[u], setting));
+            smallest = std::min(smallest, size.unit_bytes(u, setting));
             if (setting != source_setting()) {
                 sums.candidate_bytes += bytes;
             }

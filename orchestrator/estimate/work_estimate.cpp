@@ -80,7 +80,7 @@ SolverWork solver_work(const JobContext& context, const ModelOutline& model) {
     SolverWork work;
     for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
         double most = 0.0;
-        for (const Setting& setting : usable_settings(context, model, u)) {
+        for (const Setting& setting : settings_of_unit(context, model, u)) {
             work.all += predicted_flops(model, u, setting);
             most = std::max(most, predicted_flops(model, u, setting));
         }

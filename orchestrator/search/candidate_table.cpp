@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "lib/core/errors.hpp"
-#include "orchestrator/container_size.hpp"
 #include "workers/candidates/candidate_files.hpp"
 #include "workers/candidates/compression.hpp"
 
@@ -82,7 +81,7 @@ std::vector<Setting> distinct_settings(const CandidateTable& table) {
     return settings;
 }
 
-std::vector<std::vector<Option>> options_of(const JobRun& run, const CandidateTable& table,
+std::vector<std::vector<Option>> options_of(const PlanSize& size, const CandidateTable& table,
                                             const CandidateScores& scores,
                                             const std::vector<std::vector<double>>& seconds) {
     std::vector<std::vector<Option>> options;
@@ -90,9 +89,8 @@ std::vector<std::vector<Option>> options_of(const JobRun& run, const CandidateTa
         std::vector<Option>& unit = options.emplace_back();
         for (std::size_t c = 0; c < table[u].size(); ++c) {
             const Candidate& candidate = table[u][c];
-            unit.push_back({candidate.bytes +
-                                ContainerSize::unit_bytes(run.spec().units[u], candidate.setting),
-                            scores[u][c], seconds.empty() ? 0.0 : seconds[u][c]});
+            unit.push_back({size.unit_bytes(u, candidate.setting), scores[u][c],
+                            seconds.empty() ? 0.0 : seconds[u][c]});
         }
     }
     return options;

@@ -6,6 +6,7 @@
 
 #include "lib/job/candidate.hpp"
 #include "orchestrator/job_run.hpp"
+#include "orchestrator/plan_size.hpp"
 #include "orchestrator/search/knapsack.hpp"
 
 namespace lathe {
@@ -31,10 +32,10 @@ using CandidateScores = std::vector<std::vector<double>>;
 /// All settings of the table, each once, in the order of their first candidate.
 [[nodiscard]] std::vector<Setting> distinct_settings(const CandidateTable& table);
 
-/// Units with their candidates as options of the knapsack: bytes with the container's share;
+/// Units with their candidates as options of the knapsack: bytes as a plan has them;
 /// `seconds` of each, or empty.
 [[nodiscard]] std::vector<std::vector<Option>> options_of(
-    const JobRun& run, const CandidateTable& table, const CandidateScores& scores,
+    const PlanSize& size, const CandidateTable& table, const CandidateScores& scores,
     const std::vector<std::vector<double>>& seconds);
 
 }  // namespace lathe

@@ -1,3 +1,4 @@
+#include "orchestrator/serving.hpp"
 #include "orchestrator/stages.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/task_table.hpp"
@@ -9,7 +10,7 @@ void compress(JobRun& run) {
     std::vector<StageTask> tasks;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];
-        CompressionTask compression{u, usable_settings(run.context(), u), ""};
+        CompressionTask compression{u, settings_of_unit(run.context(), run.source(), u), ""};
         // The second part stands for what an artifact holds.
         std::vector<std::string> parts{"compress/" + unit.name, "with output_errors"};
         double cost = 0.0;

@@ -51,7 +51,7 @@ std::vector<ExportReport> export_checkpoint(JobRun& run, const fs::path& directo
             text_attribute(checkpoint.attributes(), "checkpoint_hash", directory.string());
         write_export(run, order, *writer, name);
         check_export(run, order, checkpoint.spec(), name);
-        reports.push_back({format, order.directory, writer->summary()});
+        reports.push_back({format, order.directory, summary_of(*writer)});
     }
     return reports;
 }

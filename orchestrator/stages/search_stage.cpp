@@ -5,7 +5,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
-#include "orchestrator/container_size.hpp"
+#include "orchestrator/plan_size.hpp"
 #include "orchestrator/search/candidate_table.hpp"
 #include "orchestrator/search/evolution.hpp"
 #include "orchestrator/search/genes.hpp"
@@ -33,6 +33,7 @@ double sum_of(const CandidateTable& table, const std::vector<std::vector<double>
 /// What a search may choose from.
 struct SearchSpace {
     CandidateTable table;
+    PlanSize size;
     std::optional<ProductTimes> times;  ///< if the job asks for them
     SearchLimits limits;                ///< of the whole output, and of its products
 
@@ -43,7 +44,7 @@ struct SearchSpace {
 };
 
 SearchSpace space_of(JobRun& run, const Budget& budget) {
-    SearchSpace space{read_candidate_table(run), {}, {}};
+    SearchSpace space{read_candidate_table(run), PlanSize::of(run.context(), run.source()), {}, {}};
     space.limits.bytes = budget.limit_bytes(run.given_model().weights.tensor_bytes(),
                                             run.given_model().spec.parameters());
     space.times = product_times(run, space.table);
@@ -81,29 +82,27 @@ std::vector<NamedScores> scores_to_use(JobRun& run, const CandidateTable& table)
 std::vector<Gene> genes_of(const JobRun& run, const SearchSpace& space,
                            const CandidateScores& scores) {
     const auto seconds = space.times ? space.times->candidates : std::vector<std::vector<double>>{};
-    return make_genes(run.spec(), space.table, options_of(run, space.table, scores, seconds),
+    return make_genes(run.spec(), space.table, options_of(space.size, space.table, scores, seconds),
                       run.context().job.search.tied_blocks);
 }
 
 /// What genes may take beside what every output has.
-SearchLimits limits_of_genes(const JobRun& run, const SearchLimits& limits) {
-    const std::uint64_t fixed =
-        ContainerSize::of(run.source(), kept_setting(run.context())).fixed_bytes;
-    return {limits.bytes - std::min(limits.bytes, fixed), limits.seconds};
+SearchLimits limits_of_genes(const SearchSpace& space) {
+    const SearchLimits& limits = space.limits;
+    return {limits.bytes - std::min(limits.bytes, space.size.fixed_bytes()), limits.seconds};
 }
 
 [[noreturn]] void refuse(const JobRun& run, const SearchSpace& space,
                          const std::vector<std::vector<Option>>& genes) {
     const std::uint64_t limit = space.limits.bytes;
-    if (const auto fastest = solve_fastest(genes, limits_of_genes(run, space.limits).bytes)) {
+    if (const auto fastest = solve_fastest(genes, limits_of_genes(space).bytes)) {
         throw InfeasibleError(fmt::format(
             "no plan within {} bytes is {:g} times as fast as the source; the fastest of these "
             "candidates is {:.3g} times as fast",
             limit, run.context().job.search.speedup,
             space.times->speedup(seconds_of(genes, *fastest))));
     }
-    std::uint64_t smallest =
-        ContainerSize::of(run.source(), kept_setting(run.context())).fixed_bytes;
+    std::uint64_t smallest = space.size.fixed_bytes();
     for (const auto& gene : genes) {
         smallest += std::ranges::min(gene, {}, &Option::bytes).bytes;
     }
@@ -118,7 +117,7 @@ std::vector<Setting> choice_by(const SolveWithinBytes& solve, const JobRun& run,
                                const SearchSpace& space, const std::vector<Gene>& genes) {
     std::vector<std::vector<Option>> options;
     std::ranges::transform(genes, std::back_inserter(options), &Gene::options);
-    const auto chosen = solve_within(options, limits_of_genes(run, space.limits), solve);
+    const auto chosen = solve_within(options, limits_of_genes(space), solve);
     if (!chosen) {
         refuse(run, space, options);
     }
@@ -130,8 +129,7 @@ std::vector<Plan> plans_to_consider(JobRun& run, const SearchSpace& space,
                                     const std::vector<NamedScores>& all_scores) {
     std::vector<Plan> plans;
     const auto add = [&](std::vector<Setting> choice, std::string origin) {
-        const std::uint64_t bytes =
-            predicted_output_bytes(run.source(), choice, kept_setting(run.context()));
+        const std::uint64_t bytes = space.size.bytes(choice);
         const double seconds = space.seconds(choice);
         const bool seen =
             std::ranges::any_of(plans, [&](const Plan& plan) { return plan.choice == choice; });
@@ -152,8 +150,9 @@ std::vector<Plan> plans_to_consider(JobRun& run, const SearchSpace& space,
             add(choice_by(solve_greedy, run, space, genes), "greedy by " + scores.name);
         }
     }
-    const std::vector<Gene> units = make_genes(
-        run.spec(), space.table, options_of(run, space.table, all_scores.back().scores, {}), 1);
+    const std::vector<Gene> units =
+        make_genes(run.spec(), space.table,
+                   options_of(space.size, space.table, all_scores.back().scores, {}), 1);
     for (const Setting& setting : distinct_settings(space.table)) {
         if (auto choice = homogeneous_choice(space.table, setting);
             choice && is_tied(units, *choice)) {
@@ -196,8 +195,7 @@ public:
         std::vector<Plan> plans;
         for (const Genome& genome : genomes) {
             std::vector<Setting> choice = levels_.choice(genome);
-            const std::uint64_t bytes =
-                predicted_output_bytes(run_.source(), choice, kept_setting(run_.context()));
+            const std::uint64_t bytes = space_.size.bytes(choice);
             const double seconds = space_.seconds(choice);
             plans.push_back({std::move(choice),
                              bytes,
@@ -239,7 +237,7 @@ nlohmann::json improve(JobRun& run, const SearchSpace& space, const std::vector<
         return generations;
     }
     const SearchConfig& search = run.context().job.search;
-    const GeneLevels levels(genes, start->plan.choice, limits_of_genes(run, space.limits));
+    const GeneLevels levels(genes, start->plan.choice, limits_of_genes(space));
     const double start_kl = start->kl;  // considered grows
     PlanFitness fitness(run, space, levels, considered);
     EvolutionSettings settings;
@@ -325,6 +323,7 @@ SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_n
     }
     // Of equal divergence the earlier wins: the searched plan comes first.
     result.best = *std::ranges::min_element(result.considered, {}, &EvaluatedPlan::kl);
+    result.best.plan.predicted_bytes = space.size.exact_bytes(result.best.plan.choice);
     result.chosen = chosen_candidates(space.table, result.best.plan.choice);
     if (space.times) {
         result.speedup = space.times->speedup(result.best.plan.predicted_seconds);

@@ -161,8 +161,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{
             "modle: x",
             "job.yaml:3:1: unknown key \"modle\"; did you mean \"model\"? valid keys: model, "
-            "output, seed, calibration, slice, ffsplit, budget, candidates, kept_tensors, ignore, "
-            "allow_nan_rows, search, refine, "
+            "output, seed, calibration, slice, ffsplit, serve, budget, candidates, kept_tensors, "
+            "ignore, allow_nan_rows, search, refine, "
             "evaluate, export, runtime"},
         Refusal{"model: x", "job.yaml:3:1: key \"model\" is given twice, first at job.yaml:1:1"},
         Refusal{"ffsplit: {score: best}",

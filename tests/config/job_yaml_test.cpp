@@ -22,7 +22,7 @@ void expect_same(const std::vector<CandidateEntry>& a, const std::vector<Candida
 
 /// All fields of a job but the places. The binding fails to compile when a field is added.
 void expect_same(const JobConfig& a, const JobConfig& b) {
-    const auto& [model, output, seed, calibration, slice, ffsplit, budget, candidates, kept,
+    const auto& [model, output, seed, calibration, slice, ffsplit, serve, budget, candidates, kept,
                  reading, search, refine, evaluate, exports, runtime] = a;
     EXPECT_EQ(model, b.model);
     EXPECT_EQ(output, b.output);
@@ -51,6 +51,13 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     if (ffsplit) {
         const auto& [score] = *ffsplit;
         EXPECT_EQ(score, b.ffsplit->score);
+    }
+    ASSERT_EQ(serve.has_value(), b.serve.has_value());
+    if (serve) {
+        const auto& [reader, devices, low_bits, place] = *serve;
+        EXPECT_EQ(reader, b.serve->reader);
+        EXPECT_EQ(devices, b.serve->tensor_parallel);
+        EXPECT_EQ(low_bits, b.serve->low_bits);
     }
     EXPECT_EQ(budget, b.budget);
     expect_same(candidates, b.candidates);

@@ -226,6 +226,31 @@ TEST_P(Compression, ScalesAreStorableWhateverTheWeights) {
     }
 }
 
+TEST_P(Compression, ScalesOfEightBitsAreNumbersOfBothTypesOfSixteen) {
+    const Quantiser on(GetParam(), 1);
+    const std::vector<float> w = test_data::layer_weights(40, 130, 24);
+    const std::vector<float> ones(130, 1.0F);
+    IntegerGridSettings settings{4, 64, true};
+    settings.scale_bits = 8;
+    const Quantised q = on.round_to_nearest(w, ones, settings);
+    for (const float scale : q.scales) {
+        EXPECT_EQ(half_to_float(float_to_half(scale)), scale);
+        EXPECT_EQ(bfloat16_to_float(float_to_bfloat16(scale)), scale);
+    }
+    const Quantised all = on.round_to_nearest(w, ones, {4, 64, true});
+    EXPECT_NE(all.scales, q.scales);
+    const auto scale_of = [&](float largest) {
+        settings.whole_range = true;
+        return on.round_to_nearest({largest * 7.0F}, {1.0F}, settings).scales[0];
+    };
+    EXPECT_EQ(scale_of(0x1.01p0F), 0x1.00p0F);  // half way: to the even one
+    EXPECT_EQ(scale_of(0x1.03p0F), 0x1.04p0F);
+    EXPECT_EQ(scale_of(0x1.014p0F), 0x1.02p0F);
+    EXPECT_EQ(scale_of(1e9F), 65280.0F);
+    EXPECT_EQ(scale_of(0x1.FFp-16F), 0x1p-15F);  // 511 of the smallest, subnormal
+    EXPECT_EQ(scale_of(0.0F), 0x1p-24F);
+}
+
 /// A layer and what a sweep needs.
 struct Layer {
     std::vector<float> w;

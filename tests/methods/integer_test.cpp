@@ -58,6 +58,31 @@ TEST(IntegerMethod, ReportsTheErrorOfWhatIsStored) {
     }
 }
 
+TEST(IntegerMethod, ShortScalesOfAnySolverCostNoBytesAndHardlyAnything) {
+    const LinearUnit unit(131, {20, 5});
+    const auto settings = find_method("integer", "")
+                              .expand(entry("integer", {{"num_bits", {"3"}},
+                                                        {"symmetric", {"true", "false"}},
+                                                        {"solver", {"admm", "gptq", "rtn"}},
+                                                        {"scale_bits", {"11", "8"}}}));
+    ASSERT_EQ(settings.size(), 12U);
+    EXPECT_EQ(settings[0].values.count("scale_bits"), 0U) << to_string(settings[0]);
+    const auto solutions = solve(settings, unit);
+    for (std::size_t i = 0; i < settings.size(); i += 2) {
+        SCOPED_TRACE(to_string(settings[i + 1]));
+        EXPECT_LT(solutions[i + 1].error, 1.02 * solutions[i].error);
+        for (std::size_t t = 0; t < 2; ++t) {
+            const TensorPart& scales = part(solutions[i + 1].tensors[t], "scales");
+            EXPECT_EQ(stored_bytes(solutions[i + 1].tensors[t]),
+                      stored_bytes(solutions[i].tensors[t]));
+            for (std::size_t n = 0; n < scales.bytes.size(); n += 2) {
+                // Of fp16's ten bits of fraction the last three are 0.
+                EXPECT_EQ(std::to_integer<unsigned>(scales.bytes[n]) & 7U, 0U);
+            }
+        }
+    }
+}
+
 TEST(IntegerMethod, ErrorFeedbackPays) {
     const LinearUnit unit(256, {64});
     for (const std::string bits : {"2", "3", "4"}) {

@@ -236,6 +236,19 @@ std::vector<Setting> usable_settings(const JobContext& context, const ModelOutli
     return usable.empty() ? std::vector{source_setting()} : usable;
 }
 
+std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& unit,
+                                         const Setting& setting) {
+    const MethodRow& method = find_method(setting.method, "candidates");
+    std::vector<EncodedTensor> outlines;
+    if (method.outline == nullptr) {
+        return outlines;
+    }
+    for (const std::size_t t : unit.tensors) {
+        outlines.push_back(method.outline(setting, spec.tensors[t].shape));
+    }
+    return outlines;
+}
+
 Setting kept_setting(const JobContext& context) {
     return kept_setting(context.job.kept_tensors);
 }

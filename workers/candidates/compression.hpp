@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "lib/encoding/encoded_tensor.hpp"
 #include "lib/job/candidate.hpp"
 #include "methods/dense.hpp"
 #include "workers/job/job_context.hpp"
@@ -40,6 +41,11 @@ void require_candidates_of_use(const JobContext& context, const ModelOutline& mo
 
 /// Settings of candidates that calibration shows to suit no unit: a line for each.
 [[nodiscard]] std::vector<std::string> candidates_of_no_use(const JobContext& context);
+
+/// What each tensor of a unit has under a setting, without its parts; none if only the solution
+/// says it (MethodRow::outline).
+[[nodiscard]] std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& unit,
+                                                       const Setting& setting);
 
 /// How the job's tensors of no unit are stored; UsageError as kept_setting() of its entry.
 [[nodiscard]] Setting kept_setting(const JobContext& context);

@@ -14,6 +14,7 @@
 #include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer_form.hpp"
 #include "lib/model/module_name.hpp"
+#include "workers/exports/compressed_tensors_form.hpp"
 #include "workers/exports/safetensors_export.hpp"
 #include "workers/exports/serving_config.hpp"
 
@@ -22,108 +23,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// One entry of config_groups. group_size 0: one group a row, strategy "channel".
-struct Scheme {
-    unsigned num_bits = 0;
-    std::size_t group_size = 0;
-    bool symmetric = true;
-
-    auto operator<=>(const Scheme&) const = default;
-};
-
-std::string describe(const Scheme& scheme) {
-    return std::to_string(scheme.num_bits) + " bits, " +
-           (scheme.group_size == 0 ? "one group a row"
-                                   : "groups of " + std::to_string(scheme.group_size)) +
-           (scheme.symmetric ? ", symmetric" : ", asymmetric");
-}
-
-constexpr const char* no_short_groups =
-    ", which compressed-tensors cannot hold; expected a group_size that divides the columns";
-
-bool is_embedding(Role role) {
-    return role == Role::token_embedding || role == Role::position_embedding ||
-           role == Role::segment_embedding;
-}
-
-/// What a tensor is in the export: codes under a scheme, or dense, for a reason if it was
-/// compressed.
-struct Form {
-    std::optional<Scheme> scheme;
-    std::string dense_reason;
-
-    bool operator==(const Form&) const = default;
-};
-
-std::string as_text(const Form& form) {
-    return form.scheme ? describe(*form.scheme) : "dense";
-}
-
-std::string short_group(std::size_t group_size, std::size_t cols) {
-    return "groups of " + std::to_string(group_size) + " leave a short last group in rows of " +
-           std::to_string(cols);
-}
-
-/// @throws DataError  for a short last group of "integer" codes
-Form form_of(const ExportedModel& model, std::size_t t) {
-    const TensorSpec& tensor = model.spec().tensors[t];
-    const EncodedTensor& header = model.header(t);
-    if (header.encoding == "dense") {
-        return {};
-    }
-    if (is_embedding(tensor.role)) {
-        return {std::nullopt, "an embedding: loaders take no codes there"};
-    }
-    if (has_several_module_names(model.spec(), tensor)) {
-        return {std::nullopt, "versions of transformers disagree on this module's name"};
-    }
-    const auto layout = integer_form(header);
-    if (!layout) {
-        return {std::nullopt, "encoding " + header.encoding + " has no equivalent in the format"};
-    }
-    const std::size_t cols = matrix_extents(header.shape).second;
-    if (groups_per_row(cols, layout->group_size) == 1) {
-        return {Scheme{layout->num_bits, 0, layout->symmetric}, ""};
-    }
-    if (cols % layout->group_size == 0) {
-        return {Scheme{layout->num_bits, layout->group_size, layout->symmetric}, ""};
-    }
-    const std::string reason = short_group(layout->group_size, cols);
-    if (header.encoding != "integer") {
-        return {std::nullopt, reason};
-    }
-    throw DataError(tensor.name + ": " + reason + no_short_groups);
-}
-
-/// vLLM packs zeros of the layers that it runs as one below each other, in whole words.
-bool fills_words(const ExportedModel& model, std::size_t t, const Scheme& scheme) {
-    const std::size_t rows = matrix_extents(model.shape(t)).first;
-    return scheme.symmetric || rows * scheme.num_bits % 32 == 0;
-}
-
-/// The form that the tensors of a unit have in common.
-/// @throws DataError  if they differ
-Form form_of_unit(const ExportedModel& model, const UnitSpec& unit) {
-    const Form first = form_of(model, unit.tensors.front());
-    for (const std::size_t t : unit.tensors) {
-        const Form own = form_of(model, t);
-        if (own.scheme != first.scheme) {
-            const auto name = [&](std::size_t i) { return model.spec().tensors[i].name; };
-            throw DataError(name(unit.tensors.front()) + " has " + as_text(first) + ", " + name(t) +
-                            " has " + as_text(own) +
-                            "; vLLM runs them as one layer, which needs one setting for all");
-        }
-    }
-    const bool is_fused = unit.tensors.size() > 1;
-    if (is_fused && first.scheme && !std::ranges::all_of(unit.tensors, [&](std::size_t t) {
-            return fills_words(model, t, *first.scheme);
-        })) {
-        return {std::nullopt, "the zeros of a layer that is run as one with others fill no words"};
-    }
-    return first;
-}
-
-TensorExport packed_export(const ExportedModel& model, std::size_t t, const Scheme& scheme) {
+TensorExport packed_export(const ExportedModel& model, std::size_t t, const PackScheme& scheme) {
     const std::string module = module_name(model.spec().tensors[t]);
     const auto [rows, cols] = matrix_extents(model.shape(t));
     const std::size_t groups = scheme.group_size == 0 ? 1 : cols / scheme.group_size;
@@ -172,10 +72,10 @@ std::vector<std::byte> shape_elements(const Shape& shape) {
 struct PackPlan {
     std::vector<TensorExport> tensors;
     /// The modules of each scheme, and the schemes in the order of their first module.
-    std::vector<std::pair<Scheme, std::vector<std::string>>> groups;
+    std::vector<std::pair<PackScheme, std::vector<std::string>>> groups;
 };
 
-void add_target(PackPlan& plan, const Scheme& scheme, const std::string& module) {
+void add_target(PackPlan& plan, const PackScheme& scheme, const std::string& module) {
     auto group = std::ranges::find(plan.groups, scheme, [](const auto& g) { return g.first; });
     if (group == plan.groups.end()) {
         group = plan.groups.insert(plan.groups.end(), {scheme, {}});
@@ -183,16 +83,35 @@ void add_target(PackPlan& plan, const Scheme& scheme, const std::string& module)
     group->second.push_back(module);
 }
 
-PackPlan plan_export(const ExportedModel& model) {
+std::vector<EncodedTensor> headers_of(const ExportedModel& model, const UnitSpec& unit) {
+    std::vector<EncodedTensor> headers;
+    for (const std::size_t t : unit.tensors) {
+        headers.push_back(model.header(t));
+    }
+    return headers;
+}
+
+/// @throws DataError  for a unit that is refused
+std::vector<PackForm> forms_of(const ExportedModel& model) {
     const ModelSpec& spec = model.spec();
-    std::vector<Form> forms(spec.tensors.size());
+    std::vector<PackForm> forms(spec.tensors.size());
     for (const UnitSpec& unit : spec.units) {
-        const Form form = form_of_unit(model, unit);
+        const PackForm form = pack_form_of_unit(spec, unit, headers_of(model, unit));
+        if (!form.refusal.empty()) {
+            throw DataError(unit.name + " (" + spec.tensors[unit.tensors.front()].name +
+                            "): " + form.refusal);
+        }
         for (const std::size_t t : unit.tensors) {
-            const Form own = form_of(model, t);
-            forms[t] = own.scheme ? form : own;
+            PackForm own = pack_form(spec, t, model.header(t));
+            forms[t] = own.scheme ? form : std::move(own);
         }
     }
+    return forms;
+}
+
+PackPlan plan_export(const ExportedModel& model) {
+    const ModelSpec& spec = model.spec();
+    const std::vector<PackForm> forms = forms_of(model);
     PackPlan plan;
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
         if (!forms[t].scheme) {
@@ -269,8 +188,19 @@ private:
         }
     }
 
-    void complete_files(const fs::path& directory) const override {
-        name_common_tokenizer_class(directory);
+    [[nodiscard]] std::string tokenizer_config(const std::string& text) const override {
+        return with_common_tokenizer_class(text);
+    }
+
+    [[nodiscard]] std::uint64_t config_entry_bytes(std::size_t t) const override {
+        // A line of a list: ten spaces, quotes, comma.
+        return module_name(model().spec().tensors[t]).size() + 14;
+    }
+
+    [[nodiscard]] std::uint64_t config_frame_bytes() const override {
+        constexpr std::uint64_t section = 500;
+        constexpr std::uint64_t group = 600;
+        return plan_.groups.empty() ? 0 : section + group * plan_.groups.size();
     }
 
     void add_notes() {
@@ -278,16 +208,16 @@ private:
             return std::ranges::any_of(plan_.groups,
                                        [&](const auto& group) { return is_so(group.first); });
         };
-        if (any([](const Scheme& s) { return !s.symmetric; })) {
+        if (any([](const PackScheme& s) { return !s.symmetric; })) {
             add_note(
                 "asymmetric codes: vLLM takes them; transformers only with compressed-tensors "
                 "0.13 to 0.17, or with CompressedTensorsConfig(dequantize=True) if all layers "
                 "have one setting");
         }
-        if (any([](const Scheme& s) { return !std::has_single_bit(s.num_bits); })) {
+        if (any([](const PackScheme& s) { return !std::has_single_bit(s.num_bits); })) {
             add_note("codes of 3, 5, 6 or 7 bits need compressed-tensors 0.18 or later");
         }
-        if (any([](const Scheme& s) { return s.num_bits != 4 && s.num_bits != 8; })) {
+        if (any([](const PackScheme& s) { return s.num_bits != 4 && s.num_bits != 8; })) {
             add_note(
                 "of widths other than 4 and 8 bits vLLM has kernels with the package humming "
                 "only");
@@ -304,21 +234,6 @@ std::unique_ptr<ExportWriter> make_compressed_tensors_writer(
     PackPlan plan = plan_export(*model);
     return std::make_unique<CompressedTensorsExport>(std::move(model), std::move(plan),
                                                      max_shard_bytes);
-}
-
-std::string compressed_tensors_refuses_setting(const ModelSpec& spec, const UnitSpec& unit,
-                                               const Setting& setting) {
-    if (setting.method != "integer") {
-        return "";
-    }
-    const auto group_size = static_cast<std::size_t>(std::stoull(setting.values.at("group_size")));
-    for (const std::size_t t : unit.tensors) {
-        const std::size_t cols = matrix_extents(spec.tensors[t].shape).second;
-        if (!is_embedding(spec.tensors[t].role) && group_size < cols && cols % group_size != 0) {
-            return short_group(group_size, cols) + no_short_groups;
-        }
-    }
-    return "";
 }
 
 std::string compressed_tensors_refuses(const ModelSpec& spec) {

@@ -33,9 +33,4 @@ namespace lathe {
 /// Models that are stored as [in, out] (GPT-2), and sliced ones that no stock program runs.
 [[nodiscard]] std::string compressed_tensors_refuses(const ModelSpec& spec);
 
-/// Method "integer" with groups that do not divide the rows of a linear layer.
-[[nodiscard]] std::string compressed_tensors_refuses_setting(const ModelSpec& spec,
-                                                             const UnitSpec& unit,
-                                                             const Setting& setting);
-
 }  // namespace lathe

@@ -50,7 +50,7 @@ std::vector<std::string> wrong_metadata(const SafetensorsCheckpoint& files) {
 
 std::vector<std::string> wrong_side_files(const ExportedModel& model, const fs::path& directory) {
     std::vector<std::string> problems;
-    const fs::path& source = model.checkpoint().directory();
+    const fs::path& source = model.directory();
     for (const fs::path& name : side_files(source)) {
         std::error_code ignored;
         if (name == "config.json") {

@@ -7,6 +7,7 @@
 #include "lib/core/json.hpp"
 #include "lib/job/export_formats.hpp"
 #include "workers/exports/compressed_tensors.hpp"
+#include "workers/exports/compressed_tensors_form.hpp"
 #include "workers/exports/compressed_tensors_reader.hpp"
 #include "workers/exports/gguf/reader.hpp"
 #include "workers/exports/gguf/writer.hpp"
@@ -22,11 +23,11 @@ constexpr std::array table{
     ExportFormat{"hf", "a dequantised Hugging Face directory", hf_refuses, nullptr, make_hf_writer,
                  make_hf_reader},
     ExportFormat{"compressed-tensors", "packed codes for vLLM and transformers",
-                 compressed_tensors_refuses, compressed_tensors_refuses_setting,
+                 compressed_tensors_refuses, compressed_tensors_unit_fate,
                  make_compressed_tensors_writer, make_compressed_tensors_reader},
-    ExportFormat{"gguf", "one file for llama.cpp", gguf_refuses, nullptr, make_gguf_writer,
+    ExportFormat{"gguf", "one file for llama.cpp", gguf_refuses, gguf_unit_fate, make_gguf_writer,
                  make_gguf_reader},
-    ExportFormat{"mlx", "packed codes for mlx-lm", mlx_refuses, nullptr, make_mlx_writer,
+    ExportFormat{"mlx", "packed codes for mlx-lm", mlx_refuses, mlx_unit_fate, make_mlx_writer,
                  make_mlx_reader},
 };
 
@@ -50,13 +51,27 @@ const ExportFormat& find_export_format(std::string_view name) {
 std::unique_ptr<ExportWriter> make_export_writer(std::string_view format,
                                                  const std::filesystem::path& checkpoint,
                                                  std::uint64_t max_shard_bytes) {
+    auto writer = make_export_writer(format, std::make_shared<const ExportedModel>(checkpoint),
+                                     max_shard_bytes);
+    (void)writer->total_bytes();  // refuses a tokenizer before anything is written
+    return writer;
+}
+
+std::unique_ptr<ExportWriter> make_export_writer(std::string_view format,
+                                                 std::shared_ptr<const ExportedModel> model,
+                                                 std::uint64_t max_shard_bytes) {
     const ExportFormat& row = find_export_format(format);
-    auto model = std::make_shared<const ExportedModel>(checkpoint);
     if (const std::string reason = row.refuses(model->spec()); !reason.empty()) {
-        throw DataError(checkpoint.string() + ": cannot be exported as " + std::string(row.name) +
-                        ": " + reason);
+        throw DataError(model->directory().string() + ": cannot be exported as " +
+                        std::string(row.name) + ": " + reason);
     }
     return row.writer(std::move(model), max_shard_bytes);
+}
+
+ExportSummary summary_of(const ExportWriter& writer) {
+    ExportSummary summary = writer.summary();
+    summary.total_bytes = writer.total_bytes();
+    return summary;
 }
 
 std::string to_json(const ExportSummary& summary) {
@@ -70,6 +85,7 @@ std::string to_json(const ExportSummary& summary) {
     return nlohmann::json{{"tensors", summary.n_tensors},
                           {"packed", summary.n_packed},
                           {"tensor_bytes", summary.tensor_bytes},
+                          {"bytes", summary.total_bytes},
                           {"dense", dense},
                           {"notes", summary.notes}}
         .dump();

@@ -30,6 +30,7 @@ struct ExportSummary {
     std::size_t n_packed = 0;  ///< of them, with their codes
     std::vector<DenseTensor> dense;
     std::uint64_t tensor_bytes = 0;
+    std::uint64_t total_bytes = 0;   ///< ExportWriter::total_bytes(), where it was asked for
     std::vector<std::string> notes;  ///< what readers must know of it, a sentence each
 };
 
@@ -50,6 +51,23 @@ public:
     virtual void write_piece(std::size_t piece, const std::filesystem::path& directory) const = 0;
     /// All that is no weights: configuration, index, tokenizer.
     virtual void write_frame(const std::filesystem::path& directory) const = 0;
+
+    // What it takes, which is known of a model that is still to be made, too.
+
+    /// Of all files that pieces and frame leave, to the byte.
+    [[nodiscard]] virtual std::uint64_t total_bytes() const = 0;
+
+    // For sums over plans. With a the writer of a model all of whose tensors are dense, and b that
+    // of the same model under a plan,
+    //
+    //   b.total_bytes() <= a.total_bytes() - sum of a.tensor_bytes(t)
+    //                      + sum of b.tensor_bytes(t) + b.settings_bytes()
+    //
+    // and by less than 150 bytes a tensor; in format "gguf" they are equal.
+
+    [[nodiscard]] virtual std::uint64_t tensor_bytes(std::size_t t) const = 0;
+    /// What there is once for each setting that tensors are stored under.
+    [[nodiscard]] virtual std::uint64_t settings_bytes() const = 0;
 };
 
 /// A tensor as a reader of the format has it.
@@ -73,6 +91,17 @@ public:
     [[nodiscard]] virtual ReadTensor read(const ExportedModel& model, std::size_t tensor) const = 0;
 };
 
+/// What a format does with a unit whose tensors have certain encodings, shapes and settings.
+struct UnitFate {
+    enum class Kind {
+        packed,   ///< its codes are kept
+        dense,    ///< floating numbers
+        refused,  ///< no export can be written
+    };
+    Kind kind = Kind::packed;
+    std::string reason;  ///< of the others; "" also for what was not compressed
+};
+
 /// A format. Adding one: a pair of files that writes it, a pair that reads it back, a row in
 /// export_format.cpp, its name in lib/job/export_formats.hpp, and one test.
 struct ExportFormat {
@@ -80,10 +109,9 @@ struct ExportFormat {
     std::string_view summary;  ///< for --help
     /// "" if models of this kind can be had in the format; else why not.
     std::string (*refuses)(const ModelSpec& spec);
-    /// "" if a unit under a setting can be written, with its codes or dense; else why not. Null:
-    /// every one can.
-    std::string (*refuses_setting)(const ModelSpec& spec, const UnitSpec& unit,
-                                   const Setting& setting);
+    /// `headers`: of each tensor of the unit; their parts are not looked at. Null: all are dense.
+    UnitFate (*unit_fate)(const ModelSpec& spec, const UnitSpec& unit,
+                          std::span<const EncodedTensor> headers);
     /// Plans the export, from headers. `max_shard_bytes`: of a file with several tensors.
     /// @throws DataError  if the format cannot hold the checkpoint, naming the tensor and why
     std::unique_ptr<ExportWriter> (*writer)(std::shared_ptr<const ExportedModel> model,
@@ -102,6 +130,14 @@ struct ExportFormat {
 [[nodiscard]] std::unique_ptr<ExportWriter> make_export_writer(
     std::string_view format, const std::filesystem::path& checkpoint,
     std::uint64_t max_shard_bytes = default_export_shard_bytes);
+
+/// The same of a checkpoint that is still to be made, for what it says.
+[[nodiscard]] std::unique_ptr<ExportWriter> make_export_writer(
+    std::string_view format, std::shared_ptr<const ExportedModel> model,
+    std::uint64_t max_shard_bytes = default_export_shard_bytes);
+
+/// The writer's summary, with total_bytes.
+[[nodiscard]] ExportSummary summary_of(const ExportWriter& writer);
 
 /// One piece of an export.
 struct ExportTask {

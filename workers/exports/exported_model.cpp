@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/half.hpp"
 #include "lib/encoding/dense.hpp"
@@ -26,17 +27,37 @@ EncodedTensor dense_header(const Shape& shape) {
 }  // namespace
 
 ExportedModel::ExportedModel(fs::path checkpoint)
-    : checkpoint_(std::move(checkpoint)), kept_(kept_neurons(checkpoint_)) {
-    config_ = kept_ ? kept_->config : read_file(checkpoint_.directory() / "config.json");
+    : checkpoint_(std::move(checkpoint)),
+      directory_(checkpoint_->directory()),
+      spec_(checkpoint_->spec()),
+      main_dtype_(dtype_from_name(
+          text_attribute(checkpoint_->attributes(), "source_dtype", directory_.string()))),
+      kept_(kept_neurons(*checkpoint_)) {
+    config_ = kept_ ? kept_->config : read_file(directory_ / "config.json");
     for (std::size_t t = 0; t < spec().tensors.size(); ++t) {
-        dtypes_.push_back(checkpoint_.source_dtype(t));
-        EncodedTensor header = checkpoint_.read_header(t);
+        dtypes_.push_back(checkpoint_->source_dtype(t));
+        EncodedTensor header = checkpoint_->read_header(t);
         if (const Shape kept = shape(t); header.shape != kept) {
             const EncodedTensor* piece = kept_piece(header, kept);
             header = piece == nullptr ? dense_header(kept) : EncodedTensor(*piece);
         }
         headers_.push_back(std::move(header));
     }
+}
+
+ExportedModel::ExportedModel(const ModelOutline& source, std::vector<EncodedTensor> headers)
+    : directory_(source.directory),
+      spec_(source.spec),
+      main_dtype_(lathe::main_dtype(source)),
+      config_(source.config_text()),
+      dtypes_(source.dtypes),
+      headers_(std::move(headers)) {}
+
+const CompressedCheckpoint& ExportedModel::checkpoint() const {
+    if (!checkpoint_) {
+        throw InternalError("the checkpoint of " + directory_.string() + " is still to be made");
+    }
+    return *checkpoint_;
 }
 
 Shape ExportedModel::shape(std::size_t tensor) const {
@@ -51,7 +72,7 @@ Shape ExportedModel::source_shape(std::size_t tensor) const {
 }
 
 EncodedTensor ExportedModel::read(std::size_t tensor) const {
-    EncodedTensor stored = checkpoint_.read(tensor);
+    EncodedTensor stored = checkpoint().read(tensor);
     const Shape kept = shape(tensor);
     if (stored.shape == kept) {
         return stored;

@@ -7,19 +7,29 @@
 
 #include "workers/checkpoint/compressed_checkpoint.hpp"
 #include "workers/checkpoint/kept_neurons.hpp"
+#include "workers/model/source_model.hpp"
 
 namespace lathe {
 
 /// A compressed checkpoint as an export sees it. Where the feed-forward layers all drop the same
 /// neurons, it is the smaller model of what is left.
+///
+/// Or one that is still to be made: then its headers are known and nothing can be read. A writer of
+/// such a model says what an export will take.
 class ExportedModel {
 public:
     /// Reads the headers of all tensors. @throws MissingInputError, DataError
     explicit ExportedModel(std::filesystem::path checkpoint);
+    /// A checkpoint to come, with tensors of these encodings, shapes and settings (their parts are
+    /// not looked at). @throws IoError
+    ExportedModel(const ModelOutline& source, std::vector<EncodedTensor> headers);
 
-    [[nodiscard]] const CompressedCheckpoint& checkpoint() const { return checkpoint_; }
+    /// Where config.json and the side files lie.
+    [[nodiscard]] const std::filesystem::path& directory() const { return directory_; }
+    /// The element type of most of the source's weights.
+    [[nodiscard]] DType main_dtype() const { return main_dtype_; }
     /// Names, roles and units. Shapes are those of the model before neurons were dropped.
-    [[nodiscard]] const ModelSpec& spec() const { return checkpoint_.spec(); }
+    [[nodiscard]] const ModelSpec& spec() const { return spec_; }
     /// What the text of config.json is to be, apart from what a format adds.
     [[nodiscard]] const std::string& config() const { return config_; }
 
@@ -41,7 +51,12 @@ public:
     [[nodiscard]] std::vector<float> values(std::size_t tensor) const;
 
 private:
-    CompressedCheckpoint checkpoint_;
+    [[nodiscard]] const CompressedCheckpoint& checkpoint() const;
+
+    std::optional<CompressedCheckpoint> checkpoint_;  ///< none: still to be made
+    std::filesystem::path directory_;
+    ModelSpec spec_;
+    DType main_dtype_ = DType::f32;
     std::optional<KeptNeurons> kept_;
     std::string config_;
     std::vector<DType> dtypes_;

@@ -43,8 +43,7 @@ std::size_t group_size_in(std::size_t own, std::size_t cols) {
     return found == group_sizes.end() ? 0 : *found;
 }
 
-Form form_of(const ExportedModel& model, std::size_t t) {
-    const EncodedTensor& header = model.header(t);
+Form form_of(const EncodedTensor& header) {
     if (header.encoding == "dense" || header.shape.size() != 2) {
         return {};
     }
@@ -69,7 +68,7 @@ Form form_of(const ExportedModel& model, std::size_t t) {
 std::vector<std::optional<Scheme>> schemes_of(const ExportedModel& model) {
     std::vector<std::optional<Scheme>> schemes;
     for (std::size_t t = 0; t < model.spec().tensors.size(); ++t) {
-        schemes.push_back(form_of(model, t).scheme);
+        schemes.push_back(form_of(model.header(t)).scheme);
     }
     return schemes;
 }
@@ -77,7 +76,7 @@ std::vector<std::optional<Scheme>> schemes_of(const ExportedModel& model) {
 std::vector<TensorExport> plan_export(const ExportedModel& model) {
     std::vector<TensorExport> plan;
     for (std::size_t t = 0; t < model.spec().tensors.size(); ++t) {
-        const Form form = form_of(model, t);
+        const Form form = form_of(model.header(t));
         if (!form.scheme) {
             plan.push_back(dense_export(model, t, form.dense_reason));
             continue;
@@ -195,8 +194,17 @@ private:
         config["max_position_embeddings"] = spec.max_positions;
     }
 
-    void complete_files(const fs::path& directory) const override {
-        name_common_tokenizer_class(directory);
+    [[nodiscard]] std::string tokenizer_config(const std::string& text) const override {
+        return with_common_tokenizer_class(text);
+    }
+
+    [[nodiscard]] std::uint64_t config_entry_bytes(std::size_t t) const override {
+        // A name in quotes, and two keys of one number each, on four lines.
+        return module_name(model().spec().tensors[t]).size() + 80;
+    }
+    [[nodiscard]] std::uint64_t config_frame_bytes() const override {
+        const bool any = std::ranges::any_of(schemes_, [](const auto& s) { return s.has_value(); });
+        return any ? 100 : 0;
     }
 
     std::vector<std::optional<Scheme>> schemes_;  ///< of each tensor
@@ -207,6 +215,16 @@ private:
 std::unique_ptr<ExportWriter> make_mlx_writer(std::shared_ptr<const ExportedModel> model,
                                               std::uint64_t max_shard_bytes) {
     return std::make_unique<MlxExport>(model, max_shard_bytes);
+}
+
+UnitFate mlx_unit_fate(const ModelSpec& /*spec*/, const UnitSpec& /*unit*/,
+                       std::span<const EncodedTensor> headers) {
+    for (const EncodedTensor& header : headers) {
+        if (Form form = form_of(header); !form.scheme) {
+            return {UnitFate::Kind::dense, std::move(form.dense_reason)};
+        }
+    }
+    return {};
 }
 
 std::string mlx_refuses(const ModelSpec& spec) {

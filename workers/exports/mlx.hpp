@@ -24,6 +24,10 @@ namespace lathe {
 [[nodiscard]] std::unique_ptr<ExportWriter> make_mlx_writer(
     std::shared_ptr<const ExportedModel> model, std::uint64_t max_shard_bytes);
 
+/// ExportFormat::unit_fate.
+[[nodiscard]] UnitFate mlx_unit_fate(const ModelSpec& spec, const UnitSpec& unit,
+                                     std::span<const EncodedTensor> headers);
+
 /// Families whose modules mlx-lm names otherwise or does not have; windows, which it reads in
 /// another way; sliced models that no stock program runs.
 [[nodiscard]] std::string mlx_refuses(const ModelSpec& spec);

@@ -43,6 +43,9 @@ public:
     [[nodiscard]] std::string piece_file(std::size_t piece) const final;
     void write_piece(std::size_t piece, const std::filesystem::path& directory) const final;
     void write_frame(const std::filesystem::path& directory) const final;
+    [[nodiscard]] std::uint64_t total_bytes() const final;
+    [[nodiscard]] std::uint64_t tensor_bytes(std::size_t t) const final;
+    [[nodiscard]] std::uint64_t settings_bytes() const final;
 
 protected:
     /// `plan`: of each tensor of the model. Shards of at most `max_shard_bytes`, in the model's
@@ -58,12 +61,27 @@ protected:
     [[nodiscard]] virtual std::vector<std::vector<std::byte>> pack(std::size_t tensor) const = 0;
     /// Puts into config.json what the format wants there. It has no section on quantisation.
     virtual void complete(nlohmann::json& config) const = 0;
-    /// Changes other side files, which lie in `directory` as the source has them.
-    virtual void complete_files(const std::filesystem::path& /*directory*/) const {}
+    /// What tokenizer_config.json is to be, given the source's.
+    [[nodiscard]] virtual std::string tokenizer_config(const std::string& text) const {
+        return text;
+    }
+    /// The most that complete() adds for a tensor that is not dense, and for all together.
+    [[nodiscard]] virtual std::uint64_t config_entry_bytes(std::size_t /*tensor*/) const {
+        return 0;
+    }
+    [[nodiscard]] virtual std::uint64_t config_frame_bytes() const { return 0; }
 
 private:
+    [[nodiscard]] std::string config_text() const;
+    /// Of the file that says in which shard a tensor lies.
+    [[nodiscard]] std::string index_text() const;
+    /// Bytes of index and headers that stand for parts of tensors.
+    [[nodiscard]] std::uint64_t entry_bytes(const std::vector<ExportPart>& parts,
+                                            std::uint64_t offset_digits) const;
+
     std::shared_ptr<const ExportedModel> model_;
     std::vector<TensorExport> plan_;
+    bool may_have_index_ = false;                   ///< were more of the tensors dense
     std::vector<std::vector<std::size_t>> shards_;  ///< tensors of each
     ExportSummary summary_;
 };

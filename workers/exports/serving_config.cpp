@@ -1,11 +1,8 @@
 #include "workers/exports/serving_config.hpp"
 
-#include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 
 namespace lathe {
-namespace fs = std::filesystem;
-
 DType stated_dtype(const nlohmann::json& config, const ExportedModel& model) {
     for (const char* key : {"dtype", "torch_dtype"}) {
         const auto found = config.find(key);
@@ -13,13 +10,12 @@ DType stated_dtype(const nlohmann::json& config, const ExportedModel& model) {
             continue;
         }
         for (const DType known : {DType::f32, DType::f16, DType::bf16}) {
-            if (*found == name(known)) {
+            if (found->get_ref<const std::string&>() == name(known)) {
                 return known;
             }
         }
     }
-    return dtype_from_name(text_attribute(model.checkpoint().attributes(), "source_dtype",
-                                          model.checkpoint().directory().string()));
+    return model.main_dtype();
 }
 
 void state_dtype(nlohmann::json& config, const ExportedModel& model) {
@@ -28,17 +24,13 @@ void state_dtype(nlohmann::json& config, const ExportedModel& model) {
     config["torch_dtype"] = dtype;
 }
 
-void name_common_tokenizer_class(const fs::path& directory) {
-    const fs::path file = directory / "tokenizer_config.json";
-    std::error_code ignored;
-    if (!fs::exists(file, ignored)) {
-        return;
+std::string with_common_tokenizer_class(const std::string& text) {
+    nlohmann::json config = parse_json(text, "tokenizer_config.json");
+    if (!config.is_object() || config.value("tokenizer_class", "") != "TokenizersBackend") {
+        return text;
     }
-    nlohmann::json config = parse_json(read_file(file), file.string());
-    if (config.is_object() && config.value("tokenizer_class", "") == "TokenizersBackend") {
-        config["tokenizer_class"] = "PreTrainedTokenizerFast";
-        write_file(file, config.dump(2) + "\n");
-    }
+    config["tokenizer_class"] = "PreTrainedTokenizerFast";
+    return config.dump(2) + "\n";
 }
 
 }  // namespace lathe

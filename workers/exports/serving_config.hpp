@@ -1,6 +1,6 @@
 #pragma once
 
-#include <filesystem>
+#include <string>
 
 #include <nlohmann/json_fwd.hpp>
 
@@ -15,8 +15,8 @@ namespace lathe {
 void state_dtype(nlohmann::json& config, const ExportedModel& model);
 
 /// Transformers 5 saves tokenizers under a class that version 4 does not know; the name that both
-/// know takes its place in tokenizer_config.json.
-void name_common_tokenizer_class(const std::filesystem::path& directory);
+/// know takes its place in the text of tokenizer_config.json.
+[[nodiscard]] std::string with_common_tokenizer_class(const std::string& text);
 
 /// The element type that state_dtype() states: the config's own or, if it has none, that of most of
 /// the source's weights.

@@ -69,8 +69,23 @@ LATHE_ALWAYS_INLINE Lanes next_powers(const Lanes& scale) {
     return power;
 }
 
+/// scale_of_bits() of integer_grid.hpp.
+LATHE_ALWAYS_INLINE Lanes scales_of_bits(const Lanes& scale, unsigned significant) {
+    const int cut = bits_cut_off(significant);
+    LaneBits bits;
+    std::memcpy(&bits, &scale, sizeof bits);
+    bits = (bits + ((1 << (cut - 1)) - 1) + ((bits >> cut) & 1)) & ~((1 << cut) - 1);
+    Lanes rounded;
+    std::memcpy(&rounded, &bits, sizeof rounded);
+    return at_most(rounded, all(largest_scale_of(significant)));
+}
+
 LATHE_ALWAYS_INLINE Lanes storable_scales(const Lanes& scale, const IntegerGridSettings& settings) {
-    return settings.powers_of_two ? next_powers(scale) : storable_scales(scale);
+    if (settings.powers_of_two) {
+        return next_powers(scale);
+    }
+    const Lanes half = storable_scales(scale);
+    return settings.scale_bits == 11 ? half : scales_of_bits(half, settings.scale_bits);
 }
 
 struct LaneGrid {

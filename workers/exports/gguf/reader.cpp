@@ -209,7 +209,7 @@ private:
 
     /// Each token under its id, and as many as the embedding has rows.
     void check_tokens(const ExportedModel& model, std::vector<std::string>& all) const {
-        const fs::path& directory = model.checkpoint().directory();
+        const fs::path& directory = model.directory();
         if (key("tokenizer.ggml.model") == "no_vocab") {
             if (!tokenizer_files(directory).empty()) {
                 check_has_no_vocabulary(directory, all);

@@ -45,6 +45,10 @@ std::uint64_t stored_bytes(gguf::Type type, const Shape& shape) {
     return element_count(shape) / block.elements * block.bytes;
 }
 
+std::string no_type(const EncodedTensor& header) {
+    return "encoding " + header.encoding + " under its settings has no type with the same values";
+}
+
 /// "general.file_type" of a type; the key is for information only.
 std::uint32_t file_type(gguf::Type most) {
     static const std::map<gguf::Type, std::uint32_t> known{
@@ -67,14 +71,6 @@ public:
         if (!divisors_.empty()) {
             add("rope_freqs.weight", gguf::Type::f32, {divisors_.size()});
         }
-        const fs::path& directory = model_->checkpoint().directory();
-        std::vector<gguf::Key> keys = gguf::model_keys(spec, intermediate_size());
-        keys.push_back({"general.name", spec.family});
-        keys.push_back({"general.file_type", file_type(most_frequent())});
-        for (gguf::Key& key : gguf::tokenizer_keys(directory, spec)) {
-            keys.push_back(std::move(key));
-        }
-        header_ = gguf::header(keys, tensors_);
         add_notes();
     }
 
@@ -85,6 +81,12 @@ public:
     }
     [[nodiscard]] std::string piece_file(std::size_t /*piece*/) const override { return file_name; }
 
+    [[nodiscard]] std::uint64_t total_bytes() const override { return header().size() + end_; }
+    [[nodiscard]] std::uint64_t tensor_bytes(std::size_t t) const override {
+        return gguf::aligned(tensors_.at(t).bytes);
+    }
+    [[nodiscard]] std::uint64_t settings_bytes() const override { return 0; }
+
     void write_piece(std::size_t piece, const fs::path& directory) const override {
         const FileAt file(directory / file_name);
         for (const std::size_t t : pieces_.at(piece)) {
@@ -94,7 +96,7 @@ public:
                 throw InternalError(tensor.name + " came to " + std::to_string(bytes.size()) +
                                     " bytes, not " + std::to_string(tensor.bytes));
             }
-            file.write(header_.size() + tensor.offset, bytes);
+            file.write(header().size() + tensor.offset, bytes);
         }
         file.flush();
     }
@@ -102,16 +104,32 @@ public:
     void write_frame(const fs::path& directory) const override {
         const FileAt file(directory / file_name);
         if (!divisors_.empty()) {
-            file.write(header_.size() + tensors_.back().offset,
+            file.write(header().size() + tensors_.back().offset,
                        std::as_bytes(std::span(divisors_)));
         }
-        file.resize(header_.size() + end_);
+        file.resize(header().size() + end_);
         file.flush();
-        file.write(0, std::as_bytes(std::span(header_)));
+        file.write(0, std::as_bytes(std::span(header())));
         file.flush();
     }
 
 private:
+    /// Made when it is asked for: the tokenizer's part takes a second, and whoever compares plans
+    /// wants none of it.
+    [[nodiscard]] const std::string& header() const {
+        if (header_.empty()) {
+            const ModelSpec& spec = model_->spec();
+            std::vector<gguf::Key> keys = gguf::model_keys(spec, intermediate_size());
+            keys.push_back({"general.name", spec.family});
+            keys.push_back({"general.file_type", file_type(most_frequent())});
+            for (gguf::Key& key : gguf::tokenizer_keys(model_->directory(), spec)) {
+                keys.push_back(std::move(key));
+            }
+            header_ = gguf::header(keys, tensors_);
+        }
+        return header_;
+    }
+
     void add(const std::string& name, gguf::Type type, const Shape& shape) {
         const std::uint64_t bytes = stored_bytes(type, shape);
         tensors_.push_back({name, type, shape, end_, bytes});
@@ -131,10 +149,8 @@ private:
         ++summary_.n_tensors;
         summary_.n_packed += exact ? 1 : 0;
         if (!exact && header.encoding != "dense") {
-            summary_.dense.push_back({spec.name,
-                                      "encoding " + header.encoding +
-                                          " under its settings has no type with the same values",
-                                      tensors_.back().bytes, lathe::stored_bytes(header)});
+            summary_.dense.push_back(
+                {spec.name, no_type(header), tensors_.back().bytes, lathe::stored_bytes(header)});
         }
         if (pieces_.empty() || end_ - piece_begin_ > max_piece_bytes) {
             pieces_.emplace_back();
@@ -200,7 +216,7 @@ private:
     std::vector<std::vector<std::size_t>> pieces_;
     std::uint64_t piece_begin_ = 0;
     std::uint64_t end_ = 0;
-    std::string header_;
+    mutable std::string header_;  ///< empty: not made yet
     ExportSummary summary_;
 };
 
@@ -209,6 +225,19 @@ private:
 std::unique_ptr<ExportWriter> make_gguf_writer(std::shared_ptr<const ExportedModel> model,
                                                std::uint64_t max_piece_bytes) {
     return std::make_unique<GgufExport>(std::move(model), max_piece_bytes);
+}
+
+UnitFate gguf_unit_fate(const ModelSpec& spec, const UnitSpec& unit,
+                        std::span<const EncodedTensor> headers) {
+    for (std::size_t i = 0; i < headers.size(); ++i) {
+        if (headers[i].encoding == "dense") {
+            return {UnitFate::Kind::dense, ""};
+        }
+        if (is_float32(spec.tensors[unit.tensors[i]]) || !gguf::exact_type(headers[i])) {
+            return {UnitFate::Kind::dense, no_type(headers[i])};
+        }
+    }
+    return {};
 }
 
 std::string gguf_refuses(const ModelSpec& spec) {

@@ -17,6 +17,10 @@ namespace lathe {
 [[nodiscard]] std::unique_ptr<ExportWriter> make_gguf_writer(
     std::shared_ptr<const ExportedModel> model, std::uint64_t max_piece_bytes);
 
+/// ExportFormat::unit_fate.
+[[nodiscard]] UnitFate gguf_unit_fate(const ModelSpec& spec, const UnitSpec& unit,
+                                      std::span<const EncodedTensor> headers);
+
 [[nodiscard]] std::string gguf_refuses(const ModelSpec& spec);
 
 }  // namespace lathe

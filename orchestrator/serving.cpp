@@ -1,0 +1,234 @@
+#include "orchestrator/serving.hpp"
+
+#include <algorithm>
+
+#include <fmt/format.h>
+
+#include "lib/core/errors.hpp"
+#include "lib/encoding/code_parts.hpp"
+#include "lib/encoding/integer_form.hpp"
+#include "lib/job/serve_targets.hpp"
+
+namespace lathe {
+namespace {
+
+/// How a layer is shared out to several devices.
+enum class Split { none, rows, columns };
+
+Split split_of(Role role) {
+    switch (role) {
+        case Role::qkv_proj:
+        case Role::q_proj:
+        case Role::k_proj:
+        case Role::v_proj:
+        case Role::gate_up_proj:
+        case Role::gate_proj:
+        case Role::up_proj:
+        case Role::lm_head:
+            return Split::rows;
+        case Role::o_proj:
+        case Role::down_proj:
+            return Split::columns;
+        default:
+            return Split::none;
+    }
+}
+
+std::string why_not_these_codes(const ServeTarget& target, const ServeConfig& serve,
+                                const IntegerLayout& layout) {
+    const std::string what = fmt::format(
+        "{} codes of {} bits", layout.symmetric ? "symmetric" : "asymmetric", layout.num_bits);
+    bool with_package = false;
+    for (const ServedCodes& codes : target.codes) {
+        if (codes.symmetric == layout.symmetric &&
+            std::ranges::find(codes.num_bits, layout.num_bits) != codes.num_bits.end()) {
+            if (!codes.is_low || serve.low_bits) {
+                return "";
+            }
+            with_package = true;
+        }
+    }
+    return target.codes.empty() ? ""
+           : with_package       ? fmt::format("{} has kernels for {} with serve.low_bits: {} only",
+                                              target.name, what, target.low_bits)
+                                : fmt::format("{} has no kernel for {}", target.name, what);
+}
+
+/// The rules of the program for one tensor with such codes. `rows`: of all that it fuses.
+std::string why_not_this_layer(const ServeTarget& target, std::size_t devices,
+                               const TensorSpec& tensor, std::size_t rows,
+                               const IntegerLayout& layout) {
+    std::size_t cols = matrix_extents(tensor.shape).second;
+    const bool one_group = groups_per_row(cols, layout.group_size) == 1;
+    if (!one_group && !target.group_sizes.empty() &&
+        std::ranges::find(target.group_sizes, layout.group_size) == target.group_sizes.end()) {
+        return fmt::format("{} has no kernel for groups of {}; expected {} or one group a row",
+                           target.name, layout.group_size, fmt::join(target.group_sizes, ", "));
+    }
+    std::string shares;
+    if (const Split split = split_of(tensor.role); devices > 1 && split != Split::none) {
+        std::size_t& extent = split == Split::rows ? rows : cols;
+        const char* side = split == Split::rows ? "rows" : "columns";
+        if (extent % devices != 0) {
+            return fmt::format("{} {} cannot be shared out to {} devices", extent, side, devices);
+        }
+        extent /= devices;
+        shares = fmt::format(" on each of {} devices", devices);
+    }
+    if (!one_group && cols % layout.group_size != 0) {
+        return fmt::format("groups of {} do not divide rows of {}{}", layout.group_size, cols,
+                           shares);
+    }
+    if (rows % target.row_multiple != 0 || cols % target.column_multiple != 0) {
+        return fmt::format(
+            "{} has kernels for multiples of {} rows and {} columns, and these are "
+            "{} and {}{}",
+            target.name, target.row_multiple, target.column_multiple, rows, cols, shares);
+    }
+    return "";
+}
+
+const ServeTarget& target_of(const JobContext& context) {
+    return *find_serve_target(context.job.serve.value().reader);
+}
+
+/// "" if the program takes the unit under the setting.
+std::string why_not_served(const JobContext& context, const ModelSpec& spec, const UnitSpec& unit,
+                           const Setting& setting) {
+    const ServeTarget& target = target_of(context);
+    if (setting.method == "dense") {
+        return setting == source_setting()
+                   ? ""
+                   : fmt::format("{} has dense weights in the source's type", target.format);
+    }
+    const std::vector<EncodedTensor> outlines = unit_outlines(spec, unit, setting);
+    if (outlines.empty()) {
+        return fmt::format("what method {} stores has no equivalent in {}", setting.method,
+                           target.format);
+    }
+    const UnitFate fate = find_export_format(target.format).unit_fate(spec, unit, outlines);
+    if (fate.kind != UnitFate::Kind::packed) {
+        return fate.reason;
+    }
+    std::size_t rows = 0;
+    for (const std::size_t t : unit.tensors) {
+        rows += matrix_extents(spec.tensors[t].shape).first;
+    }
+    for (std::size_t i = 0; i < outlines.size(); ++i) {
+        const IntegerLayout layout = integer_form(outlines[i]).value();
+        std::string why = why_not_these_codes(target, *context.job.serve, layout);
+        if (why.empty()) {
+            why = why_not_this_layer(target, context.job.serve->tensor_parallel,
+                                     spec.tensors[unit.tensors[i]], rows, layout);
+        }
+        if (!why.empty()) {
+            return why;
+        }
+    }
+    return "";
+}
+
+[[noreturn]] void refuse_serve(const JobContext& context, const std::string& why) {
+    const ServeConfig& serve = *context.job.serve;
+    throw UsageError((serve.place.text.empty() ? "" : serve.place.text + ": ") +
+                     "serve: " + serve.reader + ": " + why);
+}
+
+/// Heads are shared out whole.
+void require_shared_heads(const JobContext& context, const ModelSpec& spec) {
+    const std::size_t devices = context.job.serve->tensor_parallel;
+    const bool kv_fit = spec.n_kv_heads % devices == 0 || devices % spec.n_kv_heads == 0;
+    if (spec.n_heads % devices != 0 || !kv_fit) {
+        refuse_serve(context, fmt::format("{} heads, {} of keys and values, cannot be shared out "
+                                          "to tensor_parallel: {} devices",
+                                          spec.n_heads, spec.n_kv_heads, devices));
+    }
+}
+
+}  // namespace
+
+std::vector<Setting> settings_of_unit(const JobContext& context, const ModelOutline& model,
+                                      std::size_t unit_index) {
+    std::vector<Setting> settings = usable_settings(context, model, unit_index);
+    if (!context.job.serve) {
+        return settings;
+    }
+    const UnitSpec& unit = model.spec.units.at(unit_index);
+    std::string last_reason;
+    std::erase_if(settings, [&](const Setting& setting) {
+        std::string why = why_not_served(context, model.spec, unit, setting);
+        if (why.empty()) {
+            return false;
+        }
+        last_reason = to_string(setting) + ": " + std::move(why);
+        return true;
+    });
+    if (settings.empty()) {
+        refuse_serve(context, "of the candidates whose targets name " + unit.name +
+                                  " none is left; " + last_reason);
+    }
+    return settings;
+}
+
+std::vector<DroppedSetting> dropped_settings(const JobContext& context, const ModelOutline& model) {
+    std::vector<DroppedSetting> dropped;
+    if (!context.job.serve) {
+        return dropped;
+    }
+    for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
+        const UnitSpec& unit = model.spec.units[u];
+        for (const Setting& setting : usable_settings(context, model, u)) {
+            std::string why = why_not_served(context, model.spec, unit, setting);
+            if (why.empty()) {
+                continue;
+            }
+            const std::string text = to_string(setting);
+            const auto known = std::ranges::find_if(dropped, [&](const DroppedSetting& d) {
+                return d.setting == text && d.reason == why;
+            });
+            if (known == dropped.end()) {
+                dropped.push_back({text, std::move(why), unit.name, 1});
+            } else {
+                ++known->n_units;
+            }
+        }
+    }
+    return dropped;
+}
+
+void require_servable(const JobContext& context, const ModelOutline& model) {
+    if (!context.job.serve) {
+        return;
+    }
+    const ServeTarget& target = target_of(context);
+    const ModelSpec& spec = model.spec;
+    if (const std::string why = find_export_format(target.format).refuses(spec); !why.empty()) {
+        refuse_serve(context, why);
+    }
+    if (std::ranges::find(target.families_without_path, spec.family) !=
+        target.families_without_path.end()) {
+        refuse_serve(context, "it has no model of family " + spec.family);
+    }
+    if (context.job.serve->tensor_parallel > 1) {
+        require_shared_heads(context, spec);
+    }
+    bool takes_any = false;
+    bool wants_any = false;
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        takes_any = takes_any || settings_of_unit(context, model, u).size() > 1;
+        wants_any = wants_any || usable_settings(context, model, u).size() > 1;
+    }
+    if (wants_any && !takes_any) {
+        const std::vector<DroppedSetting> dropped = dropped_settings(context, model);
+        refuse_serve(context, "none of the candidates is one that it takes; " +
+                                  (dropped.empty() ? "" : describe(dropped.front())));
+    }
+}
+
+std::string describe(const DroppedSetting& dropped) {
+    return fmt::format("not for {}{}: {}: {}", dropped.first_unit,
+                       dropped.n_units == 1 ? "" : fmt::format(" and {} more", dropped.n_units - 1),
+                       dropped.setting, dropped.reason);
+}
+
+}  // namespace lathe
