@@ -49,44 +49,15 @@ void multiply_blocks_by_tiles(const IntegerPanel& panel, std::int32_t* y, std::s
 namespace {
 
 #ifdef LATHE_X86_VARIANTS
-const VectorKernels& with_vnni() {
-    static const VectorKernels table = [] {
-        VectorKernels own = avx512::table;
-        own.name = "avx512vnni";
-        own.multiply_codes = avx512vnni::multiply_codes;
-        own.multiply_blocks = avx512vnni::multiply_blocks;
-        return own;
-    }();
-    return table;
-}
-
-const VectorKernels& with_vbmi() {
-    static const VectorKernels table = [] {
-        VectorKernels own = with_vnni();
-        own.name = "avx512vbmi";
-        own.lookup_coarse = avx512vbmi::lookup_coarse;
-        return own;
-    }();
-    return table;
-}
-
-/// On top of whatever else the processor has.
-const VectorKernels& with_bf16(const VectorKernels& others) {
+/// A table with some functions of `others` replaced. Each place of a call has one table: the first
+/// call makes it.
+template <class Replace>
+const VectorKernels& on_top_of(const VectorKernels& others, const char* name,
+                               const Replace& replace) {
     static const VectorKernels table = [&] {
         VectorKernels own = others;
-        own.name = "avx512bf16";
-        own.multiply_pairs = avx512bf16::multiply_pairs;
-        return own;
-    }();
-    return table;
-}
-
-/// Likewise.
-const VectorKernels& with_amx(const VectorKernels& others) {
-    static const VectorKernels table = [&] {
-        VectorKernels own = others;
-        own.name = "avx512amx";
-        own.multiply_blocks = avx512amx::multiply_blocks_by_tiles;
+        own.name = name;
+        replace(own);
         return own;
     }();
     return table;
@@ -126,17 +97,28 @@ std::vector<const VectorKernels*> find_runnable() {
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq") &&
         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl")) {
         tables.push_back(&avx512::table);
+        // On top of whatever else the processor has.
+        const auto add = [&](const char* name, const auto& replace) {
+            tables.push_back(&on_top_of(*tables.back(), name, replace));
+        };
         if (__builtin_cpu_supports("avx512vnni")) {
-            tables.push_back(&with_vnni());
+            add("avx512vnni", [](VectorKernels& own) {
+                own.multiply_codes = avx512vnni::multiply_codes;
+                own.multiply_blocks = avx512vnni::multiply_blocks;
+            });
             if (__builtin_cpu_supports("avx512vbmi")) {
-                tables.push_back(&with_vbmi());
+                add("avx512vbmi",
+                    [](VectorKernels& own) { own.lookup_coarse = avx512vbmi::lookup_coarse; });
             }
         }
         if (__builtin_cpu_supports("avx512bf16")) {
-            tables.push_back(&with_bf16(*tables.back()));
+            add("avx512bf16",
+                [](VectorKernels& own) { own.multiply_pairs = avx512bf16::multiply_pairs; });
         }
         if (__builtin_cpu_supports("avx512vnni") && may_use_tiles()) {
-            tables.push_back(&with_amx(*tables.back()));
+            add("avx512amx", [](VectorKernels& own) {
+                own.multiply_blocks = avx512amx::multiply_blocks_by_tiles;
+            });
         }
     }
 #endif

@@ -5,6 +5,7 @@
 
 #include "kernels/cpu/common/vector_clones.hpp"
 #include "kernels/cpu/common/vector_kernels.hpp"
+#include "kernels/layouts/fixed_point.hpp"
 
 // Loops over the numbers of a block that compilers turn into vectors: the direction of a shift is
 // settled before a loop, so that it is one instruction in it. For functions with
@@ -22,8 +23,7 @@ struct Left {
 struct Right {
     int down;
     LATHE_ALWAYS_INLINE std::int64_t operator()(std::int64_t x) const {
-        const std::int64_t below_half = (std::int64_t{1} << (down - 1)) - 1;
-        return (x + below_half + ((x >> down) & 1)) >> down;
+        return fixed_point::round_right<std::int64_t>(x, down);
     }
 };
 struct Away {

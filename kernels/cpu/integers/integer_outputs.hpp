@@ -34,7 +34,7 @@ struct OutputTile {
 };
 
 /// Adds the bias (or null) and rounds to the blocks of y that the tile covers.
-/// As fixed_point::add_outputs() and BlockNumbers::store() do, in 32 bits where they suffice.
+/// As fixed_point::add_output() and BlockNumbers::store() do, in 32 bits where they suffice.
 void store_outputs(const OutputTile& tile, const BlockedMatrix* bias, BlockedMatrix& y);
 
 /// Adds the bias (or null) and writes fp32.

@@ -1,4 +1,4 @@
-#include "kernels/cpu/variants/byte_lanes.hpp"
+#include "kernels/cpu/variants/int_lanes.hpp"
 #include "kernels/cpu/variants/kernels.hpp"
 #include "kernels/cpu/variants/simd.hpp"
 
@@ -20,27 +20,10 @@ constexpr std::size_t group_bytes = 4 * rows;
 constexpr std::size_t parts = 2;
 // With a mask that is all ones, because GCC 12 warns of its own header without.
 [[maybe_unused]] constexpr __mmask32 all_words = ~__mmask32{0};
-constexpr __mmask16 all_ints = 0xFFFF;
-static inline Bytes broadcast(std::int32_t x) {
-    return _mm512_set1_epi32(x);
-}
 static inline Bytes broadcast_four(const std::int8_t* four) {
     std::int32_t bits = 0;
     __builtin_memcpy(&bits, four, sizeof bits);
     return broadcast(bits);
-}
-static inline Bytes widen(const std::int8_t* p) {
-    return _mm512_maskz_cvtepi8_epi32(all_ints,
-                                      _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-}
-static inline Bytes aligned(Bytes sum, Bytes bits, Bytes down) {
-    return _mm512_maskz_srav_epi32(all_ints, _mm512_maskz_sllv_epi32(all_ints, sum, bits), down);
-}
-static inline Bytes add(Bytes a, Bytes b) {
-    return _mm512_add_epi32(a, b);
-}
-static inline void store(std::int32_t* p, Bytes x) {
-    _mm512_storeu_si512(p, x);
 }
 #if defined(__AVX512VNNI__)
 struct Four {
@@ -71,21 +54,6 @@ static inline Bytes add_products(Bytes sum, Bytes numbers, const Four& x) {
 constexpr std::size_t most_tokens = 12;
 #else
 constexpr std::size_t parts = 4;
-static inline Bytes broadcast(std::int32_t x) {
-    return _mm256_set1_epi32(x);
-}
-static inline Bytes widen(const std::int8_t* p) {
-    return _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)));
-}
-static inline Bytes aligned(Bytes sum, Bytes bits, Bytes down) {
-    return _mm256_srav_epi32(_mm256_sllv_epi32(sum, bits), down);
-}
-static inline Bytes add(Bytes a, Bytes b) {
-    return _mm256_add_epi32(a, b);
-}
-static inline void store(std::int32_t* p, Bytes x) {
-    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), x);
-}
 struct Four {
     Bytes even, odd;
 };
@@ -146,8 +114,7 @@ inline void multiply_piece(const IntegerPanel& panel, std::size_t piece, std::si
 #pragma GCC unroll 12
         for (std::size_t t = 0; t < n; ++t) {
             std::int32_t* to = y + (token + t) * y_stride + p * (rows / parts);
-            const Bytes sum = aligned(sums[t][p], bits, add(row_down, broadcast(downs[t])));
-            store(to, piece == 0 ? sum : add(sum, load_bytes(to)));
+            put_aligned(sums[t][p], bits, add(row_down, broadcast(downs[t])), piece == 0, to);
         }
     }
 }

@@ -1,5 +1,4 @@
-#include <immintrin.h>
-
+#include "kernels/cpu/variants/int_lanes.hpp"
 #include "kernels/cpu/variants/kernels.hpp"
 #include "kernels/cpu/variants/simd.hpp"
 
@@ -72,24 +71,17 @@ void multiply_piece(const IntegerPanel& panel, const std::int8_t* x, std::size_t
 void add_piece(const IntegerPanel& panel, std::size_t piece, std::size_t token,
                std::size_t n_tokens, const std::int32_t (*sums)[tile_rows * tile_rows],
                std::int32_t* y, std::size_t y_stride) {
-    // With a mask that is all ones, because GCC 12 warns of its own header without.
-    constexpr __mmask16 all = 0xFFFF;
-    const __m512i bits = _mm512_set1_epi32(panel.bits);
+    const Bytes bits = broadcast(panel.bits);
     const std::int8_t* row_shifts = panel.row_shifts + panel.piece_blocks[piece] * rows;
     const std::int32_t* downs = panel.token_downs + piece * panel.token_stride + token;
     const std::int32_t* starts = panel.x_starts + token * panel.n_pieces + piece;
     for (std::size_t half = 0; half < 2; ++half) {
-        const __m512i row_down = _mm512_maskz_cvtepi8_epi32(
-            all, _mm_loadu_si128(reinterpret_cast<const __m128i*>(row_shifts + half * tile_rows)));
+        const Bytes row_down = widen(row_shifts + half * tile_rows);
         for (std::size_t t = 0; t < n_tokens; ++t) {
-            const __m512i sum = _mm512_add_epi32(_mm512_loadu_si512(sums[half] + t * tile_rows),
-                                                 _mm512_set1_epi32(starts[t * panel.n_pieces]));
-            const __m512i down = _mm512_add_epi32(row_down, _mm512_set1_epi32(downs[t]));
-            const __m512i aligned =
-                _mm512_maskz_srav_epi32(all, _mm512_maskz_sllv_epi32(all, sum, bits), down);
-            std::int32_t* to = y + (token + t) * y_stride + half * tile_rows;
-            _mm512_storeu_si512(
-                to, piece == 0 ? aligned : _mm512_add_epi32(aligned, _mm512_loadu_si512(to)));
+            const Bytes sum =
+                add(load_bytes(sums[half] + t * tile_rows), broadcast(starts[t * panel.n_pieces]));
+            put_aligned(sum, bits, add(row_down, broadcast(downs[t])), piece == 0,
+                        y + (token + t) * y_stride + half * tile_rows);
         }
     }
 }
