@@ -4,7 +4,7 @@
 #include <array>
 #include <cmath>
 
-#include "lib/core/errors.hpp"
+#include "lib/config/yaml_reader.hpp"
 #include "methods/setting_keys.hpp"
 
 namespace lathe {
@@ -24,23 +24,19 @@ constexpr std::array<SettingKey, 3> keys = {{
     {"round_interval", "64", read_interval, "a positive whole number"},
 }};
 
-[[noreturn]] void refuse(const SourcePlace& place, const std::string& what) {
-    throw UsageError((place.text.empty() ? "" : place.text + ": ") + what);
-}
-
-std::string prefix_of(std::string_view part) {
+std::string part_prefix(std::string_view part) {
     return std::string(part) + ".";
 }
 
 void put_part(std::string_view part, const Setting& own, Setting& setting) {
-    setting.values[prefix_of(part) + "method"] = own.method;
+    setting.values[part_prefix(part) + "method"] = own.method;
     for (const auto& [key, value] : own.values) {
-        setting.values[prefix_of(part) + key] = value;
+        setting.values[part_prefix(part) + key] = value;
     }
 }
 
 Setting take_part(std::string_view part, const Setting& setting) {
-    const std::string prefix = prefix_of(part);
+    const std::string prefix = part_prefix(part);
     Setting own;
     for (const auto& [key, value] : setting.values) {
         if (key.starts_with(prefix)) {
@@ -80,25 +76,25 @@ std::vector<Setting> expand_part(const CandidateEntry& entry, std::string_view p
     for (const CandidateEntry& own : entries_of(entry, part)) {
         if (own.method == dropped) {
             if (part == "heavy" || !own.keys.empty()) {
-                refuse(own.place, part == "heavy" ? "the heavy part of a split cannot be dropped"
-                                                  : "a part that is dropped has no keys");
+                refuse_at(own.place, part == "heavy" ? "the heavy part of a split cannot be dropped"
+                                                     : "a part that is dropped has no keys");
             }
             settings.push_back({std::string(dropped), {}});
             continue;
         }
         if (own.method == own_name) {
-            refuse(own.place, "a part of a split cannot be split again");
+            refuse_at(own.place, "a part of a split cannot be split again");
         }
         for (const CandidateEntry::Key& key : own.keys) {
             if (key.name == targets_key) {
-                refuse(key.place, "targets is a key of the whole candidate, not of its parts");
+                refuse_at(key.place, "targets is a key of the whole candidate, not of its parts");
             }
         }
         const std::vector<Setting> expanded = find_method(own.method, own.place.text).expand(own);
         if (std::ranges::any_of(expanded, is_open)) {
-            refuse(own.place,
-                   "a part of a split cannot have a rank by error: its target is there "
-                   "only when the other part is compressed; give rank or rank_fraction");
+            refuse_at(own.place,
+                      "a part of a split cannot have a rank by error: its target is there "
+                      "only when the other part is compressed; give rank or rank_fraction");
         }
         settings.insert(settings.end(), expanded.begin(), expanded.end());
     }
@@ -119,8 +115,8 @@ std::vector<Setting> expand_sizes(const CandidateEntry& entry) {
     const CandidateEntry::Key* by_energy = find_key(own, "heavy_energy");
     const CandidateEntry::Key* by_number = find_key(own, "heavy_fraction");
     if (by_energy != nullptr && by_number != nullptr) {
-        refuse(std::max(by_energy, by_number)->place,
-               "heavy_fraction and heavy_energy both say how large the heavy part is; give one");
+        refuse_at(std::max(by_energy, by_number)->place,
+                  "heavy_fraction and heavy_energy both say how large the heavy part is; give one");
     }
     const std::string_view other = by_energy != nullptr ? "heavy_fraction" : "heavy_energy";
     if (by_energy == nullptr && by_number == nullptr) {

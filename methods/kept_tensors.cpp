@@ -2,7 +2,7 @@
 #include <array>
 #include <vector>
 
-#include "lib/core/errors.hpp"
+#include "lib/config/yaml_reader.hpp"
 #include "methods/dense.hpp"
 #include "methods/method.hpp"
 
@@ -16,8 +16,7 @@ Setting kept_setting(const std::optional<CandidateEntry>& entry) {
         return source_setting();
     }
     const auto refuse = [&](const std::string& why) {
-        throw UsageError((entry->place.text.empty() ? "" : entry->place.text + ": ") +
-                         "kept_tensors: " + why);
+        refuse_at(entry->place, "kept_tensors: " + why);
     };
     static constexpr std::array<std::string_view, 3> possible{"dense", "integer", "bct"};
     const MethodRow& method = find_method(entry->method, entry->place.text);

@@ -6,7 +6,7 @@
 #include <limits>
 #include <numeric>
 
-#include "lib/core/errors.hpp"
+#include "lib/config/yaml_reader.hpp"
 #include "lib/encoding/dense.hpp"
 #include "lib/encoding/low_rank.hpp"
 #include "methods/host_matrix.hpp"
@@ -44,11 +44,10 @@ bool is_by_error(const CandidateEntry& entry) {
         return std::ranges::find(entry.keys, name, &CandidateEntry::Key::name);
     };
     const auto error = find("error");
-    for (const char* other : {"rank", "rank_fraction"}) {
+    for (const std::string other : {"rank", "rank_fraction"}) {
         if (error != entry.keys.end() && find(other) != entry.keys.end()) {
-            throw UsageError((error->place.text.empty() ? "" : error->place.text + ": ") +
-                             "error of low_rank decides the rank, and so does " + other +
-                             "; give one");
+            refuse_at(error->place,
+                      "error of low_rank decides the rank, and so does " + other + "; give one");
         }
     }
     return error != entry.keys.end();

@@ -2,6 +2,7 @@
 #include <array>
 #include <functional>
 
+#include "lib/config/yaml_reader.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/model/name_patterns.hpp"
 #include "methods/bcq.hpp"
@@ -88,15 +89,11 @@ const CandidateEntry::Key* targets_of(const CandidateEntry& entry) {
     return found == entry.keys.end() ? nullptr : &*found;
 }
 
-std::string place_of(const CandidateEntry::Key& key) {
-    return key.place.text.empty() ? "" : key.place.text + ": ";
-}
-
 /// Whether an entry's `targets`, if it has any, name the unit.
 bool is_for(const CandidateEntry& entry, const ModelSpec& spec, const UnitSpec& unit) {
     const CandidateEntry::Key* targets = targets_of(entry);
     return targets == nullptr ||
-           NamePatterns(targets->values, place_of(*targets) + "targets").has(spec, unit);
+           NamePatterns(targets->values, prefix_of(targets->place) + "targets").has(spec, unit);
 }
 
 Setting for_unit(const MethodRow& method, const Setting& setting, const ModelSpec& spec,
@@ -185,8 +182,7 @@ std::vector<std::string> settings_of_no_use(const std::vector<CandidateEntry>& e
         for (const Setting& setting : find_method(entry.method, "").expand(entry)) {
             const std::string why = why_of_no_use(setting, entry, spec, dtypes, held);
             if (!why.empty()) {
-                lines.push_back((entry.place.text.empty() ? "" : entry.place.text + ": ") +
-                                "candidate \"" + to_string(setting) +
+                lines.push_back(prefix_of(entry.place) + "candidate \"" + to_string(setting) +
                                 "\" suits no unit of the model: " + why);
             }
         }
@@ -229,12 +225,12 @@ void require_known_targets(const std::vector<CandidateEntry>& entries, const Mod
             continue;
         }
         for (const std::string& target : targets->values) {
-            const NamePatterns pattern({target}, place_of(*targets) + "targets");
+            const NamePatterns pattern({target}, prefix_of(targets->place) + "targets");
             const bool known =
                 std::any_of(spec.units.begin(), spec.units.end(),
                             [&](const UnitSpec& unit) { return pattern.has(spec, unit); });
             if (!known) {
-                throw UsageError(place_of(*targets) + "targets " +
+                throw UsageError(prefix_of(targets->place) + "targets " +
                                  describe_bad_target(target, pattern, spec));
             }
         }

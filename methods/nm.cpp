@@ -4,6 +4,7 @@
 #include <array>
 #include <limits>
 
+#include "lib/config/yaml_reader.hpp"
 #include "lib/core/errors.hpp"
 #include "methods/nm_solver.hpp"
 #include "methods/setting_keys.hpp"
@@ -97,10 +98,10 @@ void require_bits(const CandidateEntry& entry, const Setting& setting) {
     const NmLayout layout = task.layout(DType::f16);
     if (task.num_bits > 0 &&
         (task.num_bits < layout.fewest_bits() || task.num_bits > layout.most_bits())) {
-        throw UsageError((entry.place.text.empty() ? "" : entry.place.text + ": ") +
-                         "num_bits of method nm is " + std::to_string(task.num_bits) +
-                         "; expected " + std::to_string(layout.fewest_bits()) + " to " +
-                         std::to_string(layout.most_bits()) + " with codes: " + layout.code_name());
+        refuse_at(entry.place, "num_bits of method nm is " + std::to_string(task.num_bits) +
+                                   "; expected " + std::to_string(layout.fewest_bits()) + " to " +
+                                   std::to_string(layout.most_bits()) +
+                                   " with codes: " + layout.code_name());
     }
 }
 

@@ -4,7 +4,7 @@
 
 #include <fmt/format.h>
 
-#include "lib/core/errors.hpp"
+#include "lib/config/yaml_reader.hpp"
 #include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer_form.hpp"
 #include "lib/job/serve_targets.hpp"
@@ -130,8 +130,7 @@ std::string why_not_served(const JobContext& context, const ModelSpec& spec, con
 
 [[noreturn]] void refuse_serve(const JobContext& context, const std::string& why) {
     const ServeConfig& serve = *context.job.serve;
-    throw UsageError((serve.place.text.empty() ? "" : serve.place.text + ": ") +
-                     "serve: " + serve.reader + ": " + why);
+    refuse_at(serve.place, "serve: " + serve.reader + ": " + why);
 }
 
 /// Heads are shared out whole.

@@ -145,8 +145,12 @@ void set_places(YamlValue& value, const SourcePlace& place) {
 
 }  // namespace
 
+std::string prefix_of(const SourcePlace& place) {
+    return place.text.empty() ? "" : place.text + ": ";
+}
+
 void refuse_at(const SourcePlace& place, const std::string& message) {
-    throw UsageError(place.text + ": " + message);
+    throw UsageError(prefix_of(place) + message);
 }
 
 YamlValue::Entry* find_entry(YamlValue& map, std::string_view key) {

@@ -53,6 +53,8 @@ struct Override {
 /// Puts the value in its place. What is no map on the way becomes one.
 void apply_override(YamlValue& root, const Override& change);
 
+/// "place: ", or nothing of what a program made and no file has.
+[[nodiscard]] std::string prefix_of(const SourcePlace& place);
 /// @throws UsageError  "place: message", always
 [[noreturn]] void refuse_at(const SourcePlace& place, const std::string& message);
 
