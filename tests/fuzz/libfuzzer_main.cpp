@@ -2,19 +2,24 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <ctime>
 
 #include <sanitizer/allocator_interface.h>
 
 #include "tests/fuzz/fuzzing.hpp"
 
 // libFuzzer's own limits are for one allocation and for the whole process. A list that grows piece
-// by piece passes both, so this counts what is alive at once while one input is read.
+// by piece passes both, so this counts what is alive at once while one input is read. And its clock
+// runs also while others have the processor, so this takes the processor's own time.
 
 namespace {
 
 /// What one input may have in memory at once: this much, and so many times its own size.
 constexpr std::int64_t free_bytes = std::int64_t{16} << 20;
 constexpr std::int64_t times_its_size = 4096;
+/// What one input may take of the processor's time, in seconds. One that does not end at all is
+/// libFuzzer's: its `-timeout`.
+constexpr double seconds_of_one_input = 1.0;
 
 std::atomic<std::int64_t> live_bytes{0};
 std::atomic<std::int64_t> most_bytes{0};
@@ -37,6 +42,12 @@ void on_free(const volatile void* pointer) {
         static_cast<std::int64_t>(__sanitizer_get_allocated_size(const_cast<const void*>(pointer)));
 }
 
+double processor_seconds() {
+    std::timespec now{};
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerInitialize(int* /*argc*/, char*** /*argv*/) {
@@ -49,7 +60,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     live_bytes = 0;
     most_bytes = free_bytes + times_its_size * static_cast<std::int64_t>(size);
     is_counting = !lathe::fuzz::is_memory_allowed();
+    const double start = processor_seconds();
     run({reinterpret_cast<const char*>(data), size});
+    const double seconds = processor_seconds() - start;
     is_counting = false;
+    if (seconds > seconds_of_one_input) {
+        std::fprintf(stderr, "more than %.0f s for one input: %.2f s\n", seconds_of_one_input,
+                     seconds);
+        std::abort();
+    }
     return 0;
 }
