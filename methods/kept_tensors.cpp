@@ -11,31 +11,39 @@
 
 namespace lathe {
 
-Setting kept_setting(const std::optional<CandidateEntry>& entry) {
-    if (!entry) {
-        return source_setting();
-    }
-    const auto refuse = [&](const std::string& why) {
-        refuse_at(entry->place, "kept_tensors: " + why);
-    };
-    static constexpr std::array<std::string_view, 3> possible{"dense", "integer", "bct"};
-    const MethodRow& method = find_method(entry->method, entry->place.text);
-    if (std::ranges::find(possible, method.name) == possible.end()) {
-        refuse("method " + entry->method + " is for matrices; dense, integer and bct are possible");
-    }
-    const std::vector<Setting> settings = method.expand(*entry);
-    if (settings.size() != 1) {
-        refuse("stands for " + std::to_string(settings.size()) +
-               " settings; all these tensors have one");
-    }
+namespace {
+
+void require_suited(const MethodRow& method, const CandidateEntry& entry,
+                    const std::vector<Setting>& settings) {
     UnitSpec none;  // as a unit without inputs
     none.name = "of norms and biases";
-    if (!method.refuses(settings[0], none, {1}, DType::f32).empty()) {
-        refuse(
-            "norms, biases and tables have no inputs that errors could be weighed with; use "
-            "solver rtn");
+    for (const Setting& setting : settings) {
+        if (!method.refuses(setting, none, {1}, DType::f32).empty()) {
+            refuse_at(entry.place,
+                      "kept_tensors: norms, biases and tables have no inputs that errors could be "
+                      "weighed with; use solver rtn");
+        }
     }
-    return settings[0];
+}
+
+}  // namespace
+
+std::vector<Setting> kept_settings(const std::vector<CandidateEntry>& entries) {
+    static constexpr std::array<std::string_view, 3> possible{"dense", "integer", "bct"};
+    std::vector<Setting> settings;
+    for (const CandidateEntry& entry : entries) {
+        const MethodRow& method = find_method(entry.method, entry.place.text);
+        if (std::ranges::find(possible, method.name) == possible.end()) {
+            refuse_at(entry.place, "kept_tensors: method " + entry.method +
+                                       " is for matrices; dense, integer and bct are possible");
+        }
+        const std::vector<Setting> own = method.expand(entry);
+        require_suited(method, entry, own);
+        std::ranges::copy_if(own, std::back_inserter(settings), [&](const Setting& setting) {
+            return std::ranges::find(settings, setting) == settings.end();
+        });
+    }
+    return settings.empty() ? std::vector{source_setting()} : settings;
 }
 
 EncodedTensor solve_kept(const Setting& setting, const UnitTensor& tensor,

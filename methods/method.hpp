@@ -147,10 +147,11 @@ struct MethodRow {
 void require_some_use(const std::vector<CandidateEntry>& entries, const ModelSpec& spec,
                       std::span<const DType> dtypes);
 
-/// How tensors of no unit are stored: the source's own setting for no entry.
-/// @throws UsageError  naming its place: a method that is not dense, integer or bct; more than one
-///   setting; a solver that needs the inputs of a layer
-[[nodiscard]] Setting kept_setting(const std::optional<CandidateEntry>& entry);
+/// How tensors of no unit may be stored, all of them alike, each setting once; no entry: the
+/// source's own.
+/// @throws UsageError  naming its place: a method that is not dense, integer or bct; a solver that
+///   needs the inputs of a layer
+[[nodiscard]] std::vector<Setting> kept_settings(const std::vector<CandidateEntry>& entries);
 
 /// A tensor of no unit under that setting; bytes as MethodRow::bytes() has them.
 [[nodiscard]] EncodedTensor solve_kept(const Setting& setting, const UnitTensor& tensor,

@@ -13,19 +13,23 @@ namespace lathe {
 /// metadata, master, index, copied config and tokenizer files. The constants are measured
 /// (tests/orchestrator/container_size_test.cpp holds them against written files).
 struct ContainerSize {
-    /// What any checkpoint of this model costs, whatever the plan: everything but unit payloads.
+    /// What any checkpoint of this model costs, whatever the plan: everything but payloads.
     std::uint64_t fixed_bytes = 0;
     /// In addition for each unit under `setting`.
     [[nodiscard]] static std::uint64_t unit_bytes(const UnitSpec& unit, const Setting& setting);
+    /// In addition for all tensors of no unit.
+    [[nodiscard]] static std::uint64_t kept_bytes(const ModelSpec& spec, const Setting& setting);
 
-    /// `kept`: how tensors of no unit are stored.
-    [[nodiscard]] static ContainerSize of(const ModelOutline& source,
-                                          const Setting& kept = source_setting());
+    [[nodiscard]] static ContainerSize of(const ModelOutline& source);
 };
 
-/// Payload and container of the whole output under a plan.
+/// Payload and container of the tensors of a unit, or of no unit, under a setting.
+[[nodiscard]] std::uint64_t stored_unit_bytes(const ModelOutline& source, std::size_t unit,
+                                              const Setting& setting);
+[[nodiscard]] std::uint64_t stored_kept_bytes(const ModelOutline& source, const Setting& setting);
+
+/// Payload and container of the whole output under a plan's choice.
 [[nodiscard]] std::uint64_t predicted_output_bytes(const ModelOutline& source,
-                                                   const std::vector<Setting>& choice,
-                                                   const Setting& kept = source_setting());
+                                                   const std::vector<Setting>& choice);
 
 }  // namespace lathe

@@ -6,7 +6,7 @@
 #include "lib/core/json.hpp"
 #include "lib/model/name_patterns.hpp"
 #include "orchestrator/serving.hpp"
-#include "workers/candidates/compression.hpp"
+#include "workers/candidates/kept_tensors.hpp"
 
 namespace lathe {
 namespace {
@@ -37,10 +37,11 @@ std::string_view name(TensorFate fate) noexcept {
 
 std::vector<TensorCoverage> coverage(const JobContext& context) {
     const ModelSpec& spec = context.spec();
+    const bool may_change = kept_settings(context) != std::vector<Setting>{source_setting()};
     std::vector<TensorCoverage> result;
     for (const TensorSpec& tensor : spec.tensors) {
         result.push_back({tensor.name, TensorFate::kept, "", reason_to_keep(tensor)});
-        if (kept_setting(context) != source_setting()) {
+        if (may_change) {
             result.back() = {tensor.name, TensorFate::compressed, "kept_tensors", ""};
         }
     }

@@ -15,7 +15,7 @@ PlanSize PlanSize::of(const JobContext& context, const ModelOutline& model) {
 
 PlanSize::PlanSize(const JobContext& context, const ModelOutline& model) : model_(&model) {
     if (!context.job.serve) {
-        fixed_ = ContainerSize::of(model, kept_setting(context)).fixed_bytes;
+        fixed_ = ContainerSize::of(model).fixed_bytes;
         return;
     }
     units_.resize(model.spec.units.size());
@@ -88,10 +88,14 @@ void PlanSize::count_export() {
 }
 
 std::uint64_t PlanSize::unit_bytes(std::size_t unit, const Setting& setting) const {
+    const bool is_kept = unit == model_->spec.units.size();
     if (format_.empty()) {
         // Not from settings_: a solver may have settled what they leave open.
-        return predicted_bytes(*model_, unit, setting) +
-               ContainerSize::unit_bytes(model_->spec.units.at(unit), setting);
+        return is_kept ? stored_kept_bytes(*model_, setting)
+                       : stored_unit_bytes(*model_, unit, setting);
+    }
+    if (is_kept) {
+        return 0;  // dense in all these formats: part of fixed_
     }
     const auto found = units_.at(unit).find(setting);
     if (found == units_[unit].end()) {

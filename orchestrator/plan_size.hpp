@@ -20,8 +20,10 @@ public:
 
     /// What there is under any plan.
     [[nodiscard]] std::uint64_t fixed_bytes() const { return fixed_; }
-    /// Of a unit under one of its settings, settings_of_unit().
+    /// Of a unit under one of its settings, settings_of_unit(); of the tensors of no unit where
+    /// `unit` is the number of units.
     [[nodiscard]] std::uint64_t unit_bytes(std::size_t unit, const Setting& setting) const;
+    /// `choice`: Plan::choice.
     [[nodiscard]] std::uint64_t bytes(const std::vector<Setting>& choice) const;
     /// As the export's own writer counts them; of our own checkpoint the same as bytes().
     [[nodiscard]] std::uint64_t exact_bytes(const std::vector<Setting>& choice) const;

@@ -54,14 +54,14 @@ void compress(JobRun& run);
 /// What the search found for one budget.
 struct SearchResult {
     EvaluatedPlan best;
-    std::vector<Candidate> chosen;  ///< of the best plan, for each unit
+    std::vector<Candidate> chosen;  ///< of the best plan: chosen_candidates()
     std::uint64_t limit_bytes = 0;
     /// How many times as fast as the source's the products of the best plan are; 0: not known.
     double speedup = 0.0;
     std::vector<EvaluatedPlan> considered;  ///< all that were run on all evaluation samples
 };
 
-/// Chooses a candidate for every unit. Contenders are the exact knapsack's answers, once on
+/// Chooses a candidate for every unit, and for the tensors of no unit. Contenders are the exact knapsack's answers, once on
 /// relative errors weighted by what an error of that unit does to the model's output (measured unit
 /// by unit), once on plain relative errors, and every homogeneous plan that fits. All are run on
 /// the evaluation samples; evolution starts from the best of them. The plan with the least
@@ -86,7 +86,7 @@ std::optional<RefineReport> refine(JobRun& run, SearchResult& found,
                                    const std::string& plan_name = "");
 
 /// A JSON array: for each unit its name, setting, bytes and errors. Part of plan.json and of the
-/// checkpoint's master.
+/// checkpoint's master. `chosen`: chosen_candidates().
 [[nodiscard]] std::string units_json(const ModelSpec& spec, const std::vector<Candidate>& chosen);
 
 /// Writes the compressed checkpoint of a plan. Returns its hash.

@@ -275,12 +275,12 @@ CandidateEntry read_candidate(const YamlValue& value, const std::string& path) {
     return entry;
 }
 
-std::vector<CandidateEntry> read_candidates(const YamlValue* value) {
+std::vector<CandidateEntry> read_candidates(const YamlValue* value, const std::string& key) {
     if (value == nullptr) {
         return {};
     }
     if (value->kind != YamlValue::Kind::list || value->items.empty()) {
-        refuse_at(value->place, "candidates is " +
+        refuse_at(value->place, key + " is " +
                                     (value->kind == YamlValue::Kind::list ? std::string("empty")
                                                                           : describe(*value)) +
                                     "; expected a list of {method: NAME, ...}");
@@ -288,9 +288,17 @@ std::vector<CandidateEntry> read_candidates(const YamlValue* value) {
     std::vector<CandidateEntry> candidates;
     for (const YamlValue& item : value->items) {
         candidates.push_back(
-            read_candidate(item, "candidates[" + std::to_string(candidates.size()) + "]"));
+            read_candidate(item, key + "[" + std::to_string(candidates.size()) + "]"));
     }
     return candidates;
+}
+
+/// One map stands for a list of it.
+std::vector<CandidateEntry> read_kept_tensors(const YamlValue* value) {
+    if (value != nullptr && value->kind == YamlValue::Kind::map) {
+        return {read_candidate(*value, "kept_tensors")};
+    }
+    return read_candidates(value, "kept_tensors");
 }
 
 SearchConfig read_search(const YamlValue* value) {
@@ -387,10 +395,8 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     job.ffsplit = read_ffsplit(map.find("ffsplit"));
     job.serve = read_serve(map.find("serve"));
     job.budget = read_budget(map.find("budget"));
-    job.candidates = read_candidates(map.find("candidates"));
-    if (const YamlValue* kept = map.find("kept_tensors")) {
-        job.kept_tensors = read_candidate(*kept, "kept_tensors");
-    }
+    job.candidates = read_candidates(map.find("candidates"), "candidates");
+    job.kept_tensors = read_kept_tensors(map.find("kept_tensors"));
     map.read_texts("ignore", job.reading.ignore);
     map.read_flag("allow_nan_rows", job.reading.allow_nan_rows);
     job.search = read_search(map.find("search"));

@@ -166,7 +166,7 @@ struct JobConfig {
     std::vector<CandidateEntry> candidates;  ///< none: those of default_candidates.hpp
     /// How tensors are stored that belong to no unit: norms, biases, tables of positions. None: as
     /// the source has them.
-    std::optional<CandidateEntry> kept_tensors;
+    std::vector<CandidateEntry> kept_tensors;
     ModelReading reading;  ///< keys `ignore` and `allow_nan_rows`
     SearchConfig search;
     RefineMode refine = RefineMode::none;

@@ -199,9 +199,9 @@ void insert_optional_keys(const JobConfig& job, std::vector<JobKey>& keys) {
         keys.insert(std::ranges::find(keys, std::string_view("ignore"), &JobKey::name),
                     entries_key("", "candidates", job.candidates, false));
     }
-    if (job.kept_tensors) {
+    if (!job.kept_tensors.empty()) {
         keys.insert(std::ranges::find(keys, std::string_view("ignore"), &JobKey::name),
-                    {"", "kept_tensors", yaml_entry(*job.kept_tensors), {}});
+                    entries_key("", "kept_tensors", job.kept_tensors, false));
     }
     if (!job.calibration.chat_template.empty()) {
         keys.insert(

@@ -110,8 +110,8 @@ void apply_serve(JobConfig& job, const YamlValue* slice) {
     if (job.slice) {
         apply_to_slice(*job.slice, slice, target);
     }
-    if (job.kept_tensors) {
-        refuse_at(job.kept_tensors->place,
+    if (!job.kept_tensors.empty()) {
+        refuse_at(job.kept_tensors.front().place,
                   "kept_tensors: serve: " + job.serve->reader +
                       " has norms and biases as floating numbers; leave the key out");
     }

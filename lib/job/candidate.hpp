@@ -28,16 +28,18 @@ struct Setting {
 /// Inverse of to_string(). @throws DataError  for a text that to_string() does not write
 [[nodiscard]] Setting setting_from_string(const std::string& text);
 
-/// A unit under one setting: what it costs and what it does to the unit's output.
+/// A unit under one setting: what it costs and what it does to the unit's output. Or the tensors of
+/// no unit: they stand behind the last one, and `error` is that of their values.
 struct Candidate {
-    std::size_t unit = 0;  ///< index into ModelSpec::units
+    std::size_t unit = 0;  ///< index into ModelSpec::units, or their number
     Setting setting;
     std::uint64_t bytes = 0;      ///< payload of all the unit's tensors
     double error = 0.0;           ///< tr(dW G dW^T), mean over calibration tokens
     double relative_error = 0.0;  ///< error / tr(W G W^T); 0 if that is 0
 };
 
-/// One candidate for each unit. choice[u] is the setting of unit u.
+/// One candidate for each unit, and one for the tensors of no unit (norms, biases, tables of
+/// positions), which all have the same. choice[u] is the setting of unit u; the last is theirs.
 struct Plan {
     std::vector<Setting> choice;
     std::uint64_t predicted_bytes = 0;  ///< of the whole output, container included

@@ -8,6 +8,7 @@
 #include "orchestrator/plan_size.hpp"
 #include "orchestrator/serving.hpp"
 #include "workers/candidates/compression.hpp"
+#include "workers/candidates/kept_tensors.hpp"
 
 namespace lathe {
 
@@ -64,6 +65,11 @@ UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
         }
         sums.largest_unit = std::max(sums.largest_unit, elements);
     }
+    const std::vector<Setting> kept = kept_settings(context);
+    const auto bytes_of = [&](const Setting& setting) {
+        return size.unit_bytes(spec.units.size(), setting);
+    };
+    sums.minimum_bytes += bytes_of(*std::ranges::min_element(kept, {}, bytes_of));
     return sums;
 }
 

@@ -1,10 +1,11 @@
 #include "orchestrator/search/candidate_table.hpp"
 
 #include <algorithm>
+#include <tuple>
 
 #include "lib/core/errors.hpp"
 #include "workers/candidates/candidate_files.hpp"
-#include "workers/candidates/compression.hpp"
+#include "workers/candidates/kept_tensors.hpp"
 
 namespace lathe {
 namespace {
@@ -18,12 +19,31 @@ std::size_t differing_values(const Setting& a, const Setting& b) {
     return n;
 }
 
+/// Of the same method, or the only one there is; else none.
+const Candidate* most_like(const Setting& setting, const std::vector<Candidate>& candidates) {
+    const auto distance = [&](const Candidate& c) {
+        return std::tuple(differing_values(setting, c.setting), c.bytes, c.relative_error);
+    };
+    const Candidate* best = nullptr;
+    for (const Candidate& c : candidates) {
+        const bool is_possible = c.setting.method == setting.method || candidates.size() == 1;
+        if (is_possible && (best == nullptr || distance(c) < distance(*best))) {
+            best = &c;
+        }
+    }
+    return best;
+}
+
 }  // namespace
 
 CandidateTable read_candidate_table(const JobRun& run) {
     CandidateTable table;
     for (std::size_t u = 0; u < run.spec().units.size(); ++u) {
         table.push_back(read_candidates(run.run().candidates(run.spec().units[u].name), u));
+    }
+    std::vector<Candidate>& kept = table.emplace_back();
+    for (const Setting& setting : kept_settings(run.context())) {
+        kept.push_back(kept_candidate(run.context(), setting));
     }
     return table;
 }
@@ -34,7 +54,7 @@ std::vector<Candidate> chosen_candidates(const CandidateTable& table,
     for (std::size_t u = 0; u < table.size(); ++u) {
         const auto found = std::ranges::find(table[u], choice.at(u), &Candidate::setting);
         if (found == table[u].end()) {
-            throw InternalError("unit " + std::to_string(u) + " has no candidate '" +
+            throw InternalError("unit " + std::to_string(u) + " of a plan has no candidate '" +
                                 to_string(choice[u]) + "'");
         }
         chosen.push_back(*found);
@@ -45,34 +65,21 @@ std::vector<Candidate> chosen_candidates(const CandidateTable& table,
 std::optional<std::vector<Setting>> homogeneous_choice(const CandidateTable& table,
                                                        const Setting& setting) {
     std::vector<Setting> choice;
-    for (const auto& unit : table) {
-        const Candidate* best = nullptr;
-        std::size_t best_difference = 0;
-        for (const Candidate& c : unit) {
-            if (c.setting.method != setting.method && unit.size() > 1) {
-                continue;
-            }
-            const std::size_t difference = differing_values(setting, c.setting);
-            if (best == nullptr || difference < best_difference ||
-                (difference == best_difference &&
-                 std::pair(c.bytes, c.relative_error) <
-                     std::pair(best->bytes, best->relative_error))) {
-                best = &c;
-                best_difference = difference;
-            }
-        }
-        if (best == nullptr) {
+    for (std::size_t row = 0; row < table.size(); ++row) {
+        const bool is_kept = row + 1 == table.size();
+        const Candidate* const best = most_like(setting, table[row]);
+        if (best == nullptr && !is_kept) {
             return std::nullopt;
         }
-        choice.push_back(best->setting);
+        choice.push_back(best == nullptr ? table[row].front().setting : best->setting);
     }
     return choice;
 }
 
 std::vector<Setting> distinct_settings(const CandidateTable& table) {
     std::vector<Setting> settings;
-    for (const auto& unit : table) {
-        for (const Candidate& c : unit) {
+    for (std::size_t u = 0; u + 1 < table.size(); ++u) {
+        for (const Candidate& c : table[u]) {
             if (std::ranges::find(settings, c.setting) == settings.end()) {
                 settings.push_back(c.setting);
             }

@@ -74,6 +74,8 @@ std::vector<std::pair<std::size_t, Kind>> kinds_of(const ModelSpec& spec,
         }
         kinds[found->second].second.units.push_back(u);
     }
+    kinds.push_back({0, {}});  // the tensors of no unit
+    kinds.back().second.units.push_back(spec.units.size());
     for (auto& [group, kind] : kinds) {
         add_settings(table, options, kind);
     }

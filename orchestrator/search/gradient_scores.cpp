@@ -57,7 +57,7 @@ CandidateScores gradient_weighted_errors(JobRun& run, const CandidateTable& tabl
     const OutputSquares sensitivities =
         read_output_sensitivities(run.run(), run.spec(), run_gradient_tasks(run));
     CandidateScores scores;
-    for (std::size_t u = 0; u < table.size(); ++u) {
+    for (std::size_t u = 0; u < run.spec().units.size(); ++u) {
         const UnitSpec& unit = run.spec().units[u];
         std::vector<double> of_unit;
         for (const std::size_t t : unit.tensors) {
@@ -69,6 +69,8 @@ CandidateScores gradient_weighted_errors(JobRun& run, const CandidateTable& tabl
             own.push_back(weighted_error(errors, of_unit, file.string()));
         }
     }
+    const std::size_t kept = run.spec().units.size();
+    scores.push_back(std::move(measured_divergences(run, table, kept).back()));
     return scores;
 }
 

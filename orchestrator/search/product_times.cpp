@@ -79,7 +79,7 @@ private:
 void measure(const JobRun& run, const CandidateTable& table, KernelTimes& times) {
     Measurement measurement(run, times);
     const ModelSpec& spec = run.spec();
-    for (std::size_t u = 0; u < table.size(); ++u) {
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
         for (const std::size_t place : multiplied(spec, spec.units[u])) {
             for (const Candidate& candidate : table[u]) {
                 measurement.add(spec, spec.units[u].tensors[place], candidate.setting, [&] {
@@ -125,12 +125,14 @@ std::optional<ProductTimes> product_times(JobRun& run, const CandidateTable& tab
     }
     const KernelTimes times = table_of(run, table);
     ProductTimes result;
-    for (std::size_t u = 0; u < table.size(); ++u) {
+    for (std::size_t u = 0; u < run.spec().units.size(); ++u) {
         std::vector<double>& unit = result.candidates.emplace_back();
         for (const Candidate& candidate : table[u]) {
             unit.push_back(unit_seconds(times, run.spec(), run.spec().units[u], candidate.setting));
         }
     }
+    // Nothing is multiplied with norms, biases and tables of positions.
+    result.candidates.emplace_back(table.back().size(), 0.0);
     const ModelSpec& given = run.given_model().spec;
     for (const UnitSpec& unit : given.units) {
         result.source += unit_seconds(times, given, unit, source_setting());

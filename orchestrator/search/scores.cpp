@@ -9,6 +9,7 @@
 #include "orchestrator/search/plan_evaluation.hpp"
 #include "orchestrator/search/probes.hpp"
 #include "workers/candidates/compression.hpp"
+#include "workers/candidates/kept_tensors.hpp"
 #include "workers/evaluation/variants.hpp"
 #include "workers/network/forward.hpp"
 
@@ -43,6 +44,13 @@ std::vector<double> ranks_of(std::span<const double> values) {
     return ranks;
 }
 
+/// Of a unit or, behind the last, of the tensors of no unit.
+std::uint64_t source_bytes(const JobRun& run, std::size_t unit) {
+    return unit < run.spec().units.size()
+               ? predicted_bytes(run.source(), unit, source_setting())
+               : kept_candidate(run.context(), source_setting()).bytes;
+}
+
 }  // namespace
 
 CandidateScores absolute_errors(const CandidateTable& table) {
@@ -53,15 +61,20 @@ CandidateScores relative_errors(const CandidateTable& table) {
     return score_each(table, [](const Candidate& c) { return c.relative_error; });
 }
 
-CandidateScores measured_divergences(JobRun& run, const CandidateTable& table) {
+CandidateScores measured_divergences(JobRun& run, const CandidateTable& table,
+                                     std::size_t first_row) {
     constexpr std::size_t max_tokens = 2048;
     const TokenSequences& all = run.samples().evaluation;
     const TokenSequences samples = all.part(all.ranges(max_tokens).front());
     std::vector<std::vector<ProbeGroup>> groups;
     std::vector<Variant> variants;
     for (std::size_t u = 0; u < table.size(); ++u) {
-        const std::uint64_t bytes = predicted_bytes(run.source(), u, source_setting());
-        for (const ProbeGroup& group : groups.emplace_back(probe_groups(table[u], bytes))) {
+        groups.emplace_back();
+        if (u < first_row || table[u].size() < 2) {
+            continue;
+        }
+        groups.back() = probe_groups(table[u], source_bytes(run, u));
+        for (const ProbeGroup& group : groups.back()) {
             for (const Probe& probe : group.probes) {
                 variants.push_back({{u, table[u][probe.candidate].setting}});
             }

@@ -19,7 +19,9 @@ namespace lathe {
 /// changed), nats: measured by tasks of the search stage on the first evaluation samples, one unit
 /// at a time, under its smallest candidate and one of about a quarter of the source's bytes, and
 /// under two that drop neurons if it has any (probes.hpp); for the others by their relative errors.
-[[nodiscard]] CandidateScores measured_divergences(JobRun& run, const CandidateTable& table);
+/// Rows before `first_row` and rows with nothing to choose are not measured: zeros.
+[[nodiscard]] CandidateScores measured_divergences(JobRun& run, const CandidateTable& table,
+                                                   std::size_t first_row = 0);
 
 /// What the candidate's error does to the model's output, from its derivatives: half the sum over
 /// the unit's outputs i of f_i e_i, where e_i is the mean squared error of the output and f_i the
@@ -27,7 +29,7 @@ namespace lathe {
 /// (workers/calibration/output_gradients.hpp). That is the second-order expansion of mean KL(source
 /// || changed source), nats, as if errors of different outputs and tokens were uncorrelated. The
 /// moments come from tasks of a separate stage: one pass forwards and backwards over the first
-/// calibration samples.
+/// calibration samples. Tensors of no unit have no outputs of their own: measured_divergences().
 [[nodiscard]] CandidateScores gradient_weighted_errors(JobRun& run, const CandidateTable& table);
 
 /// Spearman's rank correlation of two rows of numbers, ties with their mean rank, -1 to 1; NaN if

@@ -62,7 +62,8 @@ std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget
                      const fs::path& directory) {
     make_directories(directory / "blocks");
     const std::string plan_hash =
-        to_hex(hash_text(units_json(run.spec(), plan.chosen) + plan.best.plan.refined));
+        to_hex(hash_text(units_json(run.spec(), plan.chosen) +
+                         to_string(plan.chosen.back().setting) + plan.best.plan.refined));
     std::vector<StageTask> tasks;
     std::vector<fs::path> shards;
     for (const auto& block : shards_of(run.spec())) {

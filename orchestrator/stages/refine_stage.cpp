@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <span>
 
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
@@ -43,9 +44,14 @@ void refine_blocks(JobRun& run, const Plan& plan, const std::string& name) {
         });
 }
 
+/// Without the tensors of no unit, which stand behind them and stay as they are.
+std::span<Candidate> units_of(const JobRun& run, std::vector<Candidate>& chosen) {
+    return std::span(chosen).first(run.spec().units.size());
+}
+
 /// The errors that refined units have now, against their new targets.
 void take_errors(const JobRun& run, const std::string& name, std::vector<Candidate>& chosen) {
-    for (Candidate& candidate : chosen) {
+    for (Candidate& candidate : units_of(run, chosen)) {
         const UnitSpec& unit = run.spec().units[candidate.unit];
         if (!is_refined(run.spec(), unit, candidate.setting)) {
             continue;
@@ -60,7 +66,8 @@ void take_errors(const JobRun& run, const std::string& name, std::vector<Candida
 }  // namespace
 
 std::optional<RefineReport> refine(JobRun& run, SearchResult& found, const std::string& plan_name) {
-    const bool changes = std::ranges::any_of(found.chosen, [&](const Candidate& c) {
+    const auto units = units_of(run, found.chosen);
+    const bool changes = std::ranges::any_of(units, [&](const Candidate& c) {
         return is_refined(run.spec(), run.spec().units[c.unit], c.setting);
     });
     if (run.context().job.refine == RefineMode::none || !changes) {

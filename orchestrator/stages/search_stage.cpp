@@ -1,16 +1,10 @@
 #include <algorithm>
-#include <optional>
-
-#include <fmt/format.h>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
-#include "orchestrator/plan_size.hpp"
-#include "orchestrator/search/candidate_table.hpp"
-#include "orchestrator/search/evolution.hpp"
-#include "orchestrator/search/genes.hpp"
-#include "orchestrator/search/product_times.hpp"
+#include "orchestrator/search/contenders.hpp"
 #include "orchestrator/search/scores.hpp"
+#include "orchestrator/search/search_space.hpp"
 #include "orchestrator/stages.hpp"
 
 namespace lathe {
@@ -18,49 +12,6 @@ namespace lathe {
 namespace {
 
 using Strategy = SearchConfig::Strategy;
-
-/// The sum of the numbers that belong to the candidates of a choice.
-double sum_of(const CandidateTable& table, const std::vector<std::vector<double>>& numbers,
-              const std::vector<Setting>& choice) {
-    double sum = 0.0;
-    for (std::size_t u = 0; u < table.size(); ++u) {
-        const auto found = std::ranges::find(table[u], choice[u], &Candidate::setting);
-        sum += numbers[u][static_cast<std::size_t>(found - table[u].begin())];
-    }
-    return sum;
-}
-
-/// What a search may choose from.
-struct SearchSpace {
-    CandidateTable table;
-    PlanSize size;
-    std::optional<ProductTimes> times;  ///< if the job asks for them
-    SearchLimits limits;                ///< of the whole output, and of its products
-
-    /// 0 where times are not known.
-    [[nodiscard]] double seconds(const std::vector<Setting>& choice) const {
-        return times ? sum_of(table, times->candidates, choice) : 0.0;
-    }
-};
-
-SearchSpace space_of(JobRun& run, const Budget& budget) {
-    SearchSpace space{read_candidate_table(run), PlanSize::of(run.context(), run.source()), {}, {}};
-    space.limits.bytes = budget.limit_bytes(run.given_model().weights.tensor_bytes(),
-                                            run.given_model().spec.parameters());
-    space.times = product_times(run, space.table);
-    const double speedup = run.context().job.search.speedup;
-    if (speedup > 0.0) {
-        // Sums in another order differ in their last digits.
-        space.limits.seconds = space.times->source / speedup * (1.0 + 1e-9);
-    }
-    return space;
-}
-
-/// A way to score candidates, and its name in plan.json.
-struct NamedScores {
-    std::string name;
-    CandidateScores scores;
-};
 
 /// Those the job asks for first, unless there is nothing to choose.
 std::vector<NamedScores> scores_to_use(JobRun& run, const CandidateTable& table) {
@@ -77,89 +28,6 @@ std::vector<NamedScores> scores_to_use(JobRun& run, const CandidateTable& table)
     }
     all.push_back({"relative error", relative_errors(table)});
     return all;
-}
-
-std::vector<Gene> genes_of(const JobRun& run, const SearchSpace& space,
-                           const CandidateScores& scores) {
-    const auto seconds = space.times ? space.times->candidates : std::vector<std::vector<double>>{};
-    return make_genes(run.spec(), space.table, options_of(space.size, space.table, scores, seconds),
-                      run.context().job.search.tied_blocks);
-}
-
-/// What genes may take beside what every output has.
-SearchLimits limits_of_genes(const SearchSpace& space) {
-    const SearchLimits& limits = space.limits;
-    return {limits.bytes - std::min(limits.bytes, space.size.fixed_bytes()), limits.seconds};
-}
-
-[[noreturn]] void refuse(const JobRun& run, const SearchSpace& space,
-                         const std::vector<std::vector<Option>>& genes) {
-    const std::uint64_t limit = space.limits.bytes;
-    if (const auto fastest = solve_fastest(genes, limits_of_genes(space).bytes)) {
-        throw InfeasibleError(fmt::format(
-            "no plan within {} bytes is {:g} times as fast as the source; the fastest of these "
-            "candidates is {:.3g} times as fast",
-            limit, run.context().job.search.speedup,
-            space.times->speedup(seconds_of(genes, *fastest))));
-    }
-    std::uint64_t smallest = space.size.fixed_bytes();
-    for (const auto& gene : genes) {
-        smallest += std::ranges::min(gene, {}, &Option::bytes).bytes;
-    }
-    throw InfeasibleError(
-        fmt::format("no plan fits {} bytes; the smallest possible output of these candidates is "
-                    "{} bytes",
-                    limit, smallest));
-}
-
-/// What `solve` (of knapsack.hpp) chooses within the limits.
-std::vector<Setting> choice_by(const SolveWithinBytes& solve, const JobRun& run,
-                               const SearchSpace& space, const std::vector<Gene>& genes) {
-    std::vector<std::vector<Option>> options;
-    std::ranges::transform(genes, std::back_inserter(options), &Gene::options);
-    const auto chosen = solve_within(options, limits_of_genes(space), solve);
-    if (!chosen) {
-        refuse(run, space, options);
-    }
-    return choice_of(genes, *chosen);
-}
-
-/// The plans of the job's strategy first, then every homogeneous one that fits, without repetition.
-std::vector<Plan> plans_to_consider(JobRun& run, const SearchSpace& space,
-                                    const std::vector<NamedScores>& all_scores) {
-    std::vector<Plan> plans;
-    const auto add = [&](std::vector<Setting> choice, std::string origin) {
-        const std::uint64_t bytes = space.size.bytes(choice);
-        const double seconds = space.seconds(choice);
-        const bool seen =
-            std::ranges::any_of(plans, [&](const Plan& plan) { return plan.choice == choice; });
-        if (bytes <= space.limits.bytes && seconds <= space.limits.seconds && !seen) {
-            plans.push_back({std::move(choice), bytes, seconds, std::move(origin), {}});
-        }
-    };
-    const Strategy strategy = run.context().job.search.strategy;
-    const auto exact = [](const auto& units, std::uint64_t limit) {
-        return solve_knapsack(units, limit);
-    };
-    for (const NamedScores& scores : all_scores) {
-        const std::vector<Gene> genes = genes_of(run, space, scores.scores);
-        if (strategy >= Strategy::knapsack) {
-            add(choice_by(exact, run, space, genes), "search by " + scores.name);
-        }
-        if (strategy >= Strategy::greedy) {
-            add(choice_by(solve_greedy, run, space, genes), "greedy by " + scores.name);
-        }
-    }
-    const std::vector<Gene> units =
-        make_genes(run.spec(), space.table,
-                   options_of(space.size, space.table, all_scores.back().scores, {}), 1);
-    for (const Setting& setting : distinct_settings(space.table)) {
-        if (auto choice = homogeneous_choice(space.table, setting);
-            choice && is_tied(units, *choice)) {
-            add(std::move(*choice), "homogeneous " + to_string(setting));
-        }
-    }
-    return plans;
 }
 
 /// Genomes as plans of a job: screened on a part of the evaluation samples, measured on all.
@@ -237,7 +105,7 @@ nlohmann::json improve(JobRun& run, const SearchSpace& space, const std::vector<
         return generations;
     }
     const SearchConfig& search = run.context().job.search;
-    const GeneLevels levels(genes, start->plan.choice, limits_of_genes(space));
+    const GeneLevels levels(genes, start->plan.choice, space.limits_of_genes());
     const double start_kl = start->kl;  // considered grows
     PlanFitness fitness(run, space, levels, considered);
     EvolutionSettings settings;
@@ -295,6 +163,8 @@ nlohmann::json plan_json(const JobRun& run, const SearchSpace& space, const Sear
         json["source_seconds"] = space.times->source;
     }
     json["units"] = parse_json(units_json(run.spec(), result.chosen));
+    json["kept_tensors"] = {{"setting", to_string(result.chosen.back().setting)},
+                            {"bytes", result.chosen.back().bytes}};
     json["considered"] = nlohmann::json::array();
     for (const EvaluatedPlan& plan : result.considered) {
         json["considered"].push_back(summary(space, plan));
@@ -305,7 +175,7 @@ nlohmann::json plan_json(const JobRun& run, const SearchSpace& space, const Sear
 }  // namespace
 
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name) {
-    const SearchSpace space = space_of(run, budget);
+    const SearchSpace space = SearchSpace::of(run, budget);
     const Strategy strategy = run.context().job.search.strategy;
     SearchResult result;
     result.limit_bytes = space.limits.bytes;
@@ -314,7 +184,7 @@ SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_n
     nlohmann::json generations = nlohmann::json::array();
     if (strategy == Strategy::evolution) {
         generations =
-            improve(run, space, genes_of(run, space, scores.front().scores), result.considered);
+            improve(run, space, space.genes(run, scores.front().scores), result.considered);
     }
     if (result.considered.empty()) {
         throw InfeasibleError("no homogeneous plan is within the limits (" +
@@ -337,8 +207,9 @@ SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_n
 
 std::string units_json(const ModelSpec& spec, const std::vector<Candidate>& chosen) {
     nlohmann::json units = nlohmann::json::array();
-    for (const Candidate& candidate : chosen) {
-        units.push_back({{"name", spec.units[candidate.unit].name},
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        const Candidate& candidate = chosen.at(u);
+        units.push_back({{"name", spec.units[u].name},
                          {"setting", to_string(candidate.setting)},
                          {"bytes", candidate.bytes},
                          {"error", candidate.error},

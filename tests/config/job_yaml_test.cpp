@@ -61,10 +61,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     }
     EXPECT_EQ(budget, b.budget);
     expect_same(candidates, b.candidates);
-    ASSERT_EQ(kept.has_value(), b.kept_tensors.has_value());
-    if (kept) {
-        expect_same(std::vector{*kept}, std::vector{*b.kept_tensors});
-    }
+    expect_same(kept, b.kept_tensors);
     EXPECT_EQ(reading.ignore, b.reading.ignore);
     EXPECT_EQ(reading.allow_nan_rows, b.reading.allow_nan_rows);
     EXPECT_EQ(search.evaluation, b.search.evaluation);
@@ -165,10 +162,11 @@ TEST(ToYaml, EveryFormOfSliceReadsBack) {
 }
 
 TEST(ToYaml, ReadsBack) {
-    const std::string with_kept =
-        required_keys + "kept_tensors: {method: bct, num_bits: 8, solver: rtn}\n";
-    ASSERT_TRUE(read(with_kept).kept_tensors);
-    for (const std::string& yaml : {required_keys, full_job, with_kept}) {
+    const std::string kept = required_keys + "kept_tensors: {method: bct, num_bits: 8}\n";
+    const std::string several = required_keys + "kept_tensors: [{method: bct}, {method: dense}]\n";
+    EXPECT_EQ(read(kept).kept_tensors.size(), 1U);
+    EXPECT_EQ(read(several).kept_tensors.size(), 2U);
+    for (const std::string& yaml : {required_keys, full_job, kept, several}) {
         const JobConfig job = read(yaml);
         expect_same(read(to_yaml(job)), job);
         EXPECT_EQ(to_yaml(read(to_yaml(job))), to_yaml(job));

@@ -1,4 +1,5 @@
 """Everything in blocks of whole numbers: stored, evaluated and generated with in integers, exported, refused."""
+import json
 import random
 import subprocess
 
@@ -101,7 +102,8 @@ def what_cannot_be_is_refused():
             assert not (scratch / "run").exists()
         refused("use solver rtn", "{method: bct, num_bits: 8}")
         refused("is for matrices", "{method: nm}")
-        refused("stands for 2 settings", "{method: bct, num_bits: [4, 8], solver: rtn}")
+        refused("is for matrices", "[{method: dense}, {method: nm}]")
+        refused("is empty", "[]")
         refused("from 16 to 1024", "{method: bct, block_size: 8, solver: rtn}")
         done = lathe.run(["run", *preset_job("bct-9", scratch / "run")], code=66)
         assert 'no preset "bct-9"; presets are' in done.stderr, done.stderr
@@ -124,6 +126,24 @@ def a_killed_job_goes_on_with_its_kept_tensors():
         assert "kept_tensors" in done.stderr, done.stderr
 
 
+def the_search_chooses_for_what_is_in_no_unit():
+    """Norms: in 8 bits where there is room, in 4 where there is none."""
+    with lathe.Scratch() as scratch:
+        changes = {"search.strategy": "knapsack", "calibration.num_calibration_samples": 8,
+                   "candidates": "[{method: bct, num_bits: [4, 8], solver: rtn}]",
+                   "kept_tensors": "{method: bct, num_bits: [8, 4], solver: rtn}"}
+        smallest = lathe.run_json(["plan", *lathe.job(scratch / "run", budget="2x", **changes)])["minimum_bytes"]
+        tight = "{bytes: %d}" % smallest
+        for name, budget, bits in (("wide", "1.5x", 8), ("tight", tight, 4)):
+            run = scratch / name
+            done = lathe.run_json(["run", *lathe.job(run, budget=budget, **changes)])
+            plan = json.loads((run / "search/plan.json").read_text())
+            assert f"num_bits={bits}" in plan["kept_tensors"]["setting"], plan["kept_tensors"]
+            assert done["checkpoint_bytes"] <= plan["budget_bytes"], (done, plan["budget_bytes"])
+        lathe.run(["run", *lathe.job(scratch / "two", budget=tight, **changes)], ranks=2)
+        assert checkpoint_hash(scratch / "tight") == checkpoint_hash(scratch / "two")
+
+
 def refinement_works_on_blocks():
     with lathe.Scratch() as scratch:
         changes = {"budget": "4x", "refine": "sequential", "kept_tensors": ROUNDED, "search.strategy": "knapsack",
@@ -138,4 +158,5 @@ def refinement_works_on_blocks():
 
 lathe.main([a_preset_puts_every_tensor_in_blocks, every_family_runs_on_whole_numbers,
             answers_do_not_depend_on_threads_or_backend, generation_keeps_keys_and_values_in_blocks,
-            what_cannot_be_is_refused, a_killed_job_goes_on_with_its_kept_tensors, refinement_works_on_blocks])
+            what_cannot_be_is_refused, a_killed_job_goes_on_with_its_kept_tensors,
+            the_search_chooses_for_what_is_in_no_unit, refinement_works_on_blocks])

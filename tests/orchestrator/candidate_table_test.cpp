@@ -27,16 +27,35 @@ TEST(HomogeneousChoice, TakesTheMostSimilarCandidate) {
          candidate(integer("3", "rtn"), 30, 0.4)},
         // kept dense on purpose
         {candidate(dense, 160, 0.0)},
+        // of no unit
+        {candidate(dense, 16, 0.0), candidate(integer("8", "rtn"), 8, 0.1)},
     };
     const auto choice = homogeneous_choice(table, integer("3", "gptq"));
     ASSERT_TRUE(choice.has_value());
-    EXPECT_EQ(*choice, (std::vector<Setting>{integer("3", "gptq"), integer("3", "rtn"), dense}));
+    EXPECT_EQ(*choice, (std::vector<Setting>{integer("3", "gptq"), integer("3", "rtn"), dense,
+                                             integer("8", "rtn")}));
 }
 
 TEST(HomogeneousChoice, NoneIfAUnitHasNoCandidateOfTheMethod) {
-    const std::vector<std::vector<Candidate>> table{
-        {candidate(integer("4", "gptq"), 40, 0.1), candidate(integer("3", "gptq"), 30, 0.3)}};
-    EXPECT_FALSE(homogeneous_choice(table, {"bcq", {}}).has_value());
+    const std::vector<Candidate> unit{candidate(integer("4", "gptq"), 40, 0.1),
+                                      candidate(integer("3", "gptq"), 30, 0.3)};
+    EXPECT_FALSE(homogeneous_choice({unit, unit}, {"bcq", {}}).has_value());
+}
+
+TEST(HomogeneousChoice, WhatIsInNoUnitNeedNotHaveTheMethod) {
+    const Setting bcq{"bcq", {}};
+    const CandidateTable table{
+        {candidate(bcq, 40, 0.1), candidate(integer("4", "gptq"), 40, 0.1)},
+        {candidate(integer("8", "rtn"), 8, 0.1), candidate(integer("4", "rtn"), 4, 0.2)}};
+    EXPECT_THAT(homogeneous_choice(table, bcq),
+                ::testing::Optional(std::vector<Setting>{bcq, integer("8", "rtn")}));
+}
+
+TEST(DistinctSettings, AreThoseOfUnits) {
+    const CandidateTable table{{candidate(integer("4", "gptq"), 40, 0.1)},
+                               {candidate(integer("4", "gptq"), 20, 0.1)},
+                               {candidate(integer("8", "rtn"), 8, 0.1)}};
+    EXPECT_EQ(distinct_settings(table), std::vector<Setting>{integer("4", "gptq")});
 }
 
 TEST(EvaluationChunks, CoverAllSamplesInOrder) {

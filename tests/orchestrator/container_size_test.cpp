@@ -24,7 +24,7 @@ TEST_P(ContainerSizeTest, BoundsWhatHdf5Adds) {
     const JobContext& context = job.context();
     const ModelSpec& spec = context.spec();
     for (const Setting& setting : {source_setting(), job.rounded()}) {
-        const std::vector<Setting> choice(spec.units.size(), setting);
+        const std::vector<Setting> choice = job.plan_of(setting);
         const auto directory = context.run.root() / "checkpoint";
         make_directories(directory / "blocks");
         run_assembly(context, {std::nullopt, choice, "", directory, "0123456789abcdef"});

@@ -107,7 +107,7 @@ TEST_P(JobTasks, CandidatesSayWhatTheyCost) {
 
 TEST_P(JobTasks, ChangingNothingDivergesByNothing) {
     EvaluationTask task;
-    task.choice.assign(job.context().spec().units.size(), source_setting());
+    task.choice = job.plan_of(source_setting());
     task.against_source = true;
     task.samples = job.samples().evaluation;
     const SampleLosses losses = run_evaluation(job.context(), task);
@@ -119,7 +119,7 @@ TEST_P(JobTasks, ChangingNothingDivergesByNothing) {
 TEST_P(JobTasks, OnlyTheTaskForAReferenceWritesIt) {
     const JobContext& context = job.context();
     EvaluationTask task;
-    task.choice.assign(context.spec().units.size(), job.rounded());
+    task.choice = job.plan_of(job.rounded());
     task.against_source = true;
     task.samples = job.samples().evaluation;
     const auto file = context.run.reference(hash_of(task.samples));
@@ -131,6 +131,14 @@ TEST_P(JobTasks, OnlyTheTaskForAReferenceWritesIt) {
     EXPECT_EQ(run_evaluation(context, task).kl, expected);
     write_file(file, "damaged");
     EXPECT_THROW((void)run_evaluation(context, task), DataError) << "it was not read";
+}
+
+/// For the tensors of no unit.
+Setting coarse_kept() {
+    CandidateEntry entry;
+    entry.method = "integer";
+    entry.keys = {{"num_bits", {"4"}, {}}, {"solver", {"rtn"}, {}}, {"group_size", {"16"}, {}}};
+    return kept_settings({entry}).front();
 }
 
 /// KL(source || plan), summed over all rows.
@@ -147,20 +155,21 @@ TEST_P(JobTasks, VariantsOfTheSourceDivergeLikePlans) {
     const JobContext& context = job.context();
     const std::size_t n_units = context.spec().units.size();
     const TokenSequences& windows = job.samples().evaluation;
-    const std::vector<Setting> source(n_units, source_setting());
+    const std::vector<Setting> source = job.plan_of(source_setting());
     VariantTask task{source, {{}}, windows};
     for (std::size_t u = 0; u < n_units; ++u) {
         task.variants.push_back({{u, job.rounded()}});
     }
+    task.variants.push_back({{n_units, coarse_kept()}});
     const std::vector<double> found = run_variants(context, task);
-    ASSERT_EQ(found.size(), n_units + 1);
+    ASSERT_EQ(found.size(), n_units + 2);
     EXPECT_EQ(found[0], 0.0);
-    for (std::size_t u = 0; u < n_units; ++u) {
+    for (std::size_t u = 0; u <= n_units; ++u) {
         std::vector<Setting> choice = source;
-        choice[u] = job.rounded();
+        choice[u] = u < n_units ? job.rounded() : coarse_kept();
         const double expected = divergence_of(context, choice, windows);
         EXPECT_GT(expected, 0.0);
-        EXPECT_NEAR(found[u + 1], expected, 1e-4 * expected) << context.spec().units[u].name;
+        EXPECT_NEAR(found[u + 1], expected, 1e-4 * expected) << u;
     }
 }
 
@@ -168,12 +177,14 @@ TEST_P(JobTasks, VariantsOfAPlanDivergeLikePlansWhateverTheirCompany) {
     const JobContext& context = job.context();
     const std::size_t n_units = context.spec().units.size();
     const TokenSequences& windows = job.samples().evaluation;
-    const std::vector<Setting> base(n_units, job.rounded());
+    const std::vector<Setting> base = job.plan_of(job.rounded());
     // The plan itself; two units of different blocks; each unit by itself, the last one first.
     VariantTask task{base, {{}, {{0, source_setting()}, {n_units - 1, source_setting()}}}, windows};
     for (std::size_t u = n_units; u-- > 0;) {
         task.variants.push_back({{u, source_setting()}});
     }
+    task.variants.push_back({{n_units, coarse_kept()}});
+    task.variants.push_back({{0, source_setting()}, {n_units, coarse_kept()}});
     const std::vector<double> found = run_variants(context, task);
     for (std::size_t v = 0; v < task.variants.size(); ++v) {
         std::vector<Setting> choice = base;

@@ -12,6 +12,7 @@
 #include "methods/output_error.hpp"
 #include "workers/calibration/calibration.hpp"
 #include "workers/candidates/candidate_files.hpp"
+#include "workers/candidates/kept_tensors.hpp"
 #include "workers/model/weight_source.hpp"
 #include "workers/slicing/rotation.hpp"
 
@@ -197,7 +198,7 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
 }
 
 void require_candidates_of_use(const JobContext& context, const ModelOutline& model) {
-    (void)kept_setting(context);
+    (void)kept_settings(context);
     require_known_targets(context.job.candidates, model.spec);
     require_some_use(context.job.candidates, model.spec, model.dtypes);
 }
@@ -247,29 +248,6 @@ std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& 
         outlines.push_back(method.outline(setting, spec.tensors[t].shape));
     }
     return outlines;
-}
-
-Setting kept_setting(const JobContext& context) {
-    return kept_setting(context.job.kept_tensors);
-}
-
-EncodedTensor kept_tensor(const JobContext& context, std::size_t tensor) {
-    const Setting setting = kept_setting(context);
-    if (setting == source_setting()) {
-        return source_tensor(*context.source, tensor);
-    }
-    const Shape& shape = context.spec().tensors.at(tensor).shape;
-    const auto [rows, cols] = matrix_extents(shape);
-    std::vector<float> values(rows * cols);
-    const MatrixView<float> view(values.data(), rows, cols);
-    SourceWeights(*context.source).load(tensor, context.backend(), view);
-    (void)require_finite(context.spec(), context.spec().tensors[tensor], context.backend(), view);
-    return solve_kept(setting, {view, shape, context.source->dtype(tensor)}, context.backend());
-}
-
-std::uint64_t kept_bytes(const ModelOutline& source, std::size_t tensor, const Setting& setting) {
-    return find_method(setting.method, "")
-        .bytes(setting, source.spec.tensors.at(tensor).shape, source.dtype(tensor));
 }
 
 std::uint64_t predicted_bytes(const ModelOutline& source, std::size_t unit,

@@ -47,14 +47,6 @@ void require_candidates_of_use(const JobContext& context, const ModelOutline& mo
 [[nodiscard]] std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& unit,
                                                        const Setting& setting);
 
-/// How the job's tensors of no unit are stored; UsageError as kept_setting() of its entry.
-[[nodiscard]] Setting kept_setting(const JobContext& context);
-/// Such a tensor, stored so.
-[[nodiscard]] EncodedTensor kept_tensor(const JobContext& context, std::size_t tensor);
-/// Payload bytes of such a tensor under a setting.
-[[nodiscard]] std::uint64_t kept_bytes(const ModelOutline& source, std::size_t tensor,
-                                       const Setting& setting);
-
 /// Payload bytes of a unit under a setting, before any work is done.
 [[nodiscard]] std::uint64_t predicted_bytes(const ModelOutline& source, std::size_t unit,
                                             const Setting& setting);

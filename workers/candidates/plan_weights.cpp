@@ -3,8 +3,9 @@
 #include <algorithm>
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
+#include "lib/core/errors.hpp"
 #include "workers/candidates/candidate_files.hpp"
-#include "workers/candidates/compression.hpp"
+#include "workers/candidates/kept_tensors.hpp"
 
 namespace lathe {
 
@@ -27,7 +28,12 @@ std::optional<std::pair<std::size_t, std::size_t>> unit_of(const ModelSpec& spec
 
 PlanWeights::PlanWeights(const JobContext& context, std::vector<Setting> choice,
                          std::string refined)
-    : context_(context), choice_(std::move(choice)), refined_(std::move(refined)) {}
+    : context_(context), choice_(std::move(choice)), refined_(std::move(refined)) {
+    if (choice_.size() != context.spec().units.size() + 1) {
+        throw InternalError("a plan of " + std::to_string(choice_.size()) + " settings for " +
+                            std::to_string(context.spec().units.size()) + " units");
+    }
+}
 
 EncodedTensor PlanWeights::read(std::size_t index) const {
     if (!refined_.empty()) {
@@ -40,7 +46,7 @@ EncodedTensor PlanWeights::read(std::size_t index) const {
     }
     const auto unit = unit_of(context_.spec(), index);
     if (!unit) {
-        return kept_tensor(context_, index);
+        return kept_tensor(context_, index, choice_.back());
     }
     return read_candidate_tensor(context_, unit->first, unit->second, choice_.at(unit->first));
 }

@@ -14,7 +14,8 @@ namespace lathe {
 /// refinement left them.
 class PlanWeights final : public EncodedWeights {
 public:
-    /// `choice[u]` is the setting of unit u. `refined`: Plan::refined.
+    /// `choice`: Plan::choice. `refined`: Plan::refined.
+    /// @throws InternalError  for a choice that is not one of each unit and one more
     PlanWeights(const JobContext& context, std::vector<Setting> choice, std::string refined = "");
     [[nodiscard]] EncodedTensor read(std::size_t index) const override;
 

@@ -57,10 +57,14 @@ private:
     [[nodiscard]] PlanWeights changed(std::size_t variant) const {
         return {context_, changed_plan(task_.base, task_.variants[variant])};
     }
-    /// Whether the variant changes a unit of `block`, or, without a block, one of these roles.
+    /// Whether the variant changes a tensor of `block`, or, without a block, one of these roles.
+    /// Norms, biases and tables stand everywhere.
     [[nodiscard]] bool changes(std::size_t variant, std::optional<std::size_t> block,
                                std::span<const Role> roles = {}) const {
         return std::ranges::any_of(task_.variants[variant], [&](const UnitChange& change) {
+            if (change.unit == spec_.units.size()) {
+                return true;
+            }
             const TensorSpec& first = spec_.tensors[spec_.units[change.unit].tensors.front()];
             return first.block == block && (block || std::ranges::count(roles, first.role) > 0);
         });
@@ -123,23 +127,29 @@ private:
         return y;
     }
 
+    /// [head rows, n_outputs] of a variant. The plan's own stream is normed already.
+    [[nodiscard]] Array<float> logits_of(std::size_t variant, const LoadedWeights& plan_head) {
+        std::optional<LoadedWeights> own_head;
+        // A tied embedding changes the head as well, other variants its norm.
+        if (changes(variant, {}, forward_.head_roles())) {
+            own_head = load_head(changed(variant));
+        }
+        const LoadedWeights& head = own_head ? *own_head : plan_head;
+        if (own_[variant]) {
+            forward_.final_norm(head, values(*own_[variant]));
+        }
+        return logits(head, values(stream_of(variant)));
+    }
+
     std::vector<double> divergences() {
         const LoadedWeights head = load_head(plan_);
         forward_.final_norm(head, values(base_));
-        for (const std::optional<ResidualStream>& own : own_) {
-            if (own) {
-                forward_.final_norm(head, values(*own));
-            }
-        }
         const Array<float> expected =
             is_source(task_.base) ? logits(head, values(base_)) : given_logits();
         const std::size_t rows = expected.size() / spec_.n_outputs();
         std::vector<double> sums;
         for (std::size_t v = 0; v < task_.variants.size(); ++v) {
-            // A tied embedding changes the head as well.
-            const Array<float> found = changes(v, {}, forward_.head_roles())
-                                           ? logits(load_head(changed(v)), values(stream_of(v)))
-                                           : logits(head, values(stream_of(v)));
+            const Array<float> found = logits_of(v, head);
             sums.push_back(total_divergence(context_.backend(),
                                             expected.matrix(rows, spec_.n_outputs()),
                                             found.matrix(rows, spec_.n_outputs())));

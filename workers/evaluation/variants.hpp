@@ -9,7 +9,7 @@
 
 namespace lathe {
 
-/// A unit of a plan under another setting.
+/// A unit of a plan under another setting; the tensors of no unit stand behind the last one.
 struct UnitChange {
     std::size_t unit = 0;
     Setting setting;
@@ -21,7 +21,7 @@ using Variant = std::vector<UnitChange>;
 
 /// How far variants of one plan are from the source on some samples.
 struct VariantTask {
-    std::vector<Setting> base;  ///< the plan: a setting for each unit
+    std::vector<Setting> base;  ///< Plan::choice
     std::vector<Variant> variants;
     TokenSequences samples;
 };
@@ -32,7 +32,7 @@ inline constexpr std::size_t max_variants = 16;
 [[nodiscard]] std::string to_json(const VariantTask& task);
 [[nodiscard]] VariantTask variant_task_from_json(const std::string& text);
 
-/// Whether a plan leaves every unit as it is in the source. Its variants are measured against
+/// Whether a plan leaves every tensor as it is in the source. Its variants are measured against
 /// what it gives itself, without a reference (evaluation.hpp).
 [[nodiscard]] bool is_source(const std::vector<Setting>& plan);
 

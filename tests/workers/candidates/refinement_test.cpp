@@ -222,8 +222,8 @@ class Refinement : public ::testing::TestWithParam<const char*> {
 protected:
     Refinement() : job(GetParam()), context(job.context()) {
         job.prepare();
-        choice.assign(context.spec().units.size(), job.rounded());
-        for (std::size_t u = 0; u < choice.size(); ++u) {
+        choice = job.plan_of(job.rounded());
+        for (std::size_t u = 0; u < context.spec().units.size(); ++u) {
             const UnitSpec& unit = context.spec().units[u];
             if (context.spec().tensors[unit.tensors.front()].role == Role::token_embedding) {
                 choice[u] = source_setting();
@@ -288,11 +288,11 @@ TEST_P(Refinement, WithNothingBeforeAUnitNothingChanges) {
 }
 
 TEST_P(Refinement, BytesStayAndDenseUnitsAreLeftAlone) {
-    choice.back() = source_setting();
+    choice.at(context.spec().units.size() - 1) = source_setting();
     refine("plan");
     const PlanWeights plan(context, choice);
     const PlanWeights refined(context, choice, "plan");
-    for (std::size_t u = 0; u < choice.size(); ++u) {
+    for (std::size_t u = 0; u < context.spec().units.size(); ++u) {
         const UnitSpec& unit = context.spec().units[u];
         for (const std::size_t t : unit.tensors) {
             const EncodedTensor before = plan.read(t);

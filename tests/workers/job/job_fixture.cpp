@@ -86,4 +86,10 @@ Setting SmallJob::rounded() const {
     return {};
 }
 
+std::vector<Setting> SmallJob::plan_of(const Setting& setting) const {
+    std::vector<Setting> choice(context_->spec().units.size(), setting);
+    choice.push_back(source_setting());
+    return choice;
+}
+
 }  // namespace lathe

@@ -27,6 +27,8 @@ public:
     [[nodiscard]] const JobSamples& samples() const { return samples_; }
     /// The setting of every candidate that is not the source's own.
     [[nodiscard]] Setting rounded() const;
+    /// All units under `setting`, what is in no unit as it is in the source: Plan::choice.
+    [[nodiscard]] std::vector<Setting> plan_of(const Setting& setting) const;
 
 private:
     std::unique_ptr<comm::Communicator> world_;

@@ -297,7 +297,7 @@ TEST(OutputSquares, ForetellTheDivergenceOfEachUnit) {
         }
         const OutputSquares sensitivities = read_output_sensitivities(context.run, spec, 4);
         VariantTask task;
-        task.base.assign(spec.units.size(), source_setting());
+        task.base = job.plan_of(source_setting());
         task.samples = samples;
         for (std::size_t u = 0; u < spec.units.size(); ++u) {
             if (!spec.units[u].block) {
