@@ -128,6 +128,12 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
         ->check(CLI::Range(2, most_counted));
     add_integer_options(eval, line);
     eval.add_option("--kl,--reference", line.reference, "Also the divergence from this model");
+    auto* const against =
+        eval.add_option("--against", line.against,
+                        "Also the difference to this model, window by window or answer by answer");
+    eval.add_option("--windows-out", line.windows_out,
+                    "Write the figures of each window to this JSON file")
+        ->needs(eval.get_option("--text"));
     add_ignore_option(eval, line.reading.ignore);
     auto* const ids = eval.add_option("--ids", line.ids, "HDF5 file with input_ids");
     auto* const logits = eval.add_option("--logits-out", line.logits_out,
@@ -138,6 +144,7 @@ void add_eval_options(CLI::App& eval, CommandLine& line) {
         task->excludes(other);
     }
     eval.get_option("--integer")->excludes(logits);
+    against->excludes(ids);
     eval.get_option("--limit")->excludes(ids);
 }
 

@@ -51,6 +51,8 @@ struct CommandLine {
     std::string chat_template;                 ///< eval: text_reader()'s
     std::size_t seqlen = 0;                    ///< 0: the default of what is evaluated
     std::filesystem::path reference;
+    std::filesystem::path against;      ///< eval: another model, on the same windows or examples
+    std::filesystem::path windows_out;  ///< eval: figures of each window
     std::string task;
     std::filesystem::path data;
     std::size_t limit = 0;  ///< windows of the text or examples of the task; 0: all

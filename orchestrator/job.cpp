@@ -40,7 +40,7 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     report.checkpoint_hash = assemble(run, found, job.budget, report.checkpoint);
     verify(run, report.checkpoint);
     report.checkpoint_bytes = directory_bytes(report.checkpoint);
-    report.evaluation = evaluate(run, questions, report.checkpoint);
+    report.evaluation = evaluate(run, questions, found, report.checkpoint);
     report.exports = export_checkpoint(run, report.checkpoint);
     report.serve = job.serve;
     report.stages = run.stages();

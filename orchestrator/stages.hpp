@@ -61,11 +61,11 @@ struct SearchResult {
     std::vector<EvaluatedPlan> considered;  ///< all that were run on all evaluation samples
 };
 
-/// Chooses a candidate for every unit, and for the tensors of no unit. Contenders are the exact knapsack's answers, once on
-/// relative errors weighted by what an error of that unit does to the model's output (measured unit
-/// by unit), once on plain relative errors, and every homogeneous plan that fits. All are run on
-/// the evaluation samples; evolution starts from the best of them. The plan with the least
-/// divergence from the source wins. Writes RunDirectory::plan(plan_name).
+/// Chooses a candidate for every unit, and for the tensors of no unit. Contenders are the exact
+/// knapsack's answers, once on relative errors weighted by what an error of that unit does to the
+/// model's output (measured unit by unit), once on plain relative errors, and every homogeneous
+/// plan that fits. All are run on the evaluation samples; evolution starts from the best of them.
+/// The plan with the least divergence from the source wins. Writes RunDirectory::plan(plan_name).
 /// With search.speedup all of them are also that fast (search/product_times.hpp).
 /// @throws InfeasibleError  naming the smallest feasible budget, or the largest feasible speedup
 SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_name = "");
@@ -96,9 +96,11 @@ std::string assemble(JobRun& run, const SearchResult& plan, const Budget& budget
 /// Reads the checkpoint back, bit for bit. @throws DataError  if anything is not as written
 void verify(JobRun& run, const std::filesystem::path& directory);
 
-/// How the checkpoint does on the job's texts and tasks, next to the source model. Ranks share the
+/// How the checkpoint does on the job's texts and tasks, next to the source model, and on the texts
+/// next to the best uniform plan that the search measured, if that is another one. Ranks share the
 /// chunks of all texts, then those of all tasks; a finished chunk's answer is in the journal.
-EvaluationReport evaluate(JobRun& run, const JobQuestions& questions,
+/// Writes RunDirectory::windows().
+EvaluationReport evaluate(JobRun& run, const JobQuestions& questions, const SearchResult& found,
                           const std::filesystem::path& directory);
 
 /// What an export of the job came to.

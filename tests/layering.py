@@ -63,7 +63,9 @@ FENCED = {
     r"xxhash\.h": ["lib/core"],
     r"spdlog/.*": ["lib/core"],
     r"CLI/.*": ["orchestrator"],
-    r"boost/.*": ["orchestrator/batch"],
+    r"boost/(process|asio).*": ["orchestrator/batch"],
+    r"boost/math/.*": ["lib/dataset"],
+    r"boost/(?!process|asio|math).*": [],
 }
 
 root = pathlib.Path(sys.argv[1])

@@ -28,11 +28,8 @@ std::vector<double> per_character(std::vector<double> scores, const ChoiceExampl
     return scores;
 }
 
-}  // namespace
-
-std::vector<Metric> choice_metrics(std::span<const std::string_view> names,
-                                   std::span<const ChoiceExample> examples,
-                                   std::span<const std::vector<double>> log_likelihoods) {
+void require_matching(std::span<const ChoiceExample> examples,
+                      std::span<const std::vector<double>> log_likelihoods) {
     if (examples.size() != log_likelihoods.size()) {
         throw ShapeError("choice_metrics: " + std::to_string(examples.size()) + " examples, " +
                          std::to_string(log_likelihoods.size()) + " lists of log-likelihoods");
@@ -44,17 +41,33 @@ std::vector<Metric> choice_metrics(std::span<const std::string_view> names,
                              std::to_string(log_likelihoods[i].size()) + " log-likelihoods");
         }
     }
+}
+
+}  // namespace
+
+std::vector<bool> right_choices(std::string_view metric, std::span<const ChoiceExample> examples,
+                                std::span<const std::vector<double>> log_likelihoods) {
+    require_matching(examples, log_likelihoods);
+    const bool norm = metric == "accuracy_norm";
+    if (!norm && metric != "accuracy") {
+        throw InternalError("choice_metrics: no metric " + in_quotes(metric));
+    }
+    std::vector<bool> right;
+    for (std::size_t i = 0; i < examples.size(); ++i) {
+        const std::vector<double>& sums = log_likelihoods[i];
+        right.push_back(best(norm ? per_character(sums, examples[i]) : sums) == examples[i].answer);
+    }
+    return right;
+}
+
+std::vector<Metric> choice_metrics(std::span<const std::string_view> names,
+                                   std::span<const ChoiceExample> examples,
+                                   std::span<const std::vector<double>> log_likelihoods) {
+    require_matching(examples, log_likelihoods);
     std::vector<Metric> metrics;
     for (const std::string_view name : names) {
-        const bool norm = name == "accuracy_norm";
-        if (!norm && name != "accuracy") {
-            throw InternalError("choice_metrics: no metric " + in_quotes(name));
-        }
-        std::size_t n_right = 0;
-        for (std::size_t i = 0; i < examples.size(); ++i) {
-            const std::vector<double>& sums = log_likelihoods[i];
-            n_right += best(norm ? per_character(sums, examples[i]) : sums) == examples[i].answer;
-        }
+        const std::vector<bool> right = right_choices(name, examples, log_likelihoods);
+        const auto n_right = static_cast<std::size_t>(std::ranges::count(right, true));
         metrics.push_back(accuracy_of_counts(name, n_right, examples.size()));
     }
     return metrics;

@@ -18,4 +18,10 @@ namespace lathe {
     std::span<const std::string_view> names, std::span<const ChoiceExample> examples,
     std::span<const std::vector<double>> log_likelihoods);
 
+/// Whether each question is answered rightly, as the metric of that name counts.
+/// @throws ShapeError  as choice_metrics()
+[[nodiscard]] std::vector<bool> right_choices(std::string_view metric,
+                                              std::span<const ChoiceExample> examples,
+                                              std::span<const std::vector<double>> log_likelihoods);
+
 }  // namespace lathe

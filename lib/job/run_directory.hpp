@@ -30,6 +30,8 @@ public:
                          digits + ".log");
     }
     [[nodiscard]] std::filesystem::path report() const { return root_ / "report.json"; }
+    /// Sums over each window of the texts it was evaluated on: a JSON array, an object a text.
+    [[nodiscard]] std::filesystem::path windows() const { return root_ / "windows.json"; }
 
     /// Where an artifact is put that is not as it was written, away from those that are read or
     /// counted. @pre  `artifact` lies in the run directory

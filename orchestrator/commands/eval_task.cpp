@@ -39,7 +39,21 @@ std::string summary_text(const std::string& task, const TaskSummary& summary) {
         text += fmt::format("{} same answer as the reference {:.2f} %\n", task,
                             100.0 * *summary.top1_agreement);
     }
+    if (summary.answers) {
+        text += fmt::format("{} beside the reference: {}\n", task, to_text(*summary.answers));
+    }
     return text;
+}
+
+SequenceScores scores_of(const CommandContext& context, const std::filesystem::path& model,
+                         const ScoredSequences& sequences) {
+    const CommandLine& line = context.line;
+    SequenceScores scores;
+    for (const TaskResult& result : context.coordinator.run(numbered(
+             scoring_tasks({model, line.reference, line.reading, line.integer}, sequences)))) {
+        scores.append(sequence_scores_from_json(result.text));
+    }
+    return scores;
 }
 
 }  // namespace
@@ -54,12 +68,12 @@ CommandOutput run_eval_task(const CommandContext& context) {
     const auto tokenizer = open_tokenizer(line.path, model.spec());
     const auto evaluation = make_task_evaluation({line.task, line.data, line.limit, line.seqlen},
                                                  model.spec(), tokenizer.get());
-    const auto start = std::chrono::steady_clock::now();
-    SequenceScores scores;
-    for (const TaskResult& result : context.coordinator.run(numbered(scoring_tasks(
-             {line.path, line.reference, line.reading, line.integer}, evaluation->sequences())))) {
-        scores.append(sequence_scores_from_json(result.text));
+    if (!line.against.empty()) {
+        const ModelToRun against(line.against, line.reading);
+        require_same_outputs(model.spec(), against.spec(), line.against.string());
     }
+    const auto start = std::chrono::steady_clock::now();
+    const SequenceScores scores = scores_of(context, line.path, evaluation->sequences());
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     const auto tokens = static_cast<double>(evaluation->sequences().samples.tokens());
@@ -70,10 +84,22 @@ CommandOutput run_eval_task(const CommandContext& context) {
     json["tokens_per_second"] = tokens / seconds;
     json["weights_bytes_read"] = model.weight_bytes();
     json["integer"] = to_string(line.integer);
-    return {json.dump(),
-            summary_text(line.task, summary) +
-                fmt::format("{} examples, {:.0f} tokens/s\n", summary.examples, tokens / seconds),
-            0};
+    std::string text = summary_text(line.task, summary);
+    if (!line.against.empty()) {
+        const SequenceScores other = scores_of(context, line.against, evaluation->sequences());
+        // Each model's answers to the same examples; the divergences are from the reference.
+        const TaskSummary pair = evaluation->summarise({scores.values, other.values, {}});
+        json["against"] = to_json(evaluation->summarise(other), "reference");
+        if (pair.answers) {
+            json["against"]["difference"] = to_json(*pair.answers, "other");
+            text += fmt::format("{} beside {}: {}\n", line.task, line.against.string(),
+                                to_text(*pair.answers));
+        }
+    }
+    return {
+        json.dump(),
+        text + fmt::format("{} examples, {:.0f} tokens/s\n", summary.examples, tokens / seconds),
+        0};
 }
 
 }  // namespace lathe

@@ -24,8 +24,9 @@ std::string hash_of(const std::vector<Setting>& choice) {
     return to_hex(hasher.digest());
 }
 
+/// `name`: of the samples, among all that plans are evaluated on.
 StageTask evaluation_task(const JobRun& run, const Plan& plan, const TokenSequences& samples,
-                          std::size_t number) {
+                          const std::string& name) {
     EvaluationTask evaluation;
     evaluation.choice = plan.choice;
     evaluation.refined = plan.refined;
@@ -37,7 +38,7 @@ StageTask evaluation_task(const JobRun& run, const Plan& plan, const TokenSequen
     if (!plan.refined.empty()) {
         parts.push_back(plan.refined);
     }
-    task.task.id = "search/" + run.fingerprint(parts) + "/" + std::to_string(number);
+    task.task.id = "search/" + run.fingerprint(parts) + "/" + name;
     task.task.cost = static_cast<double>(samples.tokens());
     task.task.arguments = to_json(evaluation);
     return task;
@@ -99,7 +100,7 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
     std::vector<StageTask> tasks;
     for (const Plan& plan : plans) {
         for (std::size_t c = 0; c < chunks.size(); ++c) {
-            tasks.push_back(evaluation_task(run, plan, chunks[c], c));
+            tasks.push_back(evaluation_task(run, plan, chunks[c], std::to_string(c)));
         }
     }
     make_references(run, tasks, chunks);
@@ -122,6 +123,15 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
         evaluated.push_back({std::move(plans[p]), kl / rows, perplexity});
     }
     return evaluated;
+}
+
+std::vector<StageTask> plan_tasks(const JobRun& run, const Plan& plan,
+                                  const TokenSequences& samples) {
+    std::vector<StageTask> tasks;
+    for (const TokenSequences& chunk : evaluation_chunks(samples)) {
+        tasks.push_back(evaluation_task(run, plan, chunk, hash_of(chunk)));
+    }
+    return tasks;
 }
 
 std::vector<double> divergences_of_variants(JobRun& run, const std::vector<Setting>& base,

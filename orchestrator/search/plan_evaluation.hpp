@@ -20,6 +20,11 @@ struct EvaluatedPlan {
 /// is in the journal: no plan is run twice.
 [[nodiscard]] std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans);
 
+/// Tasks that say what a plan makes of other samples, beside the source: one a chunk, whose answer
+/// is SampleLosses. Equal chunks have equal ids.
+[[nodiscard]] std::vector<StageTask> plan_tasks(const JobRun& run, const Plan& plan,
+                                                const TokenSequences& samples);
+
 /// Mean KL(source || variant of `base`) per row of the head on `samples`, nats, for each variant:
 /// tasks of a few variants and about 512 tokens each.
 [[nodiscard]] std::vector<double> divergences_of_variants(JobRun& run,

@@ -58,6 +58,8 @@ TaskSummary ChoiceEvaluation::summarise(const SequenceScores& scores) const {
     if (!scores.kl.empty()) {
         summary.kl = std::accumulate(scores.kl.begin(), scores.kl.end(), 0.0) /
                      static_cast<double>(sequences_.targets.size());
+    }
+    if (!scores.reference_values.empty()) {
         const auto others = by_example(scores.reference_values);
         summary.reference_metrics = choice_metrics(task_.metrics, examples_, others);
         std::size_t same = 0;
@@ -65,6 +67,9 @@ TaskSummary ChoiceEvaluation::summarise(const SequenceScores& scores) const {
             same += answer(own[e]) == answer(others[e]) ? 1 : 0;
         }
         summary.top1_agreement = static_cast<double>(same) / static_cast<double>(examples_.size());
+        const std::string_view usual = task_.metrics.front();
+        summary.answers = compare_answers(right_choices(usual, examples_, own),
+                                          right_choices(usual, examples_, others));
     }
     return summary;
 }

@@ -57,6 +57,7 @@ TaskSummary SentenceEvaluation::summarise(const SequenceScores& scores) const {
         const auto same = std::transform_reduce(own.begin(), own.end(), others.begin(), 0.0,
                                                 std::plus<>(), std::equal_to<>());
         summary.top1_agreement = same / static_cast<double>(examples_.size());
+        summary.answers = compare_answers(rights(own), rights(others));
     }
     return summary;
 }
@@ -89,6 +90,14 @@ TaskSummary SentenceEvaluation::summarise_labels(const std::vector<double>& logi
     summary.metrics = label_metrics(task_.metrics, predictions(logits), facts);
     summary.loss = mean(losses);
     return summary;
+}
+
+std::vector<bool> SentenceEvaluation::rights(const std::vector<std::uint32_t>& predictions) const {
+    std::vector<bool> rights;
+    for (std::size_t i = 0; i < examples_.size(); ++i) {
+        rights.push_back(predictions[i] == examples_[i].label);
+    }
+    return rights;
 }
 
 std::vector<std::uint32_t> SentenceEvaluation::predictions(

@@ -20,6 +20,7 @@ private:
     [[nodiscard]] TaskSummary summarise_scores(const std::vector<double>& outputs) const;
     [[nodiscard]] TaskSummary summarise_labels(const std::vector<double>& logits) const;
     [[nodiscard]] std::vector<std::uint32_t> predictions(const std::vector<double>& logits) const;
+    [[nodiscard]] std::vector<bool> rights(const std::vector<std::uint32_t>& predictions) const;
 
     const GlueTask& task_;
     std::vector<LabelledText> examples_;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lib/dataset/metrics.hpp"
+#include "lib/dataset/paired.hpp"
 #include "lib/model/model_spec.hpp"
 #include "lib/tokenizer/tokenizer.hpp"
 #include "workers/evaluation/scoring.hpp"
@@ -28,6 +29,9 @@ struct TaskSummary {
     std::optional<double> kl;  ///< mean divergence from it, per example or per token of an option
     /// Share of examples to which both give the same answer; none for a score.
     std::optional<double> top1_agreement;
+    /// Right answers of the model (a) and the reference (b); none for a score. Of multiple choice
+    /// those that the first metric counts.
+    std::optional<AnswerPairs> answers;
 };
 
 /// A task's examples as sequences to score, and the results from the scores.

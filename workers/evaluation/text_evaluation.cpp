@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <string>
 
@@ -35,19 +34,9 @@ double sum(const Values& values) {
 }
 
 /// `losses`: of each window, the sum over its predicted tokens.
-Perplexity perplexity_of(const TokenSequences& windows, const std::vector<double>& losses) {
-    const auto tokens = static_cast<double>(windows.predicted_tokens());
-    const double mean = sum(losses) / tokens;
-    double squares = 0.0;
-    for (std::size_t w = 0; w < losses.size(); ++w) {
-        const double predicted = std::max(windows.lengths[w], 1U) - 1.0;
-        const double residual = losses[w] - mean * predicted;
-        squares += residual * residual;
-    }
-    const auto n = static_cast<double>(losses.size());
-    const double error = losses.size() < 2 ? std::numeric_limits<double>::quiet_NaN()
-                                           : std::sqrt(squares * n / (n - 1.0)) / tokens;
-    return {std::exp(mean), std::exp(mean) * error};
+Perplexity perplexity_of(const std::vector<double>& losses, const std::vector<double>& predicted) {
+    const GroupMean mean = mean_of_groups(losses, predicted);
+    return {std::exp(mean.value), std::exp(mean.value) * mean.standard_error};
 }
 
 }  // namespace
@@ -73,24 +62,49 @@ TextEvaluation::TextEvaluation(const TextQuestions& questions, const ModelSpec& 
     }
 }
 
+std::vector<double> TextEvaluation::predicted_tokens() const {
+    std::vector<double> counts;
+    for (const std::uint32_t length : samples_.lengths) {
+        counts.push_back(std::max(length, 1U) - 1.0);
+    }
+    return counts;
+}
+
+std::vector<double> TextEvaluation::head_rows() const {
+    return predicts_ ? std::vector<double>(samples_.lengths.begin(), samples_.lengths.end())
+                     : std::vector<double>(samples_.count(), 1.0);
+}
+
 TextSummary TextEvaluation::summarise(const SampleLosses& losses) const {
     TextSummary summary;
     summary.sequences = samples_.count();
     summary.tokens = predicts_ ? samples_.predicted_tokens() : samples_.tokens();
+    const std::vector<double> predicted = predicted_tokens();
     if (predicts_) {
-        summary.perplexity = perplexity_of(samples_, losses.nll);
+        summary.perplexity = perplexity_of(losses.nll, predicted);
     }
     if (losses.kl.empty()) {
         return summary;
     }
     if (predicts_) {
-        summary.reference_perplexity = perplexity_of(samples_, losses.reference_nll);
+        summary.reference_perplexity = perplexity_of(losses.reference_nll, predicted);
+        summary.nll_difference = paired_difference(losses.nll, losses.reference_nll, predicted);
     }
-    // The divergence is taken after every token, also after the last, whose successor is unknown.
-    const auto rows = static_cast<double>(predicts_ ? samples_.tokens() : samples_.count());
-    summary.kl = sum(losses.kl) / rows;
-    summary.top1_agreement = sum(losses.agree) / rows;
+    const std::vector<double> rows = head_rows();
+    summary.kl = mean_of_groups(losses.kl, rows);
+    summary.top1_agreement = sum(losses.agree) / sum(rows);
     return summary;
+}
+
+TextComparison TextEvaluation::compare(const SampleLosses& a, const SampleLosses& b) const {
+    TextComparison comparison;
+    if (predicts_) {
+        comparison.nll = paired_difference(a.nll, b.nll, predicted_tokens());
+    }
+    if (!a.kl.empty() && !b.kl.empty()) {
+        comparison.kl = paired_difference(a.kl, b.kl, head_rows());
+    }
+    return comparison;
 }
 
 }  // namespace lathe

@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "lib/dataset/paired.hpp"
 #include "lib/model/model_spec.hpp"
 #include "workers/evaluation/evaluation.hpp"
 #include "workers/samples/token_data.hpp"
@@ -33,8 +34,16 @@ struct TextSummary {
     std::optional<Perplexity> perplexity;  ///< of a language model
     // With a reference model only:
     std::optional<Perplexity> reference_perplexity;
-    std::optional<double> kl;              ///< mean divergence() per token, or per single text
+    std::optional<GroupMean> kl;  ///< mean divergence() per token, or per single text
+    /// -log p of a token, less the reference's: how much worse, in nats.
+    std::optional<PairedDifference> nll_difference;
     std::optional<double> top1_agreement;  ///< share of tokens or texts with the same first choice
+};
+
+/// Two models on the same windows or single texts, the first less the second.
+struct TextComparison {
+    std::optional<PairedDifference> nll;  ///< of a token, nats; of language models
+    std::optional<PairedDifference> kl;   ///< per token or text, if both have it from one reference
 };
 
 /// A text as a model reads it, and the results from its outputs. For a language model the text is
@@ -49,8 +58,17 @@ public:
     [[nodiscard]] const TokenSequences& samples() const { return samples_; }
     /// `losses` of all samples(), in their order.
     [[nodiscard]] TextSummary summarise(const SampleLosses& losses) const;
+    /// Of both all samples().
+    [[nodiscard]] TextComparison compare(const SampleLosses& a, const SampleLosses& b) const;
+
+    /// Tokens of each window that something is predicted for: one less than it has.
+    [[nodiscard]] std::vector<double> predicted_tokens() const;
 
 private:
+    /// The head's rows of each sample: all tokens or, of a single text, one. The divergence is
+    /// taken after every token, also after the last, whose successor is unknown.
+    [[nodiscard]] std::vector<double> head_rows() const;
+
     TokenSequences samples_;
     bool predicts_;
 };

@@ -118,6 +118,8 @@ TEST(ChoiceEvaluation, AReferenceThatIsTheModelItselfAgrees) {
     const TaskSummary summary = task->summarise(scores);
     EXPECT_EQ(summary.kl, 0.0);
     EXPECT_EQ(summary.top1_agreement, 1.0);
+    EXPECT_EQ(summary.answers.value().only_a + summary.answers.value().only_b, 0U);
+    EXPECT_EQ(summary.answers.value().p_value, 1.0);
 }
 
 TEST(ChoiceEvaluation, DivergenceAndAgreementAreMeansOverTokensAndExamples) {
@@ -204,6 +206,8 @@ TEST(SentenceEvaluation, OutputsMeanWhatTheModelCallsThem) {
     EXPECT_EQ(straight.reference_metrics.at(0).value, 1.0);
     EXPECT_NEAR(straight.reference_loss.value(),
                 (std::log1p(std::exp(-1.0)) + std::log1p(std::exp(-2.0))) / 2, 1e-12);
+    EXPECT_EQ(straight.answers.value().both, 1U);
+    EXPECT_EQ(straight.answers.value().only_b, 1U);
     EXPECT_EQ(straight.kl, 0.375);
     EXPECT_EQ(straight.top1_agreement, 0.5);
     const auto swapped =
@@ -222,7 +226,7 @@ TEST(SentenceEvaluation, ScoresAreTheOutputItself) {
     EXPECT_DOUBLE_EQ(summary.metrics.at(0).value, 1.0);
     EXPECT_DOUBLE_EQ(summary.loss.value(), 1.0);
     EXPECT_DOUBLE_EQ(summary.kl.value(), 0.0625);
-    EXPECT_FALSE(summary.top1_agreement);
+    EXPECT_FALSE(summary.top1_agreement || summary.answers);
 }
 
 TEST(SentenceEvaluation, PairsHaveSegmentsWhereTheModelHasThem) {

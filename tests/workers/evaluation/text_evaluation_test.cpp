@@ -64,7 +64,12 @@ TEST(TextEvaluation, PerplexityAndItsStandardError) {
     EXPECT_DOUBLE_EQ(summary.perplexity.value().standard_error, std::exp(1.5) / 2.0);
     EXPECT_DOUBLE_EQ(summary.reference_perplexity.value().value, std::exp(1.0));
     EXPECT_DOUBLE_EQ(summary.reference_perplexity.value().standard_error, 0.0);
-    EXPECT_DOUBLE_EQ(summary.kl.value(), 0.5);  // of 8 tokens
+    EXPECT_DOUBLE_EQ(summary.kl.value().value, 0.5);  // of 8 tokens
+    // Residuals 1 and -1 of 4 tokens each: sqrt(2 * 2 / 1) / 8.
+    EXPECT_DOUBLE_EQ(summary.kl.value().standard_error, 0.25);
+    // 3 and 0 more than the reference, of 3 tokens each: mean 0.5, residuals 1.5 and -1.5.
+    EXPECT_DOUBLE_EQ(summary.nll_difference.value().mean, 0.5);
+    EXPECT_DOUBLE_EQ(summary.nll_difference.value().standard_error, 0.5);
     EXPECT_DOUBLE_EQ(summary.top1_agreement.value(), 0.375);
     const TextSummary one = evaluation("llama", 1, 4).summarise({{6.0}, {}, {}, {}});
     EXPECT_DOUBLE_EQ(one.perplexity.value().value, std::exp(2.0));
@@ -77,7 +82,8 @@ TEST(TextEvaluation, AClassifierHasOnlyDivergence) {
         evaluation("bert", 2, 16).summarise({{0.0, 0.0}, {0.0, 0.0}, {0.5, 0.25}, {1, 0}});
     EXPECT_FALSE(summary.perplexity || summary.reference_perplexity);
     EXPECT_EQ(summary.sequences, 2U);
-    EXPECT_DOUBLE_EQ(summary.kl.value(), 0.375);
+    EXPECT_DOUBLE_EQ(summary.kl.value().value, 0.375);
+    EXPECT_FALSE(summary.nll_difference);
     EXPECT_DOUBLE_EQ(summary.top1_agreement.value(), 0.5);
 }
 
