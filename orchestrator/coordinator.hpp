@@ -11,6 +11,7 @@
 
 #include "lib/comm/communicator.hpp"
 #include "lib/job/task.hpp"
+#include "orchestrator/timekeeper.hpp"
 
 namespace lathe {
 
@@ -60,6 +61,8 @@ public:
         std::function<void(const StageProgress&)> on_progress;
         /// The last lines that a rank wrote, to be quoted when it is lost. Null: not known.
         std::function<std::string(int)> last_words;
+        /// What time it is and how to wait; must outlive the coordinator. Null: the real time.
+        Timekeeper* time = nullptr;
         /// Each finished task, as soon as it is known (for the journal), before on_progress.
         /// Failed attempts are not reported; they are logged.
         std::function<void(const Task&, const TaskResult&)> on_result;
@@ -110,7 +113,7 @@ public:
     [[nodiscard]] std::vector<int> lost_ranks() const;
 
 private:
-    using Clock = std::chrono::steady_clock;
+    using Clock = Timekeeper::Clock;
     struct Worker {
         bool lost = false;
         bool spoke_again = false;            ///< after it was declared lost, so it does live
@@ -146,6 +149,7 @@ private:
 
     comm::Communicator& communicator_;
     Options options_;
+    Timekeeper& time_;
     std::vector<Worker> workers_;  // for each rank
     Clock::time_point last_listen_;
     bool told_of_mixed_sets_ = false;

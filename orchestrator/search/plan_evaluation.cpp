@@ -9,6 +9,7 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
+#include "orchestrator/stages/task_lists.hpp"
 #include "workers/evaluation/evaluation.hpp"
 #include "workers/network/forward.hpp"
 #include "workers/task_table.hpp"
@@ -52,18 +53,16 @@ StageTask variant_task(const JobRun& run, const VariantTask& work) {
             parts.push_back(to_string(change.setting));
         }
     }
-    // The earlier a variant's first change, the more blocks it walks by itself.
-    double cost = static_cast<double>(work.base.size());
+    std::vector<std::size_t> first_changes;
     for (const Variant& variant : work.variants) {
-        const std::size_t first = variant.empty()
-                                      ? work.base.size()
-                                      : std::ranges::min(variant, {}, &UnitChange::unit).unit;
-        cost += static_cast<double>(work.base.size() - first);
+        first_changes.push_back(variant.empty()
+                                    ? work.base.size()
+                                    : std::ranges::min(variant, {}, &UnitChange::unit).unit);
     }
     StageTask task;
     task.task.stage = stage::variants;
     task.task.id = "variants/" + run.fingerprint(parts);
-    task.task.cost = cost * static_cast<double>(work.samples.tokens());
+    task.task.cost = variants_cost(work.base.size(), first_changes, work.samples.tokens());
     task.task.arguments = to_json(work);
     return task;
 }
@@ -127,12 +126,9 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
 std::vector<double> divergences_of_variants(JobRun& run, const std::vector<Setting>& base,
                                             const std::vector<Variant>& variants,
                                             const TokenSequences& samples) {
-    // Small enough to keep a few ranks busy, large enough to share the loading of the plan.
-    constexpr std::size_t tokens_per_task = 512;
-    constexpr std::size_t variants_per_task = 8;
     static_assert(variants_per_task <= max_variants);
     std::vector<TokenSequences> parts;
-    for (const SequenceRange& range : samples.ranges(tokens_per_task)) {
+    for (const SequenceRange& range : samples.ranges(tokens_per_variants_task)) {
         parts.push_back(samples.part(range));
     }
     std::vector<StageTask> tasks;
