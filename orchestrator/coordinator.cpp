@@ -1,6 +1,7 @@
 #include "orchestrator/coordinator.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -40,6 +41,15 @@ constexpr double listen_seconds = 0.02;
     throw InternalError(message);
 }
 
+/// 0 for what is no such number: progress is a courtesy.
+double fraction_in(const std::string& text) {
+    double fraction = 0.0;
+    const char* const last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, fraction);
+    const bool is_number = error == std::errc() && end == last;
+    return is_number && fraction >= 0.0 && fraction <= 1.0 ? fraction : 0.0;
+}
+
 double seconds_between(std::chrono::steady_clock::time_point from,
                        std::chrono::steady_clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
@@ -63,6 +73,7 @@ std::vector<TaskResult> Coordinator::run(std::span<const Task> tasks, std::size_
     held_back_ = false;
     // Nobody listened between two stages: every rank gets its full time again.
     last_listen_ = time_.now();
+    last_report_ = last_listen_;
     for (Worker& worker : workers_) {
         worker.last_heard = last_listen_;
     }
@@ -92,6 +103,7 @@ void Coordinator::work(StageState& stage, std::size_t n_reused) {
         if (stage.n_done() == stage.n_tasks()) {
             return;
         }
+        report_signs(stage, n_reused);
         find_lost_ranks(stage);
         stopping = stopping || must_stop(stage);
         if (stopping || stage.failure()) {
@@ -154,6 +166,9 @@ bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
         if (control.kind == comm::ControlKind::heartbeat) {
             note_instruction_set(control.source, control.text);
         }
+        if (control.kind == comm::ControlKind::progress) {
+            worker.fraction = fraction_in(control.text);
+        }
         if (control.kind == comm::ControlKind::asked && !asked_rank_) {
             asked_rank_ = control.source;
             if (options_.on_rank_asked) {
@@ -184,29 +199,50 @@ void Coordinator::accept(StageState& stage, TaskResult result, std::size_t n_reu
     auto answer = stage.answer(*position, std::move(result));
     if (answer && answer->ok) {
         const TaskResult& kept = stage.finish(*position, *std::move(answer));
-        report(stage, stage.task(*position), kept, n_reused);
+        if (options_.on_result) {
+            options_.on_result(stage.task(*position), kept);
+        }
+        report(stage, n_reused, &kept);
     } else if (answer) {
         handle_failure(stage, *position, *answer);
     }
 }
 
-void Coordinator::report(const StageState& stage, const Task& task, const TaskResult& result,
-                         std::size_t n_reused) const {
-    if (options_.on_result) {
-        options_.on_result(task, result);
-    }
+void Coordinator::report(const StageState& stage, std::size_t n_reused, const TaskResult* last) {
     if (!options_.on_progress) {
         return;
     }
+    last_report_ = time_.now();
     StageProgress progress;
-    progress.stage = task.stage;
+    progress.stage = stage.task(0).stage;
     progress.done = stage.n_done() + n_reused;
     progress.total = stage.n_tasks() + n_reused;
     progress.reused = n_reused;
     progress.elapsed_seconds = stage.elapsed_seconds();
     progress.eta_seconds = estimate_remaining_seconds(stage);
-    progress.last = &result;
+    progress.last = last;
+    progress.running = running_tasks();
     options_.on_progress(progress);
+}
+
+void Coordinator::report_signs(const StageState& stage, std::size_t n_reused) {
+    constexpr double report_seconds = 1.0;
+    if (seconds_between(last_report_, time_.now()) >= report_seconds) {
+        report(stage, n_reused, nullptr);
+    }
+}
+
+std::vector<RunningTask> Coordinator::running_tasks() const {
+    std::vector<RunningTask> running;
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
+        if (worker.task && !worker.lost) {
+            running.push_back({*worker.task, rank, seconds_between(worker.task_start, time_.now()),
+                               worker.fraction});
+        }
+    }
+    std::ranges::stable_sort(running, std::ranges::greater(), &RunningTask::seconds);
+    return running;
 }
 
 void Coordinator::handle_failure(StageState& stage, std::size_t position,
@@ -365,6 +401,7 @@ void Coordinator::give(int rank, const Task& task) {
     worker.task = task.id;
     worker.is_pinned = task.rank != any_rank;
     worker.task_start = time_.now();
+    worker.fraction = 0.0;
     comm::send_control(communicator_, rank, comm::ControlKind::task, to_json(task));
 }
 

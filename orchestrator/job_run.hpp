@@ -12,6 +12,7 @@
 #include "lib/job/task.hpp"
 #include "orchestrator/coordinator.hpp"
 #include "orchestrator/journal.hpp"
+#include "orchestrator/run_schedule.hpp"
 #include "orchestrator/source_files.hpp"
 #include "workers/job/job_context.hpp"
 
@@ -101,6 +102,7 @@ private:
     Coordinator& coordinator_;
     std::optional<FileLock> lock_;
     std::optional<Journal> journal_;
+    std::optional<ScheduleRecorder> schedule_;
     std::optional<SourceFiles> source_files_;
     JobSamples samples_;
     std::string given_identity_;  ///< hash of the given model and the samples

@@ -132,7 +132,10 @@ private:
     /// What the call comes to, whatever the ranks.
     void add_work(const SimulatedCall& call, SimulatedStage& stage) {
         for (const SimulatedTask& task : call.tasks) {
-            costs_[task.task.id] = task.cost;
+            if (!costs_.emplace(task.task.id, task.cost).second) {
+                continue;  // was listed before, and is done
+            }
+            ++stage.tasks;
             stage_of_task_[task.task.id] = call.stage;
             stage.work += task.cost.seconds;
             if (task.cost.seconds > stage.longest_seconds) {
@@ -140,9 +143,8 @@ private:
                 stage.longest_task = task.task.id;
             }
         }
-        stage.tasks += call.tasks.size();
         stage.work += call.serial_seconds;
-        stage.critical_path += shortest_seconds(call) + call.serial_seconds;
+        stage.critical_path += (is_done(call) ? 0.0 : shortest_seconds(call)) + call.serial_seconds;
     }
 
     [[nodiscard]] bool is_done(const SimulatedCall& call) const {

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "lib/core/json.hpp"
+#include "lib/core/task_progress.hpp"
 #include "methods/dense.hpp"
 #include "workers/candidates/plan_weights.hpp"
 #include "workers/evaluation/evaluation.hpp"
@@ -42,6 +43,7 @@ public:
         embed();
         for (std::size_t b = 0; b < spec_.n_blocks; ++b) {
             pass_block(b);
+            tell_progress(b + 1, spec_.n_blocks);
         }
         return divergences();
     }
