@@ -45,15 +45,15 @@ ClusterFigure read_figure(MapReader& map, std::string_view key, const SourcePlac
     return figure;
 }
 
-std::uint64_t read_memory(const YamlValue& value) {
+std::uint64_t read_bytes(const YamlValue& value, const std::string& key) {
     try {
-        const Budget bytes = parse_budget(text_of(value, "memory"));
+        const Budget bytes = parse_budget(text_of(value, key));
         if (bytes.kind == Budget::Kind::bytes) {
             return static_cast<std::uint64_t>(bytes.value);
         }
     } catch (const UsageError&) {  // NOLINT(bugprone-empty-catch): said below, with the place
     }
-    refuse_at(value.place, "memory is " + describe(value) + "; expected bytes, as 80GB or 64GiB");
+    refuse_at(value.place, key + " is " + describe(value) + "; expected bytes, as 80GB or 64GiB");
 }
 
 /// The place of a section, or where it should be.
@@ -83,7 +83,10 @@ ClusterConfig read_cluster(const std::string& yaml, const std::string& file_name
     (void)required(map, "devices_per_node", root.place);
     map.read_whole("devices_per_node", cluster.devices_per_node, 1, most_devices_per_node);
     if (const YamlValue* const memory = map.find("memory")) {
-        cluster.memory = read_memory(*memory);
+        cluster.memory = read_bytes(*memory, "memory");
+    }
+    if (const YamlValue* const cache = map.find("cache")) {
+        cluster.cache = read_bytes(*cache, "cache");
     }
     if (map.find("task_seconds") != nullptr) {
         map.read_share("task_seconds", cluster.task_seconds, 0.0, most_task_seconds);
@@ -102,6 +105,9 @@ ClusterConfig read_cluster(const std::string& yaml, const std::string& file_name
     cluster.network = read_figure(bandwidth, "network", bandwidth_place, most_bandwidth);
     cluster.read = read_figure(bandwidth, "read", bandwidth_place, most_bandwidth);
     cluster.write = read_figure(bandwidth, "write", bandwidth_place, most_bandwidth);
+    if (cluster.cache > 0 || bandwidth.find("cached") != nullptr) {
+        cluster.cached = read_figure(bandwidth, "cached", bandwidth_place, most_bandwidth);
+    }
     bandwidth.finish();
     map.finish();
     return cluster;

@@ -24,6 +24,7 @@ struct ClusterConfig {
     std::uint64_t nodes = 1;
     std::uint64_t devices_per_node = 1;
     std::uint64_t memory = 0;  ///< bytes that a rank may use; 0: not said
+    std::uint64_t cache = 0;   ///< bytes of files that a node remembers
     // FLOP/s of a device:
     ClusterFigure forward;  ///< linear layers and attention
     ClusterFigure gram;     ///< sums of products of inputs
@@ -32,6 +33,7 @@ struct ClusterConfig {
     ClusterFigure link;     ///< between two ranks of a node
     ClusterFigure network;  ///< in and out of a node
     ClusterFigure read;     ///< files, of a node
+    ClusterFigure cached;   ///< the same of files that the node has read before and remembers
     ClusterFigure write;
     double task_seconds = 0.0;  ///< of each task beside its work: a file opened, memory prepared
 

@@ -21,12 +21,12 @@ constexpr int most_ranks = 1024;
 struct Subject {
     std::string name;
     std::string costs;
-    std::vector<WorkCall> work;  ///< of a job
+    std::optional<JobOutline> job;
     ClusterConfig cluster;
     std::optional<RecordedJob> run;
 
     [[nodiscard]] std::vector<SimulatedCall> calls(int n_ranks) const {
-        return run ? run->calls : calls_on(work, cluster, n_ranks);
+        return run ? run->calls : calls_on(list_work(*job, n_ranks), cluster, n_ranks);
     }
 };
 
@@ -70,7 +70,7 @@ Subject listed_subject(const JobConfig& job, ClusterConfig cluster) {
     Subject subject;
     const bool is_file = job.model.extension() == ".json";
     subject.name = (is_file ? job.model.parent_path() : job.model).filename().string();
-    subject.work = list_work(outline_job(job));
+    subject.job = outline_job(job);
     subject.costs = "figures of " + cluster.name;
     subject.cluster = std::move(cluster);
     return subject;
@@ -102,12 +102,24 @@ SimulatedWorld world_of(const SimulateOptions& options, int n_ranks) {
     return world;
 }
 
+/// On so many ranks. What one rank would need is that of the tasks that one rank would have: more
+/// ranks may have smaller ones, which together take longer.
+Simulation simulate_on(const Subject& subject, const SimulateOptions& options, int n_ranks) {
+    Simulation simulation = simulate(subject.calls(n_ranks), world_of(options, n_ranks));
+    const std::vector<SimulatedCall> alone = subject.calls(1);
+    simulation.work = one_rank_seconds(alone);
+    for (SimulatedStage& stage : simulation.stages) {
+        stage.work = one_rank_seconds(alone, stage.name);
+    }
+    return simulation;
+}
+
 std::vector<SimulationReport::Other> other_ranks(const Subject& subject,
                                                  const SimulateOptions& options) {
     std::vector<SimulationReport::Other> others;
     for (int n = std::max(1, options.ranks / 4); n <= std::min(most_ranks, 4 * options.ranks);
          n *= 2) {
-        const Simulation s = simulate(subject.calls(n), world_of(options, n));
+        const Simulation s = simulate_on(subject, options, n);
         others.push_back({n, s.seconds, s.efficiency()});
     }
     return others;
@@ -126,7 +138,8 @@ std::vector<std::string> notes_of(const Subject& subject, int n_ranks) {
         notes.push_back(fmt::format("the cluster has {} devices: taken as if it had more of them",
                                     subject.cluster.n_devices()));
     }
-    for (const WorkCall& call : subject.work) {
+    for (const WorkCall& call :
+         subject.job ? list_work(*subject.job, n_ranks) : std::vector<WorkCall>()) {
         if (subject.cluster.memory > 0 &&
             call.rank_bytes > static_cast<double>(subject.cluster.memory)) {
             notes.push_back(fmt::format("stage {} wants {} of a rank, which has {}", call.stage,
@@ -143,12 +156,13 @@ SimulationReport report_on(const Subject& subject, const SimulateOptions& option
     SimulationReport report;
     report.subject = subject.name;
     report.costs = subject.costs;
-    report.simulation = simulate(subject.calls(options.ranks), world_of(options, options.ranks));
+    report.simulation = simulate_on(subject, options, options.ranks);
     if (subject.run) {
         report.measured = subject.run->measured;
         report.measured_ranks = subject.run->schedule.n_ranks;
     } else {
-        report.demands = demands_of(subject.work, subject.cluster, options.ranks);
+        report.demands =
+            demands_of(list_work(*subject.job, options.ranks), subject.cluster, options.ranks);
     }
     report.others = other_ranks(subject, options);
     report.notes = notes_of(subject, options.ranks);

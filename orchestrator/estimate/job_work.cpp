@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <set>
 #include <utility>
 
 #include <fmt/format.h>
@@ -49,8 +50,9 @@ WorkTask task_of(const char* stage, std::string id, double cost, const Work& wor
 
 class JobList {
 public:
-    explicit JobList(const JobOutline& outline)
-        : outline_(outline),
+    JobList(const JobOutline& outline, int n_ranks)
+        : n_ranks_(n_ranks),
+          outline_(outline),
           job_(outline.job),
           spec_(outline.spec()),
           length_(outline.length()),
@@ -92,6 +94,7 @@ public:
 private:
     WorkCall& add(const char* stage, double rank_bytes) {
         calls_.emplace_back().stage = stage;
+        calls_.back().working_set = source_bytes_ + plan_bytes_;
         calls_.back().rank_bytes = rank_bytes;
         return calls_.back();
     }
@@ -165,7 +168,7 @@ private:
             Work work;
             work.forward = part / static_cast<double>(n) * 4.0 *
                            forward_flops(spec_, static_cast<double>(length_), true);
-            work.read = 2.0 * source_bytes_;
+            work.reread = 2.0 * source_bytes_;
             call.tasks.push_back(
                 task_of(stage::gradients, fmt::format("gradients/{}", b), 1.0, work));
         }
@@ -175,7 +178,7 @@ private:
     [[nodiscard]] WorkTask reference(std::string id, double tokens) const {
         Work work;
         work.forward = tokens * n_blocks_ * block_flops_;
-        work.read = source_bytes_;
+        work.reread = source_bytes_;
         work.written = 4.0 * tokens * hidden_;
         return task_of(stage::reference, std::move(id), tokens, work);
     }
@@ -183,7 +186,7 @@ private:
     [[nodiscard]] WorkTask plan_task(std::string id, double tokens) const {
         Work work;  // logits of both models
         work.forward = tokens * (n_blocks_ * block_flops_ + 2.0 * head_flops(spec_));
-        work.read = plan_bytes_ + 4.0 * tokens * hidden_;
+        work.reread = plan_bytes_ + 4.0 * tokens * hidden_;
         return task_of(stage::evaluate_plan, std::move(id), tokens, work);
     }
 
@@ -196,12 +199,12 @@ private:
                                     double tokens, double base_bytes) const {
         double walked = n_blocks_;
         Work work;
-        work.read = base_bytes;
+        work.reread = base_bytes;
         for (const std::size_t unit : changed) {
             const bool is_first = spec_.units[unit].block == std::nullopt &&
                                   spec_.units[unit].input == Signal::token_ids;
             walked += n_blocks_ - (is_first ? 0.0 : static_cast<double>(block_of(unit)));
-            work.read +=
+            work.reread +=
                 unit_elements_[unit] * plan_bytes_ / static_cast<double>(spec_.parameters());
         }
         work.forward = tokens * (walked * block_flops_ +
@@ -216,9 +219,10 @@ private:
                       std::size_t samples, double base_bytes) {
         WorkCall& call = add("search", search_bytes());
         const auto parts = ranges_of(samples, length_, tokens_per_variants_task);
-        for (std::size_t first = 0; first < changed.size(); first += variants_per_task) {
+        const std::size_t per_task = variants_per_task(changed.size(), parts.size(), n_ranks_);
+        for (std::size_t first = 0; first < changed.size(); first += per_task) {
             const auto begin = changed.begin() + static_cast<std::ptrdiff_t>(first);
-            const std::size_t count = std::min(variants_per_task, changed.size() - first);
+            const std::size_t count = std::min(per_task, changed.size() - first);
             for (std::size_t p = 0; p < parts.size(); ++p) {
                 call.tasks.push_back(variants(fmt::format("variants/{}/{}/{}", name, first, p),
                                               {begin, begin + static_cast<std::ptrdiff_t>(count)},
@@ -230,7 +234,7 @@ private:
     /// A block in fp32, a residual stream a variant, logits twice.
     [[nodiscard]] double search_bytes() const {
         const auto tokens = static_cast<double>(std::max(length_, tokens_per_variants_task));
-        return 4 * block_weights_ + 4 * tokens * hidden_ * (1.0 + variants_per_task) +
+        return 4 * block_weights_ + 4 * tokens * hidden_ * (1.0 + most_variants_per_task) +
                8 * tokens * static_cast<double>(spec_.n_outputs());
     }
 
@@ -242,21 +246,39 @@ private:
         const std::size_t probed = std::min(job_.search.num_evaluation_samples,
                                             std::max<std::size_t>(1, probed_tokens / length_));
         add_variants("probes", probes, probed, source_bytes_);
-        const auto chunks =
-            ranges_of(job_.search.num_evaluation_samples, length_, tokens_per_evaluation_task);
-        WorkCall& references = add("search", search_bytes());
-        for (std::size_t c = 0; c < chunks.size(); ++c) {
-            references.tasks.push_back(
-                reference(fmt::format("reference/{}", c), static_cast<double>(chunks[c])));
-        }
-        measure("plans", plans_of_knapsacks + outline_.n_settings, chunks);
+        measure("plans", plans_of_knapsacks + outline_.n_settings);
         if (job_.search.strategy == SearchConfig::Strategy::evolution) {
-            evolve(chunks);
+            evolve();
         }
     }
 
-    void measure(const std::string& name, std::size_t n_plans,
-                 const std::vector<std::size_t>& chunks) {
+    /// Tokens of the chunks that plans are measured on.
+    [[nodiscard]] std::vector<std::size_t> chunks_for(std::size_t n_plans) const {
+        constexpr std::size_t plenty = std::size_t{1} << 24;  // of tokens: no need for more chunks
+        const std::size_t n = job_.search.num_evaluation_samples;
+        if (n * length_ > plenty) {
+            return ranges_of(n, length_, tokens_per_evaluation_task);
+        }
+        TokenSequences samples = sequences(n, length_);
+        samples.ids.resize(n * length_);
+        std::vector<std::size_t> tokens;
+        for (const TokenSequences& chunk :
+             evaluation_chunks(samples, chunks_wanted(n_plans, n_ranks_))) {
+            tokens.push_back(chunk.tokens());
+        }
+        return tokens;
+    }
+
+    void measure(const std::string& name, std::size_t n_plans) {
+        const std::vector<std::size_t> chunks = chunks_for(n_plans);
+        if (cuts_.insert(chunks.size()).second) {
+            WorkCall& references = add("search", search_bytes());
+            for (std::size_t c = 0; c < chunks.size(); ++c) {
+                references.tasks.push_back(
+                    reference(fmt::format("reference/{}of{}", c, chunks.size()),
+                              static_cast<double>(chunks[c])));
+            }
+        }
         WorkCall& call = add("search", search_bytes());
         for (std::size_t p = 0; p < n_plans; ++p) {
             for (std::size_t c = 0; c < chunks.size(); ++c) {
@@ -266,7 +288,7 @@ private:
         }
     }
 
-    void evolve(const std::vector<std::size_t>& chunks) {
+    void evolve() {
         const std::size_t n_parts =
             ranges_of(job_.search.num_evaluation_samples, length_, screened_tokens).size();
         const std::size_t samples = std::max<std::size_t>(1, screened_tokens / length_);
@@ -274,15 +296,26 @@ private:
         for (std::size_t v = 0; v <= job_.search.offspring; ++v) {
             changed.push_back(v * (spec_.units.size() - 1) / (job_.search.offspring + 1));
         }
+        // Made ahead, side by side, as far as there are ranks.
+        const std::size_t n_used = std::min(n_parts, job_.search.generations);
+        const std::size_t n_ahead =
+            n_ranks_ > 1 ? std::min(n_used, static_cast<std::size_t>(n_ranks_)) : 0;
+        add("search", search_bytes());
+        for (std::size_t part = 0; part < n_ahead; ++part) {
+            calls_.back().tasks.push_back(part_reference(part, samples));
+        }
         for (std::size_t g = 0; g < job_.search.generations; ++g) {
-            if (g < n_parts) {
-                add("search", search_bytes())
-                    .tasks.push_back(reference(fmt::format("reference/part_{}", g),
-                                               static_cast<double>(samples * length_)));
+            if (g >= n_ahead && g < n_used) {
+                add("search", search_bytes()).tasks.push_back(part_reference(g, samples));
             }
             add_variants(fmt::format("generation_{}", g), changed, samples, plan_bytes_);
-            measure(fmt::format("generation_{}", g), 2, chunks);
+            measure(fmt::format("generation_{}", g), 2);
         }
+    }
+
+    [[nodiscard]] WorkTask part_reference(std::size_t part, std::size_t samples) const {
+        return reference(fmt::format("reference/part_{}", part),
+                         static_cast<double>(samples * length_));
     }
 
     void refine() {
@@ -306,11 +339,10 @@ private:
                 task_of(stage::refine, "refine/" + place_name(b, spec_.n_blocks), 1.0, work);
             task.task.rank = all_ranks;
             task.repeated.solve = solvers[b];
-            task.repeated.read = is_head ? 0.0 : 2.0 * block_weights_ * bytes_of_element();
+            task.repeated.reread = is_head ? 0.0 : 2.0 * block_weights_ * bytes_of_element();
             call.tasks.push_back(std::move(task));
         }
-        measure("refined", 1,
-                ranges_of(job_.search.num_evaluation_samples, length_, tokens_per_evaluation_task));
+        measure("refined", 1);
     }
 
     void assemble() {
@@ -338,7 +370,7 @@ private:
             const auto tokens = static_cast<double>(chunks[c]);
             Work work;  // of source and checkpoint
             work.forward = 2.0 * tokens * forward_flops(spec_, static_cast<double>(length_), true);
-            work.read = source_bytes_ + plan_bytes_;
+            work.reread = source_bytes_ + plan_bytes_;
             call.tasks.push_back(
                 task_of(stage::evaluate, fmt::format("evaluate/{}", c), tokens, work));
         }
@@ -362,6 +394,7 @@ private:
         }
     }
 
+    int n_ranks_;
     const JobOutline& outline_;
     const JobConfig& job_;
     const ModelSpec& spec_;
@@ -369,6 +402,7 @@ private:
     double tokens_;  ///< of all calibration samples
     double block_weights_, grams_, hidden_, n_blocks_, block_flops_, source_bytes_, plan_bytes_;
     std::vector<double> unit_elements_;
+    std::set<std::size_t> cuts_;  ///< numbers of chunks that references were made of
     std::vector<WorkCall> calls_;
 };
 
@@ -378,14 +412,16 @@ struct Share {
     Certainty certainty = Certainty::measured;
 };
 
-std::array<Share, 5> shares_of(const Work& work, const ClusterConfig& cluster) {
+std::array<Share, 6> shares_of(const Work& work, const ClusterConfig& cluster, double working_set) {
     const auto devices = static_cast<double>(cluster.devices_per_node);
     const auto share = [](double amount, const ClusterFigure& figure, double sharing) {
         return Share{amount * sharing / figure.value, figure.certainty};
     };
+    const bool remembers = static_cast<double>(cluster.cache) >= working_set && cluster.cache > 0;
+    const ClusterFigure& again = remembers ? cluster.cached : cluster.read;
     return {share(work.forward, cluster.forward, 1.0), share(work.gram, cluster.gram, 1.0),
-            share(work.solve, cluster.solve, 1.0), share(work.read, cluster.read, devices),
-            share(work.written, cluster.write, devices)};
+            share(work.solve, cluster.solve, 1.0),     share(work.read, cluster.read, devices),
+            share(work.reread, again, devices),        share(work.written, cluster.write, devices)};
 }
 
 }  // namespace
@@ -395,26 +431,27 @@ Work& Work::operator+=(const Work& other) {
     gram += other.gram;
     solve += other.solve;
     read += other.read;
+    reread += other.reread;
     written += other.written;
     return *this;
 }
 
-std::vector<WorkCall> list_work(const JobOutline& outline) {
-    return JobList(outline).list();
+std::vector<WorkCall> list_work(const JobOutline& outline, int n_ranks) {
+    return JobList(outline, n_ranks).list();
 }
 
-double seconds_of(const Work& work, const ClusterConfig& cluster) {
+double seconds_of(const Work& work, const ClusterConfig& cluster, double working_set) {
     double seconds = 0.0;
-    for (const Share& share : shares_of(work, cluster)) {
+    for (const Share& share : shares_of(work, cluster, working_set)) {
         seconds += share.seconds;
     }
     return seconds;
 }
 
-Certainty certainty_of(const Work& work, const ClusterConfig& cluster) {
-    const double all = seconds_of(work, cluster);
+Certainty certainty_of(const Work& work, const ClusterConfig& cluster, double working_set) {
+    const double all = seconds_of(work, cluster, working_set);
     Certainty certainty = Certainty::measured;
-    for (const Share& share : shares_of(work, cluster)) {
+    for (const Share& share : shares_of(work, cluster, working_set)) {
         if (share.seconds > 0.05 * all) {
             certainty = std::max(certainty, share.certainty);
         }

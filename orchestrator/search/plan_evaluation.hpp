@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "lib/job/candidate.hpp"
@@ -19,6 +20,10 @@ struct EvaluatedPlan {
 /// Runs all plans on the evaluation samples, tasks side by side on the ranks. What a plan came to
 /// is in the journal: no plan is run twice.
 [[nodiscard]] std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans);
+
+/// Makes what divergences_of_variants() compares with on some ranges of the evaluation samples,
+/// side by side, before it is asked for one range after another.
+void make_references_ahead(JobRun& run, std::span<const SequenceRange> ranges);
 
 /// Mean KL(source || variant of `base`) per row of the head on `samples`, nats, for each variant:
 /// tasks of a few variants and about 512 tokens each.

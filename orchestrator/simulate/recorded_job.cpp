@@ -28,8 +28,13 @@ SimulatedTask recorded_task(const RunSchedule& schedule, const Task& task, doubl
     SimulatedTask result{task, {}};
     result.cost.seconds = seconds;
     if (task.rank == all_ranks) {
+        // Measured with the parts shared out: back to what one rank would take.
+        const auto n = static_cast<std::size_t>(schedule.n_ranks);
+        const auto most = static_cast<double>((schedule.parts + n - 1) / n);
         result.cost.divisible = divisible;
         result.cost.parts = schedule.parts;
+        result.cost.seconds /=
+            divisible * most / static_cast<double>(schedule.parts) + 1.0 - divisible;
     } else if (task.rank != any_rank) {
         result.cost.batches = schedule.batches;
     }
@@ -109,7 +114,7 @@ RecordedJob read_recorded_job(const RunDirectory& run) {
 
 double divisible_share(const RunDirectory& run) {
     try {
-        for (const WorkCall& call : list_work(outline_of(run))) {
+        for (const WorkCall& call : list_work(outline_of(run), 1)) {
             if (call.stage != "refine" || call.parts == 1) {
                 continue;
             }
@@ -136,7 +141,7 @@ ClusterConfig measured_cluster(const RunDirectory& run) {
     }
     Work calibrated;
     Work compressed;
-    for (const WorkCall& call : list_work(outline_of(run))) {
+    for (const WorkCall& call : list_work(outline_of(run), 1)) {
         for (const WorkTask& task : call.tasks) {
             (call.stage == "calibrate" ? calibrated : compressed) += task.work;
         }
@@ -158,7 +163,7 @@ ClusterConfig measured_cluster(const RunDirectory& run) {
     cluster.solve = {compressed.solve / solving, Certainty::scaled, source};
     const ClusterFigure free{std::numeric_limits<double>::max(), Certainty::scaled,
                              "part of the others"};
-    cluster.link = cluster.network = cluster.read = cluster.write = free;
+    cluster.link = cluster.network = cluster.read = cluster.write = cluster.cached = free;
     return cluster;
 }
 

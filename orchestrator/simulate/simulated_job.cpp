@@ -27,8 +27,9 @@ bool is_joint(const WorkTask& task) {
 TaskCost cost_of(const WorkCall& call, const WorkTask& task, const ClusterConfig& cluster,
                  int n_ranks) {
     TaskCost cost;
-    const double divided = seconds_of(task.work, cluster);
-    cost.seconds = divided + seconds_of(task.repeated, cluster) + cluster.task_seconds;
+    const double divided = seconds_of(task.work, cluster, call.working_set);
+    cost.seconds =
+        divided + seconds_of(task.repeated, cluster, call.working_set) + cluster.task_seconds;
     if (call.is_pipeline) {
         cost.batches = call.batches;
         cost.message_seconds = call.message_bytes / bandwidth_between_ranks(cluster, n_ranks);
@@ -51,7 +52,7 @@ std::vector<SimulatedCall> calls_on(const std::vector<WorkCall>& job, const Clus
         SimulatedCall& simulated = calls.emplace_back();
         simulated.stage = call.stage;
         simulated.is_pipeline = call.is_pipeline;
-        simulated.serial_seconds = seconds_of(call.alone, cluster);
+        simulated.serial_seconds = seconds_of(call.alone, cluster, call.working_set);
         for (const WorkTask& task : call.tasks) {
             simulated.tasks.push_back({task.task, cost_of(call, task, cluster, n_ranks)});
         }
@@ -87,7 +88,7 @@ std::vector<StageDemand> demands_of(const std::vector<WorkCall>& job, const Clus
     }
     for (std::size_t s = 0; s < demands.size(); ++s) {
         demands[s].disk_bytes = work[s].written;
-        demands[s].certainty = certainty_of(work[s], cluster);
+        demands[s].certainty = certainty_of(work[s], cluster, job.front().working_set);
     }
     return demands;
 }

@@ -269,6 +269,21 @@ private:
 
 }  // namespace
 
+double one_rank_seconds(const std::vector<SimulatedCall>& calls, const std::string& stage) {
+    std::unordered_set<std::string> seen;
+    double seconds = 0.0;
+    for (const SimulatedCall& call : calls) {
+        if (!stage.empty() && call.stage != stage) {
+            continue;
+        }
+        seconds += call.serial_seconds;
+        for (const SimulatedTask& task : call.tasks) {
+            seconds += seen.insert(task.task.id).second ? task.cost.seconds : 0.0;
+        }
+    }
+    return seconds;
+}
+
 Simulation simulate(const std::vector<SimulatedCall>& calls, const SimulatedWorld& world) {
     Run run(world);
     for (const SimulatedCall& call : calls) {

@@ -42,7 +42,7 @@ struct SimulatedStage {
     std::string name;
     std::size_t tasks = 0;
     double seconds = 0.0;  ///< by the clock, stops and new starts in it included
-    double work = 0.0;     ///< seconds that one rank would need
+    double work = 0.0;     ///< seconds of its tasks on one rank
     double busy = 0.0;     ///< seconds in which ranks computed, over all of them
     double lost = 0.0;     ///< of these, for tasks that came to no end
     /// What no number of ranks can go below, with these tasks.
@@ -70,6 +70,10 @@ struct Simulation {
         return seconds > 0.0 ? busy / (n_ranks * seconds) : 1.0;
     }
 };
+
+/// Seconds that one rank needs for the calls of a stage; of all of them if there is no name.
+[[nodiscard]] double one_rank_seconds(const std::vector<SimulatedCall>& calls,
+                                      const std::string& stage = "");
 
 /// Runs the calls one after another: the coordinator's code, on simulated ranks. A job that is
 /// stopped is started again and continues, as a batch system would have it. What a stop leaves of a

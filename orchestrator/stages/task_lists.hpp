@@ -26,10 +26,19 @@ struct PipelineLink {
 [[nodiscard]] double compression_cost(const ModelSpec& spec, const UnitSpec& unit,
                                       std::size_t n_settings);
 
-/// Variants of a plan in one task, and tokens they are measured on: small enough to keep a few
-/// ranks busy, large enough to share the loading of the plan.
-inline constexpr std::size_t variants_per_task = 8;
+/// Variants of a plan in one task, at most, and tokens they are measured on: small enough to keep a
+/// few ranks busy, large enough to share the loading of the plan.
+inline constexpr std::size_t most_variants_per_task = 8;
 inline constexpr std::size_t tokens_per_variants_task = 512;
+/// Variants in one task, of so many that are each measured on `n_parts` parts of the samples: fewer
+/// than the most if ranks would have nothing to do in the last round. A variant's answer does not
+/// depend on those beside it.
+[[nodiscard]] std::size_t variants_per_task(std::size_t n_variants, std::size_t n_parts,
+                                            int n_ranks);
+
+/// Chunks that the evaluation samples of each of some plans should make at least, so that every
+/// rank has one.
+[[nodiscard]] std::size_t chunks_wanted(std::size_t n_plans, int n_ranks);
 
 /// Cost of such a task. The earlier a variant's first changed unit, the more blocks it walks by
 /// itself. `first_changes`: of each variant; `n_units` if it changes nothing.

@@ -95,6 +95,10 @@ TEST(Cluster, ValuesOutOfRangeAreRefused) {
         }
         EXPECT_THAT(refusal, AllOf(HasSubstr("c.yaml:5:9"), HasSubstr("memory"))) << value;
     }
+    EXPECT_THAT(refusal_of(sizes + flops + bandwidth + "cache: 1TB\n"),
+                HasSubstr("there is no bandwidth.cached"));
+    EXPECT_THAT(refusal_of(sizes + flops + bandwidth + "cache: none\n"),
+                HasSubstr("cache is \"none\""));
     EXPECT_THAT(refusal_of(sizes + flops + bandwidth + "task_seconds: -1\n"),
                 HasSubstr("task_seconds"));
 }
@@ -104,10 +108,10 @@ TEST(Cluster, UnknownKeysAndWordsAreRefused) {
                 AllOf(HasSubstr("c.yaml:5:1"), HasSubstr("node"), HasSubstr("nodes")));
     EXPECT_THAT(
         refusal_of(sizes + bandwidth + "flops: {forward: 1, gram: 1, solve: 1, eigen: 1}\n"),
-        HasSubstr("flops.eigen"));
+        HasSubstr("unknown key \"eigen\" in flops"));
     EXPECT_THAT(refusal_of(sizes + bandwidth +
                            "flops: {forward: {value: 1, sure: yes}, gram: 1, solve: 1}\n"),
-                HasSubstr("flops.forward.sure"));
+                HasSubstr("unknown key \"sure\" in flops.forward"));
     EXPECT_THAT(refusal_of(sizes + bandwidth +
                            "flops: {forward: {value: 1, certainty: hoped}, gram: 1, solve: 1}\n"),
                 AllOf(HasSubstr("hoped"), HasSubstr("measured")));
