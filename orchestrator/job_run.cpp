@@ -154,6 +154,9 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
     given_identity_ = hash_of_fields(model_now, {samples_now});
     identity_ = given_identity_;
     journal_.emplace(run().journal());
+    // Runs of versions without a schedule cut as for one rank.
+    const int before = has_finished_task(run()) ? 1 : n_ranks();
+    first_ranks_ = first_ranks_in(run().schedule()).value_or(before);
     if (record == Record::keep) {
         schedule_.emplace();
         return;

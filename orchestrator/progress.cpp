@@ -53,9 +53,8 @@ void Progress::print(const StageProgress& progress) {
                                 : "";
     const std::string running = running_text(progress.running);
     if (style_ == Style::lines) {
-        constexpr std::chrono::seconds longest_silence(30);
         const auto now = std::chrono::steady_clock::now();
-        if (progress.last == nullptr && now - last_line_ < longest_silence) {
+        if (progress.last == nullptr && now - last_line_ < longest_silence_) {
             return;
         }
         last_line_ = now;

@@ -19,7 +19,10 @@ public:
     /// Bar on a terminal, lines elsewhere.
     static Style default_style();
 
-    Progress(Style style, int n_ranks) : style_(style), n_ranks_(n_ranks) {}
+    /// `longest_silence`: without a line, where there is no bar.
+    Progress(Style style, int n_ranks,
+             std::chrono::seconds longest_silence = std::chrono::seconds(30))
+        : style_(style), n_ranks_(n_ranks), longest_silence_(longest_silence) {}
     ~Progress() { finish_line(); }
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
@@ -39,6 +42,7 @@ private:
 
     Style style_;
     int n_ranks_;
+    std::chrono::seconds longest_silence_;
     bool line_open_ = false;
     std::filesystem::path status_file_;
     std::chrono::steady_clock::time_point last_written_;

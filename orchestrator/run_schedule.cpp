@@ -1,5 +1,6 @@
 #include "orchestrator/run_schedule.hpp"
 
+#include <fstream>
 #include <sstream>
 
 #include "lib/core/errors.hpp"
@@ -72,6 +73,19 @@ void ScheduleRecorder::record(const ScheduledCall& call) {
     if (file_) {
         file_->append(to_line(call));
     }
+}
+
+std::optional<int> first_ranks_in(const std::filesystem::path& file) {
+    std::ifstream lines(file);
+    std::string first;
+    RunSchedule schedule;
+    try {
+        if (std::getline(lines, first)) {
+            add_line(first, schedule);
+        }
+    } catch (const std::exception&) {  // NOLINT(bugprone-empty-catch): damaged, so it does not say
+    }
+    return schedule.n_ranks > 0 ? std::optional(schedule.n_ranks) : std::nullopt;
 }
 
 RunSchedule read_schedule(const std::filesystem::path& file) {

@@ -45,6 +45,9 @@ private:
     std::optional<AppendFile> file_;
 };
 
+/// Ranks of the first start; none if the file does not say it.
+[[nodiscard]] std::optional<int> first_ranks_in(const std::filesystem::path& file);
+
 /// The last start of the file. @throws MissingInputError; DataError, naming the line
 [[nodiscard]] RunSchedule read_schedule(const std::filesystem::path& file);
 

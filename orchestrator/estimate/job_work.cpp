@@ -197,16 +197,23 @@ private:
     /// Variants that change one unit each, on so many tokens.
     [[nodiscard]] WorkTask variants(std::string id, const std::vector<std::size_t>& changed,
                                     double tokens, double base_bytes) const {
-        double walked = n_blocks_;
+        // The plan's own stream goes on to the last change; if the variants are compared with it,
+        // to the end.
+        const bool is_reference = base_bytes == source_bytes_;
+        double walked = 0.0;
+        double of_plan = is_reference ? n_blocks_ : 0.0;
         Work work;
         work.reread = base_bytes;
         for (const std::size_t unit : changed) {
             const bool is_first = spec_.units[unit].block == std::nullopt &&
                                   spec_.units[unit].input == Signal::token_ids;
-            walked += n_blocks_ - (is_first ? 0.0 : static_cast<double>(block_of(unit)));
+            const double first = is_first ? 0.0 : static_cast<double>(block_of(unit));
+            walked += n_blocks_ - first;
+            of_plan = std::max(of_plan, first);
             work.reread +=
                 unit_elements_[unit] * plan_bytes_ / static_cast<double>(spec_.parameters());
         }
+        walked += of_plan;
         work.forward = tokens * (walked * block_flops_ +
                                  static_cast<double>(1 + changed.size()) * head_flops(spec_));
         return task_of(stage::variants, std::move(id),

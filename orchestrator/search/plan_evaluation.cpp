@@ -111,7 +111,7 @@ void make_references(JobRun& run, const std::vector<StageTask>& tasks,
 std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) {
     const TokenSequences& all = run.samples().evaluation;
     const std::vector<TokenSequences> chunks =
-        evaluation_chunks(all, chunks_wanted(plans.size(), run.n_ranks()));
+        evaluation_chunks(all, chunks_wanted(plans.size(), run.first_ranks()));
     // Chunks of another cut are other tasks.
     const bool is_finer = chunks.size() > evaluation_chunks(all).size();
     const std::string cut = is_finer ? "of" + std::to_string(chunks.size()) : "";
@@ -160,7 +160,8 @@ std::vector<double> divergences_of_variants(JobRun& run, const std::vector<Setti
                                             const TokenSequences& samples) {
     static_assert(most_variants_per_task <= max_variants);
     const std::vector<TokenSequences> parts = parts_of_variants(samples);
-    const std::size_t per_task = variants_per_task(variants.size(), parts.size(), run.n_ranks());
+    const std::size_t per_task =
+        variants_per_task(variants.size(), parts.size(), run.first_ranks());
     std::vector<StageTask> tasks;
     for (std::size_t first = 0; first < variants.size(); first += per_task) {
         const auto begin = variants.begin() + static_cast<std::ptrdiff_t>(first);
