@@ -5,6 +5,7 @@
 #include <cstdio>
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "lib/core/file.hpp"
@@ -13,6 +14,25 @@
 #include "orchestrator/run_records.hpp"
 
 namespace lathe {
+
+namespace {
+
+/// Of standard error.
+std::size_t terminal_columns() {
+    winsize size{};
+    const bool is_known = ::ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1;
+    return is_known ? size.ws_col : 80;
+}
+
+/// "block_0003.gate 42 %, 3 min 05 s": for a bar, which has the stage's name.
+std::string short_text(const RunningTask& running) {
+    return fmt::format(
+        "{}{}, {}", running.task.substr(running.task.rfind('/') + 1),
+        running.fraction > 0.0 ? fmt::format(" {:.0f} %", 100.0 * running.fraction) : "",
+        duration_text(running.seconds));
+}
+
+}  // namespace
 
 Progress::Style Progress::default_style() {
     return ::isatty(STDERR_FILENO) != 0 ? Style::bar : Style::lines;
@@ -51,8 +71,8 @@ void Progress::print(const StageProgress& progress) {
     const std::string eta = progress.done < progress.total && progress.eta_seconds > 0.0
                                 ? ", " + duration_text(progress.eta_seconds) + " left"
                                 : "";
-    const std::string running = running_text(progress.running);
     if (style_ == Style::lines) {
+        const std::string running = running_text(progress.running);
         const auto now = std::chrono::steady_clock::now();
         if (progress.last == nullptr && now - last_line_ < longest_silence_) {
             return;
@@ -67,15 +87,15 @@ void Progress::print(const StageProgress& progress) {
                                 last, eta));
         return;
     }
-    constexpr std::size_t width = 30;
+    constexpr std::size_t width = 20;
     const std::size_t filled = progress.total == 0 ? width : width * progress.done / progress.total;
     // A line must not wrap: the next one could not take its place.
-    constexpr std::size_t most_columns = 78;
+    const std::size_t columns = terminal_columns() - 1;
     std::string line =
         fmt::format("{:<10} [{:<{}}] {}/{}{}", progress.stage, std::string(filled, '#'), width,
                     progress.done, progress.total, eta);
-    if (!running.empty() && line.size() + 2 < most_columns) {
-        line += "  " + running.substr(0, most_columns - 2 - line.size());
+    if (!progress.running.empty() && line.size() + 2 < columns) {
+        line += "  " + short_text(progress.running.front()).substr(0, columns - 2 - line.size());
     }
     print_error("\r" + line + "\x1b[K");
     line_open_ = true;

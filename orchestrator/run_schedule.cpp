@@ -1,6 +1,7 @@
 #include "orchestrator/run_schedule.hpp"
 
 #include <fstream>
+#include <set>
 #include <sstream>
 
 #include "lib/core/errors.hpp"
@@ -36,9 +37,15 @@ ScheduledCall call_from(const Json& line) {
     call.began = line.at("began").get<double>();
     call.ended = line.at("ended").get<double>();
     call.reused = whole_number<std::size_t>(line.at("reused"));
+    std::set<std::string> seen;
     for (const Json& task : line.at("tasks")) {
         call.tasks.push_back({call.stage, task.at("id").get<std::string>(), "",
                               task.at("cost").get<double>(), whole_number<int>(task.at("rank"))});
+    }
+    for (const Task& task : call.tasks) {
+        if (task.rank < all_ranks || !seen.insert(task.id).second) {
+            throw DataError("task " + task.id + " twice, or of rank " + std::to_string(task.rank));
+        }
     }
     return call;
 }
