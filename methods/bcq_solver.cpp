@@ -3,6 +3,7 @@
 #include <numeric>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/task_progress.hpp"
 #include "methods/binary_coded.hpp"
 #include "methods/grid_refinement.hpp"
 #include "methods/grouped_tasks.hpp"
@@ -40,6 +41,7 @@ public:
         std::vector<std::size_t> own;
         std::vector<BinaryCoded> coded;
         for (std::size_t i = 0; i < tasks.size(); ++i) {
+            tell_progress(i, tasks.size());
             if (tasks[i].damping == damping) {
                 own.push_back(i);
                 coded.push_back(fit(tasks[i]));

@@ -5,6 +5,7 @@
 
 #include "kernels/contract/backend.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/task_progress.hpp"
 #include "methods/grid_refinement.hpp"
 #include "methods/grouped_tasks.hpp"
 #include "methods/host_copy.hpp"
@@ -40,6 +41,7 @@ public:
         std::vector<std::size_t> to_refine;
         std::vector<Quantised> starts;
         for (std::size_t i = 0; i < tasks.size(); ++i) {
+            tell_progress(i, tasks.size());
             if (tasks[i].feedback != feedback) {
                 continue;
             }

@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "kernels/contract/backend.hpp"
+#include "lib/core/task_progress.hpp"
 #include "methods/binary_coded.hpp"
 #include "methods/grid_refinement.hpp"
 #include "methods/grouped_tasks.hpp"
@@ -46,6 +47,7 @@ public:
         Coded<Quantised> integer;
         Coded<BinaryCoded> binary;
         for (std::size_t i = 0; i < tasks.size(); ++i) {
+            tell_progress(i, tasks.size());
             if (tasks[i].places != places) {
                 continue;
             }

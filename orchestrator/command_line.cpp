@@ -198,6 +198,46 @@ void add_submit_options(CLI::App& submit, CommandLine& line) {
     submit.footer("What stands behind -- goes to sbatch: lathe submit job.yaml -- --qos=high");
 }
 
+void add_cluster_option(CLI::App& app, CommandLine& line) {
+    app.add_option("--cluster", line.simulation.cluster,
+                   "Machines to count with: a YAML file of devices, speeds and bandwidths");
+}
+
+void add_simulate_options(CLI::App& simulate, CommandLine& line, ShortOptions& shorts) {
+    SimulateOptions& options = line.simulation;
+    constexpr int most_ranks = 1024;
+    constexpr double most_an_hour = 1e6;
+    constexpr double most_seconds = 1e9;
+    simulate
+        .add_option("subject", line.path,
+                    "Directory of a run that is done, a job file, or a model or its config.json")
+        ->required();
+    simulate.add_option("--ranks", options.ranks, "Ranks, one a device")
+        ->required()
+        ->check(CLI::Range(1, most_ranks));
+    add_cluster_option(simulate, line);
+    simulate
+        .add_option("--costs", options.costs,
+                    "Directory of a run on one rank: speeds are those that it measured")
+        ->excludes("--cluster");
+    simulate
+        .add_option("--lost-ranks", options.lost_ranks, "Ranks that are lost in an hour, in all")
+        ->check(CLI::Range(0.0, most_an_hour));
+    simulate
+        .add_option("--preempt", options.preempt_every,
+                    "Seconds between two stops of the job by a signal")
+        ->check(CLI::Range(0.0, most_seconds));
+    simulate
+        .add_option("--restart", options.restart_seconds,
+                    "Seconds from a stop until the job is started again (60)")
+        ->check(CLI::Range(0.0, most_seconds));
+    simulate.add_option("--svg", options.svg, "Write a picture of the ranks' time to this file");
+    add_ignore_option(simulate, shorts.ignore);
+    simulate.add_option("--budget", shorts.budget, "4x, 35GB or 3.5bpw");
+    simulate.add_option("--set", line.overrides, "Override a key of the job file: a.b=value")
+        ->take_all();
+}
+
 void add_search_options(CLI::App& search, CommandLine& line, ShortOptions& shorts) {
     search.add_option("run", line.path, "Run directory")->required();
     search.add_option("--budget", line.budgets, "One or more budgets: 3x,4x")
@@ -249,6 +289,10 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
         add_new_job_options(*sub, line, shorts);
         add_runtime_options(*sub, shorts);
     }
+    add_cluster_option(*app.get_subcommand("plan"), line);
+    add_simulate_options(
+        *command("simulate", "What a job would take on other ranks, by the real scheduler"), line,
+        shorts);
     CLI::App* resume = command("resume", "Continue a run directory");
     resume->add_option("run", line.path, "Run directory")->required();
     add_job_options(*resume, line, shorts);
@@ -321,8 +365,9 @@ void fold_short_options(CommandLine& line, const ShortOptions& shorts) {
 
 /// What a command reads may be what was installed with the program. Run directories are none.
 void find_inputs(CommandLine& line) {
-    for (fs::path* path : {&line.path, &line.model, &line.reference, &line.data, &line.ids,
-                           &line.submit.site, &line.submit.script_template}) {
+    for (fs::path* path :
+         {&line.path, &line.model, &line.reference, &line.data, &line.ids, &line.submit.site,
+          &line.submit.script_template, &line.simulation.cluster}) {
         *path = find_input(*path);
     }
     for (fs::path& text : line.texts) {

@@ -26,6 +26,16 @@ struct SubmitOptions {
     std::vector<std::string> sbatch_options;  ///< what stands behind --
 };
 
+/// What `lathe simulate` is told.
+struct SimulateOptions {
+    int ranks = 0;
+    std::filesystem::path cluster;  ///< also of plan; empty: not given
+    std::filesystem::path costs;    ///< a run directory
+    std::filesystem::path svg;
+    double lost_ranks = 0.0;  ///< an hour
+    double preempt_every = 0.0, restart_seconds = 60.0;
+};
+
 /// The command line, parsed. Which fields matter depends on the command.
 struct CommandLine {
     std::string command;
@@ -60,6 +70,7 @@ struct CommandLine {
     bool hidden = false;
 
     SubmitOptions submit;
+    SimulateOptions simulation;
 
     std::string prompt;  ///< generate
     GenerationOptions generation;

@@ -3,6 +3,7 @@
 #include <string>
 
 #include "lib/comm/communicator.hpp"
+#include "lib/config/job_config.hpp"
 #include "orchestrator/command_line.hpp"
 #include "orchestrator/coordinator.hpp"
 #include "orchestrator/progress.hpp"
@@ -42,6 +43,10 @@ CommandOutput run_command(const CommandContext& context);
 CommandOutput run_plan(const CommandContext& context);
 /// plan --model with a config.json and no weights: parameters, units, bytes, switches.
 CommandOutput plan_without_weights(const std::filesystem::path& config);
+CommandOutput run_simulate(const CommandContext& context);
+/// The same for a job on all devices of a cluster file (of more than 1024 on so many).
+[[nodiscard]] CommandOutput simulate_on_cluster(const JobConfig& job,
+                                                const std::filesystem::path& cluster);
 CommandOutput run_run(const CommandContext& context);  ///< run and resume
 CommandOutput run_submit(const CommandContext& context);
 CommandOutput run_cancel(const CommandContext& context);

@@ -1,6 +1,7 @@
 #include "orchestrator/coordinator.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <string>
 #include <utility>
@@ -40,6 +41,15 @@ constexpr double listen_seconds = 0.02;
     throw InternalError(message);
 }
 
+/// 0 for what is no such number: progress is a courtesy.
+double fraction_in(const std::string& text) {
+    double fraction = 0.0;
+    const char* const last = text.data() + text.size();
+    const auto [end, error] = std::from_chars(text.data(), last, fraction);
+    const bool is_number = error == std::errc() && end == last;
+    return is_number && fraction >= 0.0 && fraction <= 1.0 ? fraction : 0.0;
+}
+
 double seconds_between(std::chrono::steady_clock::time_point from,
                        std::chrono::steady_clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
@@ -50,6 +60,7 @@ double seconds_between(std::chrono::steady_clock::time_point from,
 Coordinator::Coordinator(comm::Communicator& communicator, Options options)
     : communicator_(communicator),
       options_(std::move(options)),
+      time_(options_.time != nullptr ? *options_.time : real_time()),
       workers_(static_cast<std::size_t>(communicator.size())) {
     if (communicator.rank() != 0) {
         throw InternalError("the coordinator runs on rank 0, not on rank " +
@@ -58,10 +69,11 @@ Coordinator::Coordinator(comm::Communicator& communicator, Options options)
 }
 
 std::vector<TaskResult> Coordinator::run(std::span<const Task> tasks, std::size_t n_reused) {
-    StageState stage(tasks, communicator_.size());
+    StageState stage(tasks, communicator_.size(), time_);
     held_back_ = false;
     // Nobody listened between two stages: every rank gets its full time again.
-    last_listen_ = Clock::now();
+    last_listen_ = time_.now();
+    last_report_ = last_listen_;
     for (Worker& worker : workers_) {
         worker.last_heard = last_listen_;
     }
@@ -84,18 +96,22 @@ void Coordinator::work(StageState& stage, std::size_t n_reused) {
     bool stopping = false;
     std::optional<Clock::time_point> ending_since;
     comm::Backoff backoff;
-    while (stage.n_done() < stage.n_tasks()) {
+    while (true) {
         if (listen([&](TaskResult result) { accept(stage, std::move(result), n_reused); })) {
             backoff.reset();
         }
+        if (stage.n_done() == stage.n_tasks()) {
+            return;
+        }
+        report_signs(stage, n_reused);
         find_lost_ranks(stage);
         stopping = stopping || must_stop(stage);
         if (stopping || stage.failure()) {
             if (!ending_since) {
-                ending_since = Clock::now();
+                ending_since = time_.now();
             }
             const bool in_grace =
-                seconds_between(*ending_since, Clock::now()) < options_.grace_seconds;
+                seconds_between(*ending_since, time_.now()) < options_.grace_seconds;
             const bool has_time_limit = stopping || is_running(/*pinned_only=*/true);
             if (!is_running(/*pinned_only=*/false) || (has_time_limit && !in_grace)) {
                 return;
@@ -103,7 +119,7 @@ void Coordinator::work(StageState& stage, std::size_t n_reused) {
         } else {
             hand_out(stage);
         }
-        backoff.sleep();
+        time_.sleep(backoff.next());
     }
 }
 
@@ -129,9 +145,9 @@ bool Coordinator::must_stop(StageState& stage) const {
 
 bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
     forgive_own_pause();
-    const auto start = Clock::now();
+    const auto start = time_.now();
     bool heard = false;
-    while (seconds_between(start, Clock::now()) < listen_seconds) {
+    while (seconds_between(start, time_.now()) < listen_seconds) {
         const auto message = communicator_.try_receive(-1, comm::Tag::result);
         if (!message) {
             break;
@@ -139,7 +155,7 @@ bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
         heard = true;
         const comm::Control control = comm::parse_control(*message);
         Worker& worker = workers_[static_cast<std::size_t>(control.source)];
-        worker.last_heard = Clock::now();
+        worker.last_heard = time_.now();
         worker.spoke_again = worker.lost;
         if (control.kind == comm::ControlKind::stopped) {
             worker.left = true;
@@ -149,6 +165,9 @@ bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
         }
         if (control.kind == comm::ControlKind::heartbeat) {
             note_instruction_set(control.source, control.text);
+        }
+        if (control.kind == comm::ControlKind::progress) {
+            worker.fraction = fraction_in(control.text);
         }
         if (control.kind == comm::ControlKind::asked && !asked_rank_) {
             asked_rank_ = control.source;
@@ -180,29 +199,50 @@ void Coordinator::accept(StageState& stage, TaskResult result, std::size_t n_reu
     auto answer = stage.answer(*position, std::move(result));
     if (answer && answer->ok) {
         const TaskResult& kept = stage.finish(*position, *std::move(answer));
-        report(stage, stage.task(*position), kept, n_reused);
+        if (options_.on_result) {
+            options_.on_result(stage.task(*position), kept);
+        }
+        report(stage, n_reused, &kept);
     } else if (answer) {
         handle_failure(stage, *position, *answer);
     }
 }
 
-void Coordinator::report(const StageState& stage, const Task& task, const TaskResult& result,
-                         std::size_t n_reused) const {
-    if (options_.on_result) {
-        options_.on_result(task, result);
-    }
+void Coordinator::report(const StageState& stage, std::size_t n_reused, const TaskResult* last) {
     if (!options_.on_progress) {
         return;
     }
+    last_report_ = time_.now();
     StageProgress progress;
-    progress.stage = task.stage;
+    progress.stage = stage.task(0).stage;
     progress.done = stage.n_done() + n_reused;
     progress.total = stage.n_tasks() + n_reused;
     progress.reused = n_reused;
     progress.elapsed_seconds = stage.elapsed_seconds();
     progress.eta_seconds = estimate_remaining_seconds(stage);
-    progress.last = &result;
+    progress.last = last;
+    progress.running = running_tasks();
     options_.on_progress(progress);
+}
+
+void Coordinator::report_signs(const StageState& stage, std::size_t n_reused) {
+    constexpr double report_seconds = 1.0;
+    if (seconds_between(last_report_, time_.now()) >= report_seconds) {
+        report(stage, n_reused, nullptr);
+    }
+}
+
+std::vector<RunningTask> Coordinator::running_tasks() const {
+    std::vector<RunningTask> running;
+    for (int rank = 0; rank < communicator_.size(); ++rank) {
+        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
+        if (worker.task && !worker.lost) {
+            running.push_back({*worker.task, rank, seconds_between(worker.task_start, time_.now()),
+                               worker.fraction});
+        }
+    }
+    std::ranges::stable_sort(running, std::ranges::greater(), &RunningTask::seconds);
+    return running;
 }
 
 void Coordinator::handle_failure(StageState& stage, std::size_t position,
@@ -221,9 +261,10 @@ void Coordinator::handle_failure(StageState& stage, std::size_t position,
 
 void Coordinator::forgive_own_pause() {
     // If this process itself stood still (suspended, an overloaded node), the silence was its own.
-    const auto now = Clock::now();
+    const auto now = time_.now();
     const auto pause = now - std::exchange(last_listen_, now);
-    if (seconds_between(now - pause, now) < std::min(1.0, options_.worker_timeout_seconds / 4)) {
+    if (seconds_between(now - pause, now) <
+        time_.longest_sleep() + std::min(1.0, options_.worker_timeout_seconds / 4)) {
         return;
     }
     for (Worker& worker : workers_) {
@@ -275,7 +316,7 @@ void Coordinator::find_lost_ranks(StageState& stage) {
 }
 
 std::string Coordinator::why_lost(const StageState& stage, const Worker& worker) const {
-    const auto now = Clock::now();
+    const auto now = time_.now();
     if (worker.failure) {
         return "failure=\"" + *worker.failure + "\"";
     }
@@ -359,7 +400,8 @@ void Coordinator::give(int rank, const Task& task) {
     Worker& worker = workers_[static_cast<std::size_t>(rank)];
     worker.task = task.id;
     worker.is_pinned = task.rank != any_rank;
-    worker.task_start = Clock::now();
+    worker.task_start = time_.now();
+    worker.fraction = 0.0;
     comm::send_control(communicator_, rank, comm::ControlKind::task, to_json(task));
 }
 
@@ -376,7 +418,7 @@ double Coordinator::estimate_remaining_seconds(const StageState& stage) const {
         if (!position) {
             continue;
         }
-        seconds -= std::min(seconds_between(worker.task_start, Clock::now()),
+        seconds -= std::min(seconds_between(worker.task_start, time_.now()),
                             stage.estimated_seconds(*position));
     }
     return std::max({0.0, seconds / std::max(1, n_alive()), stage.estimated_pinned_seconds()});
@@ -417,15 +459,15 @@ bool Coordinator::shut_down(int exit_code) {
         }
         comm::send_control(communicator_, rank, comm::ControlKind::stop, text);
     }
-    const auto start = Clock::now();
+    const auto start = time_.now();
     const auto is_awaited = [](const Worker& worker) {
         return !worker.is_gone() && !worker.left && !worker.task;
     };
     comm::Backoff backoff;
     while (std::ranges::any_of(workers_, is_awaited) &&
-           seconds_between(start, Clock::now()) < options_.farewell_seconds) {
+           seconds_between(start, time_.now()) < options_.farewell_seconds) {
         listen([](const TaskResult&) {});
-        backoff.sleep();
+        time_.sleep(backoff.next());
     }
     return std::ranges::all_of(workers_, [](const Worker& worker) { return worker.left; });
 }

@@ -11,12 +11,21 @@
 
 #include "lib/comm/communicator.hpp"
 #include "lib/job/task.hpp"
+#include "orchestrator/timekeeper.hpp"
 
 namespace lathe {
 
 class StageState;
 
-/// How far a stage is; reported after each finished task.
+/// A task that a rank has.
+struct RunningTask {
+    std::string task;
+    int rank = 0;
+    double seconds = 0.0;   ///< since it was handed out
+    double fraction = 0.0;  ///< of it that is done, as the rank tells; 0: nothing was told
+};
+
+/// How far a stage is; reported after each finished task, and once a second.
 struct StageProgress {
     std::string stage;
     std::size_t done = 0;    ///< of `total`, those reused from an earlier run included
@@ -25,7 +34,8 @@ struct StageProgress {
     double elapsed_seconds = 0.0;
     /// From the costs of done and open tasks, the time the done ones took, and the ranks alive.
     double eta_seconds = 0.0;
-    const TaskResult* last = nullptr;  ///< the task just finished
+    const TaskResult* last = nullptr;    ///< the task just finished; null: none was
+    std::vector<RunningTask> running{};  ///< the longest at work first
 };
 
 /// Hands out the tasks of one stage after another, from rank 0, to the workers (workers/worker.hpp)
@@ -60,6 +70,8 @@ public:
         std::function<void(const StageProgress&)> on_progress;
         /// The last lines that a rank wrote, to be quoted when it is lost. Null: not known.
         std::function<std::string(int)> last_words;
+        /// What time it is and how to wait; must outlive the coordinator. Null: the real time.
+        Timekeeper* time = nullptr;
         /// Each finished task, as soon as it is known (for the journal), before on_progress.
         /// Failed attempts are not reported; they are logged.
         std::function<void(const Task&, const TaskResult&)> on_result;
@@ -110,7 +122,7 @@ public:
     [[nodiscard]] std::vector<int> lost_ranks() const;
 
 private:
-    using Clock = std::chrono::steady_clock;
+    using Clock = Timekeeper::Clock;
     struct Worker {
         bool lost = false;
         bool spoke_again = false;            ///< after it was declared lost, so it does live
@@ -121,14 +133,16 @@ private:
         std::optional<std::string> task;  ///< id of what it does
         bool is_pinned = false;           ///< that task, or for all ranks
         Clock::time_point task_start;
+        double fraction = 0.0;  ///< of it that is done
         Clock::time_point last_heard;
     };
 
     void work(StageState& stage, std::size_t n_reused);
     bool listen(const std::function<void(TaskResult)>& on_result);
     void accept(StageState& stage, TaskResult result, std::size_t n_reused);
-    void report(const StageState& stage, const Task& task, const TaskResult& result,
-                std::size_t n_reused) const;
+    void report(const StageState& stage, std::size_t n_reused, const TaskResult* last);
+    void report_signs(const StageState& stage, std::size_t n_reused);
+    [[nodiscard]] std::vector<RunningTask> running_tasks() const;
     void handle_failure(StageState& stage, std::size_t position, const TaskResult& result) const;
     void forgive_own_pause();
     void note_instruction_set(int rank, const std::string& name);
@@ -146,8 +160,10 @@ private:
 
     comm::Communicator& communicator_;
     Options options_;
+    Timekeeper& time_;
     std::vector<Worker> workers_;  // for each rank
     Clock::time_point last_listen_;
+    Clock::time_point last_report_;
     bool told_of_mixed_sets_ = false;
     std::optional<int> asked_rank_;  ///< to stop, the first of them
     bool held_back_ = false;         ///< a task, when they were last handed out, for want of time

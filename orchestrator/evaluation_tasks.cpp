@@ -1,5 +1,7 @@
 #include "orchestrator/evaluation_tasks.hpp"
 
+#include <algorithm>
+
 #include "lib/core/hash.hpp"
 #include "workers/evaluation/evaluation.hpp"
 #include "workers/task_table.hpp"
@@ -19,10 +21,25 @@ EvaluatedModels absolute(EvaluatedModels models) {
 
 }  // namespace
 
-std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples) {
+std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples, std::size_t wanted) {
+    const std::vector<SequenceRange> ranges = samples.ranges(tokens_per_evaluation_task);
     std::vector<TokenSequences> chunks;
-    for (const SequenceRange& range : samples.ranges(tokens_per_evaluation_task)) {
-        chunks.push_back(samples.part(range));
+    for (const SequenceRange& range : ranges) {
+        TokenSequences chunk = samples.part(range);
+        const std::vector<SequenceRange> batches = chunk.ranges(tokens_per_batch);
+        const std::size_t n_pieces =
+            std::min(batches.size(), (wanted + ranges.size() - 1) / ranges.size());
+        if (n_pieces <= 1) {
+            chunks.push_back(std::move(chunk));
+            continue;
+        }
+        for (std::size_t piece = 0; piece < n_pieces; ++piece) {
+            SequenceRange part = batches[piece * batches.size() / n_pieces];
+            const SequenceRange& last = batches[(piece + 1) * batches.size() / n_pieces - 1];
+            part.count = last.first + last.count - part.first;
+            part.tokens = last.first_token + last.tokens - part.first_token;
+            chunks.push_back(chunk.part(part));
+        }
     }
     return chunks;
 }

@@ -10,12 +10,14 @@
 
 namespace lathe {
 
-/// Samples are evaluated in chunks of about this many tokens: one task each. A constant, so that
-/// results do not depend on the number of ranks.
+/// Samples are evaluated in chunks of about this many tokens: one task each.
 inline constexpr std::size_t tokens_per_evaluation_task = 16384;
 
-/// The samples cut into chunks.
-[[nodiscard]] std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples);
+/// The samples cut into chunks: at least so many as are wanted, as far as whole batches of
+/// tokens_per_batch allow. A batch holds the same samples whatever the chunks are, and so its
+/// results are the same.
+[[nodiscard]] std::vector<TokenSequences> evaluation_chunks(const TokenSequences& samples,
+                                                            std::size_t wanted = 1);
 
 /// Directories of what is evaluated.
 struct EvaluatedModels {

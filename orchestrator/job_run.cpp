@@ -1,6 +1,5 @@
 #include "orchestrator/job_run.hpp"
 
-#include <chrono>
 #include <unordered_map>
 
 #include "lib/checkpoint/artifact.hpp"
@@ -12,15 +11,12 @@
 #include "orchestrator/run_place.hpp"
 #include "orchestrator/run_records.hpp"
 #include "orchestrator/version.hpp"
+#include "workers/chain/sample_share.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
 
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point start) {
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-}
 
 std::string hash_of_fields(const std::string& first, const std::vector<std::string>& others) {
     Hasher hasher;
@@ -158,6 +154,18 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
     given_identity_ = hash_of_fields(model_now, {samples_now});
     identity_ = given_identity_;
     journal_.emplace(run().journal());
+    // Runs of versions without a schedule cut as for one rank.
+    const int before = has_finished_task(run()) ? 1 : n_ranks();
+    first_ranks_ = first_ranks_in(run().schedule()).value_or(before);
+    if (record == Record::keep) {
+        schedule_.emplace();
+        return;
+    }
+    const TokenSequences& calibration = samples_.calibration;
+    schedule_.emplace(run().schedule(), RunSchedule{n_ranks(),
+                                                    calibration.ranges(tokens_per_batch).size(),
+                                                    SampleShare::n_parts(calibration),
+                                                    {}});
 }
 
 bool JobRun::continue_existing_run(Record record, const std::string& samples_now) {
@@ -269,13 +277,15 @@ StageReport& JobRun::stage_report(const std::string& name) {
 }
 
 void JobRun::time_stage(const std::string& name, const std::function<void()>& work) {
-    const auto start = std::chrono::steady_clock::now();
+    const double began = schedule_->seconds();
     work();
-    stage_report(name).seconds += seconds_since(start);
+    const double ended = schedule_->seconds();
+    stage_report(name).seconds += ended - began;
+    schedule_->record({name, began, ended, 0, {}});
 }
 
 std::vector<std::string> JobRun::run_stage(const std::string& name, std::vector<StageTask> tasks) {
-    const auto start = std::chrono::steady_clock::now();
+    const double began = schedule_->seconds();
     std::vector<Task> open;
     std::vector<std::string> answers(tasks.size());
     std::vector<std::size_t> place;
@@ -318,7 +328,13 @@ std::vector<std::string> JobRun::run_stage(const std::string& name, std::vector<
     StageReport& report = stage_report(name);
     report.tasks += tasks.size();
     report.tasks_reused += tasks.size() - open.size();
-    report.seconds += seconds_since(start);
+    const double ended = schedule_->seconds();
+    report.seconds += ended - began;
+    ScheduledCall call{name, began, ended, tasks.size() - open.size(), {}};
+    for (const StageTask& task : tasks) {
+        call.tasks.push_back(task.task);
+    }
+    schedule_->record(call);
     return answers;
 }
 

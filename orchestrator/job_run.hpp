@@ -12,6 +12,7 @@
 #include "lib/job/task.hpp"
 #include "orchestrator/coordinator.hpp"
 #include "orchestrator/journal.hpp"
+#include "orchestrator/run_schedule.hpp"
 #include "orchestrator/source_files.hpp"
 #include "workers/job/job_context.hpp"
 
@@ -57,6 +58,9 @@ public:
     [[nodiscard]] const RunDirectory& run() const { return given_->run; }
     [[nodiscard]] const JobSamples& samples() const { return samples_; }
     [[nodiscard]] int n_ranks() const { return given_->world->size(); }
+    /// The ranks to cut tasks for, where that may depend on their number: those the run began with,
+    /// so that another start finds the answers that are there.
+    [[nodiscard]] int first_ranks() const { return first_ranks_; }
 
     /// Of the model the job was given: for calibration and slicing.
     [[nodiscard]] const JobContext& given_context() const { return *given_; }
@@ -101,11 +105,13 @@ private:
     Coordinator& coordinator_;
     std::optional<FileLock> lock_;
     std::optional<Journal> journal_;
+    std::optional<ScheduleRecorder> schedule_;
     std::optional<SourceFiles> source_files_;
     JobSamples samples_;
     std::string given_identity_;  ///< hash of the given model and the samples
     std::string identity_;        ///< of the compressed model and the samples
     std::vector<StageReport> stages_;
+    int first_ranks_ = 1;
 };
 
 /// What opening a JobRun would refuse, found without writing anything: its directory, and the texts

@@ -188,7 +188,10 @@ int run_program(int argc, char** argv) {
         print_result("");
         return 0;
     }
-    start_logging(line->log_level, rank, line->log_format);
+    // The coordinator's words in a simulation are about ranks that do not exist.
+    if (line->command != "simulate" || line->log_level == LogLevel::verbose) {
+        start_logging(line->log_level, rank, line->log_format);
+    }
     if (rank == 0 && !StopRequest::warning().empty()) {
         log_warning(StopRequest::warning());
     }

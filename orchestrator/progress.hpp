@@ -3,27 +3,33 @@
 #include <chrono>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "orchestrator/coordinator.hpp"
 
 namespace lathe {
 
-/// Reports the progress of a job: on standard error by a line for each finished task, or by a live
-/// bar on a terminal; and in status.json of the run directory, for `lathe status`. All that is a
-/// courtesy: where it cannot be written (closed, full, a terminal that hung up), the job continues.
+/// Reports the progress of a job: on standard error by a line for each finished task and, while
+/// none is finished, one in 30 s, or by a live bar on a terminal; and in status.json of the run
+/// directory, for `lathe status`. All that is a courtesy: where it cannot be written (closed, full,
+/// a terminal that hung up), the job continues.
 class Progress {
 public:
     enum class Style { silent, lines, bar };
     /// Bar on a terminal, lines elsewhere.
     static Style default_style();
 
-    Progress(Style style, int n_ranks) : style_(style), n_ranks_(n_ranks) {}
+    /// `longest_silence`: without a line, where there is no bar.
+    Progress(Style style, int n_ranks,
+             std::chrono::seconds longest_silence = std::chrono::seconds(30))
+        : style_(style), n_ranks_(n_ranks), longest_silence_(longest_silence) {}
     ~Progress() { finish_line(); }
     Progress(const Progress&) = delete;
     Progress& operator=(const Progress&) = delete;
 
     /// From now on status.json is kept up to date, at most once a second.
     void set_status_file(std::filesystem::path file) { status_file_ = std::move(file); }
+    /// To be called once a second at least.
     void update(const StageProgress& progress) noexcept;
     /// The last word: "done", "stopped" or "failed".
     void finish(const std::string& status) noexcept;
@@ -36,14 +42,20 @@ private:
 
     Style style_;
     int n_ranks_;
+    std::chrono::seconds longest_silence_;
     bool line_open_ = false;
     std::filesystem::path status_file_;
     std::chrono::steady_clock::time_point last_written_;
+    std::chrono::steady_clock::time_point last_line_ = std::chrono::steady_clock::now();
     std::string stage_;
     std::size_t done_ = 0;
     std::size_t total_ = 0;
     double eta_seconds_ = 0.0;
+    std::vector<RunningTask> running_;
 };
+
+/// "compress/block_0003.gate 42 % on rank 1 for 3 min 05 s and 2 more"; "" for no task.
+[[nodiscard]] std::string running_text(const std::vector<RunningTask>& running);
 
 /// "3.2 s", "12 min 05 s", "3 h 07 min".
 [[nodiscard]] std::string duration_text(double seconds);

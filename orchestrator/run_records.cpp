@@ -53,6 +53,7 @@ std::string to_json(const RunStatus& status) {
                 {"tasks_total", status.tasks_total},
                 {"eta_seconds", status.eta_seconds},
                 {"ranks", status.ranks},
+                {"at_work", status.at_work},
                 {"status", status.status}}
         .dump();
 }
@@ -66,6 +67,7 @@ RunStatus read_status_file(const fs::path& file) {
         return status;
     }
     status.stage = text_in(stored, "stage");
+    status.at_work = text_in(stored, "at_work");
     status.tasks_total = count_in(stored, "tasks_total");
     status.tasks_done = std::min(count_in(stored, "tasks_done"), status.tasks_total);
     if (const std::string state = text_in(stored, "status"); !state.empty()) {

@@ -29,6 +29,7 @@ struct RunStatus {
     std::uint64_t tasks_total = 0;
     double eta_seconds = 0.0;
     int ranks = 0;
+    std::string at_work;  ///< running_text() of the tasks that ranks have
     bool operator==(const RunStatus&) const = default;
 };
 

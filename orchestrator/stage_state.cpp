@@ -26,12 +26,13 @@ std::string list_ranks(const std::vector<int>& ranks) {
 
 }  // namespace
 
-StageState::StageState(std::span<const Task> tasks, int n_ranks)
+StageState::StageState(std::span<const Task> tasks, int n_ranks, const Timekeeper& time)
     : tasks_(tasks),
       queue_(tasks, n_ranks),
       results_(tasks.size()),
       done_(tasks.size()),
       failed_on_(tasks.size()),
+      time_(time),
       pinned_cost_(static_cast<std::size_t>(n_ranks)) {
     for (std::size_t position = 0; position < tasks.size(); ++position) {
         const Task& task = tasks[position];
@@ -132,7 +133,7 @@ double StageState::estimated_pinned_seconds() const {
 }
 
 double StageState::elapsed_seconds() const {
-    return std::chrono::duration<double>(Clock::now() - start_).count();
+    return std::chrono::duration<double>(time_.now() - start_).count();
 }
 
 }  // namespace lathe

@@ -12,6 +12,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/job/task.hpp"
 #include "orchestrator/task_queue.hpp"
+#include "orchestrator/timekeeper.hpp"
 
 namespace lathe {
 
@@ -19,14 +20,14 @@ namespace lathe {
 /// ends. Plain bookkeeping, no messages.
 class StageState {
 public:
-    using Clock = std::chrono::steady_clock;
     struct Failure {
         ExitCode code = ExitCode::internal;
         std::string message;
     };
 
+    /// @pre  `time` outlives the object
     /// @throws InternalError  if two tasks have the same id, or one is pinned to no existing rank
-    StageState(std::span<const Task> tasks, int n_ranks);
+    StageState(std::span<const Task> tasks, int n_ranks, const Timekeeper& time = real_time());
 
     [[nodiscard]] const Task& task(std::size_t position) const { return tasks_[position]; }
     [[nodiscard]] std::size_t n_tasks() const noexcept { return tasks_.size(); }
@@ -73,7 +74,8 @@ private:
     std::size_t n_done_ = 0;
     std::optional<Failure> failure_;
 
-    Clock::time_point start_ = Clock::now();
+    const Timekeeper& time_;
+    Timekeeper::Clock::time_point start_ = time_.now();
     double done_cost_ = 0.0;
     double done_seconds_ = 0.0;
     double open_cost_ = 0.0;

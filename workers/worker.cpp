@@ -13,6 +13,7 @@
 #include "lib/comm/control.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/log.hpp"
+#include "lib/core/task_progress.hpp"
 
 namespace lathe {
 namespace {
@@ -38,6 +39,8 @@ private:
             while (!stop.stop_requested()) {
                 comm::send_control(communicator, coordinator_rank, comm::ControlKind::heartbeat,
                                    options.instruction_set);
+                comm::send_control(communicator, coordinator_rank, comm::ControlKind::progress,
+                                   std::to_string(task_progress()));
                 if (options.stop_requested && options.stop_requested()) {
                     comm::send_control(communicator, coordinator_rank, comm::ControlKind::asked);
                 }
@@ -78,6 +81,7 @@ TaskResult try_task(const TaskHandler& handler, const Task& task) {
 
 TaskResult run_task(const TaskHandler& handler, const Task& task, int rank) {
     const auto start = std::chrono::steady_clock::now();
+    begin_progress();
     log_detail("task_begin task=" + task.id);
     TaskResult result = try_task(handler, task);
     result.id = task.id;

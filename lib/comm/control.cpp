@@ -17,7 +17,7 @@ void send_control(Communicator& communicator, int to, ControlKind kind, std::str
 }
 
 Control parse_control(const Message& message) {
-    constexpr std::string_view known = "TSRHAFE";
+    constexpr std::string_view known = "TSRHPAFE";
     const std::string_view text(reinterpret_cast<const char*>(message.bytes.data()),
                                 message.bytes.size());
     if (text.empty() || known.find(text[0]) == std::string_view::npos) {

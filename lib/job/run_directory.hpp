@@ -19,6 +19,8 @@ public:
     /// The files of the source model as the run found them.
     [[nodiscard]] std::filesystem::path sources() const { return root_ / "sources.json"; }
     [[nodiscard]] std::filesystem::path journal() const { return root_ / "journal.jsonl"; }
+    /// Which tasks were handed out together, and when (orchestrator/run_schedule.hpp).
+    [[nodiscard]] std::filesystem::path schedule() const { return root_ / "schedule.jsonl"; }
     [[nodiscard]] std::filesystem::path lock() const { return root_ / "lock"; }
     [[nodiscard]] std::filesystem::path status() const { return root_ / "status.json"; }
     /// What was submitted to a batch system: scripts, job ids.

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <filesystem>
 #include <optional>
@@ -10,11 +9,11 @@
 #include "lib/core/json.hpp"
 #include "orchestrator/commands.hpp"
 #include "orchestrator/coverage.hpp"
+#include "orchestrator/estimate/job_outline.hpp"
 #include "orchestrator/job_run.hpp"
 #include "orchestrator/preflight.hpp"
 
 namespace lathe {
-namespace fs = std::filesystem;
 
 namespace {
 
@@ -26,28 +25,6 @@ bool names_a_model_alone(const CommandLine& line) {
     };
     return !line.model.empty() && line.path.empty() &&
            std::ranges::none_of(line.overrides, is_of_a_job);
-}
-
-/// The config.json to plan by: a .json file that is named itself, or that of a directory with
-/// nothing in it that could be weights.
-std::optional<fs::path> config_alone(const fs::path& model) {
-    std::error_code error;
-    if (fs::is_regular_file(model, error)) {
-        return model.extension() == ".json" ? std::optional(model) : std::nullopt;
-    }
-    const fs::path config = model / "config.json";
-    if (!fs::is_regular_file(config, error)) {
-        return std::nullopt;
-    }
-    constexpr std::array<std::string_view, 8> weights{".safetensors", ".bin", ".pt",      ".pth",
-                                                      ".gguf",        ".h5",  ".msgpack", ".onnx"};
-    for (const auto& entry : fs::directory_iterator(model, error)) {
-        if (std::ranges::count(weights, entry.path().extension().string()) > 0 ||
-            entry.path().filename() == "model.safetensors.index.json") {
-            return std::nullopt;
-        }
-    }
-    return config;
 }
 
 /// Shares that slicing takes away.
@@ -133,14 +110,12 @@ std::string plan_text(const JobContext& context, const Preflight& p,
         bytes_text(p.run_directory_bytes), summary(tensors), table);
 }
 
-}  // namespace
+/// The config.json to plan by, if the command line names one and no job.
+std::optional<std::filesystem::path> config_of(const CommandLine& line) {
+    return names_a_model_alone(line) ? config_without_weights(line.model) : std::nullopt;
+}
 
-CommandOutput run_plan(const CommandContext& context) {
-    if (names_a_model_alone(context.line)) {
-        if (const auto config = config_alone(context.line.model)) {
-            return plan_without_weights(*config);
-        }
-    }
+CommandOutput plan_of_job(const CommandContext& context) {
     const JobConfig job = load_job(context.line);
     const auto opened = JobContext::open(job, context.world);
     const Preflight p = preflight(*opened, check_inputs(*opened));
@@ -156,6 +131,30 @@ CommandOutput run_plan(const CommandContext& context) {
             output.text += std::string("infeasible: ") + e.what() + "\n";
         }
         output.exit_code = static_cast<int>(ExitCode::infeasible);
+    }
+    return output;
+}
+
+/// Adds `cluster`: what each stage takes on all its devices.
+void add_cluster(const CommandLine& line, CommandOutput& output) {
+    CommandLine job = line;
+    if (config_of(line)) {
+        job.overrides.emplace_back("output=planned");  // nothing is written there
+    }
+    const CommandOutput simulated = simulate_on_cluster(load_job(job), line.simulation.cluster);
+    nlohmann::json json = parse_json(output.json);
+    json["cluster"] = parse_json(simulated.json);
+    output.json = json.dump();
+    output.text += "\n" + simulated.text;
+}
+
+}  // namespace
+
+CommandOutput run_plan(const CommandContext& context) {
+    const auto config = config_of(context.line);
+    CommandOutput output = config ? plan_without_weights(*config) : plan_of_job(context);
+    if (!context.line.simulation.cluster.empty()) {
+        add_cluster(context.line, output);
     }
     return output;
 }

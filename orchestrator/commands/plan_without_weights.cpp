@@ -3,39 +3,14 @@
 #include <fmt/format.h>
 
 #include "lib/core/errors.hpp"
-#include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
-#include "lib/model/config_reader.hpp"
 #include "lib/model/model_facts.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/estimate/job_outline.hpp"
 
 namespace lathe {
 
 namespace {
-
-/// The type that config.json names, `dtype` or the older `torch_dtype`; float32, torch's own, if it
-/// names none. Adds a line to `notes` where the file's word is not taken.
-DType dtype_of(const ConfigReader& config, std::vector<std::string>& notes) {
-    for (const char* key : {"dtype", "torch_dtype"}) {
-        auto text = config.optional_string(key);
-        if (!text || *text == "auto") {
-            continue;
-        }
-        constexpr std::string_view module = "torch.";
-        if (text->starts_with(module)) {
-            text->erase(0, module.size());
-        }
-        for (const DType dtype : {DType::bf16, DType::f16, DType::f32, DType::f64}) {
-            if (*text == name(dtype)) {
-                return dtype;
-            }
-        }
-        notes.push_back(fmt::format("\"{}\" is \"{}\": bytes are counted as float32", key, *text));
-        return DType::f32;
-    }
-    notes.emplace_back("config.json names no dtype: bytes are counted as float32");
-    return DType::f32;
-}
 
 nlohmann::json units_of(const ModelSpec& spec, DType dtype) {
     nlohmann::json units = nlohmann::json::array();
@@ -99,28 +74,17 @@ std::string text_of(const ModelSpec& spec, const nlohmann::json& plan) {
 }  // namespace
 
 CommandOutput plan_without_weights(const std::filesystem::path& config) {
-    const std::string text = read_file(config);
-    std::vector<std::string> refused;
-    std::vector<std::string> notes;
-    const ModelSpec spec = read_model_spec(text, config.string(), refused);
-    const nlohmann::json parsed = parse_json(text);
-    const DType dtype = dtype_of(ConfigReader(parsed, config.string()), notes);
-    if (!spec.quantisation.empty()) {
-        notes.push_back("config.json has " + spec.quantisation +
-                        ": run would refuse weights that are quantised");
-    }
-    const nlohmann::json plan{{"weights_read", false},
-                              {"config", config.string()},
-                              {"family", spec.family},
-                              {"parameters", spec.parameters()},
-                              {"dtype", name(dtype)},
-                              {"source_bytes", spec.parameters() * size_bytes(dtype)},
-                              {"units", units_of(spec, dtype)},
-                              {"switches", parse_json(model_facts(spec))},
-                              {"notes", notes},
-                              {"refused", refused}};
+    const ConfigOutline outline = read_config_outline(config);
+    const ModelSpec& spec = outline.spec;
+    const DType dtype = outline.dtype;
+    const nlohmann::json plan{
+        {"weights_read", false},          {"config", config.string()},
+        {"family", spec.family},          {"parameters", spec.parameters()},
+        {"dtype", name(dtype)},           {"source_bytes", spec.parameters() * size_bytes(dtype)},
+        {"units", units_of(spec, dtype)}, {"switches", parse_json(model_facts(spec))},
+        {"notes", outline.notes},         {"refused", outline.refused}};
     CommandOutput output{plan.dump(), text_of(spec, plan), 0};
-    if (!refused.empty()) {
+    if (!outline.refused.empty()) {
         output.exit_code = static_cast<int>(ExitCode::bad_data);
     }
     return output;

@@ -28,6 +28,7 @@ nlohmann::json read_progress(const RunDirectory& run) {
         status.status = "running";
     } else if (status.status == "running") {
         status.status = "stopped";
+        status.at_work.clear();
     }
     return parse_json(to_json(status));
 }
@@ -151,10 +152,12 @@ CommandOutput run_status(const CommandContext& context) {
     const RunDirectory run(context.line.path);
     nlohmann::json status = read_status(run);
     while (context.line.watch && may_go_on(status) && !StopRequest::requested()) {
+        const auto at_work = status["at_work"].get<std::string>();
         const bool shown = print_error(fmt::format(
-            "{} {}/{}, {} left\n", status["stage"].get<std::string>(),
+            "{} {}/{}, {} left{}\n", status["stage"].get<std::string>(),
             status["tasks_done"].get<std::size_t>(), status["tasks_total"].get<std::size_t>(),
-            duration_text(status["eta_seconds"].get<double>())));
+            duration_text(status["eta_seconds"].get<double>()),
+            at_work.empty() ? "" : "; at work: " + at_work));
         if (!shown) {  // nobody watches any more
             throw IoError("cannot write to standard error");
         }
@@ -165,6 +168,9 @@ CommandOutput run_status(const CommandContext& context) {
         fmt::format("{}: {} {}/{} tasks, {} ranks\n", status["status"].get<std::string>(),
                     status["stage"].get<std::string>(), status["tasks_done"].get<std::size_t>(),
                     status["tasks_total"].get<std::size_t>(), status["ranks"].get<int>());
+    if (const auto at_work = status["at_work"].get<std::string>(); !at_work.empty()) {
+        text += "at work: " + at_work + "\n";
+    }
     text += status.contains("batch") ? queue_text(status["batch"]) : "";
     return {status.dump(), text, 0};
 }

@@ -45,4 +45,19 @@ double gram_elements(const ModelSpec& spec) {
     return n;
 }
 
+double block_flops(const ModelSpec& spec, double length) {
+    const double attention =
+        2.0 * length * static_cast<double>(spec.n_heads * spec.head_dim);  // causal: half of 4
+    return 2.0 * block_weights(spec) + attention;
+}
+
+double head_flops(const ModelSpec& spec) {
+    return 2.0 * static_cast<double>(spec.head_width()) * static_cast<double>(spec.n_outputs());
+}
+
+double forward_flops(const ModelSpec& spec, double length, bool with_head) {
+    return static_cast<double>(spec.n_blocks) * block_flops(spec, length) +
+           (with_head ? head_flops(spec) : 0.0);
+}
+
 }  // namespace lathe

@@ -31,17 +31,6 @@ double measure_speed(const kernels::Backend& backend) {
     return 2.0 * n * n * n / best;
 }
 
-/// FLOP of one token through the blocks and, if wanted, the head.
-double forward_flops(const ModelSpec& spec, double length, bool with_head) {
-    const double attention =
-        2.0 * length * static_cast<double>(spec.n_heads * spec.head_dim);  // causal: half of 4
-    const double blocks =
-        static_cast<double>(spec.n_blocks) * (2.0 * block_weights(spec) + attention);
-    const double head =
-        2.0 * static_cast<double>(spec.head_width()) * static_cast<double>(spec.n_outputs());
-    return blocks + (with_head ? head : 0.0);
-}
-
 /// A symmetric eigenproblem with all vectors: reduction, divide and conquer, back-transformation.
 double eigen_flops(double d) {
     return 9.0 * d * d * d;

@@ -9,6 +9,7 @@
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
+#include "orchestrator/stages/task_lists.hpp"
 #include "workers/evaluation/evaluation.hpp"
 #include "workers/network/forward.hpp"
 #include "workers/task_table.hpp"
@@ -53,20 +54,40 @@ StageTask variant_task(const JobRun& run, const VariantTask& work) {
             parts.push_back(to_string(change.setting));
         }
     }
-    // The earlier a variant's first change, the more blocks it walks by itself.
-    double cost = static_cast<double>(work.base.size());
+    std::vector<std::size_t> first_changes;
     for (const Variant& variant : work.variants) {
-        const std::size_t first = variant.empty()
-                                      ? work.base.size()
-                                      : std::ranges::min(variant, {}, &UnitChange::unit).unit;
-        cost += static_cast<double>(work.base.size() - first);
+        first_changes.push_back(variant.empty()
+                                    ? work.base.size()
+                                    : std::ranges::min(variant, {}, &UnitChange::unit).unit);
     }
     StageTask task;
     task.task.stage = stage::variants;
     task.task.id = "variants/" + run.fingerprint(parts);
-    task.task.cost = cost * static_cast<double>(work.samples.tokens());
+    task.task.cost = variants_cost(work.base.size(), first_changes, work.samples.tokens());
     task.task.arguments = to_json(work);
     return task;
+}
+
+/// What the source model makes of some samples.
+StageTask reference_task(const JobRun& run, const TokenSequences& samples) {
+    const std::string hash = hash_of(samples);
+    StageTask task;
+    task.task.stage = stage::reference;
+    task.task.id = "reference/" + hash;
+    task.artifact = run.run().reference(hash);
+    task.fingerprint = run.fingerprint({task.task.id});
+    task.task.cost = static_cast<double>(samples.tokens());
+    task.task.arguments = to_json(ReferenceTask{samples, task.fingerprint});
+    return task;
+}
+
+/// Those that a task with variants measures on.
+std::vector<TokenSequences> parts_of_variants(const TokenSequences& samples) {
+    std::vector<TokenSequences> parts;
+    for (const SequenceRange& range : samples.ranges(tokens_per_variants_task)) {
+        parts.push_back(samples.part(range));
+    }
+    return parts;
 }
 
 /// What the source model makes of the samples of the tasks that are still open: made by one task
@@ -81,14 +102,7 @@ void make_references(JobRun& run, const std::vector<StageTask>& tasks,
         if (run.is_done(tasks[t]) || !seen.insert(hash).second) {
             continue;
         }
-        StageTask task;
-        task.task.stage = stage::reference;
-        task.task.id = "reference/" + hash;
-        task.artifact = run.run().reference(hash);
-        task.fingerprint = run.fingerprint({task.task.id});
-        task.task.cost = static_cast<double>(samples.tokens());
-        task.task.arguments = to_json(ReferenceTask{samples, task.fingerprint});
-        references.push_back(std::move(task));
+        references.push_back(reference_task(run, samples));
     }
     run.run_stage("search", std::move(references));
 }
@@ -96,18 +110,22 @@ void make_references(JobRun& run, const std::vector<StageTask>& tasks,
 }  // namespace
 
 std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) {
-    const std::vector<TokenSequences> chunks = evaluation_chunks(run.samples().evaluation);
+    const TokenSequences& all = run.samples().evaluation;
+    const std::vector<TokenSequences> chunks =
+        evaluation_chunks(all, chunks_wanted(plans.size(), run.first_ranks()));
+    // Chunks of another cut are other tasks.
+    const bool is_finer = chunks.size() > evaluation_chunks(all).size();
+    const std::string cut = is_finer ? "of" + std::to_string(chunks.size()) : "";
     std::vector<StageTask> tasks;
     for (const Plan& plan : plans) {
         for (std::size_t c = 0; c < chunks.size(); ++c) {
-            tasks.push_back(evaluation_task(run, plan, chunks[c], std::to_string(c)));
+            tasks.push_back(evaluation_task(run, plan, chunks[c], std::to_string(c) + cut));
         }
     }
     make_references(run, tasks, chunks);
     const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
-    const TokenSequences& samples = run.samples().evaluation;
-    const auto rows = static_cast<double>(ForwardPass::head_rows(run.spec(), samples));
-    const auto predicted = static_cast<double>(samples.predicted_tokens());
+    const auto rows = static_cast<double>(ForwardPass::head_rows(run.spec(), all));
+    const auto predicted = static_cast<double>(all.predicted_tokens());
     std::vector<EvaluatedPlan> evaluated;
     for (std::size_t p = 0; p < plans.size(); ++p) {
         double kl = 0.0;
@@ -134,21 +152,30 @@ std::vector<StageTask> plan_tasks(const JobRun& run, const Plan& plan,
     return tasks;
 }
 
+void make_references_ahead(JobRun& run, std::span<const SequenceRange> ranges) {
+    std::vector<StageTask> references;
+    std::set<std::string> seen;
+    for (const SequenceRange& range : ranges) {
+        for (const TokenSequences& part : parts_of_variants(run.samples().evaluation.part(range))) {
+            if (seen.insert(hash_of(part)).second) {
+                references.push_back(reference_task(run, part));
+            }
+        }
+    }
+    run.run_stage("search", std::move(references));
+}
+
 std::vector<double> divergences_of_variants(JobRun& run, const std::vector<Setting>& base,
                                             const std::vector<Variant>& variants,
                                             const TokenSequences& samples) {
-    // Small enough to keep a few ranks busy, large enough to share the loading of the plan.
-    constexpr std::size_t tokens_per_task = 512;
-    constexpr std::size_t variants_per_task = 8;
-    static_assert(variants_per_task <= max_variants);
-    std::vector<TokenSequences> parts;
-    for (const SequenceRange& range : samples.ranges(tokens_per_task)) {
-        parts.push_back(samples.part(range));
-    }
+    static_assert(most_variants_per_task <= max_variants);
+    const std::vector<TokenSequences> parts = parts_of_variants(samples);
+    const std::size_t per_task =
+        variants_per_task(variants.size(), parts.size(), run.first_ranks());
     std::vector<StageTask> tasks;
-    for (std::size_t first = 0; first < variants.size(); first += variants_per_task) {
+    for (std::size_t first = 0; first < variants.size(); first += per_task) {
         const auto begin = variants.begin() + static_cast<std::ptrdiff_t>(first);
-        const std::size_t count = std::min(variants_per_task, variants.size() - first);
+        const std::size_t count = std::min(per_task, variants.size() - first);
         for (const TokenSequences& part : parts) {
             tasks.push_back(variant_task(
                 run, {base, {begin, begin + static_cast<std::ptrdiff_t>(count)}, part}));
@@ -161,7 +188,7 @@ std::vector<double> divergences_of_variants(JobRun& run, const std::vector<Setti
     std::vector<double> sums(variants.size(), 0.0);
     for (std::size_t a = 0; a < answers.size(); ++a) {
         const auto values = parse_json(answers[a]).get<std::vector<double>>();
-        const std::size_t first = a / parts.size() * variants_per_task;
+        const std::size_t first = a / parts.size() * per_task;
         for (std::size_t i = 0; i < values.size(); ++i) {
             sums[first + i] += values[i];
         }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "lib/job/candidate.hpp"
@@ -24,6 +25,10 @@ struct EvaluatedPlan {
 /// is SampleLosses. Equal chunks have equal ids.
 [[nodiscard]] std::vector<StageTask> plan_tasks(const JobRun& run, const Plan& plan,
                                                 const TokenSequences& samples);
+
+/// Makes what divergences_of_variants() compares with on some ranges of the evaluation samples,
+/// side by side, before it is asked for one range after another.
+void make_references_ahead(JobRun& run, std::span<const SequenceRange> ranges);
 
 /// Mean KL(source || variant of `base`) per row of the head on `samples`, nats, for each variant:
 /// tasks of a few variants and about 512 tokens each.

@@ -2,6 +2,7 @@
 #include "lib/core/file.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/stages/chain_stage.hpp"
+#include "orchestrator/stages/task_lists.hpp"
 #include "workers/calibration/calibration.hpp"
 #include "workers/slicing/rotation.hpp"
 #include "workers/task_table.hpp"
@@ -78,20 +79,16 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
         run.run_stage(stage::calibrate, std::move(all));
         return;
     }
-    // The ranks take blocks in turn, so neighbours work side by side. Blocks before the first open
-    // one that have to be passed again only pass the stream on; they are not tasks of their own
-    // account, but of this run.
+    // Blocks before the first open one that have to be passed again only pass the stream on; they
+    // are not tasks of their own account, but of this run.
     const std::size_t begin = first_block(run, sweep, widths, first_open);
-    const int n_ranks = run.n_ranks();
-    const auto rank_of = [&](std::size_t b) {
-        return static_cast<int>((b - begin) % static_cast<std::size_t>(n_ranks));
-    };
     std::vector<StageTask> tasks(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(begin));
-    for (std::size_t b = begin; b < all.size(); ++b) {
+    for (const PipelineLink& link : pipeline_links(begin, all.size(), run.n_ranks())) {
+        const std::size_t b = link.block;
         CalibrationTask calibration;
         calibration.block = b;
-        calibration.from = b == begin ? -1 : rank_of(b - 1);
-        calibration.to = b + 1 == all.size() ? -1 : rank_of(b + 1);
+        calibration.from = link.from;
+        calibration.to = link.to;
         calibration.accumulate = !run.is_done(all[b]);
         calibration.stored_stream = b == begin && b > 0;
         calibration.fingerprint = all[b].fingerprint;
@@ -105,7 +102,7 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
             task.artifact.clear();
         }
         task.task.arguments = to_json(calibration);
-        task.task.rank = rank_of(b);
+        task.task.rank = link.rank;
         tasks.push_back(std::move(task));
     }
     run.run_stage(stage::calibrate, std::move(tasks));

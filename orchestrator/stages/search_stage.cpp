@@ -39,7 +39,14 @@ public:
           space_(space),
           levels_(levels),
           considered_(considered),
-          parts_(run.samples().evaluation.ranges(screening_tokens)) {}
+          parts_(run.samples().evaluation.ranges(screening_tokens)) {
+        // Generations come one after another, and in each a single task would make its reference.
+        const auto n_ranks = static_cast<std::size_t>(run.first_ranks());
+        const std::size_t n_used = std::min(parts_.size(), run.context().job.search.generations);
+        if (n_ranks > 1) {
+            make_references_ahead(run, std::span(parts_).first(std::min(n_ranks, n_used)));
+        }
+    }
 
     std::vector<double> screen(std::span<const Genome> genomes, std::size_t generation) override {
         generation_ = generation;

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "orchestrator/evaluation_tasks.hpp"
+#include "orchestrator/stages/task_lists.hpp"
 
 namespace lathe {
 namespace {
@@ -78,6 +79,54 @@ TEST(EvaluationChunks, ASampleLongerThanAChunkHasOneForItself) {
         samples.append(std::vector<std::uint32_t>(2 * tokens_per_evaluation_task));
     }
     EXPECT_EQ(evaluation_chunks(samples).size(), 2U);
+}
+
+TEST(EvaluationChunks, AreCutFinerAtBatchesWithTheSameSamplesInEach) {
+    TokenSequences samples;
+    for (std::size_t i = 0; i < 40; ++i) {
+        samples.append(
+            std::vector<std::uint32_t>(300 + 37 * (i % 7), static_cast<std::uint32_t>(i)));
+    }
+    const auto batches_in = [](const std::vector<TokenSequences>& chunks) {
+        std::vector<std::vector<std::uint32_t>> batches;
+        for (const TokenSequences& chunk : chunks) {
+            for (const SequenceRange& range : chunk.ranges(tokens_per_batch)) {
+                batches.push_back(chunk.part(range).ids);
+            }
+        }
+        return batches;
+    };
+    const auto whole = evaluation_chunks(samples);
+    for (const std::size_t wanted : {1, 2, 3, 5, 64}) {
+        const auto chunks = evaluation_chunks(samples, wanted);
+        EXPECT_GE(chunks.size(), std::min(wanted, batches_in(whole).size()));
+        EXPECT_EQ(batches_in(chunks), batches_in(whole)) << wanted;
+    }
+    EXPECT_GE(evaluation_chunks(samples, 64).size(), 9U) << "16 thousand tokens, 2048 a batch";
+}
+
+TEST(TaskLists, VariantsGoToAllRanksInEachRound) {
+    EXPECT_EQ(variants_per_task(100, 1, 1), most_variants_per_task);
+    EXPECT_EQ(variants_per_task(17, 1, 64), 1U);
+    EXPECT_EQ(variants_per_task(17, 1, 8), 3U);
+    EXPECT_EQ(variants_per_task(64, 1, 8), 8U);
+    EXPECT_EQ(variants_per_task(65, 1, 8), 5U) << "two rounds";
+    EXPECT_EQ(variants_per_task(770, 1, 64), 7U);
+    EXPECT_EQ(variants_per_task(0, 1, 8), most_variants_per_task);
+    EXPECT_EQ(chunks_wanted(2, 64), 32U);
+    EXPECT_EQ(chunks_wanted(11, 8), 1U);
+}
+
+TEST(TaskLists, APipelineContinuesWhereItWasStopped) {
+    const auto links = pipeline_links(3, 6, 2);
+    ASSERT_EQ(links.size(), 3U);
+    EXPECT_EQ(links[0].block, 3U);
+    EXPECT_EQ(links[0].rank, 0);
+    EXPECT_EQ(links[0].from, -1);
+    EXPECT_EQ(links[0].to, 1);
+    EXPECT_EQ(links[2].rank, 0);
+    EXPECT_EQ(links[2].from, 1);
+    EXPECT_EQ(links[2].to, -1);
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/log.hpp"
+#include "lib/core/task_progress.hpp"
 #include "tests/orchestrator/worker_farm.hpp"
 
 namespace lathe {
@@ -539,6 +540,30 @@ TEST(Coordinator, RunsOnRankZeroOnly) {
         GTEST_SKIP() << "this is rank 0";
     }
     EXPECT_THROW(Coordinator(test_world(), {}), InternalError);
+}
+
+TEST(Coordinator, TasksTellHowFarTheyAre) {
+    std::vector<RunningTask> seen;
+    Coordinator::Options options;
+    options.on_progress = [&](const StageProgress& progress) {
+        if (progress.last == nullptr) {
+            seen.insert(seen.end(), progress.running.begin(), progress.running.end());
+        }
+    };
+    with_workers(
+        [](const Task& task) {
+            tell_progress(1, 4);
+            sleep_milliseconds(2500);
+            return echo(task);
+        },
+        options, [&](Coordinator& coordinator) { (void)coordinator.run(make_tasks(1)); });
+    if (this_rank() != 0) {
+        return;
+    }
+    ASSERT_GE(seen.size(), 2U) << "once a second";
+    EXPECT_EQ(seen.back().task, "t0");
+    EXPECT_DOUBLE_EQ(seen.back().fraction, 0.25);
+    EXPECT_GT(seen.back().seconds, 1.5);
 }
 
 }  // namespace

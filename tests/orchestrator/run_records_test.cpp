@@ -27,7 +27,8 @@ protected:
 };
 
 TEST_F(RunRecords, AreReadAsTheyWereWritten) {
-    const RunStatus status{"running", "compress", 3, 9, 12.5, 4};
+    const RunStatus status{
+        "running", "compress", 3, 9, 12.5, 4, "compress/unit 40 % on rank 1 for 2.0 s"};
     EXPECT_EQ(status_of(to_json(status)), status);
     const RunManifest manifest{"m", "s", "1.2", "avx2"};
     EXPECT_EQ(manifest_of(to_json(manifest)), manifest);

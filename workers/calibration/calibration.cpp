@@ -6,6 +6,7 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/task_progress.hpp"
 #include "workers/calibration/measured_model.hpp"
 #include "workers/model/fused_weights.hpp"
 #include "workers/network/forward.hpp"
@@ -228,6 +229,7 @@ void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
                             std::to_string(b));
         }
         stream.leave(b, hidden);
+        tell_progress(b + 1, stream.n_batches());
     }
     if (task.accumulate) {
         statistics.write(context_.run.statistics(place, task.sweep), task.fingerprint);

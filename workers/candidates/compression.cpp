@@ -5,6 +5,7 @@
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/task_progress.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/job/run_directory.hpp"
 #include "lib/model/name_patterns.hpp"
@@ -185,6 +186,7 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
         if (mine.empty()) {
             continue;
         }
+        const ProgressPart part(number, number + mine.size(), task.settings.size());
         const auto solutions = method.solve(mine, data.tensors, data.statistics, context.backend());
         for (std::size_t s = 0; s < mine.size(); ++s) {
             CandidateErrors errors{energy > 0.0 ? solutions[s].error / energy : 0.0, {}};

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "lib/core/json.hpp"
+#include "lib/core/task_progress.hpp"
 #include "methods/dense.hpp"
 #include "workers/candidates/plan_weights.hpp"
 #include "workers/evaluation/evaluation.hpp"
@@ -42,6 +43,7 @@ public:
         embed();
         for (std::size_t b = 0; b < spec_.n_blocks; ++b) {
             pass_block(b);
+            tell_progress(b + 1, spec_.n_blocks);
         }
         return divergences();
     }
@@ -70,6 +72,13 @@ private:
         });
     }
 
+    /// Whether anybody will still ask for the plan's own stream: a variant that is the plan so far,
+    /// or all, if they are compared with it.
+    [[nodiscard]] bool needs_plan() const {
+        return is_source(task_.base) ||
+               std::ranges::any_of(own_, [](const auto& own) { return !own.has_value(); });
+    }
+
     void embed() {
         base_.embed(plan_);
         for (std::size_t v = 0; v < task_.variants.size(); ++v) {
@@ -93,8 +102,14 @@ private:
             }
             own_[v]->take_block(LoadedWeights::load(spec_, changed(v), context_.backend(), block));
         }
+        const bool needs_base = needs_plan();
+        if (!needs_base && unchanged.empty()) {
+            return;
+        }
         const LoadedWeights weights = LoadedWeights::load(spec_, plan_, context_.backend(), block);
-        base_.take_block(weights);
+        if (needs_base) {
+            base_.take_block(weights);
+        }
         for (const std::size_t v : unchanged) {
             own_[v]->take_block(weights);
         }

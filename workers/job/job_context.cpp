@@ -2,10 +2,10 @@
 
 #include <algorithm>
 
-#include "lib/config/default_candidates.hpp"
 #include "lib/config/job_keys.hpp"
 #include "methods/dense.hpp"
 #include "methods/method.hpp"
+#include "workers/job/job_candidates.hpp"
 
 namespace lathe {
 
@@ -16,18 +16,8 @@ std::unique_ptr<JobContext> JobContext::open(const JobConfig& job, comm::Communi
     context->run = RunDirectory(job.output);
     context->given = SourceModel::open(job.model, job.reading);
     context->source = context->given;
-    if (job.candidates.empty() && job.serve) {
-        context->job.candidates = served_candidates(*job.serve);
-    } else if (job.candidates.empty()) {
-        const std::uint64_t parameters = context->given->spec.parameters();
-        const std::uint64_t limit =
-            job.budget.limit_bytes(context->given->weights.tensor_bytes(), parameters);
-        context->job.candidates =
-            default_candidates(8.0 * static_cast<double>(limit) / static_cast<double>(parameters));
-    }
-    if (job.serve) {
-        state_scale_bits(*job.serve, context->job.candidates);
-    }
+    complete_candidates(context->job, context->given->weights.tensor_bytes(),
+                        context->given->spec.parameters());
     context->settings = expand_candidates(context->job.candidates);
     context->world = &world;
     if (job.slice) {

@@ -1,5 +1,6 @@
 #include "workers/network/final_states.hpp"
 
+#include "lib/core/task_progress.hpp"
 #include "workers/network/integer_pass.hpp"
 #include "workers/network/residual_stream.hpp"
 
@@ -22,6 +23,7 @@ FinalStates integer_final_states(const ModelSpec& spec, const WeightSource& weig
         for (std::size_t i = 0; i < batches.size(); ++i) {
             pass.block(block, samples.part(batches[i]), streams[i]);
         }
+        tell_progress(b + 1, spec.n_blocks);
     }
     const std::vector<Role> roles{Role::final_norm, Role::head_projection};
     const MixedWeights head = pass.load(weights, std::nullopt, roles);
@@ -51,6 +53,7 @@ FinalStates final_states(const ModelSpec& spec, const WeightSource& weights,
     stream.embed(weights);
     for (std::size_t b = 0; b < spec.n_blocks; ++b) {
         stream.take_block(LoadedWeights::load(spec, weights, backend, b));
+        tell_progress(b + 1, spec.n_blocks);
     }
     const std::vector<Role> roles{Role::final_norm, Role::head_projection};
     const LoadedWeights head = LoadedWeights::load(spec, weights, backend, std::nullopt, roles);

@@ -1,0 +1,57 @@
+#include "orchestrator/stages/task_lists.hpp"
+
+#include <algorithm>
+
+#include "lib/encoding/encoded_tensor.hpp"
+
+namespace lathe {
+
+std::vector<PipelineLink> pipeline_links(std::size_t begin, std::size_t end, int n_ranks) {
+    const auto rank_of = [&](std::size_t block) {
+        return static_cast<int>((block - begin) % static_cast<std::size_t>(n_ranks));
+    };
+    std::vector<PipelineLink> links;
+    for (std::size_t block = begin; block < end; ++block) {
+        links.push_back({block, rank_of(block), block == begin ? -1 : rank_of(block - 1),
+                         block + 1 == end ? -1 : rank_of(block + 1)});
+    }
+    return links;
+}
+
+double compression_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings) {
+    double cost = 0.0;
+    for (const std::size_t t : unit.tensors) {
+        const auto [rows, cols] = matrix_extents(spec.tensors[t].shape);
+        const auto n = static_cast<double>(cols);
+        cost += n * n * (n + static_cast<double>(rows * n_settings));
+    }
+    return cost;
+}
+
+std::size_t variants_per_task(std::size_t n_variants, std::size_t n_parts, int n_ranks) {
+    const auto ranks = static_cast<std::size_t>(n_ranks);
+    if (ranks == 1 || n_variants == 0) {
+        return most_variants_per_task;
+    }
+    // As many rounds as the largest tasks would take, but all ranks busy in each.
+    const std::size_t all = n_variants * n_parts;
+    const std::size_t per_round = ranks * most_variants_per_task;
+    const std::size_t slots = ranks * ((all + per_round - 1) / per_round);
+    return (all + slots - 1) / slots;
+}
+
+std::size_t chunks_wanted(std::size_t n_plans, int n_ranks) {
+    const std::size_t plans = std::max<std::size_t>(1, n_plans);
+    return (static_cast<std::size_t>(n_ranks) + plans - 1) / plans;
+}
+
+double variants_cost(std::size_t n_units, std::span<const std::size_t> first_changes,
+                     std::size_t tokens) {
+    auto cost = static_cast<double>(n_units);
+    for (const std::size_t first : first_changes) {
+        cost += static_cast<double>(n_units - first);
+    }
+    return cost * static_cast<double>(tokens);
+}
+
+}  // namespace lathe

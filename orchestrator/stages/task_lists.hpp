@@ -1,0 +1,48 @@
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <vector>
+
+#include "lib/model/model_spec.hpp"
+
+// How stages cut their work into tasks: what a run and a simulation of one share.
+
+namespace lathe {
+
+/// A block's task in a pipeline of ranks.
+struct PipelineLink {
+    std::size_t block = 0;
+    int rank = 0;
+    int from = -1;  ///< rank of the block before; -1: the pipeline begins here
+    int to = -1;    ///< rank of the next block; -1: it ends here
+};
+
+/// The ranks take the blocks from `begin` to `end` in turn, so that neighbours work side by side.
+[[nodiscard]] std::vector<PipelineLink> pipeline_links(std::size_t begin, std::size_t end,
+                                                       int n_ranks);
+
+/// Cost of making `n_settings` candidates of a unit, for the order of the tasks.
+[[nodiscard]] double compression_cost(const ModelSpec& spec, const UnitSpec& unit,
+                                      std::size_t n_settings);
+
+/// Variants of a plan in one task, at most, and tokens they are measured on: small enough to keep a
+/// few ranks busy, large enough to share the loading of the plan.
+inline constexpr std::size_t most_variants_per_task = 8;
+inline constexpr std::size_t tokens_per_variants_task = 512;
+/// Variants in one task, of so many that are each measured on `n_parts` parts of the samples: fewer
+/// than the most if ranks would have nothing to do in the last round. A variant's answer does not
+/// depend on those beside it.
+[[nodiscard]] std::size_t variants_per_task(std::size_t n_variants, std::size_t n_parts,
+                                            int n_ranks);
+
+/// Chunks that the evaluation samples of each of some plans should make at least, so that every
+/// rank has one.
+[[nodiscard]] std::size_t chunks_wanted(std::size_t n_plans, int n_ranks);
+
+/// Cost of such a task. The earlier a variant's first changed unit, the more blocks it walks by
+/// itself. `first_changes`: of each variant; `n_units` if it changes nothing.
+[[nodiscard]] double variants_cost(std::size_t n_units, std::span<const std::size_t> first_changes,
+                                   std::size_t tokens);
+
+}  // namespace lathe
