@@ -19,6 +19,8 @@ from .tensor import NUMPY_TYPES, EncodedTensor, Part
 #: Attributes of a tensor's group that are no settings.
 OWN_ATTRIBUTES = {"encoding", "shape", "content_hash", "source_dtype"}
 
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
 Attributes = dict[str, int | float | str]
 
 
@@ -29,6 +31,11 @@ def open_file(path: Path) -> Iterator[Any]:
     if not path.is_file():
         place.fail("there is no such file" if not path.exists() else "is not a regular file", "an HDF5 file")
     with reading(place, "is no HDF5 file, or it is damaged"):
+        with open(path, "rb") as raw:
+            start = raw.read(9)
+        place.require(start[:8] == SIGNATURE, "is no HDF5 file, or it is damaged")
+        # Older files have metadata without check sums, and HDF5 1.10 crashes on damaged ones.
+        place.require(start[8:] == b"\x03", f"has a superblock of version {start[8:].hex() or 'nothing'}", "3, HDF5 1.10's")
         with h5py.File(path, "r", locking=False) if _has_locking() else h5py.File(path, "r") as file:
             yield file
 

@@ -50,7 +50,8 @@ def load_transformers(checkpoint: Checkpoint | str | os.PathLike[str], dtype: An
 
     name = checkpoint.config["architectures"][0]
     model_class: Any = getattr(transformers, name, None)
-    if not (isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)):
+    is_model = isinstance(model_class, type) and issubclass(model_class, transformers.PreTrainedModel)
+    if not is_model:
         raise NoStockModelError(f"transformers {transformers.__version__} has no model class '{name}'", directory)
     # The weights are dequantised: such sections would have them quantised anew.
     settings = {k: v for k, v in checkpoint.config.items() if k not in ("quantization_config", "compression_config")}
