@@ -1,6 +1,8 @@
 """The Python package against the C++ reader: every tensor of every encoding, bit for bit. Exit code 77: no h5py, no NumPy."""
 import json
+import os
 import shutil
+import subprocess
 import sys
 
 import lathe
@@ -226,4 +228,40 @@ def sliced_models():
             assert (opened.slicing is not None) == (rotation == "per_boundary")
 
 
-lathe.main([encodings_that_methods_make, encodings_that_no_method_makes, every_family, sliced_models])
+def the_documented_examples_run():
+    with lathe.Scratch() as scratch:
+        lathe.run(["run", *lathe.job(scratch / "runs/example", search__strategy="knapsack", calibration__num_calibration_samples=4,
+                                     search__num_evaluation_samples=2, candidates="[{method: integer, num_bits: 4, solver: rtn}]")])
+        first = lathe.run_python_example(sys.executable, 0, scratch)
+        assert first.startswith("(256, 704) float32 integer") and "embedding" in first, first
+        second = lathe.run_python_example(sys.executable, 1, scratch)
+        assert second.count("bits a weight") == 7, second
+
+
+def pip_installs_it_from_the_tree():
+    """With what is here: nothing is downloaded."""
+    if subprocess.run([sys.executable, "-c", "import pip, setuptools"], capture_output=True).returncode != 0:
+        print("skipped: no pip, or no setuptools")
+        return
+    with lathe.Scratch() as scratch:
+        shutil.copytree(lathe.ROOT / "python", scratch / "python", ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+        done = subprocess.run([sys.executable, "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-deps", "--no-index",
+                               "--target", scratch / "site", scratch / "python"], capture_output=True, text=True, cwd=scratch)
+        assert done.returncode == 0, done.stderr
+        for name in ("__init__.py", "py.typed", "encodings.py"):
+            assert (scratch / "site/lathe_checkpoint" / name).exists(), name
+        done = subprocess.run([sys.executable, "-c", "import lathe_checkpoint; print(lathe_checkpoint.__file__)"], capture_output=True,
+                              text=True, cwd="/", env=os.environ | {"PYTHONPATH": str(scratch / "site")})
+        assert done.stdout.startswith(str(scratch / "site")), (done.stdout, done.stderr)
+
+
+def it_is_typed():
+    if subprocess.run([sys.executable, "-c", "import mypy"], capture_output=True).returncode != 0:
+        print("skipped: no mypy")
+        return
+    done = subprocess.run([sys.executable, "-m", "mypy", "--cache-dir", os.devnull], capture_output=True, text=True, cwd=lathe.ROOT / "python")
+    assert done.returncode == 0, done.stdout
+
+
+lathe.main([the_documented_examples_run, pip_installs_it_from_the_tree, it_is_typed, encodings_that_methods_make,
+            encodings_that_no_method_makes, every_family, sliced_models])

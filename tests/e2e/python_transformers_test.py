@@ -35,8 +35,7 @@ def job(model, output, candidates=CANDIDATES, budget="0.5x", **changes):
 
 def expect_the_exports_parameters(run):
     """In the type that the export's weights have, and in float32 the logits of a model that computes."""
-    checkpoint = Checkpoint(run / "checkpoint", check_hashes=None)
-    whole = load_transformers(checkpoint)
+    whole = load_transformers(run / "checkpoint")
     assert not whole.training and {p.dtype for p in whole.parameters()} == {torch.float32}
     kind = type(whole)
     exported = kind.from_pretrained(run / "export", dtype=torch.float32).eval()
@@ -64,15 +63,26 @@ def every_family_is_its_stock_class():
 
 
 def a_split_model_is_the_sources_class():
-    entry = ("{method: ffsplit, heavy_fraction: 0.4, round_interval: 1, heavy: {method: integer, num_bits: 8, solver: rtn}, light: "
-             "[{method: low_rank, rank: 4}, dropped], targets: ['re:.*gate_up', 're:.*down']}")
-    with lathe.Scratch() as scratch:
-        arguments = [f"[{CANDIDATES[1:-1]}, {entry}]"]
-        lathe.run(["run", *job(PARITY / "llama", scratch / "run", *arguments)])
+    def run(scratch, light):
+        entry = (f"{{method: ffsplit, heavy_fraction: 0.4, round_interval: 1, heavy: {{method: integer, num_bits: 8, solver: rtn}}, "
+                 f"light: [{light}], targets: ['re:.*gate_up', 're:.*down']}}")
+        lathe.run(["run", *job(PARITY / "llama", scratch / "run", f"[{CANDIDATES[1:-1]}, {entry}]")])
         checkpoint = Checkpoint(scratch / "run/checkpoint")
-        encodings = {checkpoint.encoded(name).encoding for name in checkpoint.names()}
-        assert "split" in encodings, encodings
-        expect_the_exports_parameters(scratch / "run")
+        assert "split" in {checkpoint.encoded(name).encoding for name in checkpoint.names()}
+        return scratch / "run"
+    with lathe.Scratch() as scratch:
+        expect_the_exports_parameters(run(scratch, "{method: low_rank, rank: 4}"))
+    with lathe.Scratch() as scratch:
+        # The export leaves dropped neurons out, here they are zeros.
+        directory = run(scratch, "dropped")
+        whole = load_transformers(directory / "checkpoint", dtype=torch.bfloat16)
+        exported = transformers.AutoModelForCausalLM.from_pretrained(directory / "export", dtype=torch.bfloat16)
+        kept = exported.config.intermediate_size
+        assert kept < whole.config.intermediate_size, kept
+        for mine, others in zip(whole.model.layers, exported.model.layers, strict=True):
+            gate, down = mine.mlp.gate_proj.weight, mine.mlp.down_proj.weight
+            assert torch.equal(gate[:kept], others.mlp.gate_proj.weight) and not gate[kept:].any()
+            assert torch.equal(down[:, :kept], others.mlp.down_proj.weight) and not down[:, kept:].any()
 
 
 def a_model_sliced_with_one_rotation_is_a_smaller_one():
@@ -106,5 +116,13 @@ def others_are_refused_with_the_reason():
         refused(scratch / "whole/checkpoint", "in another shape", "[72, 48]")
 
 
-lathe.main([every_family_is_its_stock_class, a_split_model_is_the_sources_class,
+def the_documented_example_runs():
+    with lathe.Scratch() as scratch:
+        lathe.run(["run", *lathe.job(scratch / "runs/example", search__strategy="knapsack", calibration__num_calibration_samples=4,
+                                     search__num_evaluation_samples=2, candidates="[{method: integer, num_bits: 4, solver: rtn}]")])
+        found = lathe.run_python_example(sys.executable, 2, scratch)
+        assert found == "LlamaForCausalLM torch.Size([1, 3, 2048])\n", found
+
+
+lathe.main([the_documented_example_runs, every_family_is_its_stock_class, a_split_model_is_the_sources_class,
             a_model_sliced_with_one_rotation_is_a_smaller_one, others_are_refused_with_the_reason])
