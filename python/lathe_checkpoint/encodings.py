@@ -266,7 +266,7 @@ def _low_rank(tensor: EncodedTensor, place: Place, depth: int) -> Floats:
     with np.errstate(over="ignore", invalid="ignore"):
         for begin in range(0, tensor.shape[0], step):
             rows = left[begin:begin + step]
-            # In order of k, as the format says; a product of BLAS has another order and other last bits.
+            # In order of k, as the format says; another order may have other last bits.
             sums = np.zeros((len(rows), tensor.shape[1]))
             for k in range(left.shape[1]):
                 sums += rows[:, k, None] * right[k]
