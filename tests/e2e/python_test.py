@@ -202,7 +202,7 @@ def encodings_that_no_method_makes():
             lathe.run(["export", checkpoint, "--output", export])
             expect_equal(checkpoint, export, seen=seen)
     uniform = {(s["num_bits"], s["offset"]) for e, s, _ in seen if e == "bcq" and s["uniform"]}
-    assert {e for e, _, _ in seen} == set(encodings()) and len(uniform) > 8 and len(seen) > 300, (uniform, len(seen))
+    assert {e for e, _, _ in seen} == set(encodings()) and len(uniform) > 3 and len(seen) > 300, (uniform, len(seen))
 
 
 def every_family():
@@ -230,7 +230,7 @@ def sliced_models():
 
 def the_documented_examples_run():
     with lathe.Scratch() as scratch:
-        lathe.run(["run", *lathe.job(scratch / "runs/example", budget="3x", search__strategy="knapsack", calibration__num_calibration_samples=4,
+        lathe.run(["run", *lathe.job(scratch / "runs/example", budget="3x", calibration__num_calibration_samples=4, search__strategy="knapsack",
                                      search__num_evaluation_samples=2, candidates="[{method: integer, num_bits: 4, solver: rtn}]")])
         first = lathe.run_python_example(sys.executable, 0, scratch)
         assert first.startswith("(256, 704) float32 integer") and "embedding" in first, first

@@ -118,7 +118,7 @@ def others_are_refused_with_the_reason():
 
 def the_documented_example_runs():
     with lathe.Scratch() as scratch:
-        lathe.run(["run", *lathe.job(scratch / "runs/example", budget="3x", search__strategy="knapsack", calibration__num_calibration_samples=4,
+        lathe.run(["run", *lathe.job(scratch / "runs/example", budget="3x", calibration__num_calibration_samples=4, search__strategy="knapsack",
                                      search__num_evaluation_samples=2, candidates="[{method: integer, num_bits: 4, solver: rtn}]")])
         found = lathe.run_python_example(sys.executable, 2, scratch)
         assert found == "LlamaForCausalLM torch.Size([1, 3, 2048])\n", found

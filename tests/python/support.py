@@ -76,7 +76,8 @@ def packed(codes, bits):
 
 
 def halves(random, *shape):
-    return Part("float16", (random.standard_normal(shape) / 8).astype(np.float16))
+    """Of all magnitudes, so that sums in another order have other last bits."""
+    return Part("float16", (random.standard_normal(shape) * 2.0 ** random.integers(-16, 5, shape)).astype(np.float16))
 
 
 def tensor(encoding, shape, settings, parts):
