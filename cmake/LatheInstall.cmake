@@ -4,6 +4,8 @@ include_guard()
 # (kernels/cuda/CMakeLists.txt), and the package that cpack makes of it all. The program finds
 # share/lathe and lib/lathe from its own place, so the whole can be moved.
 install(DIRECTORY configs examples slurm DESTINATION share/lathe)
+install(DIRECTORY python DESTINATION share/lathe
+  PATTERN __pycache__ EXCLUDE PATTERN build EXCLUDE PATTERN *.egg-info EXCLUDE PATTERN .mypy_cache EXCLUDE)
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION share/doc/lathe)
 install(DIRECTORY docs DESTINATION share/doc/lathe PATTERN __pycache__ EXCLUDE)
 

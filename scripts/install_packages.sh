@@ -13,7 +13,7 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev libsimde-dev python3 python3-h5py
 )
 # A whole Slurm, which the tests start for themselves (tests/slurm).
-test_packages=(slurmctld slurmd slurm-client munge shellcheck)
+test_packages=(slurmctld slurmd slurm-client munge shellcheck python3-xxhash)
 # A compiler with libFuzzer and its sanitizers.
 fuzz_packages=(clang llvm libclang-rt-dev)
 gate_packages=(clang-format-14 clang-tidy-14)

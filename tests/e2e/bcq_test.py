@@ -1,6 +1,5 @@
 """Binary-coded weights through the whole program; what comes out runs on its codes."""
 import struct
-import subprocess
 
 import lathe
 
@@ -55,20 +54,18 @@ with lathe.Scratch() as scratch:
         # The export is rounded to fp16: after some tokens two may be too close to call.
         assert coded["ids"][:4] == values["ids"][:4] and len(coded["ids"]) == 12, (coded, values)
 
-    def h5py_reads_them_with_the_documented_example():
+    def the_python_package_reads_them():
         python = lathe.python_with_h5py()
         if python is None:
             print("skipped: no Python with h5py")
             return
         for run in (three, offset):
-            done = subprocess.run([python, lathe.ROOT / "docs/read_checkpoint.py", run / "checkpoint", TENSOR],
-                                  capture_output=True, text=True, cwd="/")
-            assert done.returncode == 0, done.stderr
+            printed = lathe.read_tensor(python, run / "checkpoint", TENSOR)
             bits = lathe.exported(run, TENSOR)
             values = struct.unpack(f"<{len(bits)}e", bits.tobytes())
-            mean = float(done.stdout.split("mean")[1].split()[0])
-            assert abs(mean - sum(values) / len(values)) < 1e-5, (mean, done.stdout)
-            assert f"first bits {bits[0]:04x}" in done.stdout, done.stdout
+            mean = float(printed.split("mean")[1].split()[0])
+            assert abs(mean - sum(values) / len(values)) < 1e-5, (mean, printed)
+            assert f"first bits {bits[0]:04x}" in printed, printed
 
     def ranks_do_not_show_and_embeddings_can_be_coded():
         run, expected = mixed_hash(scratch, 0)
@@ -81,4 +78,4 @@ with lathe.Scratch() as scratch:
 
     lathe.main([checkpoints_verify, inspect_prints_the_bits_that_are_on_disk,
                 evaluation_on_the_codes_agrees_with_the_exported_values, generation_runs_on_the_codes,
-                h5py_reads_them_with_the_documented_example, ranks_do_not_show_and_embeddings_can_be_coded])
+                the_python_package_reads_them, ranks_do_not_show_and_embeddings_can_be_coded])

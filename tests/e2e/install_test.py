@@ -28,7 +28,8 @@ def run(arguments, where, prefix, code=0):
 def holds_its_files(prefix, where):
     for name in ["bin/lathe", "share/lathe/configs/example.yaml", "share/lathe/slurm/site.sh",
                  "share/bash-completion/completions/lathe", "share/doc/lathe/LICENSE", "share/doc/lathe/README.md",
-                 "share/doc/lathe/docs/job_file.md"]:
+                 "share/doc/lathe/docs/job_file.md",
+                 "share/lathe/python/pyproject.toml", "share/lathe/python/lathe_checkpoint/__init__.py"]:
         assert (prefix / name).is_file(), name
     completion = (prefix / "share/bash-completion/completions/lathe").read_text()
     assert completion == lathe.run(["--bash-completion"]).stdout

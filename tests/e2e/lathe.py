@@ -133,6 +133,23 @@ def python_with_h5py():
     return None
 
 
+def read_tensor(python, checkpoint, name):
+    """What `python -m lathe_checkpoint` prints of a tensor: its shape, mean and first bits as fp16."""
+    done = subprocess.run([python, "-m", "lathe_checkpoint", checkpoint, name], capture_output=True, text=True, cwd="/",
+                          env=os.environ | {"PYTHONPATH": str(ROOT / "python"), "PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def run_python_example(python, index, where):
+    """Runs a block of code of docs/python.md in a directory that has runs/example; returns what it prints."""
+    blocks = (ROOT / "docs/python.md").read_text().split("```python\n")[1:]
+    done = subprocess.run([python, "-W", "ignore", "-c", blocks[index].split("```")[0]], capture_output=True, text=True, cwd=where,
+                          env=os.environ | {"PYTHONPATH": str(ROOT / "python"), "PYTHONDONTWRITEBYTECODE": "1"})
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
 def exported(run, name):
     """The bits of a float16 tensor of the export."""
     header, data = read_header(run / "export/model.safetensors")

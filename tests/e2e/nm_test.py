@@ -1,6 +1,5 @@
 """N:M sparse weights, plain and with codes, through the whole program."""
 import struct
-import subprocess
 
 import lathe
 
@@ -66,22 +65,20 @@ with lathe.Scratch() as scratch:
             if name in ("plain", "mask"):
                 assert ids == lathe.run_json(["generate", run / "export", *prompt])["ids"], name
 
-    def h5py_reads_them_with_the_documented_example():
+    def the_python_package_reads_them():
         python = lathe.python_with_h5py()
         if python is None:
             print("skipped: no Python with h5py")
             return
         for name, run in runs.items():
-            done = subprocess.run([python, lathe.ROOT / "docs/read_checkpoint.py", run / "checkpoint", tensor],
-                                  capture_output=True, text=True, cwd="/")
-            assert done.returncode == 0, done.stderr
+            printed = lathe.read_tensor(python, run / "checkpoint", tensor)
             bits = lathe.exported(run, tensor)
             values = struct.unpack(f"<{len(bits)}e", bits.tobytes())
-            mean = float(done.stdout.split("mean")[1].split()[0])
+            mean = float(printed.split("mean")[1].split()[0])
             expected = sum(values) / len(values)
             assert abs(mean - expected) < 1e-6, (name, mean, expected)
-            assert f"first bits {bits[0]:04x}" in done.stdout, (name, done.stdout)
+            assert f"first bits {bits[0]:04x}" in printed, (name, printed)
 
     lathe.main([every_group_has_at_most_n_weights, reductions_are_those_of_the_paper,
                 targets_name_the_units_a_candidate_is_for, checkpoints_verify, eval_and_generate_read_what_is_stored,
-                h5py_reads_them_with_the_documented_example])
+                the_python_package_reads_them])

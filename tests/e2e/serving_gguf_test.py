@@ -16,15 +16,12 @@ except ImportError as error:
     sys.exit(77)
 
 PARITY = lathe.ROOT / "tests/data/parity"
-# The documented reading of a checkpoint, without the lines that run it.
-checkpoint_reader = {"__name__": "read_checkpoint"}
-exec((lathe.ROOT / "docs/read_checkpoint.py").read_text().split("\nwith h5py.File(sys.argv")[0], checkpoint_reader)
+sys.path.insert(0, str(lathe.ROOT / "python"))
+from lathe_checkpoint import Checkpoint  # noqa: E402
 
 
 def checkpoint_values(directory):
-    with h5py.File(directory / "checkpoint.h5") as file:
-        return {name: checkpoint_reader["decode"](group) for shard in file["blocks"].values()
-                for name, group in shard.items()}
+    return Checkpoint(directory, check_hashes=False).state_dict("numpy")
 
 
 def gguf_values(export):

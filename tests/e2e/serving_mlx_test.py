@@ -17,9 +17,8 @@ except ImportError as error:
 
 mx.set_default_device(mx.cpu)
 PARITY = lathe.ROOT / "tests/data/parity"
-# The documented reading of a checkpoint, without the lines that run it.
-checkpoint_reader = {"__name__": "read_checkpoint"}
-exec((lathe.ROOT / "docs/read_checkpoint.py").read_text().split("\nwith h5py.File(sys.argv")[0], checkpoint_reader)
+sys.path.insert(0, str(lathe.ROOT / "python"))
+from lathe_checkpoint import Checkpoint  # noqa: E402
 
 
 def expect_bit_for_bit(checkpoint, export):
@@ -27,12 +26,11 @@ def expect_bit_for_bit(checkpoint, export):
     section = json.loads((export / "config.json").read_text())["quantization"]
     tensors = mx.load(str(export / "model.safetensors"))
     modules = {name: own for name, own in section.items() if isinstance(own, dict)}
-    with h5py.File(checkpoint / "checkpoint.h5") as file:
-        groups = {name: group for shard in file["blocks"].values() for name, group in shard.items()}
-        for name, own in modules.items():
-            found = mx.dequantize(tensors[f"{name}.weight"], tensors[f"{name}.scales"].astype(mx.float32),
-                                  tensors[f"{name}.biases"].astype(mx.float32), own["group_size"], own["bits"])
-            assert np.array_equal(np.array(found), checkpoint_reader["decode"](groups[f"{name}.weight"])), (name, own)
+    opened = Checkpoint(checkpoint, check_hashes=False)
+    for name, own in modules.items():
+        found = mx.dequantize(tensors[f"{name}.weight"], tensors[f"{name}.scales"].astype(mx.float32),
+                              tensors[f"{name}.biases"].astype(mx.float32), own["group_size"], own["bits"])
+        assert np.array_equal(np.array(found), opened.tensor(f"{name}.weight")), (name, own)
     return len(modules)
 
 
