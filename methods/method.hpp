@@ -23,7 +23,7 @@ namespace lathe {
 /// host memory.
 struct UnitStatistics {
     /// x^T x / T, symmetric, both triangles. Empty for a unit whose input are token ids.
-    MatrixView<const double> gram;
+    MatrixView<const float> gram;
     /// For a unit that reads token ids: how often each row of the table is used, as a share of
     /// all tokens, plus a floor of one use shared by all rows. Size: rows of the table; else empty.
     std::span<const float> row_weights;

@@ -22,7 +22,7 @@ namespace {
 struct UnitData {
     std::vector<std::vector<float>> weights;
     std::vector<UnitTensor> tensors;
-    std::vector<double> gram;
+    std::vector<float> gram;
     std::vector<float> row_weights;
     UnitStatistics statistics;
 };
@@ -30,20 +30,23 @@ struct UnitData {
 /// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis and
 /// with its neurons as they are stored. For a unit that reads a sliced stream it is turned into the
 /// stream's basis and cut; for one that reads neurons these are put in order.
-std::vector<double> read_input_gram(const JobContext& context, const UnitSpec& unit) {
+std::vector<float> read_input_gram(const JobContext& context, const UnitSpec& unit) {
     // A tied embedding stands before the blocks and is fed after them.
     const std::string place = place_name(unit.block, context.spec().n_blocks);
     const std::size_t sweep = context.job.slice ? last_sweep(*context.job.slice) : 0;
-    std::vector<double> gram =
-        read_statistics(context.run.statistics(place, sweep), unit.input).gram;
+    const std::filesystem::path file = context.run.statistics(place, sweep);
     const TensorSpec& first = context.spec().tensors[unit.tensors.front()];
-    const auto boundary = stream_sides(context.spec(), first).columns;
     if (unit.input == Signal::mlp_hidden && context.orders_neurons()) {
-        return in_neuron_order(gram, context.source->neuron_orders.at(unit.block.value()));
+        return in_neuron_order(read_statistics(file, unit.input).gram,
+                               context.source->neuron_orders.at(unit.block.value()));
     }
-    return context.is_sliced() && boundary
-               ? rotate_gram(context, *boundary, gram, first.shape.back())
-               : gram;
+    const auto boundary = stream_sides(context.spec(), first).columns;
+    if (!context.is_sliced() || !boundary) {
+        return read_statistics(file, unit.input).gram;
+    }
+    const std::vector<double> turned =
+        rotate_gram(context, *boundary, read_wide_gram(file, unit.input), first.shape.back());
+    return {turned.begin(), turned.end()};
 }
 
 UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
@@ -75,7 +78,6 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
 /// The squared norm of the unit's output: the error of a candidate that is all zeros.
 double output_energy(const UnitData& data, const kernels::Backend& backend) {
     double energy = 0.0;
-    std::vector<float> gram(data.gram.begin(), data.gram.end());
     for (const UnitTensor& tensor : data.tensors) {
         const MatrixView<const float> w = tensor.weight;
         std::vector<double> rows(w.rows);
@@ -86,7 +88,7 @@ double output_energy(const UnitData& data, const kernels::Backend& backend) {
                 }
             }
         } else {
-            backend.row_errors(w, {gram.data(), w.cols, w.cols}, rows);
+            backend.row_errors(w, data.statistics.gram, rows);
         }
         for (double row : rows) {
             energy += row;

@@ -96,6 +96,14 @@ void add_values_to(MatrixView<double> sums, std::span<const double> values,
     backend.copy<double>({host.data(), sums.rows, sums.cols}, sums);
 }
 
+void add_values_to(MatrixView<float> sums, std::span<const double> values,
+                   const kernels::Backend& backend) {
+    std::vector<float> host = backend.to_host(sums);
+    std::ranges::transform(host, values, host.begin(),
+                           [](float x, double y) { return x + static_cast<float>(y); });
+    backend.copy<float>({host.data(), sums.rows, sums.cols}, sums);
+}
+
 void give_up_share(comm::Communicator& world) {
     if (world.rank() != 0) {
         world.send(0, comm::Tag::share, {});

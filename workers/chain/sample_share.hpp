@@ -93,6 +93,8 @@ private:
 /// sums += values, row after row; `sums` in backend memory, the values on the host.
 void add_values_to(MatrixView<double> sums, std::span<const double> values,
                    const kernels::Backend& backend);
+void add_values_to(MatrixView<float> sums, std::span<const double> values,
+                   const kernels::Backend& backend);
 
 /// Tells the ranks that wait for this one's sums, or for the total, that they will not come.
 void give_up_share(comm::Communicator& world);

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/upper_triangle.hpp"
 #include "methods/splitting.hpp"
 #include "workers/chain/sample_share.hpp"
 
@@ -67,7 +68,7 @@ void InputShift::begin(std::size_t width) {
     if (width_ == 0) {
         width_ = width;
         for (Sums& sums : sums_) {
-            sums.gram = backend_.allocate<double>(width_ * width_);
+            sums.gram = backend_.allocate<float>(triangle_size(width_));
         }
     }
 }
@@ -78,7 +79,7 @@ void InputShift::add(MatrixView<const float> x) {
         const auto [first, count] = half_of(x.rows, half);
         if (count > 0) {
             backend_.accumulate_gram(x.row_range(first, count),
-                                     sums_[half].gram.matrix(width_, width_));
+                                     UpperTriangle<float>(sums_[half].gram.data(), width_));
         }
         sums_[half].tokens += count;
     }
@@ -114,16 +115,7 @@ InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
         tokens += static_cast<double>(sums.tokens);
     }
     Means means;
-    for (const Sums& sums : all) {
-        add_to(means.gram, backend_.to_host(sums.gram.matrix(width_, width_)));
-    }
-    for (std::size_t i = 0; i < width_; ++i) {
-        for (std::size_t j = i; j < width_; ++j) {
-            const double mean = means.gram[i * width_ + j] / tokens;
-            means.gram[i * width_ + j] = mean;
-            means.gram[j * width_ + i] = mean;
-        }
-    }
+    means.gram = mean_gram(all, tokens);
     const auto mean = [&](std::vector<double> Sums::*part) {
         std::vector<double> total;
         for (const Sums& sums : all) {
@@ -139,8 +131,29 @@ InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
     return means;
 }
 
-std::vector<double> InputShift::gram() const {
-    return means_of(sums_).gram;
+std::vector<float> InputShift::mean_gram(std::span<const Sums> all, double tokens) const {
+    std::vector<float> mean(width_ * width_);
+    const MatrixView<float> view(mean.data(), width_, width_);
+    for (const Sums& sums : all) {
+        const std::vector<float> own = backend_.to_host(sums.gram.matrix(1, sums.gram.size()));
+        const UpperTriangle<const float> gram(own.data(), width_);
+        for (std::size_t i = 0; i < width_; ++i) {
+            std::transform(view.row(i) + i, view.row(i) + width_, gram.diagonal(i), view.row(i) + i,
+                           [tokens](float sum, float value) {
+                               return static_cast<float>(sum + static_cast<double>(value) / tokens);
+                           });
+        }
+    }
+    backend_.mirror_upper(view);
+    return mean;
+}
+
+std::vector<float> InputShift::gram() const {
+    double tokens = 0.0;
+    for (const Sums& sums : sums_) {
+        tokens += static_cast<double>(sums.tokens);
+    }
+    return mean_gram(sums_, tokens);
 }
 
 kernels::Array<float> InputShift::missing(MatrixView<const float> weight,
@@ -188,8 +201,9 @@ std::optional<double> InputShift::choose_penalty(Weights weights,
     }
     const Means fitted = means_of(std::span(sums_).first(1));
     const Means held_out = means_of(std::span(sums_).last(1));
-    const std::vector<float> narrow(held_out.gram.begin(), held_out.gram.end());
-    const kernels::Array<float> gram = uploaded(narrow, width_, backend_);
+    kernels::Array<float> room;
+    const MatrixView<const float> gram =
+        backend_.resident(MatrixView<const float>(held_out.gram.data(), width_, width_), room);
     struct Lack {
         std::size_t rows;
         kernels::Array<float> fitted;
@@ -214,7 +228,7 @@ std::optional<double> InputShift::choose_penalty(Weights weights,
             backend_.linear(lack.fitted.matrix(lack.rows, width_), inverse, {}, correction);
             const std::vector<float> d = on_host(correction, backend_);
             std::vector<double> costs(lack.rows);
-            backend_.row_errors(correction, gram.matrix(width_, width_), costs);
+            backend_.row_errors(correction, gram, costs);
             gains[p] += 2.0 * std::inner_product(d.begin(), d.end(), lack.held_out.begin(), 0.0) -
                         std::accumulate(costs.begin(), costs.end(), 0.0);
         }
@@ -237,8 +251,9 @@ std::vector<double> InputShift::values() const {
         for (const std::size_t n : {sums.tokens, sums.input.size(), sums.output.size()}) {
             values.push_back(static_cast<double>(n));
         }
-        const std::vector<double> gram = backend_.to_host(sums.gram.matrix(width_, width_));
-        for (const std::vector<double>* part : {&gram, &sums.input, &sums.output}) {
+        const std::vector<float> gram = backend_.to_host(sums.gram.matrix(1, sums.gram.size()));
+        values.insert(values.end(), gram.begin(), gram.end());
+        for (const std::vector<double>* part : {&sums.input, &sums.output}) {
             values.insert(values.end(), part->begin(), part->end());
         }
     }
@@ -261,7 +276,8 @@ void InputShift::add_values(std::span<const double> values) {
         sums.tokens += take_number();
         const std::size_t n_input = take_number();
         const std::size_t n_output = take_number();
-        add_values_to(sums.gram.matrix(width_, width_), take(width_ * width_), backend_);
+        const std::size_t n_gram = sums.gram.size();
+        add_values_to(sums.gram.matrix(1, n_gram), take(n_gram), backend_);
         add_to(sums.input, take(n_input));
         add_to(sums.output, take(n_output));
     }

@@ -15,8 +15,9 @@
 namespace lathe {
 
 /// Statistics of one linear input, as stored: a group named by the signal with datasets
-///   gram     float32 [d, d]  x^T x / T over all T calibration tokens, symmetric, full; float64,
-///                            by accumulate_stream_gram, where rotations are found from it
+///   gram     float32 [d (d + 1) / 2]  x^T x / T over all T calibration tokens: its upper triangle,
+///                            packed (UpperTriangle); float64, by accumulate_stream_gram, where
+///                            rotations are found from it
 ///   mean_abs float32 [d]     mean |x|: for mlp_hidden the neurons' activation norms
 ///   minimum, maximum float32 [d]
 /// and the attribute `tokens` = T. In jobs that put neurons in order mlp_hidden also has
@@ -24,11 +25,13 @@ namespace lathe {
 struct SignalStatistics {
     std::size_t tokens = 0;
     std::size_t width = 0;
-    std::vector<double> gram;  ///< [width, width]
+    std::vector<float> gram;  ///< [width, width], both triangles
 };
 
 /// @throws DataError  naming file and signal
 [[nodiscard]] SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal);
+/// The Gram matrix alone, as exact as it is stored. [width, width], both triangles
+[[nodiscard]] std::vector<double> read_wide_gram(const std::filesystem::path& file, Signal signal);
 
 /// Gathers the statistics of signals, batch after batch.
 class StatisticsCollector {
