@@ -7,7 +7,6 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/upper_triangle.hpp"
 #include "methods/splitting.hpp"
-#include "workers/chain/sample_share.hpp"
 
 namespace lathe {
 
@@ -81,7 +80,7 @@ void InputShift::add(MatrixView<const float> x) {
             backend_.accumulate_gram(x.row_range(first, count),
                                      UpperTriangle<float>(sums_[half].gram.data(), width_));
         }
-        sums_[half].tokens += count;
+        sums_[half].tokens += static_cast<double>(count);
     }
     latest_ = widened(on_host(x, backend_), backend_);
     n_latest_ = x.rows;
@@ -112,7 +111,7 @@ void InputShift::accumulate(MatrixView<const float> missing, std::vector<double>
 InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
     double tokens = 0.0;
     for (const Sums& sums : all) {
-        tokens += static_cast<double>(sums.tokens);
+        tokens += sums.tokens;
     }
     Means means;
     means.gram = mean_gram(all, tokens);
@@ -151,7 +150,7 @@ std::vector<float> InputShift::mean_gram(std::span<const Sums> all, double token
 std::vector<float> InputShift::gram() const {
     double tokens = 0.0;
     for (const Sums& sums : sums_) {
-        tokens += static_cast<double>(sums.tokens);
+        tokens += sums.tokens;
     }
     return mean_gram(sums_, tokens);
 }
@@ -196,7 +195,7 @@ kernels::Array<float> InputShift::missing_as_seen(MatrixView<const float> weight
 
 std::optional<double> InputShift::choose_penalty(Weights weights,
                                                  MatrixView<const float> readers) const {
-    if (sums_[1].tokens == 0) {
+    if (sums_[1].tokens == 0.0) {
         return penalties.back();
     }
     const Means fitted = means_of(std::span(sums_).first(1));
@@ -240,47 +239,35 @@ std::optional<double> InputShift::choose_penalty(Weights weights,
     return penalties[static_cast<std::size_t>(best - gains.begin())];
 }
 
-/// The width; of each half the tokens and the lengths of `input` and `output`, then the Gram matrix
-/// and these.
-std::vector<double> InputShift::values() const {
-    std::vector<double> values{static_cast<double>(width_)};
-    if (width_ == 0) {
-        return values;
-    }
+/// The width; of each half the lengths of `input` and `output`.
+std::vector<double> InputShift::shape() const {
+    std::vector<double> shape{static_cast<double>(width_)};
     for (const Sums& sums : sums_) {
-        for (const std::size_t n : {sums.tokens, sums.input.size(), sums.output.size()}) {
-            values.push_back(static_cast<double>(n));
-        }
-        const std::vector<float> gram = backend_.to_host(sums.gram.matrix(1, sums.gram.size()));
-        values.insert(values.end(), gram.begin(), gram.end());
-        for (const std::vector<double>* part : {&sums.input, &sums.output}) {
-            values.insert(values.end(), part->begin(), part->end());
-        }
+        shape.push_back(static_cast<double>(sums.input.size()));
+        shape.push_back(static_cast<double>(sums.output.size()));
     }
-    return values;
+    return shape;
 }
 
-void InputShift::add_values(std::span<const double> values) {
-    const auto take = [&](std::size_t n) {
-        const std::span<const double> taken = values.first(n);
-        values = values.subspan(n);
-        return taken;
-    };
-    const auto take_number = [&] { return static_cast<std::size_t>(take(1).front()); };
-    const std::size_t width = take_number();
-    if (width == 0) {
-        return;
+std::vector<SumArray> InputShift::arrays(std::span<const double> shape) {
+    if (shape[0] == 0.0) {
+        return {};
     }
-    begin(width);
-    for (Sums& sums : sums_) {
-        sums.tokens += take_number();
-        const std::size_t n_input = take_number();
-        const std::size_t n_output = take_number();
-        const std::size_t n_gram = sums.gram.size();
-        add_values_to(sums.gram.matrix(1, n_gram), take(n_gram), backend_);
-        add_to(sums.input, take(n_input));
-        add_to(sums.output, take(n_output));
+    begin(static_cast<std::size_t>(shape[0]));
+    std::vector<SumArray> arrays;
+    for (std::size_t half = 0; half < sums_.size(); ++half) {
+        Sums& sums = sums_[half];
+        arrays.push_back({std::span(&sums.tokens, 1)});
+        arrays.push_back({sums.gram.span(), SumArray::Kind::sum, &backend_});
+        for (const auto& [part, length] : {std::pair(&sums.input, shape[1 + 2 * half]),
+                                           std::pair(&sums.output, shape[2 + 2 * half])}) {
+            if (length > 0.0) {
+                part->resize(static_cast<std::size_t>(length), 0.0);
+                arrays.push_back({std::span(*part)});
+            }
+        }
     }
+    return arrays;
 }
 
 void InputShift::correct(Weights weights, double penalty) const {

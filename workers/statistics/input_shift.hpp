@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/contract/backend.hpp"
+#include "workers/chain/shared_sums.hpp"
 
 namespace lathe {
 
@@ -54,15 +55,14 @@ public:
     /// Turns each W into V.
     void correct(Weights weights, double penalty) const;
 
-    /// All sums as one list, which is never empty, and such a list of another object, which is
-    /// added: SampleShare's sums.
-    [[nodiscard]] std::vector<double> values() const;
-    void add_values(std::span<const double> values);
+    /// As shared_sums.hpp has it.
+    [[nodiscard]] std::vector<double> shape() const;
+    [[nodiscard]] std::vector<SumArray> arrays(std::span<const double> shape);
 
 private:
     /// Sums over one half of each batch.
     struct Sums {
-        std::size_t tokens = 0;
+        double tokens = 0.0;
         kernels::Array<float> gram;  ///< x' x'^T, packed (UpperTriangle)
         std::vector<double> input;   ///< m x'^T, or empty
         std::vector<double> output;  ///< n x'^T, or empty

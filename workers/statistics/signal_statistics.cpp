@@ -43,12 +43,12 @@ public:
         if (!output_norms_.empty()) {
             backend.count_largest(x, output_norms_, n_heavy(width_), counts_);
         }
-        tokens_ += x.rows;
+        tokens_ += static_cast<double>(x.rows);
     }
 
     void write(const Backend& backend, ArtifactWriter& file, Signal signal) const {
         const std::string group = "/" + std::string(name(signal));
-        const double scale = 1.0 / static_cast<double>(tokens_);
+        const double scale = 1.0 / tokens_;
         const std::vector<double> sum_abs = backend.to_host(sum_abs_.matrix(1, width_));
         std::vector<float> mean_abs(width_);
         std::ranges::transform(sum_abs, mean_abs.begin(),
@@ -59,7 +59,7 @@ public:
             file.dataset(group + "/" + name, DType::f32, shape,
                          reinterpret_cast<const std::byte*>(values.data()));
         };
-        std::vector<double> powers;
+        std::vector<double> powers;  // summed
         if (gives_rotation_) {
             powers = write_gram(file, group, DType::f64, packed_stream_gram(backend), scale);
         } else {
@@ -77,48 +77,23 @@ public:
     [[nodiscard]] std::vector<double> mean_gram(const Backend& backend) const {
         std::vector<double> gram = backend.to_host(stream_gram_.matrix(width_, width_));
         for (double& value : gram) {
-            value /= static_cast<double>(tokens_);
+            value /= tokens_;
         }
         return gram;
     }
 
     [[nodiscard]] std::size_t width() const { return width_; }
 
-    /// Tokens, Gram matrix, sums of |x|, minimum, maximum; of neurons also their counts.
-    void append_values(const Backend& backend, std::vector<double>& values) const {
-        values.push_back(static_cast<double>(tokens_));
-        const auto append = [&](const auto& own) {
-            values.insert(values.end(), own.begin(), own.end());
-        };
-        append(backend.to_host(gram_.matrix(1, gram_.size())));
-        append(backend.to_host(stream_gram_.matrix(1, stream_gram_.size())));
-        append(backend.to_host(sum_abs_.matrix(1, width_)));
-        append(minimum_);
-        append(maximum_);
-        append(counts_);
-    }
-    [[nodiscard]] std::size_t n_values() const {
-        return 1 + gram_.size() + stream_gram_.size() + 3 * width_ + counts_.size();
-    }
-
-    void add_values(const Backend& backend, std::span<const double> values) {
-        tokens_ += static_cast<std::size_t>(values.front());
-        values = values.subspan(1);
-        const auto take = [&](std::size_t n) {
-            const std::span<const double> taken = values.first(n);
-            values = values.subspan(n);
-            return taken;
-        };
-        add_values_to(gram_.matrix(1, gram_.size()), take(gram_.size()), backend);
-        add_values_to(stream_gram_.matrix(1, stream_gram_.size()), take(stream_gram_.size()),
-                      backend);
-        add_values_to(sum_abs_.matrix(1, width_), take(width_), backend);
-        for (std::size_t i = 0; i < width_; ++i) {
-            minimum_[i] = std::min(minimum_[i], static_cast<float>(values[i]));
-            maximum_[i] = std::max(maximum_[i], static_cast<float>(values[width_ + i]));
-        }
-        values = values.subspan(2 * width_);
-        std::ranges::transform(counts_, values, counts_.begin(), std::plus<>());
+    /// Its arrays, in a fixed order.
+    void list(const Backend& backend, std::vector<SumArray>& arrays) {
+        using Kind = SumArray::Kind;
+        arrays.push_back({std::span(&tokens_, 1)});
+        arrays.push_back({gram_.span(), Kind::sum, &backend});
+        arrays.push_back({stream_gram_.span(), Kind::sum, &backend});
+        arrays.push_back({sum_abs_.span(), Kind::sum, &backend});
+        arrays.push_back({std::span(minimum_), Kind::minimum});
+        arrays.push_back({std::span(maximum_), Kind::maximum});
+        arrays.push_back({std::span(counts_)});
     }
 
 private:
@@ -126,15 +101,14 @@ private:
     void write_neurons(ArtifactWriter& file, const std::string& group,
                        const std::vector<double>& powers,
                        const std::vector<double>& sum_abs) const {
-        const auto tokens = static_cast<double>(tokens_);
         std::vector<double> second_moment(width_);
         std::vector<double> mean(width_);
         std::vector<double> frequency(width_);
         for (std::size_t i = 0; i < width_; ++i) {
             const double norm = output_norms_[i];
-            second_moment[i] = norm * norm * powers[i];
-            mean[i] = norm * sum_abs[i] / tokens;
-            frequency[i] = counts_[i] / tokens;
+            second_moment[i] = norm * norm * powers[i] / tokens_;
+            mean[i] = norm * sum_abs[i] / tokens_;
+            frequency[i] = counts_[i] / tokens_;
         }
         write_neuron_values(file, group, {second_moment, mean, frequency});
     }
@@ -151,20 +125,20 @@ private:
         return packed;
     }
 
-    /// Writes sums, a packed triangle, times `scale`. Returns the diagonal of what was written.
+    /// Writes sums, a packed triangle, times `scale`. Returns the diagonal of the sums.
     template <class T>
     std::vector<double> write_gram(ArtifactWriter& file, const std::string& group, DType dtype,
                                    std::vector<T> sums, double scale) const {
-        for (T& value : sums) {
-            value = static_cast<T>(static_cast<double>(value) * scale);
-        }
-        file.dataset(group + "/gram", dtype, {sums.size()},
-                     reinterpret_cast<const std::byte*>(sums.data()));
         const UpperTriangle<const T> gram(sums.data(), width_);
         std::vector<double> diagonal(width_);
         for (std::size_t i = 0; i < width_; ++i) {
             diagonal[i] = static_cast<double>(*gram.diagonal(i));
         }
+        for (T& value : sums) {
+            value = static_cast<T>(static_cast<double>(value) * scale);
+        }
+        file.dataset(group + "/gram", dtype, {sums.size()},
+                     reinterpret_cast<const std::byte*>(sums.data()));
         return diagonal;
     }
 
@@ -172,7 +146,7 @@ private:
     bool gives_rotation_;
     std::vector<float> output_norms_;
     std::vector<double> counts_;  ///< tokens at which a neuron is among the n_heavy()
-    std::size_t tokens_ = 0;
+    double tokens_ = 0.0;
     kernels::Array<float> gram_;          ///< packed; empty if it gives a rotation
     kernels::Array<double> stream_gram_;  ///< [width, width], upper triangle; empty if not
     kernels::Array<double> sum_abs_;
@@ -212,27 +186,24 @@ StatisticsCollector::Accumulator& StatisticsCollector::accumulator(Signal signal
     return *known;
 }
 
-/// How many signals there are; of each which one, its width, and the accumulator's values.
-std::vector<double> StatisticsCollector::values() const {
-    std::vector<double> values{static_cast<double>(accumulators_.size())};
+/// How many signals there are; of each which one, and its width.
+std::vector<double> StatisticsCollector::shape() const {
+    std::vector<double> shape{static_cast<double>(accumulators_.size())};
     for (const auto& [signal, accumulator] : accumulators_) {
-        values.push_back(static_cast<double>(signal));
-        values.push_back(static_cast<double>(accumulator->width()));
-        accumulator->append_values(backend_, values);
+        shape.push_back(static_cast<double>(signal));
+        shape.push_back(static_cast<double>(accumulator->width()));
     }
-    return values;
+    return shape;
 }
 
-void StatisticsCollector::add_values(std::span<const double> values) {
-    auto n = static_cast<std::size_t>(values.front());
-    for (values = values.subspan(1); n > 0; --n) {
-        const auto signal = static_cast<Signal>(static_cast<int>(values[0]));
-        const auto width = static_cast<std::size_t>(values[1]);
-        Accumulator& mine = accumulator(signal, width);
-        const std::size_t count = mine.n_values();
-        mine.add_values(backend_, values.subspan(2, count));
-        values = values.subspan(2 + count);
+std::vector<SumArray> StatisticsCollector::arrays(std::span<const double> shape) {
+    std::vector<SumArray> arrays;
+    for (std::size_t i = 1; i + 1 < shape.size(); i += 2) {
+        accumulator(static_cast<Signal>(static_cast<int>(shape[i])),
+                    static_cast<std::size_t>(shape[i + 1]))
+            .list(backend_, arrays);
     }
+    return arrays;
 }
 
 void StatisticsCollector::write(const std::filesystem::path& file,

@@ -11,6 +11,7 @@
 #include "kernels/contract/backend.hpp"
 #include "lib/config/job_config.hpp"
 #include "lib/model/model_spec.hpp"
+#include "workers/chain/shared_sums.hpp"
 
 namespace lathe {
 
@@ -51,10 +52,9 @@ public:
     /// the diagonal 0. [features, features]
     [[nodiscard]] std::vector<double> gram(Signal signal) const;
 
-    /// All sums as one list, which is never empty, and such a list of another collector of the same
-    /// job, which is added: SampleShare's sums.
-    [[nodiscard]] std::vector<double> values() const;
-    void add_values(std::span<const double> values);
+    /// As shared_sums.hpp has it, among collectors of the same job.
+    [[nodiscard]] std::vector<double> shape() const;
+    [[nodiscard]] std::vector<SumArray> arrays(std::span<const double> shape);
 
 private:
     class Accumulator;
