@@ -15,20 +15,31 @@ constexpr std::size_t piece_bytes = std::size_t{4} << 20;
 constexpr std::size_t pieces_under_way = 2;
 
 /// A part of an array.
-struct Piece {
+struct Segment {
     const SumArray* array;
     std::size_t first;
     std::size_t count;
 };
 
+/// What goes in a message: parts of neighbouring arrays.
+using Piece = std::vector<Segment>;
+
 std::vector<Piece> pieces_of(const std::vector<SumArray>& arrays) {
     std::vector<Piece> pieces;
+    std::size_t room = 0;  // bytes, in the last piece
     for (const SumArray& array : arrays) {
         std::visit(
             [&](const auto& values) {
-                const std::size_t most = piece_bytes / sizeof(values[0]);
-                for (std::size_t first = 0; first < values.size(); first += most) {
-                    pieces.push_back({&array, first, std::min(most, values.size() - first)});
+                constexpr std::size_t size = sizeof(values[0]);
+                for (std::size_t first = 0; first < values.size();) {
+                    if (room < size) {
+                        pieces.emplace_back();
+                        room = piece_bytes;
+                    }
+                    const std::size_t count = std::min(room / size, values.size() - first);
+                    pieces.back().push_back({&array, first, count});
+                    first += count;
+                    room -= count * size;
                 }
             },
             array.values);
@@ -36,27 +47,36 @@ std::vector<Piece> pieces_of(const std::vector<SumArray>& arrays) {
     return pieces;
 }
 
-bool is_on_host(const SumArray& array) {
-    return array.memory == nullptr || array.memory->works_on_host();
+/// work(values, on_host) for the elements of a segment, which are the backend's unless `on_host`.
+template <class Work>
+void visit(const Segment& segment, const Work& work) {
+    const kernels::Memory* memory = segment.array->memory;
+    std::visit(
+        [&](const auto& values) {
+            work(values.subspan(segment.first, segment.count),
+                 memory == nullptr || memory->works_on_host());
+        },
+        segment.array->values);
 }
 
-/// The piece's elements as bytes.
 std::vector<std::byte> bytes_of(const Piece& piece) {
-    return std::visit(
-        [&](const auto& values) {
+    std::vector<std::byte> bytes;
+    for (const Segment& segment : piece) {
+        visit(segment, [&](const auto& values, bool on_host) {
             using T = std::remove_reference_t<decltype(values[0])>;
-            const std::span<T> part = values.subspan(piece.first, piece.count);
-            std::vector<std::byte> bytes(part.size_bytes());
-            if (is_on_host(*piece.array)) {
-                std::memcpy(bytes.data(), part.data(), bytes.size());
+            const auto append = [&](std::span<const T> host) {
+                const std::span<const std::byte> own = std::as_bytes(host);
+                bytes.insert(bytes.end(), own.begin(), own.end());
+            };
+            if (on_host) {
+                append(values);
             } else {
-                const std::vector<T> host =
-                    piece.array->memory->to_host(MatrixView<T>(part.data(), 1, part.size()));
-                std::memcpy(bytes.data(), host.data(), bytes.size());
+                append(
+                    segment.array->memory->to_host(MatrixView<T>(values.data(), 1, values.size())));
             }
-            return bytes;
-        },
-        piece.array->values);
+        });
+    }
+    return bytes;
 }
 
 template <class T>
@@ -71,24 +91,26 @@ void combine(SumArray::Kind kind, std::span<T> mine, const std::byte* bytes) {
 }
 
 void add_bytes(const Piece& piece, const std::vector<std::byte>& bytes) {
-    std::visit(
-        [&](const auto& values) {
+    std::size_t taken = 0;
+    for (const Segment& segment : piece) {
+        visit(segment, [&](const auto& values, bool on_host) {
             using T = std::remove_reference_t<decltype(values[0])>;
-            const std::span<T> part = values.subspan(piece.first, piece.count);
-            if (bytes.size() != part.size_bytes()) {
+            if (bytes.size() < taken + values.size_bytes()) {
                 throw InternalError("a piece of sums has " + std::to_string(bytes.size()) +
-                                    " bytes, expected " + std::to_string(part.size_bytes()));
+                                    " bytes, fewer than expected");
             }
-            if (is_on_host(*piece.array)) {
-                combine(piece.array->kind, part, bytes.data());
+            const std::byte* from = bytes.data() + taken;
+            taken += values.size_bytes();
+            if (on_host) {
+                combine(segment.array->kind, values, from);
                 return;
             }
-            const MatrixView<T> there(part.data(), 1, part.size());
-            std::vector<T> host = piece.array->memory->to_host(there);
-            combine(piece.array->kind, std::span<T>(host), bytes.data());
-            piece.array->memory->template copy<T>({host.data(), 1, host.size()}, there);
-        },
-        piece.array->values);
+            const MatrixView<T> there(values.data(), 1, values.size());
+            std::vector<T> host = segment.array->memory->to_host(there);
+            combine(segment.array->kind, std::span<T>(host), from);
+            segment.array->memory->template copy<T>({host.data(), 1, host.size()}, there);
+        });
+    }
 }
 
 comm::Message receive(comm::Communicator& world, int from) {
@@ -130,20 +152,23 @@ std::vector<double> receive_numbers(comm::Communicator& world, int from) {
 void send_arrays(comm::Communicator& world, int to, const std::vector<double>& shape,
                  const std::vector<SumArray>& arrays) {
     send_numbers(world, to, shape);
-    for (const Piece& piece : pieces_of(arrays)) {
-        (void)receive(world, to);  // the piece is asked for
-        world.send(to, comm::Tag::share, bytes_of(piece));
+    const std::vector<Piece> pieces = pieces_of(arrays);
+    for (std::size_t i = 0; i < pieces.size(); ++i) {
+        if (i >= pieces_under_way) {
+            (void)receive(world, to);  // one has arrived
+        }
+        world.send(to, comm::Tag::share, bytes_of(pieces[i]));
     }
 }
 
 void receive_and_add(comm::Communicator& world, int from, const std::vector<SumArray>& sums) {
     const std::vector<Piece> pieces = pieces_of(sums);
-    std::size_t asked = 0;
     for (std::size_t i = 0; i < pieces.size(); ++i) {
-        for (; asked < std::min(pieces.size(), i + pieces_under_way); ++asked) {
+        const comm::Message message = receive(world, from);
+        if (i + pieces_under_way < pieces.size()) {
             send_numbers(world, from, {1.0});
         }
-        add_bytes(pieces[i], receive(world, from).bytes);
+        add_bytes(pieces[i], message.bytes);
     }
 }
 

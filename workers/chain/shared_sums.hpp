@@ -34,8 +34,8 @@ void add_sums(Sums& sums, Sums& more) {
     add_arrays(sums.arrays(shape), more.arrays(shape));
 }
 
-/// Sums on their way from one rank to another. The receiver asks for each piece, so that no more
-/// than two of them wait anywhere.
+/// Sums on their way from one rank to another, in pieces of 4 MiB. The receiver says when one has
+/// arrived, so that no more than two of them are under way.
 /// @throws StoppedError  if the other rank gave up
 void send_arrays(comm::Communicator& world, int to, const std::vector<double>& shape,
                  const std::vector<SumArray>& arrays);
