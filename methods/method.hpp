@@ -110,6 +110,10 @@ struct MethodRow {
     /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
     /// such a candidate.
     bool orders_neurons = false;
+
+    /// Whether solve() gives a row of the unit the same bytes whatever other rows there are, so
+    /// that a large unit may be solved in pieces.
+    bool solves_rows_alone = false;
 };
 
 [[nodiscard]] std::span<const MethodRow> method_table();
