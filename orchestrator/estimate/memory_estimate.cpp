@@ -139,8 +139,7 @@ std::uint64_t run_directory_bytes(const JobContext& context, const ModelSpec& sp
     const JobConfig& job = context.job;
     const Sizes sizes(context);
     const ModelSpec& given = sizes.spec;
-    std::uint64_t bytes = units.candidate_bytes +
-                          2 * spec.n_blocks * sizes.grams +
+    std::uint64_t bytes = units.candidate_bytes + 2 * spec.n_blocks * sizes.grams +
                           std::min(result.budget_bytes, result.source_bytes) + 2 * sizes.stream;
     bytes += job.refine == RefineMode::none ? 0 : result.budget_bytes;
     for (const std::string& format : job.exports) {
