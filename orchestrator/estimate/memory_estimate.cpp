@@ -13,6 +13,9 @@ namespace lathe {
 
 namespace {
 
+/// Panels of both operands of a product, at most (kernels/cpu), which threads keep.
+constexpr std::uint64_t panel_bytes = std::uint64_t{128} << 20;
+
 /// Sizes that several stages share, in elements but for `stream`.
 struct Sizes {
     explicit Sizes(const JobContext& context)
@@ -131,7 +134,7 @@ std::uint64_t peak_memory_bytes(const JobContext& context, const UnitSums& units
     if (job.search.scores != SearchConfig::Scores::divergence) {
         most = std::max(most, differentiating_bytes(sizes));
     }
-    return most;
+    return most + panel_bytes;
 }
 
 std::uint64_t run_directory_bytes(const JobContext& context, const ModelSpec& spec,
