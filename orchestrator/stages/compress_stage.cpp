@@ -74,8 +74,11 @@ void compress(JobRun& run) {
     std::vector<StageTask> joining;
     std::vector<std::filesystem::path> pieces;
     for (UnitWork& work : units) {
-        const auto cut =
-            pieces_of(spec, spec.units[work.compression.unit], work.compression.settings);
+        const UnitSpec& unit = spec.units[work.compression.unit];
+        const auto cut = pieces_of(spec, unit, work.compression.settings);
+        for (const UnitRows& rows : cut) {  // also those that a run on more ranks left
+            pieces.push_back(run.run().candidate_piece(unit.name, rows.first));
+        }
         const bool is_large = ranks > 1.0 && work.task.task.cost > total / (8.0 * ranks);
         if (cut.size() == 1 || !is_large || run.is_done(work.task)) {
             tasks.push_back(work.task);
@@ -83,7 +86,6 @@ void compress(JobRun& run) {
         }
         for (const UnitRows& rows : cut) {
             tasks.push_back(piece_task(run, work, rows));
-            pieces.push_back(tasks.back().artifact);
         }
         CompressionTask join = work.compression;
         join.pieces = cut;
@@ -94,10 +96,10 @@ void compress(JobRun& run) {
     run.run_stage(stage::compress, std::move(tasks));
     if (!joining.empty()) {
         run.run_stage(stage::compress, std::move(joining));
-        for (const std::filesystem::path& piece : pieces) {
-            std::error_code ignored;
-            std::filesystem::remove(piece, ignored);
-        }
+    }
+    for (const std::filesystem::path& piece : pieces) {
+        std::error_code ignored;
+        std::filesystem::remove(piece, ignored);
     }
 }
 
