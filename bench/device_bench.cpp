@@ -286,11 +286,9 @@ private:
                            }),
               0.0);
         const std::size_t n = scaled(4096);
-        std::vector<double> part(n * n);
-        for (std::size_t i = 0; i < n; ++i) {
-            std::copy_n(both.begin() + static_cast<std::ptrdiff_t>(i * d), n,
-                        part.begin() + static_cast<std::ptrdiff_t>(i * n));
-        }
+        const std::vector<float> corner =
+            backend_->to_host(square(gram).row_range(0, n).col_range(0, n));
+        const std::vector<double> part(corner.begin(), corner.end());
         std::vector<double> values(n);
         std::vector<double> vectors(n * n);
         print("eigenvectors of " + std::to_string(n),
