@@ -56,7 +56,7 @@ struct Layer {
     std::size_t d;
     std::vector<float> inputs;
     std::vector<float> weights;
-    std::vector<double> gram;
+    std::vector<float> gram;
     std::vector<float> importance;
     std::vector<float> factor;
 
@@ -64,18 +64,20 @@ struct Layer {
         : d(d_),
           inputs(numbers(n_tokens * d, 1)),
           weights(numbers(d * d, 2)),
-          gram(d * d, 0.0),
+          gram(d * d),
           importance(d),
           factor(d * d) {
-        backend().accumulate_gram({inputs.data(), n_tokens, d}, {gram.data(), d, d});
+        const MatrixView<float> whole(gram.data(), d, d);
+        backend().accumulate_gram({inputs.data(), n_tokens, d}, UpperTriangle<float>(whole));
+        backend().mirror_upper(whole);
         for (std::size_t i = 0; i < d; ++i) {
-            for (std::size_t j = 0; j < i; ++j) {
-                gram[i * d + j] = gram[j * d + i];
-            }
-            importance[i] = static_cast<float>(gram[i * d + i]);
+            importance[i] = gram[i * d + i];
         }
     }
-    void invert() { backend().inverse_factor({gram.data(), d, d}, 0.01, {factor.data(), d, d}); }
+    void invert() {
+        backend().inverse_factor({gram.data(), d, d}, {.damping = 0.01, .penalty = {}, .order = {}},
+                                 {factor.data(), d, d});
+    }
 };
 
 void BM_Linear(benchmark::State& state) {
@@ -92,9 +94,9 @@ void BM_Linear(benchmark::State& state) {
 void BM_Gram(benchmark::State& state) {
     const auto d = static_cast<std::size_t>(state.range(0));
     const std::vector<float> x = numbers(2048 * d, 1);
-    std::vector<double> gram(d * d);
+    std::vector<float> gram(triangle_size(d));
     for (auto _ : state) {
-        backend().accumulate_gram({x.data(), 2048, d}, {gram.data(), d, d});
+        backend().accumulate_gram({x.data(), 2048, d}, {gram.data(), d});
     }
     report_flops(state, 2048.0 * static_cast<double>(d * (d + 1)));
 }
@@ -134,14 +136,14 @@ void BM_GramAgainstBlas(benchmark::State& state) {
     const std::vector<float> x = numbers(n_tokens * d, 1);
     const std::vector<float> y = numbers(n_tokens * d, 2);
     std::vector<float> product(d * d);
-    std::vector<double> gram(d * d);
+    std::vector<float> gram(triangle_size(d));
     const auto multiply = [&](std::size_t first, std::size_t rows) {
         kernels::blas::gemm(Transpose::yes, Transpose::no, 1.0F,
                             {x.data() + first, n_tokens, rows, d}, {y.data(), n_tokens, d}, 0.0F,
                             {product.data() + first * d, rows, d});
     };
     const auto accumulate = [&] {
-        backend().accumulate_gram({x.data(), n_tokens, d}, {gram.data(), d, d});
+        backend().accumulate_gram({x.data(), n_tokens, d}, {gram.data(), d});
     };
     accumulate();
     std::vector<double> ours;
@@ -226,6 +228,7 @@ void BM_Gptq(benchmark::State& state) {
 void BM_EigenAgainstLapack(benchmark::State& state) {
     const auto d = static_cast<std::size_t>(state.range(0));
     const Layer layer(d, 2 * d);
+    const std::vector<double> gram(layer.gram.begin(), layer.gram.end());
     std::vector<double> values(d);
     std::vector<double> vectors(d * d);
     const auto lapack = [&] {
@@ -235,12 +238,12 @@ void BM_EigenAgainstLapack(benchmark::State& state) {
         int info = 0;
         std::vector<double> work(static_cast<std::size_t>(n_work));
         std::vector<int> integers(static_cast<std::size_t>(n_integers));
-        vectors = layer.gram;
+        vectors = gram;
         dsyevd_("V", "L", &n, vectors.data(), &n, values.data(), work.data(), &n_work,
                 integers.data(), &n_integers, &info);
     };
     const kernels::SymmetricEigenproblem problem{
-        {layer.gram.data(), d, d}, values, {vectors.data(), d, d}};
+        {gram.data(), d, d}, values, {vectors.data(), d, d}};
     std::vector<double> ours;
     std::vector<double> one_thread;
     std::vector<double> all_threads;

@@ -193,12 +193,15 @@ private:
         const std::size_t tokens = scaled(65536);
         const Floats x = random(tokens, d, 1.0F);
         const Floats y = backend_->allocate<float>(d * d);
+        const Floats sums = backend_->allocate<float>(triangle_size(d));
         const Array<double> gram = backend_->allocate<double>(d * d);
         const MatrixView<const float> in = x.matrix(tokens, d);
         const auto* result = reinterpret_cast<const float*>(gram.data());
         const double flops = static_cast<double>(tokens) * static_cast<double>(d * (d + 1));
         print("Gram, fp32 in chunks of 2048",
-              milliseconds(result, [&] { backend_->accumulate_gram(in, gram.matrix(d, d)); }),
+              milliseconds(
+                  sums.data(),
+                  [&] { backend_->accumulate_gram(in, UpperTriangle<float>(sums.data(), d)); }),
               flops);
         print(
             "Gram of a stream",
@@ -218,11 +221,9 @@ private:
         const std::size_t n_groups = d / 64;
         const Floats x = random(2 * d, d, 1.0F);
         const Floats weight = random(d, d, 0.02F);
-        const Array<double> sums = backend_->allocate<double>(d * d);
-        backend_->accumulate_stream_gram(x.matrix(2 * d, d), sums.matrix(d, d));
-        const std::vector<double> ones(d, 1.0);
         const Floats gram = backend_->allocate<float>(d * d);
-        backend_->symmetric_from_upper(sums.matrix(d, d), ones, gram.matrix(d, d));
+        backend_->accumulate_gram(x.matrix(2 * d, d), UpperTriangle<float>(gram.matrix(d, d)));
+        backend_->mirror_upper(gram.matrix(d, d));
         const std::vector<float> importance(d, 1.0F);
         const Floats factor = backend_->allocate<float>(d * d);
         const Floats w = backend_->allocate<float>(d * d);
@@ -232,17 +233,13 @@ private:
         const IntegerGridSettings grid{4, 64, true};
         const double cube = static_cast<double>(d) * static_cast<double>(d * d);
         const auto square = [d](const auto& memory) { return memory.matrix(d, d); };
-        // The factor reads both triangles; the sums have one.
-        std::vector<double> both = backend_->to_host(square(sums));
-        for (std::size_t i = 0; i < d; ++i) {
-            for (std::size_t j = 0; j < i; ++j) {
-                both[i * d + j] = both[j * d + i];
-            }
-        }
-        backend_->copy({both.data(), d, d}, square(sums));
         print("inverse factor",
               milliseconds(factor.data(),
-                           [&] { backend_->inverse_factor(square(sums), 0.01, square(factor)); }),
+                           [&] {
+                               backend_->inverse_factor(
+                                   square(gram), {.damping = 0.01, .penalty = {}, .order = {}},
+                                   square(factor));
+                           }),
               2.0 / 3.0 * cube);
         print("gptq, 4 bits in groups of 64",
               milliseconds(w.data(),
@@ -289,11 +286,9 @@ private:
                            }),
               0.0);
         const std::size_t n = scaled(4096);
-        std::vector<double> part(n * n);
-        for (std::size_t i = 0; i < n; ++i) {
-            std::copy_n(both.begin() + static_cast<std::ptrdiff_t>(i * d), n,
-                        part.begin() + static_cast<std::ptrdiff_t>(i * n));
-        }
+        const std::vector<float> corner =
+            backend_->to_host(square(gram).row_range(0, n).col_range(0, n));
+        const std::vector<double> part(corner.begin(), corner.end());
         std::vector<double> values(n);
         std::vector<double> vectors(n * n);
         print("eigenvectors of " + std::to_string(n),

@@ -113,6 +113,7 @@ EncodedTensor outline(const Setting& setting, const Shape& shape) {
 MethodRow bcq_method() {
     MethodRow row{"bcq", expand, bytes, flops, refuses, solve};
     row.outline = outline;
+    row.solves_rows_alone = true;
     return row;
 }
 

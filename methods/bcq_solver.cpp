@@ -58,6 +58,7 @@ public:
             }
         }
         if (!to_refine.empty()) {
+            factors.value().release_inverse_factor();
             refine_on_levels({unit_.weight(), &output_error_, {}}, factors.value().system(),
                              to_refine, backend_);
         }
@@ -110,7 +111,7 @@ private:
         solution.error = std::accumulate(coded.errors.begin(), coded.errors.end(), 0.0);
     }
 
-    MatrixView<const double> gram_;
+    MatrixView<const float> gram_;
     const Backend& backend_;
     StackedUnit unit_;
     OutputError output_error_;

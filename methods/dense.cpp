@@ -111,6 +111,7 @@ EncodedTensor outline(const Setting& /*setting*/, const Shape& shape) {
 MethodRow dense_method() {
     MethodRow row{"dense", expand, bytes, flops, refuses, solve};
     row.outline = outline;
+    row.solves_rows_alone = true;
     return row;
 }
 

@@ -126,9 +126,9 @@ public:
           dtype_(tensor.source_dtype),
           heavy_(copy_of<float>(tensor.weight.col_range(0, heavy))),
           light_(copy_of<float>(tensor.weight.col_range(heavy, tensor.weight.cols - heavy))),
-          heavy_gram_(copy_of<double>(part(statistics.gram, 0, heavy, 0, heavy))),
+          heavy_gram_(copy_of<float>(part(statistics.gram, 0, heavy, 0, heavy))),
           light_gram_(
-              copy_of<double>(part(statistics.gram, heavy, light_.cols, heavy, light_.cols))),
+              copy_of<float>(part(statistics.gram, heavy, light_.cols, heavy, light_.cols))),
           cross_(copy_of<double>(part(statistics.gram, 0, heavy, heavy, light_.cols))) {}
 
     EncodedTensor solve(const FfSplit& split) {
@@ -158,8 +158,8 @@ private:
         HostMatrix<float> light_target;
     };
 
-    static MatrixView<const double> part(MatrixView<const double> gram, std::size_t row,
-                                         std::size_t n_rows, std::size_t col, std::size_t n_cols) {
+    static MatrixView<const float> part(MatrixView<const float> gram, std::size_t row,
+                                        std::size_t n_rows, std::size_t col, std::size_t n_cols) {
         return gram.row_range(row, n_rows).col_range(col, n_cols);
     }
 
@@ -177,10 +177,11 @@ private:
     /// `missing` did, as well as their own inputs can.
     HostMatrix<float> with_missing(const HostMatrix<float>& own, const HostMatrix<float>& missing,
                                    const HostMatrix<double>& cross, bool transposed,
-                                   const HostMatrix<double>& gram) const {
+                                   const HostMatrix<float>& gram) const {
         const std::size_t n = gram.rows;
         HostMatrix<float> factor{n, n};
-        backend_.inverse_factor(gram.view(), damping, factor.view());
+        backend_.inverse_factor(gram.view(), {.damping = damping, .penalty = {}, .order = {}},
+                                factor.view());
         const HostMatrix<double> wide = copy_of<double>(missing.view());
         const HostMatrix<double> root = copy_of<double>(std::as_const(factor).view());
         HostMatrix<double> seen{own.rows, n};
@@ -199,8 +200,8 @@ private:
     DType dtype_;
     HostMatrix<float> heavy_;
     HostMatrix<float> light_;
-    HostMatrix<double> heavy_gram_;
-    HostMatrix<double> light_gram_;
+    HostMatrix<float> heavy_gram_;
+    HostMatrix<float> light_gram_;
     HostMatrix<double> cross_;  ///< [heavy, light]
     std::map<Setting, Heavy> by_heavy_;
 };

@@ -94,6 +94,7 @@ EncodedTensor outline(const Setting& setting, const Shape& shape) {
 MethodRow integer_method() {
     MethodRow row{"integer", expand, bytes, flops, refuses_feedback, solve_settings<task_of>};
     row.outline = outline;
+    row.solves_rows_alone = true;
     return row;
 }
 

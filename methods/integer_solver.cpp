@@ -71,20 +71,10 @@ private:
         }
         const std::size_t d = gram_.rows;
         factor_ = backend_.allocate<float>(d * d);
-        order_ = {};
-        if (!feedback.by_power) {
-            backend_.inverse_factor(gram_, feedback.damping, factor_.matrix(d, d));
-            return;
-        }
-        order_ = columns_by_power();
-        std::vector<double> permuted(d * d);
-        for (std::size_t i = 0; i < d; ++i) {
-            const double* from = gram_.row(order_[i]);
-            for (std::size_t j = 0; j < d; ++j) {
-                permuted[i * d + j] = from[order_[j]];
-            }
-        }
-        backend_.inverse_factor({permuted.data(), d, d}, feedback.damping, factor_.matrix(d, d));
+        order_ = feedback.by_power ? columns_by_power() : std::vector<std::uint32_t>();
+        backend_.inverse_factor(gram_,
+                                {.damping = feedback.damping, .penalty = {}, .order = order_},
+                                factor_.matrix(d, d));
     }
 
     [[nodiscard]] std::vector<std::uint32_t> columns_by_power() const {
@@ -161,7 +151,7 @@ private:
         solution.error = std::accumulate(q.errors.begin(), q.errors.end(), 0.0);
     }
 
-    MatrixView<const double> gram_;
+    MatrixView<const float> gram_;
     const Backend& backend_;
     StackedUnit unit_;
     OutputError output_error_;

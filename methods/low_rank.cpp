@@ -158,7 +158,7 @@ std::vector<float> narrowed(MatrixView<const double> values) {
 
 /// A matrix with integer codes, solved with error feedback.
 EncodedTensor in_codes(const std::vector<float>& values, const Shape& shape,
-                       const IntegerLayout& layout, MatrixView<const double> gram,
+                       const IntegerLayout& layout, MatrixView<const float> gram,
                        const kernels::Backend& backend) {
     const IntegerTask task{layout, ErrorFeedback{}, false};
     const UnitTensor tensor{{values.data(), shape[0], shape[1]}, shape, DType::f32};
@@ -167,7 +167,7 @@ EncodedTensor in_codes(const std::vector<float>& values, const Shape& shape,
 }
 
 EncodedTensor solve_tensor(const Setting& setting, const UnitTensor& tensor,
-                           const Components& components, MatrixView<const double> gram,
+                           const Components& components, MatrixView<const float> gram,
                            const kernels::Backend& backend) {
     const std::size_t rank = rank_of(setting, tensor.shape);
     const Shape right_shape{rank, tensor.weight.cols};
@@ -179,7 +179,7 @@ EncodedTensor solve_tensor(const Setting& setting, const UnitTensor& tensor,
                : encode_dense(MatrixView<const float>(right.data(), rank, tensor.weight.cols),
                               right_shape, DType::f16);
     const HostMatrix<float> kept = decoded(stored_right);
-    std::vector<double> narrow_gram;
+    std::vector<float> narrow_gram;
     const std::vector<float> left =
         fit_left(tensor.weight, gram, kept.view(), narrow_gram, backend);
     EncodedTensor stored_left =

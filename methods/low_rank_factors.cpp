@@ -72,22 +72,24 @@ Components of_wide(Matrix w, MatrixView<const double> gram, const kernels::Backe
 
 }  // namespace
 
-Components output_components(MatrixView<const float> weight, MatrixView<const double> gram,
+Components output_components(MatrixView<const float> weight, MatrixView<const float> gram,
                              const kernels::Backend& backend) {
     Matrix w = widened(weight, backend);
-    return weight.rows > weight.cols ? of_tall(std::move(w), gram, backend)
-                                     : of_wide(std::move(w), gram, backend);
+    const Matrix g = widened(gram, backend);
+    return weight.rows > weight.cols ? of_tall(std::move(w), g.view(), backend)
+                                     : of_wide(std::move(w), g.view(), backend);
 }
 
-std::vector<float> fit_left(MatrixView<const float> weight, MatrixView<const double> gram,
-                            MatrixView<const float> right, std::vector<double>& narrow_gram,
+std::vector<float> fit_left(MatrixView<const float> weight, MatrixView<const float> gram,
+                            MatrixView<const float> right, std::vector<float>& narrow_gram,
                             const kernels::Backend& backend) {
     Matrix w = widened(weight, backend);
     Matrix r = widened(right, backend);
-    Matrix seen = product(gram, Taken::as_is, r.view(), Taken::transposed, backend);  // [n, r]
+    const Matrix g = widened(gram, backend);
+    Matrix seen = product(g.view(), Taken::as_is, r.view(), Taken::transposed, backend);  // [n, r]
     Matrix inner = product(r.view(), Taken::as_is, seen.view(), Taken::as_is, backend);
     Matrix target = product(w.view(), Taken::as_is, seen.view(), Taken::as_is, backend);
-    narrow_gram = inner.values;
+    narrow_gram.assign(inner.values.begin(), inner.values.end());
     // The inverse by eigenvectors: directions that no input reaches stay out.
     const Eigen found = eigen_of(inner, backend);
     Matrix turned = product(target.view(), Taken::as_is,

@@ -25,15 +25,15 @@ struct Components {
 /// of W G W^T. Solves a problem of the smaller side: with more rows than columns the eigenvectors
 /// are those of K^T G K, W^T W = K K^T, times K. G may be singular.
 [[nodiscard]] Components output_components(MatrixView<const float> weight,
-                                           MatrixView<const double> gram,
+                                           MatrixView<const float> gram,
                                            const kernels::Backend& backend);
 
 /// The left factor [m, r] that fits W best when the right one is `right` [r, n]:
 /// W G right^T (right G right^T)^-1; `narrow_gram` [r, r] becomes right G right^T.
 [[nodiscard]] std::vector<float> fit_left(MatrixView<const float> weight,
-                                          MatrixView<const double> gram,
+                                          MatrixView<const float> gram,
                                           MatrixView<const float> right,
-                                          std::vector<double>& narrow_gram,
+                                          std::vector<float>& narrow_gram,
                                           const kernels::Backend& backend);
 
 }  // namespace lathe

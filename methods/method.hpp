@@ -23,7 +23,7 @@ namespace lathe {
 /// host memory.
 struct UnitStatistics {
     /// x^T x / T, symmetric, both triangles. Empty for a unit whose input are token ids.
-    MatrixView<const double> gram;
+    MatrixView<const float> gram;
     /// For a unit that reads token ids: how often each row of the table is used, as a share of
     /// all tokens, plus a floor of one use shared by all rows. Size: rows of the table; else empty.
     std::span<const float> row_weights;
@@ -110,6 +110,10 @@ struct MethodRow {
     /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
     /// such a candidate.
     bool orders_neurons = false;
+
+    /// Whether solve() gives a row of the unit the same bytes whatever other rows there are, so
+    /// that a large unit may be solved in pieces.
+    bool solves_rows_alone = false;
 };
 
 [[nodiscard]] std::span<const MethodRow> method_table();

@@ -176,7 +176,7 @@ private:
         solution.error = std::accumulate(errors.begin(), errors.end(), 0.0);
     }
 
-    MatrixView<const double> gram_;
+    MatrixView<const float> gram_;
     const Backend& backend_;
     StackedUnit unit_;
     OutputError output_error_;

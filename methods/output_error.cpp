@@ -1,7 +1,6 @@
 #include "methods/output_error.hpp"
 
 #include <algorithm>
-#include <iterator>
 #include <numeric>
 
 #include "lib/core/errors.hpp"
@@ -30,21 +29,13 @@ std::vector<double> lookup_errors(MatrixView<const float> weight, MatrixView<con
 }  // namespace
 
 OutputError::OutputError(const UnitStatistics& statistics, const kernels::Backend& backend)
-    : backend_(backend), n_inputs_(statistics.gram.rows), row_weights_(statistics.row_weights) {
-    const MatrixView<const double>& gram = statistics.gram;
-    std::vector<float> narrow;
-    narrow.reserve(gram.rows * gram.cols);
-    for (std::size_t i = 0; i < gram.rows; ++i) {
-        std::transform(gram.row(i), gram.row(i) + gram.cols, std::back_inserter(narrow),
-                       [](double value) { return static_cast<float>(value); });
-    }
-    gram_ = backend.allocate<float>(narrow.size());
-    backend.copy({narrow.data(), gram.rows, gram.cols}, gram_.matrix(gram.rows, gram.cols));
-}
+    : backend_(backend),
+      gram_(backend.resident(statistics.gram, device_gram_)),
+      row_weights_(statistics.row_weights) {}
 
 std::vector<double> OutputError::of_rows(MatrixView<const float> weight,
                                          MatrixView<const float> values) const {
-    if (n_inputs_ == 0) {
+    if (gram_.rows == 0) {
         const std::vector<float> w = backend_.to_host(weight);
         const std::vector<float> v = backend_.to_host(values);
         return lookup_errors({w.data(), weight.rows, weight.cols},

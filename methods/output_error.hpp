@@ -12,7 +12,7 @@ namespace lathe {
 /// Measures what changed weights do to the output of a unit, averaged over calibration tokens.
 class OutputError {
 public:
-    /// Makes the fp32 copy of the Gram matrix that row_errors() of a backend wants.
+    /// @pre  what `statistics` refers to outlives the object
     OutputError(const UnitStatistics& statistics, const kernels::Backend& backend);
 
     /// Squared error of each output of `weight` [rows, cols] when it is replaced by `values`; for a
@@ -24,15 +24,13 @@ public:
     [[nodiscard]] double of_tensor(MatrixView<const float> weight,
                                    MatrixView<const float> values) const;
 
-    /// The Gram matrix in fp32, both triangles; empty for a unit that reads token ids.
-    [[nodiscard]] MatrixView<const float> gram() const {
-        return gram_.matrix(n_inputs_, n_inputs_);
-    }
+    /// The Gram matrix where kernels read it as it is; empty for a unit that reads token ids.
+    [[nodiscard]] MatrixView<const float> gram() const { return gram_; }
 
 private:
     const kernels::Backend& backend_;
-    kernels::Array<float> gram_;
-    std::size_t n_inputs_ = 0;  ///< 0: the unit reads token ids
+    kernels::Array<float> device_gram_;  ///< empty if kernels work on the host
+    MatrixView<const float> gram_;
     std::span<const float> row_weights_;
 };
 

@@ -46,7 +46,7 @@ struct Pruned {
 struct PruningProblem {
     const StackedUnit& unit;
     NmPattern pattern;
-    MatrixView<const double> gram;   ///< empty: the unit has none, and only magnitude will do
+    MatrixView<const float> gram;    ///< empty: the unit has none, and only magnitude will do
     UnitFactors* factors = nullptr;  ///< of that matrix, for sparsegpt and admm
 };
 

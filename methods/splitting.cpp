@@ -5,26 +5,23 @@
 
 namespace lathe {
 
-SplittingSystem::SplittingSystem(MatrixView<const double> gram, double damping,
+SplittingSystem::SplittingSystem(MatrixView<const float> gram, double damping,
                                  const kernels::Backend& backend)
     : backend_(backend),
       diagonal_(gram.rows),
-      matrix_(backend.allocate<float>(gram.rows * gram.rows)),
-      inverse_(backend.allocate<float>(gram.rows * gram.rows)) {
+      matrix_(backend.allocate<float>(gram.rows * gram.rows)) {
     const std::size_t n = gram.rows;
     double trace = 0.0;
     for (std::size_t i = 0; i < n; ++i) {
-        trace += gram(i, i);
+        trace += static_cast<double>(gram(i, i));
     }
     const double added = n > 0 ? damping * trace / static_cast<double>(n) : 0.0;
-    std::vector<float> matrix(n * n);
     for (std::size_t i = 0; i < n; ++i) {
-        diagonal_[i] = static_cast<float>((gram(i, i) == 0.0 ? 1.0 : gram(i, i)) + added);
-        std::transform(gram.row(i), gram.row(i) + n, matrix.data() + i * n,
-                       [](double value) { return static_cast<float>(value); });
-        matrix[i * n + i] = diagonal_[i];
+        const auto power = static_cast<double>(gram(i, i));
+        diagonal_[i] = static_cast<float>((power == 0.0 ? 1.0 : power) + added);
     }
-    backend.copy({matrix.data(), n, n}, matrix_.matrix(n, n));
+    backend.copy(gram, matrix_.matrix(n, n));
+    backend.copy<float>({diagonal_.data(), n, 1}, {matrix_.data(), n, 1, n + 1});
 }
 
 void SplittingSystem::multiply(MatrixView<const float> w, MatrixView<float> product) const {
@@ -44,6 +41,9 @@ MatrixView<const float> SplittingSystem::inverse(double rho) {
     // d * 2^-24, typically by sqrt(d) * 2^-24; 1/32 of rho is the most we let it be.
     constexpr double needed = 0x1p-19;
     if (rho >= needed * static_cast<double>(d())) {
+        if (inverse_.size() == 0) {
+            inverse_ = backend_.allocate<float>(d() * d());
+        }
         backend_.penalised_inverse(matrix(), penalty(rho), inverse_.matrix(d(), d()));
     } else {
         invert_exactly(rho);
@@ -54,41 +54,32 @@ MatrixView<const float> SplittingSystem::inverse(double rho) {
 /// With a factor that is made in fp64.
 void SplittingSystem::invert_exactly(double rho) {
     const std::size_t n = d();
-    std::vector<double> root(n);
-    std::transform(diagonal_.begin(), diagonal_.end(), root.begin(),
-                   [](float value) { return 1.0 / std::sqrt(static_cast<double>(value)); });
-    // Divided by sqrt(A_jj), so that rho is the penalty of every column.
-    const std::vector<float> matrix = backend_.to_host(this->matrix());
-    const kernels::Array<double> product = backend_.allocate<double>(n * n);
+    inverse_ = {};  // the factor takes as much
     const kernels::Array<float> factor_memory = backend_.allocate<float>(n * n);
     const MatrixView<float> factor = factor_memory.matrix(n, n);
-    {
-        std::vector<double> unit(n * n);
-        for (std::size_t i = 0; i < n; ++i) {
-            for (std::size_t j = 0; j < n; ++j) {
-                unit[i * n + j] = static_cast<double>(matrix[i * n + j]) * root[i] * root[j];
-            }
-            unit[i * n + i] = 1.0;
-        }
-        backend_.inverse_factor({unit.data(), n, n}, rho, factor);
-    }
+    backend_.inverse_factor(matrix(), {.damping = 0.0, .penalty = penalty(rho), .order = {}},
+                            factor);
+    inverse_ = backend_.allocate<float>(n * n);
     // With U^T U the inverse. A row of U begins at its diagonal: bands of rows, each without the
     // zeros before it, take a third of the work.
     constexpr std::size_t band = 512;
     for (std::size_t begin = 0; begin < n; begin += band) {
         const std::size_t left = n - begin;
+        const MatrixView<float> corner =
+            inverse_.matrix(n, n).row_range(begin, left).col_range(begin, left);
         backend_.accumulate_gram(
             factor.row_range(begin, std::min(band, left)).col_range(begin, left),
-            product.matrix(n, n).row_range(begin, left).col_range(begin, left));
+            UpperTriangle<float>(corner));
     }
-    backend_.symmetric_from_upper(product.matrix(n, n), root, inverse_.matrix(n, n));
+    backend_.mirror_upper(inverse_.matrix(n, n));
 }
 
 MatrixView<const float> UnitFactors::inverse_factor() {
     const std::size_t n = gram_.rows;
     if (factor_.size() == 0) {
         factor_ = backend_.allocate<float>(n * n);
-        backend_.inverse_factor(gram_, damping_, factor_.matrix(n, n));
+        backend_.inverse_factor(gram_, {.damping = damping_, .penalty = {}, .order = {}},
+                                factor_.matrix(n, n));
     }
     return factor_.matrix(n, n);
 }

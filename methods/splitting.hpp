@@ -17,7 +17,7 @@ namespace lathe {
 /// error feedback (Boza 2024, arXiv:2401.02938).
 class SplittingSystem {
 public:
-    SplittingSystem(MatrixView<const double> gram, double damping, const kernels::Backend& backend);
+    SplittingSystem(MatrixView<const float> gram, double damping, const kernels::Backend& backend);
 
     [[nodiscard]] std::size_t d() const { return diagonal_.size(); }
     /// The diagonal of A. [d]
@@ -45,16 +45,18 @@ private:
 /// first asked for.
 class UnitFactors {
 public:
-    UnitFactors(MatrixView<const double> gram, double damping, const kernels::Backend& backend)
+    UnitFactors(MatrixView<const float> gram, double damping, const kernels::Backend& backend)
         : gram_(gram), damping_(damping), backend_(backend) {}
 
     [[nodiscard]] double damping() const { return damping_; }
     /// Backend::inverse_factor(), columns left to right. [d, d]
     [[nodiscard]] MatrixView<const float> inverse_factor();
+    /// Frees it, until it is asked for again.
+    void release_inverse_factor() { factor_ = {}; }
     [[nodiscard]] SplittingSystem& system();
 
 private:
-    MatrixView<const double> gram_;
+    MatrixView<const float> gram_;
     double damping_;
     const kernels::Backend& backend_;
     kernels::Array<float> factor_;

@@ -23,23 +23,22 @@ StackedUnit::StackedUnit(std::span<const UnitTensor> tensors, const UnitStatisti
     const bool has_gram = statistics.gram.rows > 0;
     std::vector<float> importance(n_cols, 1.0F);
     for (std::size_t j = 0; has_gram && j < n_cols; ++j) {
-        importance[j] = static_cast<float>(statistics.gram(j, j));
+        importance[j] = statistics.gram(j, j);
     }
-    std::vector<float> stacked;
-    stacked.reserve(n_rows * n_cols);
+    memory_ = backend.allocate<float>(n_rows * n_cols);
+    const MatrixView<float> stacked = memory_.matrix(n_rows, n_cols);
+    weight_ = stacked;
+    std::size_t first = 0;
     for (const UnitTensor& tensor : tensors) {
-        for (std::size_t r = 0; r < tensor.weight.rows; ++r) {
-            stacked.insert(stacked.end(), tensor.weight.row(r), tensor.weight.row(r) + n_cols);
-        }
+        backend.copy(tensor.weight, stacked.row_range(first, tensor.weight.rows));
+        first += tensor.weight.rows;
     }
+    const std::vector<float> zeros(n_rows);
     for (std::size_t j = 0; has_gram && j < n_cols; ++j) {
-        for (std::size_t r = 0; statistics.gram(j, j) == 0.0 && r < n_rows; ++r) {
-            stacked[r * n_cols + j] = 0.0F;
+        if (statistics.gram(j, j) == 0.0F) {
+            backend.copy<float>({zeros.data(), n_rows, 1}, stacked.col_range(j, 1));
         }
     }
-    memory_ = backend.allocate<float>(stacked.size());
-    weight_ = memory_.matrix(n_rows, n_cols);
-    backend.copy({stacked.data(), n_rows, n_cols}, memory_.matrix(n_rows, n_cols));
     importance_ = backend.allocate<float>(n_cols);
     backend.copy({importance.data(), 1, n_cols}, importance_.matrix(1, n_cols));
 }

@@ -45,6 +45,20 @@ public:
         return Array<T>(do_allocate(n * sizeof(T)), n);
     }
 
+    /// Whether its kernels work in host memory. If not, what lies there is copied at each call.
+    [[nodiscard]] virtual bool works_on_host() const noexcept = 0;
+
+    /// x where kernels read it as it is: x itself, or a copy, for which `room` is taken.
+    template <class T>
+    [[nodiscard]] MatrixView<const T> resident(MatrixView<const T> x, Array<T>& room) const {
+        if (works_on_host()) {
+            return x;
+        }
+        room = allocate<T>(x.rows * x.cols);
+        copy<T>(x, room.matrix(x.rows, x.cols));
+        return room.matrix(x.rows, x.cols);
+    }
+
     /// Host to backend, converting `y.rows * y.cols` packed elements of floating type `dtype`.
     /// @throws DataError  if dtype is not floating
     void upload(const std::byte* host, DType dtype, MatrixView<float> y) const;

@@ -56,8 +56,12 @@ void settle(const SymmetricEigenproblem& problem) {
 
 }  // namespace
 
-void StatisticsKernels::accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const {
-    require_shape("accumulate_gram", "gram", gram, x.cols, x.cols, "x " + x.shape_text());
+void StatisticsKernels::accumulate_gram(MatrixView<const float> x,
+                                        UpperTriangle<float> gram) const {
+    if (gram.size != x.cols) {
+        throw ShapeError("accumulate_gram: gram " + gram.shape_text() + " does not fit x " +
+                         x.shape_text());
+    }
     do_accumulate_gram(x, gram);
 }
 
@@ -85,11 +89,20 @@ void StatisticsKernels::count_largest(MatrixView<const float> x,
     do_count_largest(x, column_weights, per_token, counts);
 }
 
-void StatisticsKernels::inverse_factor(MatrixView<const double> gram, double damping,
+void StatisticsKernels::inverse_factor(MatrixView<const float> gram, const FactorSettings& settings,
                                        MatrixView<float> factor) const {
-    require_shape("inverse_factor", "gram", gram, gram.cols, gram.cols, "a square matrix");
-    require_equal_shape("inverse_factor", "factor", factor, "gram", gram);
-    do_inverse_factor(gram, damping, factor);
+    constexpr const char* function = "inverse_factor";
+    require_shape(function, "gram", gram, gram.cols, gram.cols, "a square matrix");
+    require_equal_shape(function, "factor", factor, "gram", gram);
+    if (!settings.penalty.empty()) {
+        require_length(function, "penalty", settings.penalty.size(), gram.cols,
+                       "gram " + gram.shape_text());
+    }
+    if (!settings.order.empty()) {
+        require_length(function, "order", settings.order.size(), gram.cols,
+                       "gram " + gram.shape_text());
+    }
+    do_inverse_factor(gram, settings, factor);
 }
 
 void StatisticsKernels::penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
@@ -101,14 +114,9 @@ void StatisticsKernels::penalised_inverse(MatrixView<const float> a, std::span<c
     do_penalised_inverse(a, penalty, inverse);
 }
 
-void StatisticsKernels::symmetric_from_upper(MatrixView<const double> upper,
-                                             std::span<const double> scale,
-                                             MatrixView<float> y) const {
-    constexpr const char* function = "symmetric_from_upper";
-    require_shape(function, "upper", upper, upper.cols, upper.cols, "a square matrix");
-    require_equal_shape(function, "y", y, "upper", upper);
-    require_length(function, "scale", scale.size(), upper.cols, "upper " + upper.shape_text());
-    do_symmetric_from_upper(upper, scale, y);
+void StatisticsKernels::mirror_upper(MatrixView<float> y) const {
+    require_shape("mirror_upper", "y", y, y.cols, y.cols, "a square matrix");
+    do_mirror_upper(y);
 }
 
 void StatisticsKernels::row_errors(MatrixView<const float> delta, MatrixView<const float> gram,

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstdint>
 #include <span>
 
 #include "kernels/contract/kernel_list.hpp"
 #include "lib/core/matrix_view.hpp"
+#include "lib/core/upper_triangle.hpp"
 
 namespace lathe::kernels {
 
@@ -12,6 +14,16 @@ struct ColumnStatistics {
     std::span<double> sum_abs;
     std::span<float> minimum;
     std::span<float> maximum;
+};
+
+/// What inverse_factor() makes of a Gram matrix G [d, d] before it is factored:
+///   A = G + damping * mean(diag G) * I + diag(penalty),
+/// with 1 in place of a zero on G's diagonal (a dead input), which does not count in the mean.
+struct FactorSettings {
+    double damping = 0.0;
+    std::span<const float> penalty = {};  ///< [d], or empty: none
+    std::span<const std::uint32_t> order =
+        {};  ///< of A's rows and columns, on the host; empty: 0, 1, ...
 };
 
 /// A symmetric eigenproblem and room for its answer, in host memory.
@@ -25,10 +37,9 @@ struct SymmetricEigenproblem {
 /// of Backend, which says what holds for all kernels.
 class StatisticsKernels {
 public:
-    /// gram += x^T @ x, on and above the diagonal; below it nothing is read or written.
-    /// x [T, d]; gram [d, d]. Products of at most 2048 tokens are summed in fp32 and added in fp64.
-    /// Relative to sqrt(gram_ii gram_jj): 1e-5.
-    void accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const;
+    /// gram += x^T @ x, on and above the diagonal. x [T, d]; gram of d rows. Products of at most
+    /// 2048 tokens are summed before they are added. Relative to sqrt(gram_ii gram_jj): 1e-5.
+    void accumulate_gram(MatrixView<const float> x, UpperTriangle<float> gram) const;
 
     /// Adds |x| to sum_abs and widens minimum and maximum, column by column. Row order is fixed.
     void accumulate_column_statistics(MatrixView<const float> x,
@@ -42,8 +53,9 @@ public:
                        std::size_t per_token, std::span<double> counts) const;
 
     /// accumulate_gram() for streams that rotations are found from: at most 64 tokens are summed in
-    /// fp32. Rounding so short a sum errs to either side, and over many of them it averages out.
-    /// Relative to sqrt(gram_ii gram_jj): 1e-6.
+    /// fp32, and added in fp64; what lies below the diagonal is neither read nor written. Rounding
+    /// so short a sum errs to either side, and over many of them it averages out. Relative to
+    /// sqrt(gram_ii gram_jj): 1e-6.
     void accumulate_stream_gram(MatrixView<const float> x, MatrixView<double> gram) const;
 
     /// y = a @ b, with `a` or `b` taken transposed where said.
@@ -57,13 +69,13 @@ public:
     /// @throws DataError  if an element is not finite
     void symmetric_eigen(std::span<const SymmetricEigenproblem> problems) const;
 
-    /// The factor that error-feedback quantisation needs: U upper triangular with
-    /// U^T @ U = (gram + damping * mean(diag gram) * I)^-1; entries below the diagonal become 0.
+    /// The factor that error-feedback quantisation needs: U upper triangular with U^T @ U = A^-1, A
+    /// being gram with what FactorSettings adds; entries below the diagonal become 0.
     ///   gram [d, d] symmetric, both triangles; factor [d, d]
     /// Computed in fp64 as the inverse of the factor R of A = R R^T (R upper), which costs half of
-    /// inverting A first. A zero on the diagonal (a dead input) counts as 1, but not in the mean.
-    /// @throws DataError  if the damped matrix is not positive definite
-    void inverse_factor(MatrixView<const double> gram, double damping,
+    /// inverting A first.
+    /// @throws DataError  if A is not positive definite
+    void inverse_factor(MatrixView<const float> gram, const FactorSettings& settings,
                         MatrixView<float> factor) const;
 
     /// inverse = (a + diag(penalty))^-1, both triangles, in fp32. Scaled to a unit diagonal, it is
@@ -74,11 +86,8 @@ public:
     void penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
                            MatrixView<float> inverse) const;
 
-    /// y_ij = y_ji = scale_i * scale_j * upper_ij for i <= j, computed in fp64 and rounded once.
-    /// What `upper` has below its diagonal is not read.
-    ///   upper, y [d, d]; scale [d]
-    void symmetric_from_upper(MatrixView<const double> upper, std::span<const double> scale,
-                              MatrixView<float> y) const;
+    /// y_ji = y_ij for i < j. y [d, d]
+    void mirror_upper(MatrixView<float> y) const;
 
     /// errors[r] = d_r @ gram @ d_r^T for each row d_r of `delta`: the squared output error of each
     /// output. delta [rows, d]; gram [d, d] symmetric, both triangles, fp32. Relative 1e-4.

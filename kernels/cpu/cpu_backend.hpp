@@ -11,6 +11,7 @@ class CpuBackend final : public Backend {
 public:
     explicit CpuBackend(ThreadPool& pool);
     [[nodiscard]] std::string_view name() const noexcept override { return "cpu"; }
+    [[nodiscard]] bool works_on_host() const noexcept override { return true; }
     [[nodiscard]] std::unique_ptr<const Integers> integers() const override;
 
 private:

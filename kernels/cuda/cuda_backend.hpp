@@ -14,6 +14,7 @@ class CudaBackend final : public Backend {
 public:
     explicit CudaBackend(std::size_t device) : context_(std::make_shared<cuda::Context>(device)) {}
     [[nodiscard]] std::string_view name() const noexcept override { return "cuda"; }
+    [[nodiscard]] bool works_on_host() const noexcept override { return false; }
     [[nodiscard]] bool multiplies_nm() const noexcept override { return false; }
 
 #define LATHE_KERNEL LATHE_BACKEND_KERNEL

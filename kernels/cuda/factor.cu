@@ -83,11 +83,11 @@ void CudaBackend::do_symmetric_eigen(std::span<const SymmetricEigenproblem> prob
 namespace {
 
 /// The diagonal of a matrix on the device, or of one whose rows are `stride` apart.
-std::vector<double> diagonal_of(const Call& call, const double* matrix, std::size_t stride,
-                                std::size_t d) {
-    std::vector<double> diagonal(d);
-    check(cudaMemcpy2DAsync(diagonal.data(), sizeof(double), matrix, (stride + 1) * sizeof(double),
-                            sizeof(double), d, cudaMemcpyDeviceToHost, call.stream()),
+template <class T>
+std::vector<T> diagonal_of(const Call& call, const T* matrix, std::size_t stride, std::size_t d) {
+    std::vector<T> diagonal(d);
+    check(cudaMemcpy2DAsync(diagonal.data(), sizeof(T), matrix, (stride + 1) * sizeof(T), sizeof(T),
+                            d, cudaMemcpyDeviceToHost, call.stream()),
           "cudaMemcpy2DAsync");
     call.context().synchronize();
     return diagonal;
@@ -135,31 +135,36 @@ std::vector<double> diagonal_of(const Call& call, const double* matrix, std::siz
 
 // With rows and columns in reverse, A = R R^T with R upper is a plain Cholesky factorisation, and
 // U = R^-1 is its inverse in reverse.
-void CudaBackend::do_inverse_factor(MatrixView<const double> gram, double damping,
+void CudaBackend::do_inverse_factor(MatrixView<const float> gram, const FactorSettings& settings,
                                     MatrixView<float> factor) const {
     const std::size_t d = gram.rows;
     if (d == 0) {
         return;
     }
     Call call(*context_);
-    const View<const double> given = call.in(gram);
+    const View<const float> given = call.in(gram);
     double trace = 0.0;
-    for (const double value : diagonal_of(call, given.data, given.stride, d)) {
-        trace += value;
+    for (const float value : diagonal_of(call, given.data, given.stride, d)) {
+        trace += static_cast<double>(value);
     }
-    const double added = damping * trace / static_cast<double>(d);
+    const double added = settings.damping * trace / static_cast<double>(d);
+    const float* const penalty = settings.penalty.empty() ? nullptr : call.in(settings.penalty);
+    const std::uint32_t* const order = settings.order.empty() ? nullptr : call.in(settings.order);
     const View<double> work = call.scratch<double>(d, d);
     cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
-        double value = given(d - 1 - i, d - 1 - j);
+        const std::size_t row = order == nullptr ? d - 1 - i : order[d - 1 - i];
+        const std::size_t col = order == nullptr ? d - 1 - j : order[d - 1 - j];
+        double value = static_cast<double>(given(row, col));
         if (i == j) {
             value = (value == 0.0 ? 1.0 : value) + added;
+            value += penalty == nullptr ? 0.0 : static_cast<double>(penalty[row]);
         }
         work(i, j) = value;
     });
     // Column c of the caller's matrix is column d - 1 - c here.
     if (const std::size_t bad = invert_cholesky(call, work.data, d); bad > 0) {
         throw DataError("Gram matrix [" + std::to_string(d) + ", " + std::to_string(d) +
-                        "] with damping " + std::to_string(damping) +
+                        "] with damping " + std::to_string(settings.damping) +
                         " is not positive definite (column " + std::to_string(d - bad) + ")");
     }
     const View<float> result = call.inout(factor);
@@ -209,17 +214,13 @@ void CudaBackend::do_penalised_inverse(MatrixView<const float> a, std::span<cons
     call.finish();
 }
 
-void CudaBackend::do_symmetric_from_upper(MatrixView<const double> upper,
-                                          std::span<const double> scale,
-                                          MatrixView<float> y) const {
+void CudaBackend::do_mirror_upper(MatrixView<float> y) const {
     Call call(*context_);
-    const View<const double> from = call.in(upper);
-    const double* const factors = call.in(scale);
-    const View<float> to = call.inout(y);
+    const View<float> matrix = call.inout(y);
     cuda::for_each(call, y.rows, y.cols, [=] __device__(std::size_t i, std::size_t j) {
-        const std::size_t row = i < j ? i : j;
-        const std::size_t col = i < j ? j : i;
-        to(i, j) = static_cast<float>(from(row, col) * factors[row] * factors[col]);
+        if (i > j) {
+            matrix(i, j) = matrix(j, i);
+        }
     });
     call.finish();
 }

@@ -28,13 +28,15 @@ void for_each_chunk(View<const float> x, const Work& work) {
 
 }  // namespace
 
-void CudaBackend::do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const {
+void CudaBackend::do_accumulate_gram(MatrixView<const float> x, UpperTriangle<float> gram) const {
     if (x.rows == 0 || x.cols == 0) {
         return;
     }
     Call call(*context_);
     const std::size_t d = x.cols;
-    const View<double> sum = call.inout(gram);
+    const std::size_t stride = gram.stride;
+    float* const sum = stride > 0 ? call.inout(MatrixView<float>(gram.data, d, d, stride)).data
+                                  : call.inout(std::span<float>(gram.data, triangle_size(d)));
     const View<float> part = call.scratch<float>(d, d);
     for_each_chunk(call.in(x), [&](View<const float> chunk) {
         const float one = 1.0F;
@@ -45,7 +47,7 @@ void CudaBackend::do_accumulate_gram(MatrixView<const float> x, MatrixView<doubl
               "cublasSsyrk");
         cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
             if (j >= i) {
-                sum(i, j) += static_cast<double>(part(i, j));
+                sum[(stride > 0 ? i * stride : i * d - i * (i + 1) / 2) + j] += part(i, j);
             }
         });
     });

@@ -64,20 +64,25 @@ Grid fit_group(std::span<const float> w, std::span<const float> importance,
     return best;
 }
 
-/// A = gram + damping * mean(diag gram) * I, a zero on the diagonal counting as 1.
-std::vector<double> damped(MatrixView<const double> gram, double damping) {
+/// A as FactorSettings has it.
+std::vector<double> damped(MatrixView<const float> gram, const FactorSettings& settings) {
     const std::size_t d = gram.rows;
     double trace = 0.0;
     for (std::size_t i = 0; i < d; ++i) {
-        trace += gram(i, i);
+        trace += static_cast<double>(gram(i, i));
     }
-    const double added = damping * trace / static_cast<double>(d);
+    const double added = settings.damping * trace / static_cast<double>(d);
+    const auto place = [&](std::size_t i) {
+        return settings.order.empty() ? i : settings.order[i];
+    };
     std::vector<double> a(d * d);
     for (std::size_t i = 0; i < d; ++i) {
         for (std::size_t j = 0; j < d; ++j) {
-            a[i * d + j] = gram(i, j);
+            a[i * d + j] = static_cast<double>(gram(place(i), place(j)));
         }
-        a[i * d + i] = (gram(i, i) == 0.0 ? 1.0 : gram(i, i)) + added;
+        double& diagonal = a[i * d + i];
+        diagonal = (diagonal == 0.0 ? 1.0 : diagonal) + added;
+        diagonal += settings.penalty.empty() ? 0.0 : double{settings.penalty[place(i)]};
     }
     return a;
 }
@@ -106,15 +111,16 @@ void factor_from_the_end(MatrixView<double> a, double damping) {
 
 }  // namespace
 
-void ReferenceBackend::do_inverse_factor(MatrixView<const double> gram, double damping,
+void ReferenceBackend::do_inverse_factor(MatrixView<const float> gram,
+                                         const FactorSettings& settings,
                                          MatrixView<float> factor) const {
     const std::size_t d = gram.rows;
     if (d == 0) {
         return;
     }
-    std::vector<double> work = damped(gram, damping);
+    std::vector<double> work = damped(gram, settings);
     const MatrixView<double> r(work.data(), d, d);
-    factor_from_the_end(r, damping);
+    factor_from_the_end(r, settings.damping);
     // U = R^-1, so that U^T U = R^-T R^-1 = (R R^T)^-1. Column by column, upwards.
     for (std::size_t j = 0; j < d; ++j) {
         std::vector<double> u(d, 0.0);
@@ -166,12 +172,9 @@ void ReferenceBackend::do_penalised_inverse(MatrixView<const float> a,
     }
 }
 
-void ReferenceBackend::do_symmetric_from_upper(MatrixView<const double> upper,
-                                               std::span<const double> scale,
-                                               MatrixView<float> y) const {
+void ReferenceBackend::do_mirror_upper(MatrixView<float> y) const {
     for (std::size_t i = 0; i < y.rows; ++i) {
         for (std::size_t j = i; j < y.cols; ++j) {
-            y(i, j) = static_cast<float>(upper(i, j) * scale[i] * scale[j]);
             y(j, i) = y(i, j);
         }
     }

@@ -8,6 +8,7 @@ namespace lathe::kernels {
 class ReferenceBackend final : public Backend {
 public:
     [[nodiscard]] std::string_view name() const noexcept override { return "reference"; }
+    [[nodiscard]] bool works_on_host() const noexcept override { return true; }
     [[nodiscard]] std::unique_ptr<const Integers> integers() const override;
 
 private:

@@ -8,7 +8,13 @@ namespace lathe::kernels {
 
 void ReferenceBackend::do_accumulate_stream_gram(MatrixView<const float> x,
                                                  MatrixView<double> gram) const {
-    do_accumulate_gram(x, gram);
+    for (std::size_t t = 0; t < x.rows; ++t) {
+        for (std::size_t i = 0; i < x.cols; ++i) {
+            for (std::size_t j = i; j < x.cols; ++j) {
+                gram(i, j) += static_cast<double>(x(t, i)) * static_cast<double>(x(t, j));
+            }
+        }
+    }
 }
 
 void ReferenceBackend::do_multiply(MatrixView<const double> a, bool transpose_a,

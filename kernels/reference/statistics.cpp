@@ -10,12 +10,14 @@
 namespace lathe::kernels {
 
 void ReferenceBackend::do_accumulate_gram(MatrixView<const float> x,
-                                          MatrixView<double> gram) const {
-    for (std::size_t t = 0; t < x.rows; ++t) {
-        for (std::size_t i = 0; i < x.cols; ++i) {
-            for (std::size_t j = i; j < x.cols; ++j) {
-                gram(i, j) += static_cast<double>(x(t, i)) * static_cast<double>(x(t, j));
+                                          UpperTriangle<float> gram) const {
+    for (std::size_t i = 0; i < x.cols; ++i) {
+        for (std::size_t j = i; j < x.cols; ++j) {
+            double sum = gram(i, j);
+            for (std::size_t t = 0; t < x.rows; ++t) {
+                sum += static_cast<double>(x(t, i)) * static_cast<double>(x(t, j));
             }
+            gram(i, j) = static_cast<float>(sum);
         }
     }
 }

@@ -90,6 +90,37 @@ void validate_at(const EncodedTensor& tensor, const std::string& where, std::siz
 
 }  // namespace
 
+EncodedTensor join_rows(std::vector<EncodedTensor>&& tensors) {
+    EncodedTensor whole = std::move(tensors.at(0));
+    const auto require = [&](bool holds) {
+        if (!holds) {
+            throw InternalError("tensors in encoding " + whole.encoding +
+                                " cannot be joined row by row");
+        }
+    };
+    require(whole.pieces.empty() && whole.shape.size() == 2);
+    for (const TensorPart& part : whole.parts) {
+        require(!part.shape.empty() && part.shape[0] == whole.shape[0]);
+    }
+    for (std::size_t i = 1; i < tensors.size(); ++i) {
+        const EncodedTensor& next = tensors[i];
+        require(next.encoding == whole.encoding && next.settings == whole.settings &&
+                next.parts.size() == whole.parts.size() && next.shape.size() == 2 &&
+                next.shape[1] == whole.shape[1] && next.pieces.empty());
+        for (std::size_t p = 0; p < whole.parts.size(); ++p) {
+            TensorPart& part = whole.parts[p];
+            const TensorPart& more = next.parts[p];
+            Shape expected = part.shape;
+            expected[0] = next.shape[0];
+            require(more.name == part.name && more.dtype == part.dtype && more.shape == expected);
+            part.bytes.insert(part.bytes.end(), more.bytes.begin(), more.bytes.end());
+            part.shape[0] += more.shape[0];
+        }
+        whole.shape[0] += next.shape[0];
+    }
+    return whole;
+}
+
 void validate(const EncodedTensor& tensor, const std::string& where) {
     validate_at(tensor, where, 0);
 }

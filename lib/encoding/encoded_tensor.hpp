@@ -42,6 +42,10 @@ inline constexpr std::size_t max_piece_depth = 2;
 /// Hash over encoding, shape, settings, parts and pieces: equal for equal tensors, whatever file.
 [[nodiscard]] std::uint64_t content_hash(const EncodedTensor& tensor);
 
+/// One tensor of such that hold its rows, one after another. Each part's first extent counts rows.
+/// @throws InternalError  if they differ in anything else, or are not of that kind
+[[nodiscard]] EncodedTensor join_rows(std::vector<EncodedTensor>&& tensors);
+
 /// Checks a tensor that came from a file: known encoding, settings in range, parts with the right
 /// names, types, shapes and byte counts, sound pieces that fit together. @throws DataError  naming
 /// what is wrong; `where` begins it

@@ -95,6 +95,11 @@ public:
     [[nodiscard]] std::filesystem::path candidates(const std::string& unit) const {
         return root_ / "candidates" / (unit + ".h5");
     }
+    /// Candidates of a piece of the rows of a unit, until they are joined.
+    [[nodiscard]] std::filesystem::path candidate_piece(const std::string& unit,
+                                                        std::size_t first_row) const {
+        return root_ / "candidates" / (unit + ".row_" + std::to_string(first_row) + ".h5");
+    }
     /// What refinement made of one block of a plan, "block_0003", or of its "head". `plan` names
     /// the plan and how it was refined.
     [[nodiscard]] std::filesystem::path refined(const std::string& plan,

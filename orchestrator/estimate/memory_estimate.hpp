@@ -10,7 +10,7 @@ namespace lathe {
 struct UnitSums {
     std::uint64_t minimum_bytes = 0;    ///< of a checkpoint with each unit's smallest candidate
     std::uint64_t candidate_bytes = 0;  ///< of all candidates but the source's own
-    std::uint64_t largest_unit = 0;     ///< elements
+    std::uint64_t solving_bytes = 0;    ///< of memory, for the unit that takes most
 };
 [[nodiscard]] UnitSums sum_units(const JobContext& context, const ModelOutline& model);
 

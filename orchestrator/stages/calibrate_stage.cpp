@@ -19,7 +19,8 @@ std::string sweep_id(const std::string& stage, std::size_t sweep) {
 /// What statistics depend on beside the model and the samples.
 std::vector<std::string> measurement_parts(const JobRun& run, const std::string& id,
                                            const std::vector<std::size_t>& widths) {
-    std::vector<std::string> parts{id};
+    // The second part stands for the layout of the artifact.
+    std::vector<std::string> parts{id, "triangles"};
     const auto& slice = run.given_context().job.slice;
     if (slice) {
         parts.push_back(run.given_context().gathers_inputs() ? "norms fused" : "streams only");

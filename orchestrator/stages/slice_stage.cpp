@@ -104,7 +104,7 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
         if (is_rotated(settings(run), spec, b * spec.steps_per_block())) {  // the head may not be
             task.second_artifact = run.run().rotation(place, 0);
         }
-        std::vector<std::string> parts{task.task.id, key};
+        std::vector<std::string> parts{task.task.id, key, "triangles"};
         if (run.given_context().orders_neurons()) {
             parts.emplace_back("neurons ranked");
         }

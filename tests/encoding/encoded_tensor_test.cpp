@@ -69,6 +69,19 @@ TEST(EncodedTensor, UnknownEncodingIsRefusedWithTheKnownOnes) {
     EXPECT_THROW(decode(tensor, {&value, 1, 1}), InternalError);
 }
 
+TEST(EncodedTensor, RowsAreJoined) {
+    const std::vector<float> values{1.0F, -2.0F, 0.5F, 4.0F, 8.0F, 16.0F};
+    const auto rows = [&](std::size_t first, std::size_t count, DType dtype) {
+        return encode_dense({values.data() + 3 * first, count, 3}, {count, 3}, dtype);
+    };
+    EXPECT_EQ(content_hash(join_rows({rows(0, 1, DType::bf16), rows(1, 1, DType::bf16)})),
+              content_hash(small_tensor()));
+    EXPECT_EQ(content_hash(join_rows({small_tensor()})), content_hash(small_tensor()));
+    EXPECT_THROW((void)join_rows({rows(0, 1, DType::bf16), rows(1, 1, DType::f16)}), InternalError);
+    EncodedTensor narrow = encode_dense({values.data(), 3, 2}, {3, 2}, DType::bf16);
+    EXPECT_THROW((void)join_rows({small_tensor(), std::move(narrow)}), InternalError);
+}
+
 TEST(EncodedTensor, PartByName) {
     const EncodedTensor tensor = small_tensor();
     EXPECT_EQ(&part(tensor, "values"), tensor.parts.data());

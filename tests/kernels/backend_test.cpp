@@ -102,14 +102,21 @@ TEST_P(Memory, SubtractsExactly) {
     EXPECT_EQ(z.values, std::vector<float>(7 * 33, 0.0F));
 }
 
-// 2 * 3 * 5 above and below the diagonal; what stands below is not read.
 TEST_P(Memory, MirrorsAnUpperTriangle) {
-    const double unused = std::numeric_limits<double>::quiet_NaN();
-    const std::vector<double> upper{1, 5, unused, 4};
-    const std::vector<double> scale{2, 3};
-    Matrix<float> y(2, 2);
-    backend->symmetric_from_upper({upper.data(), 2, 2}, scale, y.view());
-    EXPECT_THAT(y.values, ElementsAre(4, 30, 30, 36));
+    constexpr std::size_t n = 70;  // more than two tiles
+    Matrix<float> y(n, n);
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < n; ++j) {
+            y.view()(i, j) =
+                j < i ? std::numeric_limits<float>::quiet_NaN() : static_cast<float>(i * n + j);
+        }
+    }
+    backend->mirror_upper(y.view());
+    for (std::size_t i = 0; i < n; ++i) {
+        for (std::size_t j = 0; j < n; ++j) {
+            ASSERT_EQ(y.view()(i, j), static_cast<float>(std::min(i, j) * n + std::max(i, j)));
+        }
+    }
 }
 
 /// The same call with everything in host memory and in the backend's own.

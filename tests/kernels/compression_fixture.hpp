@@ -31,8 +31,13 @@ public:
 
     [[nodiscard]] std::vector<float> inverse_factor(const std::vector<double>& gram, std::size_t d,
                                                     double damping) const {
+        return inverse_factor(std::vector<float>(gram.begin(), gram.end()), d,
+                              {.damping = damping, .penalty = {}, .order = {}});
+    }
+    [[nodiscard]] std::vector<float> inverse_factor(const std::vector<float>& gram, std::size_t d,
+                                                    const FactorSettings& settings) const {
         std::vector<float> factor(d * d, 7.0F);  // 7: the kernel must overwrite
-        backend_->inverse_factor({gram.data(), d, d}, damping, {factor.data(), d, d});
+        backend_->inverse_factor({gram.data(), d, d}, settings, {factor.data(), d, d});
         return factor;
     }
 

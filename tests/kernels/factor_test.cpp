@@ -46,6 +46,19 @@ TEST(InverseFactorReference, CountsADeadInputAsOneAndDampsByTheMeanAsGiven) {
                             FloatNear(1 / std::sqrt(2.5F), 1e-6F)));
 }
 
+// Columns 1, 0 of [[1, 2], [2, 9]], with 3 added to column 0's diagonal: [[9, 2], [2, 4]], whose
+// inverse [[4, -2], [-2, 9]] / 32 is U^T U.
+TEST(InverseFactorReference, AddsPenaltiesAndTakesColumnsInOrder) {
+    const Quantiser on(BackendKind::reference, 1);
+    const std::vector<float> penalty{3, 0};
+    const std::vector<std::uint32_t> order{1, 0};
+    EXPECT_THAT(on.inverse_factor(std::vector<float>{1, 2, 2, 9}, 2,
+                                  {.damping = 0.0, .penalty = penalty, .order = order}),
+                ElementsAre(FloatNear(std::sqrt(1.0F / 8), 1e-6F),
+                            FloatNear(-0.0625F / std::sqrt(1.0F / 8), 1e-6F), 0.0F,
+                            FloatNear(0.5F, 1e-6F)));
+}
+
 TEST(RowErrorsReference, AreQuadraticForms) {
     const Quantiser on(BackendKind::reference, 1);
     EXPECT_THAT(errors(on, {1, 2, /**/ 0, 1}, {2, 1, 1, 3}, 2), ElementsAre(2 + 2 * 2 + 12, 3));
@@ -62,8 +75,10 @@ TEST_P(Factor, TimesItsTransposeInvertsTheDampedMatrix) {
         SCOPED_TRACE("d = " + std::to_string(d));
         const auto inputs =
             test_data::correlated_inputs(test_data::Family::autoregressive, 4 * d, d, 11);
-        const std::vector<double> gram = test_data::gram_of(inputs, 4 * d, d);
-        const std::vector<float> u = on.inverse_factor(gram, d, 0.01);
+        const std::vector<double> exact = test_data::gram_of(inputs, 4 * d, d);
+        const std::vector<float> gram(exact.begin(), exact.end());
+        const std::vector<float> u =
+            on.inverse_factor(gram, d, {.damping = 0.01, .penalty = {}, .order = {}});
         double trace = 0.0;
         for (std::size_t i = 0; i < d; ++i) {
             trace += gram[i * d + i];
@@ -76,8 +91,8 @@ TEST_P(Factor, TimesItsTransposeInvertsTheDampedMatrix) {
                     ASSERT_EQ(u[i * d + k], 0.0F);
                 }
                 for (std::size_t j = 0; j < d; ++j) {
-                    const double damped =
-                        gram[k * d + j] + (k == j ? 0.01 * trace / static_cast<double>(d) : 0.0);
+                    const double damped = double{gram[k * d + j]} +
+                                          (k == j ? 0.01 * trace / static_cast<double>(d) : 0.0);
                     ua[i * d + j] += u[i * d + k] * damped;
                 }
             }
@@ -113,6 +128,25 @@ TEST_P(Factor, MatchesReference) {
         norm += std::pow(double{expected[i]}, 2);
     }
     EXPECT_LT(std::sqrt(difference / norm), 1e-6);
+}
+
+TEST_P(Factor, WithPenaltiesInAnyOrderMatchesReference) {
+    constexpr std::size_t d = 300;
+    const auto inputs = test_data::correlated_inputs(test_data::Family::low_rank, 200, d, 17);
+    const std::vector<double> exact = test_data::gram_of(inputs, 200, d);
+    const std::vector<float> gram(exact.begin(), exact.end());
+    std::vector<float> penalty(d);
+    std::vector<std::uint32_t> order(d);
+    for (std::size_t j = 0; j < d; ++j) {
+        penalty[j] = 0.1F * static_cast<float>(1 + j % 3);
+        order[j] = static_cast<std::uint32_t>((j * 7) % d);  // 7 and 300 have no common divisor
+    }
+    const FactorSettings settings{.damping = 0.001, .penalty = penalty, .order = order};
+    const auto expected = Quantiser(BackendKind::reference, 1).inverse_factor(gram, d, settings);
+    const auto found = Quantiser(GetParam(), 2).inverse_factor(gram, d, settings);
+    for (std::size_t i = 0; i < d * d; ++i) {
+        ASSERT_NEAR(found[i], expected[i], 1e-5) << i;
+    }
 }
 
 TEST_P(Factor, RefusesAMatrixThatIsNotPositiveDefinite) {
@@ -170,12 +204,12 @@ TEST_P(Factor, DoesNotDependOnTheNumberOfThreads) {
 
 TEST_P(Factor, NamesTheShapesItRejects) {
     const Quantiser on(GetParam(), 1);
-    const std::vector<double> gram(6);
+    const std::vector<float> gram(6);
     std::vector<float> factor(4);
-    EXPECT_THROW(on.backend().inverse_factor({gram.data(), 2, 3}, 0.0, {factor.data(), 2, 2}),
+    EXPECT_THROW(on.backend().inverse_factor({gram.data(), 2, 3}, {}, {factor.data(), 2, 2}),
                  ShapeError);
     try {
-        on.backend().inverse_factor({gram.data(), 1, 1}, 0.0, {factor.data(), 2, 2});
+        on.backend().inverse_factor({gram.data(), 1, 1}, {}, {factor.data(), 2, 2});
         FAIL();
     } catch (const ShapeError& e) {
         EXPECT_THAT(e.what(), AllOf(HasSubstr("factor [2, 2]"), HasSubstr("gram [1, 1]")));

@@ -18,12 +18,15 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-constexpr double untouched = -77.0;
+constexpr float untouched = -77.0F;
 
-std::vector<double> gram(BackendKind kind, const std::vector<float>& x, std::size_t d,
-                         std::size_t n_threads, std::vector<double> start) {
+/// Of `start` [d, d] the upper triangle.
+std::vector<float> gram(BackendKind kind, const std::vector<float>& x, std::size_t d,
+                        std::size_t n_threads, std::vector<float> start) {
     ThreadPool pool(n_threads);
-    make_backend(kind, pool)->accumulate_gram({x.data(), x.size() / d, d}, {start.data(), d, d});
+    make_backend(kind, pool)
+        ->accumulate_gram({x.data(), x.size() / d, d},
+                          UpperTriangle<float>(MatrixView<float>(start.data(), d, d)));
     return start;
 }
 
@@ -97,15 +100,16 @@ TEST_P(Statistics, GramMatchesReference) {
         SCOPED_TRACE(std::to_string(c.n_tokens) + " tokens, d = " + std::to_string(c.d));
         const std::vector<float> x =
             test_data::correlated_inputs(test_data::Family::low_rank, c.n_tokens, c.d, 3);
-        const std::vector<double> start(c.d * c.d, untouched);
-        const std::vector<double> expected = gram(BackendKind::reference, x, c.d, 1, start);
-        const std::vector<double> found = gram(GetParam(), x, c.d, 2, start);
+        const std::vector<float> start(c.d * c.d, untouched);
+        const std::vector<float> expected = gram(BackendKind::reference, x, c.d, 1, start);
+        const std::vector<float> found = gram(GetParam(), x, c.d, 2, start);
         double worst = 0.0;
         for (std::size_t i = 0; i < c.d; ++i) {
             for (std::size_t j = 0; j < c.d; ++j) {
-                const double scale = std::sqrt((expected[i * c.d + i] - untouched) *
-                                               (expected[j * c.d + j] - untouched));
-                const double difference = std::abs(found[i * c.d + j] - expected[i * c.d + j]);
+                const double scale = std::sqrt(double{expected[i * c.d + i] - untouched} *
+                                               double{expected[j * c.d + j] - untouched});
+                const double difference =
+                    std::abs(double{found[i * c.d + j]} - double{expected[i * c.d + j]});
                 if (j < i) {
                     ASSERT_EQ(found[i * c.d + j], untouched);
                 }
@@ -116,20 +120,64 @@ TEST_P(Statistics, GramMatchesReference) {
     }
 }
 
+// Sums in fp32 of many chunks: what rounds off stays far below what rounding in a chunk does.
+TEST_P(Statistics, GramOfManyChunksStaysNearFp64) {
+    constexpr std::size_t d = 24;
+    constexpr std::size_t n_tokens = 512;
+    constexpr std::size_t n_chunks = 128;
+    std::vector<float> sums(triangle_size(d));
+    std::vector<double> exact(d * d);
+    ThreadPool pool(1);
+    const auto backend = make_backend(GetParam(), pool);
+    const auto reference = make_backend(BackendKind::reference, pool);
+    for (std::size_t chunk = 0; chunk < n_chunks; ++chunk) {
+        const std::vector<float> x = test_data::correlated_inputs(
+            test_data::Family::autoregressive, n_tokens, d, static_cast<unsigned>(100 + chunk));
+        const MatrixView<const float> view(x.data(), n_tokens, d);
+        backend->accumulate_gram(view, {sums.data(), d});
+        reference->accumulate_stream_gram(view, {exact.data(), d, d});
+    }
+    const UpperTriangle<const float> found(sums.data(), d);
+    for (std::size_t i = 0; i < d; ++i) {
+        for (std::size_t j = i; j < d; ++j) {
+            const double scale = std::sqrt(exact[i * d + i] * exact[j * d + j]);
+            ASSERT_NEAR(found(i, j), exact[i * d + j], 1e-6 * scale) << i << ", " << j;
+        }
+    }
+}
+
 TEST_P(Statistics, GramOfNoTokensAddsNothing) {
     EXPECT_THAT(gram(GetParam(), {}, 2, 1, {1, 2, 3, 4}), ElementsAre(1, 2, 3, 4));
 }
 
 TEST_P(Statistics, GramOfNoColumnsIsNothing) {
     ThreadPool pool(1);
-    make_backend(GetParam(), pool)->accumulate_gram({nullptr, 3, 0}, {nullptr, 0, 0});
+    make_backend(GetParam(), pool)->accumulate_gram({nullptr, 3, 0}, {nullptr, 0});
+}
+
+TEST_P(Statistics, PackedGramIsTheSameBitForBit) {
+    constexpr std::size_t d = 333;
+    const std::vector<float> x =
+        test_data::correlated_inputs(test_data::Family::autoregressive, 70, d, 8);
+    const std::vector<float> whole = gram(GetParam(), x, d, 2, std::vector<float>(d * d));
+    std::vector<float> packed(triangle_size(d));
+    ThreadPool pool(2);
+    make_backend(GetParam(), pool)->accumulate_gram({x.data(), 70, d}, {packed.data(), d});
+    std::size_t next = 0;
+    for (std::size_t i = 0; i < d; ++i) {
+        for (std::size_t j = i; j < d; ++j) {
+            ASSERT_EQ(packed[next++], whole[i * d + j]) << i << ", " << j;
+        }
+    }
 }
 
 TEST_P(Statistics, GramReadsAViewWithAStride) {
     ThreadPool pool(2);
     const std::vector<float> x = {1, 2, 99, 3, 4, 99};
-    std::vector<double> g = {0, 0, untouched, 0, 0, untouched};
-    make_backend(GetParam(), pool)->accumulate_gram({x.data(), 2, 2, 3}, {g.data(), 2, 2, 3});
+    std::vector<float> g = {0, 0, untouched, 0, 0, untouched};
+    make_backend(GetParam(), pool)
+        ->accumulate_gram({x.data(), 2, 2, 3},
+                          UpperTriangle<float>(MatrixView<float>(g.data(), 2, 2, 3)));
     EXPECT_THAT(g, ElementsAre(10, 14, untouched, 0, 20, untouched));
 }
 
@@ -182,8 +230,8 @@ TEST_P(Statistics, DoNotDependOnTheNumberOfThreads) {
     constexpr std::size_t d = 1030;
     const std::vector<float> x =
         test_data::correlated_inputs(test_data::Family::autoregressive, 100, d, 5);
-    const std::vector<double> start(d * d, 0.0);
-    const std::vector<double> one = gram(GetParam(), x, d, 1, start);
+    const std::vector<float> start(d * d, 0.0F);
+    const std::vector<float> one = gram(GetParam(), x, d, 1, start);
     const Columns one_columns = column_statistics(GetParam(), x, d, 1);
     for (const std::size_t n_threads : {2, 3, 7}) {
         EXPECT_TRUE(gram(GetParam(), x, d, n_threads, start) == one) << n_threads;
@@ -195,9 +243,9 @@ TEST_P(Statistics, NameTheShapesTheyReject) {
     ThreadPool pool(1);
     const auto backend = make_backend(GetParam(), pool);
     const std::vector<float> x(6);
-    std::vector<double> g(4);
+    std::vector<float> g(3);
     try {
-        backend->accumulate_gram({x.data(), 2, 3}, {g.data(), 2, 2});
+        backend->accumulate_gram({x.data(), 2, 3}, {g.data(), 2});
         FAIL() << "2 x 2 is not the Gram matrix of three columns";
     } catch (const ShapeError& e) {
         EXPECT_THAT(e.what(), ::testing::AllOf(HasSubstr("gram [2, 2]"), HasSubstr("x [2, 3]")));

@@ -43,7 +43,7 @@ TEST(DenseMethod, MeasuresTheErrorOfRounding) {
 
 TEST(DenseMethod, KeepsWeightsBeyondTheRangeFinite) {
     const std::vector<float> w = {1e6F, -1e6F, 1.0F};
-    const std::vector<double> gram = {1, 0, 0, 0, 1, 0, 0, 0, 1};
+    const std::vector<float> gram = {1, 0, 0, 0, 1, 0, 0, 0, 1};
     const UnitSolution solution =
         solve(setting("dense", {{"dtype", {"float16"}}}), {{{w.data(), 1, 3}, {1, 3}, DType::f32}},
               {{gram.data(), 3, 3}, {}});

@@ -91,7 +91,7 @@ TEST(FfSplitMethod, AHeavyOrderBeatsARandomOne) {
     LinearUnit ordered(neurons, {40});
     for (std::size_t i = 0; i < neurons; ++i) {
         for (std::size_t j = 0; j < neurons; ++j) {
-            ordered.gram[i * neurons + j] *= 1.0 / double((1 + i) * (1 + j));
+            ordered.gram[i * neurons + j] /= static_cast<float>((1 + i) * (1 + j));
         }
     }
     std::vector<std::size_t> order(neurons);

@@ -100,8 +100,7 @@ TEST(IntegerMethod, ErrorFeedbackPays) {
 /// Layers of the kind on which an independent implementation was measured: 128 x 256, 2048 tokens.
 LinearUnit measured_layer(test_data::Family family, std::uint64_t seed) {
     LinearUnit unit(256, {});
-    unit.gram =
-        test_data::gram_of(test_data::correlated_inputs(family, 2048, 256, seed), 2048, 256);
+    unit.gram = LinearUnit::gram_of(test_data::correlated_inputs(family, 2048, 256, seed), 256);
     unit.weights = {test_data::layer_weights(128, 256, 100 + seed)};
     return unit;
 }
@@ -144,9 +143,10 @@ TEST(IntegerMethod, NoRowIsWorseThanRoundedToNearest) {
     test_data::NormalSource random(71);
     for (std::size_t i = 0; i < 64; ++i) {
         for (std::size_t j = 0; j < i; ++j) {
-            unit.gram[i * 64 + j] = unit.gram[j * 64 + i] = 0.01 * random.normal();
+            unit.gram[i * 64 + j] = unit.gram[j * 64 + i] =
+                static_cast<float>(0.01 * random.normal());
         }
-        unit.gram[i * 64 + i] = 1.0;
+        unit.gram[i * 64 + i] = 1.0F;
     }
     for (std::size_t row = 0; row < 40; ++row) {
         unit.weights[0] = test_data::layer_weights(1, 64, 100 + row);
@@ -181,7 +181,7 @@ TEST(IntegerMethod, IsTheSameAloneAndAmongOthersAndForAnyNumberOfThreads) {
 TEST(IntegerMethod, SetsWeightsOfDeadInputsToZero) {
     LinearUnit unit(70, {10});
     for (std::size_t i = 0; i < 70; ++i) {
-        unit.gram[i * 70 + 3] = unit.gram[3 * 70 + i] = 0.0;
+        unit.gram[i * 70 + 3] = unit.gram[3 * 70 + i] = 0.0F;
     }
     for (std::size_t r = 0; r < 10; ++r) {
         unit.weights[0][r * 70 + 3] = 1000.0F;

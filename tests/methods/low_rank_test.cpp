@@ -76,9 +76,9 @@ TEST_P(LowRankMethod, EnergiesAddUpToThatOfTheOutputs) {
 TEST_P(LowRankMethod, BeatsTheSameRankInThePlainMetric) {
     // With a Gram matrix of ones on the diagonal it is plain SVD.
     LinearUnit plain = unit;
-    std::ranges::fill(plain.gram, 0.0);
+    std::ranges::fill(plain.gram, 0.0F);
     for (std::size_t i = 0; i < plain.d; ++i) {
-        plain.gram[i * plain.d + i] = 1.0;
+        plain.gram[i * plain.d + i] = 1.0F;
     }
     const Setting s = setting("low_rank", {{"rank", {"6"}}});
     EXPECT_LT(unit.direct_error(solve(s, unit)), unit.direct_error(solve(s, plain)));
@@ -180,7 +180,7 @@ TEST(LowRankOfADeadInput, IsFinite) {
     // An input that is always zero, and inputs that are one: G is singular, as is W^T W.
     LinearUnit unit(8, {20});
     for (std::size_t j = 0; j < 8; ++j) {
-        unit.gram[3 * 8 + j] = unit.gram[j * 8 + 3] = 0.0;
+        unit.gram[3 * 8 + j] = unit.gram[j * 8 + 3] = 0.0F;
     }
     for (std::size_t r = 0; r < 20; ++r) {
         unit.weights[0][r * 8 + 5] = 0.0F;

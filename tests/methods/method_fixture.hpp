@@ -16,14 +16,19 @@ namespace lathe {
 struct LinearUnit {
     std::size_t d;
     std::vector<std::vector<float>> weights;
-    std::vector<double> gram;
+    std::vector<float> gram;
+
+    /// That of some tokens' inputs, as calibration stores it.
+    static std::vector<float> gram_of(const std::vector<float>& inputs, std::size_t d) {
+        const std::vector<double> exact = test_data::gram_of(inputs, inputs.size() / d, d);
+        return {exact.begin(), exact.end()};
+    }
 
     /// Layers with the given numbers of outputs.
     LinearUnit(std::size_t d_, const std::vector<std::size_t>& outputs)
         : d(d_),
-          gram(test_data::gram_of(
-              test_data::correlated_inputs(test_data::Family::autoregressive, 3 * d, d, 51), 3 * d,
-              d)) {
+          gram(gram_of(
+              test_data::correlated_inputs(test_data::Family::autoregressive, 3 * d, d, 51), d)) {
         for (std::size_t i = 0; i < outputs.size(); ++i) {
             weights.push_back(test_data::layer_weights(outputs[i], d, 60 + i));
         }

@@ -129,5 +129,43 @@ TEST(MethodTable, SpellsEqualValuesAlike) {
               setting("integer", {{"solver", {"rtn"}}}));
 }
 
+// Large units are compressed in pieces of rows that begin where kernels begin a tile.
+TEST(MethodTable, MethodsThatSolveRowsAloneGiveTheSameBytesInPieces) {
+    constexpr std::size_t d = 160;
+    const LinearUnit unit(d, {512 + 37});
+    const std::vector<CandidateEntry> entries{
+        entry("integer",
+              {{"num_bits", {"3"}}, {"group_size", {"32"}}, {"solver", {"rtn", "gptq", "admm"}}}),
+        entry("bcq", {{"num_bits", {"2"}}, {"solver", {"greedy", "gptq", "admm"}}}),
+        entry("dense", {{"dtype", {"float16"}}})};
+    const SomeBackend backend(2);
+    std::size_t n_alone = 0;
+    for (const CandidateEntry& e : entries) {
+        const MethodRow& method = find_method(e.method, "");
+        EXPECT_TRUE(method.solves_rows_alone) << e.method;
+        const std::vector<Setting> settings = method.expand(e);
+        const auto whole = method.solve(settings, unit.tensors(), unit.statistics(), backend.get());
+        std::vector<std::vector<EncodedTensor>> pieces(settings.size());
+        for (const auto& [first, count] : {std::pair(0, 256), std::pair(256, 256 + 37)}) {
+            const UnitTensor rows{unit.tensors().front().weight.row_range(first, count),
+                                  {static_cast<std::size_t>(count), d},
+                                  DType::f32};
+            auto solved = method.solve(settings, {&rows, 1}, unit.statistics(), backend.get());
+            for (std::size_t s = 0; s < settings.size(); ++s) {
+                pieces[s].push_back(std::move(solved[s].tensors.front()));
+            }
+        }
+        for (std::size_t s = 0; s < settings.size(); ++s) {
+            EXPECT_EQ(content_hash(join_rows(std::move(pieces[s]))),
+                      content_hash(whole[s].tensors.front()))
+                << to_string(settings[s]);
+        }
+    }
+    for (const MethodRow& method : method_table()) {
+        n_alone += method.solves_rows_alone ? 1 : 0;
+    }
+    EXPECT_EQ(n_alone, entries.size());
+}
+
 }  // namespace
 }  // namespace lathe

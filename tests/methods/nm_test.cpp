@@ -34,8 +34,7 @@ std::vector<UnitSolution> solve(const std::vector<Setting>& settings, const Line
 LinearUnit measured_layer(test_data::Family family, std::uint64_t seed, std::size_t rows,
                           std::size_t d, std::size_t n_tokens) {
     LinearUnit unit(d, {});
-    unit.gram =
-        test_data::gram_of(test_data::correlated_inputs(family, n_tokens, d, seed), n_tokens, d);
+    unit.gram = LinearUnit::gram_of(test_data::correlated_inputs(family, n_tokens, d, seed), d);
     unit.weights = {test_data::layer_weights(rows, d, 100 + seed)};
     return unit;
 }
@@ -216,10 +215,10 @@ double row_error(const std::vector<double>& a, std::size_t d, const float* w, co
 
 TEST(Refit, AgreesWithTheExactSolutionAndNeverRaisesTheError) {
     const LinearUnit unit = measured_layer(test_data::Family::low_rank, 2, 12, 96, 800);
-    std::vector<double> damped = unit.gram;
+    std::vector<double> damped(unit.gram.begin(), unit.gram.end());
     double trace = 0.0;
     for (std::size_t i = 0; i < unit.d; ++i) {
-        trace += unit.gram[i * unit.d + i];
+        trace += double{unit.gram[i * unit.d + i]};
     }
     for (std::size_t i = 0; i < unit.d; ++i) {
         damped[i * unit.d + i] += 0.01 * trace / static_cast<double>(unit.d);
@@ -280,7 +279,7 @@ TEST(NmMethod, IsTheSameAloneAndAmongOthersAndForAnyNumberOfThreads) {
 TEST(NmMethod, DropsDeadInputsFirst) {
     LinearUnit unit(64, {10});
     for (std::size_t i = 0; i < 64; ++i) {
-        unit.gram[i * 64 + 5] = unit.gram[5 * 64 + i] = 0.0;
+        unit.gram[i * 64 + 5] = unit.gram[5 * 64 + i] = 0.0F;
     }
     for (std::size_t r = 0; r < 10; ++r) {
         unit.weights[0][r * 64 + 5] = 1000.0F;

@@ -35,7 +35,7 @@ LinearUnit hard_layer(std::size_t rows, std::size_t d, std::size_t n_tokens) {
         inputs[t * d + 5] *= 1000.0F;
         inputs[t * d + d / 2] *= 1000.0F;
     }
-    unit.gram = test_data::gram_of(inputs, n_tokens, d);
+    unit.gram = LinearUnit::gram_of(inputs, d);
     unit.weights = {test_data::layer_weights(rows, d, 32)};
     return unit;
 }

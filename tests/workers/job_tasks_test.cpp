@@ -234,7 +234,7 @@ TEST(Calibration, InBfloat16IsNearThatInFp32) {
     using Precision = CalibrationConfig::Precision;
     SmallJob in_fp32("llama", Precision::fp32);
     SmallJob in_bf16("llama", Precision::bf16);
-    std::vector<std::vector<double>> grams;
+    std::vector<std::vector<float>> grams;
     for (SmallJob* job : {&in_fp32, &in_bf16}) {
         job->prepare();
         grams.push_back(
@@ -243,8 +243,9 @@ TEST(Calibration, InBfloat16IsNearThatInFp32) {
     double difference = 0.0;
     double norm = 0.0;
     for (std::size_t i = 0; i < grams[0].size(); ++i) {
-        difference += (grams[1][i] - grams[0][i]) * (grams[1][i] - grams[0][i]);
-        norm += grams[0][i] * grams[0][i];
+        const double change = double{grams[1][i]} - double{grams[0][i]};
+        difference += change * change;
+        norm += double{grams[0][i]} * double{grams[0][i]};
     }
     EXPECT_GT(std::sqrt(difference / norm), 1e-6);
     EXPECT_LT(std::sqrt(difference / norm), 1e-2);

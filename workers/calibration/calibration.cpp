@@ -190,10 +190,11 @@ void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
     const ModelSpec& model = stream.model().spec();
     const std::string place = place_name(task.block, context_.spec().n_blocks);
     const bool is_head = task.block == model.n_blocks;
-    const LoadedWeights weights =
+    std::optional<LoadedWeights> loaded =
         is_head ? LoadedWeights::load(model, stream.model().weights(), backend, std::nullopt,
                                       stream.forward().head_roles())
                 : LoadedWeights::load(model, stream.model().weights(), backend, task.block);
+    const LoadedWeights& weights = *loaded;
     StatisticsCollector statistics(
         backend, context_.job.slice, context_.gathers_inputs(),
         context_.orders_neurons() ? output_norms(weights, backend) : std::vector<float>());
@@ -231,6 +232,7 @@ void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
         stream.leave(b, hidden);
         tell_progress(b + 1, stream.n_batches());
     }
+    loaded.reset();  // writing takes memory too
     if (task.accumulate) {
         statistics.write(context_.run.statistics(place, task.sweep), task.fingerprint);
     }

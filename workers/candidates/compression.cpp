@@ -1,6 +1,7 @@
 #include "workers/candidates/compression.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
 #include "lib/core/errors.hpp"
@@ -13,18 +14,18 @@
 #include "methods/output_error.hpp"
 #include "workers/calibration/calibration.hpp"
 #include "workers/candidates/candidate_files.hpp"
-#include "workers/candidates/kept_tensors.hpp"
 #include "workers/model/weight_source.hpp"
 #include "workers/slicing/rotation.hpp"
 
 namespace lathe {
 namespace {
 
-/// The weights of a unit and the statistics of its input, in memory.
+/// The weights of a unit's rows and the statistics of its input, in memory.
 struct UnitData {
+    std::vector<TensorRows> parts;  ///< of `tensors`
     std::vector<std::vector<float>> weights;
     std::vector<UnitTensor> tensors;
-    std::vector<double> gram;
+    std::vector<float> gram;
     std::vector<float> row_weights;
     UnitStatistics statistics;
 };
@@ -32,37 +33,48 @@ struct UnitData {
 /// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis and
 /// with its neurons as they are stored. For a unit that reads a sliced stream it is turned into the
 /// stream's basis and cut; for one that reads neurons these are put in order.
-std::vector<double> read_input_gram(const JobContext& context, const UnitSpec& unit) {
+std::vector<float> read_input_gram(const JobContext& context, const UnitSpec& unit) {
     // A tied embedding stands before the blocks and is fed after them.
     const std::string place = place_name(unit.block, context.spec().n_blocks);
     const std::size_t sweep = context.job.slice ? last_sweep(*context.job.slice) : 0;
-    std::vector<double> gram =
-        read_statistics(context.run.statistics(place, sweep), unit.input).gram;
+    const std::filesystem::path file = context.run.statistics(place, sweep);
     const TensorSpec& first = context.spec().tensors[unit.tensors.front()];
-    const auto boundary = stream_sides(context.spec(), first).columns;
     if (unit.input == Signal::mlp_hidden && context.orders_neurons()) {
-        return in_neuron_order(gram, context.source->neuron_orders.at(unit.block.value()));
+        return in_neuron_order(read_statistics(file, unit.input).gram,
+                               context.source->neuron_orders.at(unit.block.value()));
     }
-    return context.is_sliced() && boundary
-               ? rotate_gram(context, *boundary, gram, first.shape.back())
-               : gram;
+    const auto boundary = stream_sides(context.spec(), first).columns;
+    if (!context.is_sliced() || !boundary) {
+        return read_statistics(file, unit.input).gram;
+    }
+    const std::vector<double> turned =
+        rotate_gram(context, *boundary, read_wide_gram(file, unit.input), first.shape.back());
+    return {turned.begin(), turned.end()};
 }
 
-UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
+UnitData load_unit(const JobContext& context, const UnitSpec& unit, UnitRows rows) {
     const ModelSpec& spec = context.spec();
     const SourceWeights source(*context.source);
     UnitData data;
-    for (std::size_t index : unit.tensors) {
-        const auto [rows, cols] = matrix_extents(spec.tensors[index].shape);
-        data.weights.emplace_back(rows * cols);
-        const MatrixView<float> weight(data.weights.back().data(), rows, cols);
-        source.load(index, context.backend(), weight);
-        (void)require_finite(spec, spec.tensors[index], context.backend(), weight);
-        data.tensors.push_back({weight, spec.tensors[index].shape, context.source->dtype(index)});
+    data.parts = tensors_of(spec, unit, rows);
+    for (const TensorRows& part : data.parts) {
+        const std::size_t index = unit.tensors[part.place];
+        const TensorSpec& tensor = spec.tensors[index];
+        const auto [all_rows, cols] = matrix_extents(tensor.shape);
+        data.weights.emplace_back(part.count * cols);
+        const MatrixView<float> weight(data.weights.back().data(), part.count, cols);
+        source.load_rows(index, part.first, context.backend(), weight);
+        (void)require_finite(spec, tensor, context.backend(), weight);
+        data.tensors.push_back({weight,
+                                part.count == all_rows ? tensor.shape : Shape{part.count, cols},
+                                context.source->dtype(index)});
     }
     if (spec.tensors[unit.tensors.front()].role == Role::token_embedding) {
-        data.row_weights =
+        const std::vector<float> all =
             token_frequencies(read_samples(context.run.samples()).calibration, spec.vocab_size);
+        const auto first = all.begin() + static_cast<std::ptrdiff_t>(data.parts.front().first);
+        data.row_weights.assign(first,
+                                first + static_cast<std::ptrdiff_t>(data.parts.front().count));
     }
     if (unit.input == Signal::token_ids) {
         data.statistics.row_weights = data.row_weights;
@@ -74,10 +86,9 @@ UnitData load_unit(const JobContext& context, const UnitSpec& unit) {
     return data;
 }
 
-/// The squared norm of the unit's output: the error of a candidate that is all zeros.
-double output_energy(const UnitData& data, const kernels::Backend& backend) {
-    double energy = 0.0;
-    std::vector<float> gram(data.gram.begin(), data.gram.end());
+/// Of each row of the unit's rows the error of a candidate that is all zeros.
+std::vector<double> row_energies(const UnitData& data, const kernels::Backend& backend) {
+    std::vector<double> energies;
     for (const UnitTensor& tensor : data.tensors) {
         const MatrixView<const float> w = tensor.weight;
         std::vector<double> rows(w.rows);
@@ -88,95 +99,47 @@ double output_energy(const UnitData& data, const kernels::Backend& backend) {
                 }
             }
         } else {
-            backend.row_errors(w, {gram.data(), w.cols, w.cols}, rows);
+            backend.row_errors(w, data.statistics.gram, rows);
         }
-        for (double row : rows) {
-            energy += row;
-        }
+        energies.insert(energies.end(), rows.begin(), rows.end());
     }
-    return energy;
+    return energies;
 }
 
-/// Mean squares of what looking up `values` in place of `weight` changes, column by column.
-std::vector<double> lookup_errors(MatrixView<const float> weight, MatrixView<const float> values,
-                                  std::span<const float> row_weights) {
-    std::vector<double> columns(weight.cols, 0.0);
-    for (std::size_t r = 0; r < weight.rows; ++r) {
-        for (std::size_t j = 0; j < weight.cols; ++j) {
-            const double change = double{values(r, j)} - double{weight(r, j)};
-            columns[j] += double{row_weights[r]} * change * change;
-        }
-    }
-    return columns;
-}
+/// A candidate of a unit's rows.
+struct PieceCandidate {
+    Setting setting;  ///< settled
+    std::vector<EncodedTensor> tensors;
+    std::vector<double> row_errors;
+    std::vector<double> lookup_blocks;  ///< as lookup_errors() has them; empty: no table
+};
 
-/// As read_output_errors() has them.
-std::vector<double> output_errors(const UnitData& data, const OutputError& of_layer,
-                                  const UnitSolution& solution) {
-    std::vector<double> errors;
-    const auto append = [&](const std::vector<double>& own) {
-        errors.insert(errors.end(), own.begin(), own.end());
-    };
+/// Measures a solution: its errors are those of what is stored.
+PieceCandidate measured(const UnitData& data, const OutputError& of_layer, const Setting& setting,
+                        UnitSolution&& solution) {
+    PieceCandidate candidate{
+        solution.settled.value_or(setting), std::move(solution.tensors), {}, {}};
+    if (setting == source_setting()) {
+        return candidate;
+    }
     for (std::size_t t = 0; t < data.tensors.size(); ++t) {
         const MatrixView<const float> weight = data.tensors[t].weight;
         std::vector<float> decoded(weight.rows * weight.cols);
         const MatrixView<float> values(decoded.data(), weight.rows, weight.cols);
-        decode(solution.tensors[t], values);
-        if (!data.gram.empty()) {
-            append(of_layer.of_rows(weight, values));
-        }
+        decode(candidate.tensors[t], values);
+        const std::vector<double> rows = of_layer.of_rows(weight, values);
+        candidate.row_errors.insert(candidate.row_errors.end(), rows.begin(), rows.end());
         if (!data.row_weights.empty()) {
-            append(lookup_errors(weight, values, data.row_weights));
+            candidate.lookup_blocks = lookup_errors(weight, values, data.row_weights);
         }
     }
-    return errors;
+    return candidate;
 }
 
-/// What is stored of a candidate beside its tensors.
-struct CandidateErrors {
-    double relative = 0.0;
-    std::vector<double> outputs;
-};
-
-void write_candidate(ArtifactWriter& file, std::size_t number, const Setting& setting,
-                     const UnitSolution& solution, const CandidateErrors& errors) {
-    std::uint64_t bytes = 0;
-    for (const EncodedTensor& tensor : solution.tensors) {
-        bytes += stored_bytes(tensor);
-    }
-    const std::string group = "/" + std::to_string(number);
-    file.group(group, {{"setting", to_string(solution.settled.value_or(setting))},
-                       {"bytes", static_cast<std::int64_t>(bytes)},
-                       {"error", solution.error},
-                       {"relative_error", errors.relative}});
-    if (setting == source_setting()) {
-        return;
-    }
-    file.dataset(group + "/output_errors", DType::f64, {errors.outputs.size()},
-                 reinterpret_cast<const std::byte*>(errors.outputs.data()));
-    for (std::size_t t = 0; t < solution.tensors.size(); ++t) {
-        write_encoded(file, group + "/" + std::to_string(t), solution.tensors[t]);
-    }
-}
-
-}  // namespace
-
-void run_compression(const JobContext& context, const CompressionTask& task) {
-    const UnitSpec& unit = context.spec().units.at(task.unit);
-    ArtifactWriter file(context.run.candidates(unit.name));
-    file.group("/", {{"fingerprint", task.fingerprint}});
-    if (task.settings == std::vector{source_setting()}) {
-        // A unit that stays as it is: nothing to solve, and perhaps no statistics.
-        const std::uint64_t bytes = predicted_bytes(*context.source, task.unit, source_setting());
-        file.group("/0", {{"setting", to_string(source_setting())},
-                          {"bytes", static_cast<std::int64_t>(bytes)},
-                          {"error", 0.0},
-                          {"relative_error", 0.0}});
-        file.commit();
-        return;
-    }
-    const UnitData data = load_unit(context, unit);
-    const double energy = output_energy(data, context.backend());
+/// Calls take(candidate) for each setting of a task, for the rows.
+template <class Take>
+void solve_rows(const JobContext& context, const CompressionTask& task, const UnitData& data,
+                const Take& take) {
     const OutputError of_layer(data.statistics, context.backend());
     std::size_t number = 0;
     for (const MethodRow& method : method_table()) {
@@ -187,88 +150,184 @@ void run_compression(const JobContext& context, const CompressionTask& task) {
             continue;
         }
         const ProgressPart part(number, number + mine.size(), task.settings.size());
-        const auto solutions = method.solve(mine, data.tensors, data.statistics, context.backend());
+        number += mine.size();
+        auto solutions = method.solve(mine, data.tensors, data.statistics, context.backend());
         for (std::size_t s = 0; s < mine.size(); ++s) {
-            CandidateErrors errors{energy > 0.0 ? solutions[s].error / energy : 0.0, {}};
-            if (mine[s] != source_setting()) {
-                errors.outputs = output_errors(data, of_layer, solutions[s]);
-            }
-            write_candidate(file, number++, mine[s], solutions[s], errors);
+            take(measured(data, of_layer, mine[s], std::move(solutions[s])));
+        }
+    }
+}
+
+double sum(const std::vector<double>& values) {
+    return std::accumulate(values.begin(), values.end(), 0.0);
+}
+
+void write_doubles(ArtifactWriter& file, const std::string& path,
+                   const std::vector<double>& values) {
+    file.dataset(path, DType::f64, {values.size()},
+                 reinterpret_cast<const std::byte*>(values.data()));
+}
+
+std::vector<double> read_doubles(const ArtifactReader& file, const std::string& path) {
+    std::vector<double> values(element_count(file.info(path).shape));
+    file.read_into(path, reinterpret_cast<std::byte*>(values.data()),
+                   values.size() * sizeof(double));
+    return values;
+}
+
+/// A candidate of the whole unit. `energy`: of the unit's output.
+void write_candidate(ArtifactWriter& file, std::size_t number, const UnitSpec& unit,
+                     const PieceCandidate& candidate, double energy) {
+    std::uint64_t bytes = 0;
+    for (const EncodedTensor& tensor : candidate.tensors) {
+        bytes += stored_bytes(tensor);
+    }
+    const double error = sum(candidate.row_errors);
+    const std::string group = "/" + std::to_string(number);
+    file.group(group, {{"setting", to_string(candidate.setting)},
+                       {"bytes", static_cast<std::int64_t>(bytes)},
+                       {"error", error},
+                       {"relative_error", energy > 0.0 ? error / energy : 0.0}});
+    if (candidate.setting == source_setting()) {
+        return;
+    }
+    std::vector<double> outputs;
+    if (unit.input != Signal::token_ids) {
+        outputs = candidate.row_errors;
+    }
+    if (!candidate.lookup_blocks.empty()) {
+        const std::vector<double> columns = sum_of_blocks(
+            candidate.lookup_blocks, matrix_extents(candidate.tensors.front().shape).second);
+        outputs.insert(outputs.end(), columns.begin(), columns.end());
+    }
+    write_doubles(file, group + "/output_errors", outputs);
+    for (std::size_t t = 0; t < candidate.tensors.size(); ++t) {
+        write_encoded(file, group + "/" + std::to_string(t), candidate.tensors[t]);
+    }
+}
+
+void compress_piece(const JobContext& context, const CompressionTask& task) {
+    const UnitSpec& unit = context.spec().units.at(task.unit);
+    ArtifactWriter file(context.run.candidate_piece(unit.name, task.rows.first));
+    file.group("/", {{"fingerprint", task.fingerprint}});
+    const UnitData data = load_unit(context, unit, task.rows);
+    write_doubles(file, "/row_energies", row_energies(data, context.backend()));
+    std::size_t number = 0;
+    solve_rows(context, task, data, [&](const PieceCandidate& candidate) {
+        const std::string group = "/" + std::to_string(number++);
+        file.group(group, {{"setting", to_string(candidate.setting)}});
+        if (candidate.setting == source_setting()) {
+            return;
+        }
+        write_doubles(file, group + "/row_errors", candidate.row_errors);
+        if (!candidate.lookup_blocks.empty()) {
+            write_doubles(file, group + "/lookup_errors", candidate.lookup_blocks);
+        }
+        for (std::size_t t = 0; t < candidate.tensors.size(); ++t) {
+            write_encoded(file, group + "/" + std::to_string(data.parts[t].place),
+                          candidate.tensors[t]);
+        }
+    });
+    file.commit();
+}
+
+/// Candidate `number` of all pieces as one.
+PieceCandidate join_candidate(const JobContext& context, const CompressionTask& task,
+                              std::span<const ArtifactReader> pieces, std::size_t number) {
+    const ModelSpec& spec = context.spec();
+    const UnitSpec& unit = spec.units.at(task.unit);
+    const std::string group = "/" + std::to_string(number);
+    PieceCandidate whole;
+    std::vector<std::vector<EncodedTensor>> tensors(unit.tensors.size());
+    const auto append = [](std::vector<double>& all, const std::vector<double>& more) {
+        all.insert(all.end(), more.begin(), more.end());
+    };
+    for (std::size_t p = 0; p < pieces.size(); ++p) {
+        const ArtifactReader& file = pieces[p];
+        whole.setting = setting_from_string(
+            text_attribute(file.attributes(group), "setting", file.path().string()));
+        if (whole.setting == source_setting()) {
+            continue;
+        }
+        append(whole.row_errors, read_doubles(file, group + "/row_errors"));
+        if (file.has(group + "/lookup_errors")) {
+            append(whole.lookup_blocks, read_doubles(file, group + "/lookup_errors"));
+        }
+        for (const TensorRows& part : tensors_of(spec, unit, task.pieces[p])) {
+            tensors[part.place].push_back(
+                read_encoded(file, group + "/" + std::to_string(part.place)));
+        }
+    }
+    for (std::vector<EncodedTensor>& own : tensors) {
+        if (!own.empty()) {
+            whole.tensors.push_back(join_rows(std::move(own)));
+        }
+    }
+    return whole;
+}
+
+void write_source_candidate(const JobContext& context, ArtifactWriter& file, std::size_t number,
+                            std::size_t unit) {
+    const std::uint64_t bytes = predicted_bytes(*context.source, unit, source_setting());
+    file.group("/" + std::to_string(number), {{"setting", to_string(source_setting())},
+                                              {"bytes", static_cast<std::int64_t>(bytes)},
+                                              {"error", 0.0},
+                                              {"relative_error", 0.0}});
+}
+
+void join_pieces(const JobContext& context, const CompressionTask& task) {
+    const UnitSpec& unit = context.spec().units.at(task.unit);
+    ArtifactWriter file(context.run.candidates(unit.name));
+    file.group("/", {{"fingerprint", task.fingerprint}});
+    std::vector<ArtifactReader> pieces;
+    std::vector<double> energies;
+    for (const UnitRows& piece : task.pieces) {
+        pieces.emplace_back(context.run.candidate_piece(unit.name, piece.first));
+        const std::vector<double> own = read_doubles(pieces.back(), "/row_energies");
+        energies.insert(energies.end(), own.begin(), own.end());
+    }
+    for (std::size_t number = 0; number < task.settings.size(); ++number) {
+        const PieceCandidate candidate = join_candidate(context, task, pieces, number);
+        if (candidate.setting == source_setting()) {
+            write_source_candidate(context, file, number, task.unit);
+        } else {
+            write_candidate(file, number, unit, candidate, sum(energies));
         }
     }
     file.commit();
 }
 
-void require_candidates_of_use(const JobContext& context, const ModelOutline& model) {
-    (void)kept_settings(context);
-    require_known_targets(context.job.candidates, model.spec);
-    require_some_use(context.job.candidates, model.spec, model.dtypes);
-}
+}  // namespace
 
-std::vector<std::string> candidates_of_no_use(const JobContext& context) {
-    return settings_of_no_use(context.job.candidates, context.spec(), context.source->dtypes,
-                              context.source->held_energy);
-}
-
-std::vector<Setting> usable_settings(const JobContext& context, std::size_t unit) {
-    return usable_settings(context, *context.source, unit);
-}
-
-std::vector<Setting> usable_settings(const JobContext& context, const ModelOutline& model,
-                                     std::size_t unit_index) {
-    const ModelSpec& spec = model.spec;
-    const UnitSpec& unit = spec.units.at(unit_index);
-    if (NamePatterns(context.job.reading.ignore, "ignore").has(spec, unit)) {
-        return {source_setting()};
+void run_compression(const JobContext& context, const CompressionTask& task) {
+    if (!task.pieces.empty()) {
+        join_pieces(context, task);
+        return;
     }
-    std::vector<Setting> usable;
-    std::string last_reason;
-    for (const Setting& setting :
-         expand_for_unit(context.job.candidates, spec, unit, model.held_energy)) {
-        const std::string reason = refusal(setting, spec, unit, model.dtypes);
-        if (reason.empty()) {
-            usable.push_back(setting);
+    if (task.rows.count > 0) {
+        compress_piece(context, task);
+        return;
+    }
+    const UnitSpec& unit = context.spec().units.at(task.unit);
+    ArtifactWriter file(context.run.candidates(unit.name));
+    file.group("/", {{"fingerprint", task.fingerprint}});
+    if (task.settings == std::vector{source_setting()}) {
+        // A unit that stays as it is: nothing to solve, and perhaps no statistics.
+        write_source_candidate(context, file, 0, task.unit);
+        file.commit();
+        return;
+    }
+    const UnitData data = load_unit(context, unit, {0, row_count(context.spec(), unit)});
+    const double energy = sum(row_energies(data, context.backend()));
+    std::size_t number = 0;
+    solve_rows(context, task, data, [&](const PieceCandidate& candidate) {
+        if (candidate.setting == source_setting()) {
+            write_source_candidate(context, file, number++, task.unit);
         } else {
-            last_reason = to_string(setting) + ": " + reason;
+            write_candidate(file, number++, unit, candidate, energy);
         }
-    }
-    if (usable.empty() && model.held_energy.empty()) {
-        throw UsageError("candidates: none of those whose targets name " + unit.name +
-                         " suits it; " + last_reason);
-    }
-    return usable.empty() ? std::vector{source_setting()} : usable;
-}
-
-std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& unit,
-                                         const Setting& setting) {
-    const MethodRow& method = find_method(setting.method, "candidates");
-    std::vector<EncodedTensor> outlines;
-    if (method.outline == nullptr) {
-        return outlines;
-    }
-    for (const std::size_t t : unit.tensors) {
-        outlines.push_back(method.outline(setting, spec.tensors[t].shape));
-    }
-    return outlines;
-}
-
-std::uint64_t predicted_bytes(const ModelOutline& source, std::size_t unit,
-                              const Setting& setting) {
-    const MethodRow& method = find_method(setting.method, "candidates");
-    std::uint64_t bytes = 0;
-    for (std::size_t t : source.spec.units.at(unit).tensors) {
-        bytes += method.bytes(setting, source.spec.tensors[t].shape, source.dtype(t));
-    }
-    return bytes;
-}
-
-double predicted_flops(const ModelOutline& source, std::size_t unit, const Setting& setting) {
-    const MethodRow& method = find_method(setting.method, "candidates");
-    double flops = 0.0;
-    for (std::size_t t : source.spec.units.at(unit).tensors) {
-        flops += method.flops(setting, source.spec.tensors[t].shape);
-    }
-    return flops;
+    });
+    file.commit();
 }
 
 std::string to_json(const CompressionTask& task) {
@@ -276,16 +335,27 @@ std::string to_json(const CompressionTask& task) {
     for (const Setting& setting : task.settings) {
         settings.push_back(to_string(setting));
     }
-    return nlohmann::json{
-        {"unit", task.unit}, {"settings", settings}, {"fingerprint", task.fingerprint}}
+    nlohmann::json pieces = nlohmann::json::array();
+    for (const UnitRows& piece : task.pieces) {
+        pieces.push_back({piece.first, piece.count});
+    }
+    return nlohmann::json{{"unit", task.unit},
+                          {"settings", settings},
+                          {"fingerprint", task.fingerprint},
+                          {"rows", {task.rows.first, task.rows.count}},
+                          {"pieces", pieces}}
         .dump();
 }
 
 CompressionTask compression_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
-    CompressionTask task{json.at("unit"), {}, json.at("fingerprint")};
+    const auto rows_of = [](const auto& pair) { return UnitRows{pair.at(0), pair.at(1)}; };
+    CompressionTask task{json.at("unit"), {}, json.at("fingerprint"), rows_of(json.at("rows")), {}};
     for (const auto& setting : json.at("settings")) {
         task.settings.push_back(setting_from_string(setting.get<std::string>()));
+    }
+    for (const auto& piece : json.at("pieces")) {
+        task.pieces.push_back(rows_of(piece));
     }
     return task;
 }

@@ -7,6 +7,7 @@
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/job/candidate.hpp"
 #include "methods/dense.hpp"
+#include "workers/candidates/unit_rows.hpp"
 #include "workers/job/job_context.hpp"
 
 namespace lathe {
@@ -17,10 +18,18 @@ namespace lathe {
 /// named by its place in the unit (0, 1, ...): the tensor encoded. What a setting left open
 /// (UnitSolution::settled) stands there settled. What equals the source is not stored again: its
 /// group has neither.
+///
+/// A large unit may be cut (pieces_of()): a task with `rows` makes the candidates of these rows,
+/// RunDirectory::candidate_piece(), and one with `pieces` joins what such tasks made, to the same
+/// bytes as one for the whole unit. In a piece's file a group has, in place of the attributes
+/// `bytes`, `error` and `relative_error` and of `output_errors`, `row_errors` and, of a table that
+/// is looked up, `lookup_errors`; the file has `row_energies`, each row's error were it 0.
 struct CompressionTask {
     std::size_t unit = 0;
     std::vector<Setting> settings;
     std::string fingerprint;
+    UnitRows rows = {};                 ///< none: all
+    std::vector<UnitRows> pieces = {};  ///< to be joined; empty: nothing is
 };
 
 [[nodiscard]] std::string to_json(const CompressionTask& task);

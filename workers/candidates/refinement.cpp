@@ -12,25 +12,27 @@ namespace {
 
 using HostMatrix = std::vector<float>;
 
-/// Shifts of some inputs as SampleShare's sums: of each input how many values, and those.
+/// Shifts of some inputs as sums to be shared: their shapes, each of the same length.
 struct ShiftSums {
     std::map<Signal, InputShift> of;
 
-    [[nodiscard]] std::vector<double> values() const {
+    [[nodiscard]] std::vector<double> shape() const {
         std::vector<double> all;
         for (const auto& [signal, shift] : of) {
-            const std::vector<double> values = shift.values();
-            all.push_back(static_cast<double>(values.size()));
-            all.insert(all.end(), values.begin(), values.end());
+            const std::vector<double> own = shift.shape();
+            all.insert(all.end(), own.begin(), own.end());
         }
         return all;
     }
-    void add_values(std::span<const double> values) {
+    [[nodiscard]] std::vector<SumArray> arrays(std::span<const double> shape) {
+        const std::size_t length = shape.size() / of.size();
+        std::vector<SumArray> all;
         for (auto& [signal, shift] : of) {
-            const auto n = static_cast<std::size_t>(values.front());
-            shift.add_values(values.subspan(1, n));
-            values = values.subspan(1 + n);
+            const std::vector<SumArray> own = shift.arrays(shape.first(length));
+            all.insert(all.end(), own.begin(), own.end());
+            shape = shape.subspan(length);
         }
+        return all;
     }
 };
 

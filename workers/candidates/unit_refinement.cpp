@@ -28,7 +28,7 @@ void refine_unit(const JobContext& context, std::size_t number, const Setting& s
     const UnitSpec& unit = spec.units.at(number);
     const kernels::Backend& backend = context.backend();
     const SourceWeights source(*context.source);
-    const std::vector<double> gram = shift.gram();
+    const std::vector<float> gram = shift.gram();
     UnitStatistics statistics;
     statistics.gram = {gram.data(), shift.width(), shift.width()};
     std::vector<kernels::Array<float>> memory;

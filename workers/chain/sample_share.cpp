@@ -1,10 +1,7 @@
 #include "workers/chain/sample_share.hpp"
 
 #include <algorithm>
-#include <cstring>
-#include <functional>
 
-#include "lib/core/errors.hpp"
 #include "workers/network/forward.hpp"
 
 namespace lathe {
@@ -52,10 +49,10 @@ std::size_t SampleShare::n_parts(const TokenSequences& all) {
 
 bool SampleShare::as_rank_0_says(bool answer) const {
     if (!leads()) {
-        return receive(0).front() != 0.0;
+        return receive_numbers(world_, 0).front() != 0.0;
     }
     for (int rank = 1; rank < world_.size(); ++rank) {
-        send(rank, {answer ? 1.0 : 0.0});
+        send_numbers(world_, rank, {answer ? 1.0 : 0.0});
     }
     return answer;
 }
@@ -70,30 +67,6 @@ std::size_t SampleShare::most_tokens() const {
 
 std::size_t SampleShare::first_part(int rank) const {
     return static_cast<std::size_t>(rank) * n_parts_ / static_cast<std::size_t>(world_.size());
-}
-
-void SampleShare::send(int to, const std::vector<double>& values) const {
-    std::vector<std::byte> bytes(values.size() * sizeof(double));
-    std::memcpy(bytes.data(), values.data(), bytes.size());
-    world_.send(to, comm::Tag::share, std::move(bytes));
-}
-
-std::vector<double> SampleShare::receive(int from) const {
-    const auto message = world_.receive(from, comm::Tag::share);
-    if (!message || message->bytes.empty()) {
-        throw StoppedError("stopped: rank " + std::to_string(from) +
-                           " gave up its part of the same task");
-    }
-    std::vector<double> values(message->bytes.size() / sizeof(double));
-    std::memcpy(values.data(), message->bytes.data(), message->bytes.size());
-    return values;
-}
-
-void add_values_to(MatrixView<double> sums, std::span<const double> values,
-                   const kernels::Backend& backend) {
-    std::vector<double> host = backend.to_host(sums);
-    std::ranges::transform(host, values, host.begin(), std::plus<>());
-    backend.copy<double>({host.data(), sums.rows, sums.cols}, sums);
 }
 
 void give_up_share(comm::Communicator& world) {

@@ -5,6 +5,7 @@
 
 #include "kernels/contract/backend.hpp"
 #include "lib/comm/communicator.hpp"
+#include "workers/chain/shared_sums.hpp"
 #include "workers/samples/token_data.hpp"
 
 namespace lathe {
@@ -14,8 +15,9 @@ namespace lathe {
 /// of them, the same bits on every rank and on any number of ranks.
 ///
 /// The batches of all samples form parts, whose number does not depend on the ranks; a share is a
-/// run of parts. The sums over a part are made by the rank that has it, added up on rank 0 in the
-/// order of the parts, and sent back.
+/// run of parts. The sums over a part are made by the rank that has it. They are added up in the
+/// order of a binary tree over the parts, as far as that goes where they are, the rest on rank 0,
+/// which sends the total back.
 class SampleShare {
 public:
     /// @pre  `world` outlives the object
@@ -40,37 +42,45 @@ public:
     [[nodiscard]] bool leads() const { return world_.rank() == 0; }
 
     /// Sums over the samples of all ranks. `make()` gives empty ones, add(sums, batch) adds one of
-    /// batches(). They have sums.values(), a list that is not empty, and sums.add_values(list).
+    /// batches(). What they have is said in shared_sums.hpp. A rank holds a few of them at a time:
+    /// one that it makes, and one for each power of two of its parts; others come in pieces.
     /// @pre  all ranks call it, in the same order
     /// @throws StoppedError  if another rank gave up
     template <class Make, class Add>
     [[nodiscard]] auto add_up(const Make& make, const Add& add) const {
-        const auto values_of = [&](std::span<const SequenceRange> part) {
+        SumTree<decltype(make())> tree;
+        for (const Part& part : parts_) {
             auto sums = make();
-            for (const SequenceRange& batch : part) {
+            for (const SequenceRange& batch : part.batches) {
                 add(sums, batch);
             }
-            return sums.values();
-        };
-        auto total = make();
-        for (const Part& part : parts_) {
-            if (leads()) {
-                total.add_values(values_of(part.batches));
-            } else {
-                send(0, values_of(part.batches));
-            }
+            tree.add({part.number, 1}, std::move(sums));
         }
         if (!leads()) {
-            total.add_values(receive(0));
+            for (auto& node : tree.nodes()) {
+                send_sums(0, node.sums);
+            }
+            tree.nodes().clear();
+            auto total = make();
+            take_sums(0, total);
             return total;
         }
         for (int rank = 1; rank < world_.size(); ++rank) {
-            for (std::size_t p = first_part(rank); p < first_part(rank + 1); ++p) {
-                total.add_values(receive(rank));
+            for (const SumNode& node : nodes_of(first_part(rank), first_part(rank + 1))) {
+                if (auto* const left = tree.left_of(node)) {
+                    take_sums(rank, *left);
+                    tree.took(node);
+                } else {
+                    auto sums = make();
+                    take_sums(rank, sums);
+                    tree.add(node, std::move(sums));
+                }
             }
         }
+        tree.finish();
+        auto total = tree.nodes().empty() ? make() : std::move(tree.nodes().front().sums);
         for (int rank = 1; rank < world_.size(); ++rank) {
-            send(rank, total.values());
+            send_sums(rank, total);
         }
         return total;
     }
@@ -80,8 +90,15 @@ public:
 
 private:
     [[nodiscard]] std::size_t first_part(int rank) const;
-    void send(int to, const std::vector<double>& values) const;
-    [[nodiscard]] std::vector<double> receive(int from) const;
+    template <class Sums>
+    void send_sums(int to, Sums& sums) const {
+        const std::vector<double> shape = sums.shape();
+        send_arrays(world_, to, shape, sums.arrays(shape));
+    }
+    template <class Sums>
+    void take_sums(int from, Sums& sums) const {
+        receive_and_add(world_, from, sums.arrays(receive_numbers(world_, from)));
+    }
 
     comm::Communicator& world_;
     std::size_t n_parts_ = 0;  ///< of all ranks
@@ -89,10 +106,6 @@ private:
     std::vector<SequenceRange> batches_;
     std::vector<Part> parts_;  ///< of batches_
 };
-
-/// sums += values, row after row; `sums` in backend memory, the values on the host.
-void add_values_to(MatrixView<double> sums, std::span<const double> values,
-                   const kernels::Backend& backend);
 
 /// Tells the ranks that wait for this one's sums, or for the total, that they will not come.
 void give_up_share(comm::Communicator& world);

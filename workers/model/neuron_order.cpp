@@ -119,11 +119,11 @@ std::vector<std::byte> in_neuron_order(const TensorSpec& tensor,
     return result;
 }
 
-std::vector<double> in_neuron_order(std::span<const double> gram,
-                                    std::span<const std::uint32_t> order) {
-    std::vector<double> result(gram.size());
+std::vector<float> in_neuron_order(std::span<const float> gram,
+                                   std::span<const std::uint32_t> order) {
+    std::vector<float> result(gram.size());
     for (std::size_t i = 0; i < order.size(); ++i) {
-        const double* const row = gram.data() + order[i] * order.size();
+        const float* const row = gram.data() + order[i] * order.size();
         std::ranges::transform(order,
                                result.begin() + static_cast<std::ptrdiff_t>(i * order.size()),
                                [&](std::uint32_t j) { return row[j]; });

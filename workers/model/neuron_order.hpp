@@ -30,8 +30,8 @@ void require_neurons(const ModelSpec& spec, const std::string& where);
                                                      std::span<const std::byte> elements,
                                                      std::size_t element_bytes);
 /// The same of the Gram matrix of the neurons' activations, [order.size(), order.size()].
-[[nodiscard]] std::vector<double> in_neuron_order(std::span<const double> gram,
-                                                  std::span<const std::uint32_t> order);
+[[nodiscard]] std::vector<float> in_neuron_order(std::span<const float> gram,
+                                                 std::span<const std::uint32_t> order);
 
 /// The orders that a run found, by block (RunDirectory::neurons()).
 /// @throws MissingInputError; DataError  naming the file: not a permutation of the block's neurons

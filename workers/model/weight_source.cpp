@@ -46,8 +46,16 @@ std::vector<std::vector<std::uint32_t>> rows_of_parts(const TensorSpec& tensor) 
 
 void SourceWeights::load(std::size_t index, const kernels::Backend& backend,
                          MatrixView<float> values) const {
+    load_rows(index, 0, backend, values);
+}
+
+void SourceWeights::load_rows(std::size_t index, std::size_t first, const kernels::Backend& backend,
+                              MatrixView<float> values) const {
     std::vector<std::byte> memory;
-    backend.upload(elements_of(source_, index, memory).data(), source_.dtype(index), values);
+    const DType dtype = source_.dtype(index);
+    backend.upload(
+        elements_of(source_, index, memory).data() + first * values.cols * size_bytes(dtype), dtype,
+        values);
     source_.weights.release(source_.weights.at(source_.spec.tensors.at(index).name));
 }
 

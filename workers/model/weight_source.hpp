@@ -41,6 +41,9 @@ public:
     explicit SourceWeights(const SourceModel& source) : source_(source) {}
     void load(std::size_t index, const kernels::Backend& backend,
               MatrixView<float> values) const override;
+    /// The rows from `first` on, as many as `values` has.
+    void load_rows(std::size_t index, std::size_t first, const kernels::Backend& backend,
+                   MatrixView<float> values) const;
 
 private:
     const SourceModel& source_;

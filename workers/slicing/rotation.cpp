@@ -34,9 +34,8 @@ std::string group_of(const JobContext& context, const BoundaryPlace& place) {
 std::vector<double> gram_of(const JobContext& context, std::size_t boundary, std::size_t sweep) {
     const BoundaryPlace place = boundary_place(context.fused->spec, boundary);
     const bool raw = context.job.slice->signal == SliceConfig::Signal::raw;
-    return read_statistics(context.run.statistics(place.name, sweep),
-                           raw ? place.stream : place.normed)
-        .gram;
+    return read_wide_gram(context.run.statistics(place.name, sweep),
+                          raw ? place.stream : place.normed);
 }
 
 /// How much a boundary counts: what a cut there did to the output, over how much was cut off.

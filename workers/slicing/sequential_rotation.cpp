@@ -79,7 +79,8 @@ void SequentialRotator::measure(StatisticsCollector& statistics, const Run& run)
     const auto add = [&](StatisticsCollector& sums, const SequenceRange& batch) {
         run(batch, [&](Signal signal, MatrixView<const float> x) { sums.add(signal, x); });
     };
-    statistics.add_values(share().add_up([&] { return no_statistics(); }, add).values());
+    StatisticsCollector found = share().add_up([&] { return no_statistics(); }, add);
+    add_sums(statistics, found);
 }
 
 void SequentialRotator::cut(const Rotation& rotation, std::size_t width) {

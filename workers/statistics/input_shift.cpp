@@ -5,8 +5,8 @@
 #include <numeric>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/upper_triangle.hpp"
 #include "methods/splitting.hpp"
-#include "workers/chain/sample_share.hpp"
 
 namespace lathe {
 
@@ -67,7 +67,7 @@ void InputShift::begin(std::size_t width) {
     if (width_ == 0) {
         width_ = width;
         for (Sums& sums : sums_) {
-            sums.gram = backend_.allocate<double>(width_ * width_);
+            sums.gram = backend_.allocate<float>(triangle_size(width_));
         }
     }
 }
@@ -78,9 +78,9 @@ void InputShift::add(MatrixView<const float> x) {
         const auto [first, count] = half_of(x.rows, half);
         if (count > 0) {
             backend_.accumulate_gram(x.row_range(first, count),
-                                     sums_[half].gram.matrix(width_, width_));
+                                     UpperTriangle<float>(sums_[half].gram.data(), width_));
         }
-        sums_[half].tokens += count;
+        sums_[half].tokens += static_cast<double>(count);
     }
     latest_ = widened(on_host(x, backend_), backend_);
     n_latest_ = x.rows;
@@ -111,19 +111,10 @@ void InputShift::accumulate(MatrixView<const float> missing, std::vector<double>
 InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
     double tokens = 0.0;
     for (const Sums& sums : all) {
-        tokens += static_cast<double>(sums.tokens);
+        tokens += sums.tokens;
     }
     Means means;
-    for (const Sums& sums : all) {
-        add_to(means.gram, backend_.to_host(sums.gram.matrix(width_, width_)));
-    }
-    for (std::size_t i = 0; i < width_; ++i) {
-        for (std::size_t j = i; j < width_; ++j) {
-            const double mean = means.gram[i * width_ + j] / tokens;
-            means.gram[i * width_ + j] = mean;
-            means.gram[j * width_ + i] = mean;
-        }
-    }
+    means.gram = mean_gram(all, tokens);
     const auto mean = [&](std::vector<double> Sums::*part) {
         std::vector<double> total;
         for (const Sums& sums : all) {
@@ -139,8 +130,29 @@ InputShift::Means InputShift::means_of(std::span<const Sums> all) const {
     return means;
 }
 
-std::vector<double> InputShift::gram() const {
-    return means_of(sums_).gram;
+std::vector<float> InputShift::mean_gram(std::span<const Sums> all, double tokens) const {
+    std::vector<float> mean(width_ * width_);
+    const MatrixView<float> view(mean.data(), width_, width_);
+    for (const Sums& sums : all) {
+        const std::vector<float> own = backend_.to_host(sums.gram.matrix(1, sums.gram.size()));
+        const UpperTriangle<const float> gram(own.data(), width_);
+        for (std::size_t i = 0; i < width_; ++i) {
+            std::transform(view.row(i) + i, view.row(i) + width_, gram.diagonal(i), view.row(i) + i,
+                           [tokens](float sum, float value) {
+                               return static_cast<float>(sum + static_cast<double>(value) / tokens);
+                           });
+        }
+    }
+    backend_.mirror_upper(view);
+    return mean;
+}
+
+std::vector<float> InputShift::gram() const {
+    double tokens = 0.0;
+    for (const Sums& sums : sums_) {
+        tokens += sums.tokens;
+    }
+    return mean_gram(sums_, tokens);
 }
 
 kernels::Array<float> InputShift::missing(MatrixView<const float> weight,
@@ -183,13 +195,14 @@ kernels::Array<float> InputShift::missing_as_seen(MatrixView<const float> weight
 
 std::optional<double> InputShift::choose_penalty(Weights weights,
                                                  MatrixView<const float> readers) const {
-    if (sums_[1].tokens == 0) {
+    if (sums_[1].tokens == 0.0) {
         return penalties.back();
     }
     const Means fitted = means_of(std::span(sums_).first(1));
     const Means held_out = means_of(std::span(sums_).last(1));
-    const std::vector<float> narrow(held_out.gram.begin(), held_out.gram.end());
-    const kernels::Array<float> gram = uploaded(narrow, width_, backend_);
+    kernels::Array<float> room;
+    const MatrixView<const float> gram =
+        backend_.resident(MatrixView<const float>(held_out.gram.data(), width_, width_), room);
     struct Lack {
         std::size_t rows;
         kernels::Array<float> fitted;
@@ -214,7 +227,7 @@ std::optional<double> InputShift::choose_penalty(Weights weights,
             backend_.linear(lack.fitted.matrix(lack.rows, width_), inverse, {}, correction);
             const std::vector<float> d = on_host(correction, backend_);
             std::vector<double> costs(lack.rows);
-            backend_.row_errors(correction, gram.matrix(width_, width_), costs);
+            backend_.row_errors(correction, gram, costs);
             gains[p] += 2.0 * std::inner_product(d.begin(), d.end(), lack.held_out.begin(), 0.0) -
                         std::accumulate(costs.begin(), costs.end(), 0.0);
         }
@@ -226,45 +239,35 @@ std::optional<double> InputShift::choose_penalty(Weights weights,
     return penalties[static_cast<std::size_t>(best - gains.begin())];
 }
 
-/// The width; of each half the tokens and the lengths of `input` and `output`, then the Gram matrix
-/// and these.
-std::vector<double> InputShift::values() const {
-    std::vector<double> values{static_cast<double>(width_)};
-    if (width_ == 0) {
-        return values;
-    }
+/// The width; of each half the lengths of `input` and `output`.
+std::vector<double> InputShift::shape() const {
+    std::vector<double> shape{static_cast<double>(width_)};
     for (const Sums& sums : sums_) {
-        for (const std::size_t n : {sums.tokens, sums.input.size(), sums.output.size()}) {
-            values.push_back(static_cast<double>(n));
-        }
-        const std::vector<double> gram = backend_.to_host(sums.gram.matrix(width_, width_));
-        for (const std::vector<double>* part : {&gram, &sums.input, &sums.output}) {
-            values.insert(values.end(), part->begin(), part->end());
-        }
+        shape.push_back(static_cast<double>(sums.input.size()));
+        shape.push_back(static_cast<double>(sums.output.size()));
     }
-    return values;
+    return shape;
 }
 
-void InputShift::add_values(std::span<const double> values) {
-    const auto take = [&](std::size_t n) {
-        const std::span<const double> taken = values.first(n);
-        values = values.subspan(n);
-        return taken;
-    };
-    const auto take_number = [&] { return static_cast<std::size_t>(take(1).front()); };
-    const std::size_t width = take_number();
-    if (width == 0) {
-        return;
+std::vector<SumArray> InputShift::arrays(std::span<const double> shape) {
+    if (shape[0] == 0.0) {
+        return {};
     }
-    begin(width);
-    for (Sums& sums : sums_) {
-        sums.tokens += take_number();
-        const std::size_t n_input = take_number();
-        const std::size_t n_output = take_number();
-        add_values_to(sums.gram.matrix(width_, width_), take(width_ * width_), backend_);
-        add_to(sums.input, take(n_input));
-        add_to(sums.output, take(n_output));
+    begin(static_cast<std::size_t>(shape[0]));
+    std::vector<SumArray> arrays;
+    for (std::size_t half = 0; half < sums_.size(); ++half) {
+        Sums& sums = sums_[half];
+        arrays.push_back({std::span(&sums.tokens, 1)});
+        arrays.push_back({sums.gram.span(), SumArray::Kind::sum, &backend_});
+        for (const auto& [part, length] : {std::pair(&sums.input, shape[1 + 2 * half]),
+                                           std::pair(&sums.output, shape[2 + 2 * half])}) {
+            if (length > 0.0) {
+                part->resize(static_cast<std::size_t>(length), 0.0);
+                arrays.push_back({std::span(*part)});
+            }
+        }
     }
+    return arrays;
 }
 
 void InputShift::correct(Weights weights, double penalty) const {

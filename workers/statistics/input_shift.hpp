@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "kernels/contract/backend.hpp"
+#include "workers/chain/shared_sums.hpp"
 
 namespace lathe {
 
@@ -39,7 +40,7 @@ public:
     /// Features of x'; 0 if there was none.
     [[nodiscard]] std::size_t width() const { return width_; }
     /// G, both triangles. [width, width]
-    [[nodiscard]] std::vector<double> gram() const;
+    [[nodiscard]] std::vector<float> gram() const;
 
     /// The weights of a unit, [rows, width] each; of more than one only inputs may be missing.
     using Weights = std::span<const MatrixView<float>>;
@@ -54,26 +55,26 @@ public:
     /// Turns each W into V.
     void correct(Weights weights, double penalty) const;
 
-    /// All sums as one list, which is never empty, and such a list of another object, which is
-    /// added: SampleShare's sums.
-    [[nodiscard]] std::vector<double> values() const;
-    void add_values(std::span<const double> values);
+    /// As shared_sums.hpp has it.
+    [[nodiscard]] std::vector<double> shape() const;
+    [[nodiscard]] std::vector<SumArray> arrays(std::span<const double> shape);
 
 private:
     /// Sums over one half of each batch.
     struct Sums {
-        std::size_t tokens = 0;
-        kernels::Array<double> gram;  ///< upper triangle of x' x'^T
-        std::vector<double> input;    ///< m x'^T, or empty
-        std::vector<double> output;   ///< n x'^T, or empty
+        double tokens = 0.0;
+        kernels::Array<float> gram;  ///< x' x'^T, packed (UpperTriangle)
+        std::vector<double> input;   ///< m x'^T, or empty
+        std::vector<double> output;  ///< n x'^T, or empty
     };
     struct Means {
-        std::vector<double> gram;  ///< both triangles
+        std::vector<float> gram;  ///< both triangles
         std::vector<float> input;
         std::vector<float> output;
     };
     void begin(std::size_t width);
     void accumulate(MatrixView<const float> missing, std::vector<double> Sums::*part);
+    [[nodiscard]] std::vector<float> mean_gram(std::span<const Sums> sums, double tokens) const;
     [[nodiscard]] Means means_of(std::span<const Sums> sums) const;
     /// W E[m x'^T] + E[n x'^T], in backend memory. [rows, width]
     [[nodiscard]] kernels::Array<float> missing(MatrixView<const float> weight,

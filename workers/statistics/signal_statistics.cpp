@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "lib/checkpoint/artifact.hpp"
+#include "lib/core/errors.hpp"
+#include "lib/core/upper_triangle.hpp"
 #include "workers/chain/sample_share.hpp"
 #include "workers/statistics/neuron_ranking.hpp"
 
@@ -25,30 +27,29 @@ public:
           gives_rotation_(gives_rotation),
           output_norms_(std::move(output_norms)),
           counts_(output_norms_.size()),
-          gram_(backend.allocate<double>(width * width)),
+          gram_(backend.allocate<float>(gives_rotation ? 0 : triangle_size(width))),
+          stream_gram_(backend.allocate<double>(gives_rotation ? width * width : 0)),
           sum_abs_(backend.allocate<double>(width)),
           minimum_(width, std::numeric_limits<float>::infinity()),
           maximum_(width, -std::numeric_limits<float>::infinity()) {}
 
     void add(const Backend& backend, MatrixView<const float> x) {
-        const MatrixView<double> gram = gram_.matrix(width_, width_);
         if (gives_rotation_) {
-            backend.accumulate_stream_gram(x, gram);
+            backend.accumulate_stream_gram(x, stream_gram_.matrix(width_, width_));
         } else {
-            backend.accumulate_gram(x, gram);
+            backend.accumulate_gram(x, UpperTriangle<float>(gram_.data(), width_));
         }
         backend.accumulate_column_statistics(x, {sum_abs_.span(), minimum_, maximum_});
         if (!output_norms_.empty()) {
             backend.count_largest(x, output_norms_, n_heavy(width_), counts_);
         }
-        tokens_ += x.rows;
+        tokens_ += static_cast<double>(x.rows);
     }
 
     void write(const Backend& backend, ArtifactWriter& file, Signal signal) const {
         const std::string group = "/" + std::string(name(signal));
-        const double scale = 1.0 / static_cast<double>(tokens_);
+        const double scale = 1.0 / tokens_;
         const std::vector<double> sum_abs = backend.to_host(sum_abs_.matrix(1, width_));
-        const std::vector<double> sums = backend.to_host(gram_.matrix(width_, width_));
         std::vector<float> mean_abs(width_);
         std::ranges::transform(sum_abs, mean_abs.begin(),
                                [&](double sum) { return static_cast<float>(sum * scale); });
@@ -58,103 +59,96 @@ public:
             file.dataset(group + "/" + name, DType::f32, shape,
                          reinterpret_cast<const std::byte*>(values.data()));
         };
+        std::vector<double> powers;  // summed
         if (gives_rotation_) {
-            const std::vector<double> gram = full_gram<double>(sums, scale);
-            file.dataset(group + "/gram", DType::f64, {width_, width_},
-                         reinterpret_cast<const std::byte*>(gram.data()));
+            powers = write_gram(file, group, DType::f64, packed_stream_gram(backend), scale);
         } else {
-            write("gram", {width_, width_}, full_gram<float>(sums, scale));
+            powers = write_gram(file, group, DType::f32,
+                                backend.to_host(gram_.matrix(1, gram_.size())), scale);
         }
         write("mean_abs", {width_}, mean_abs);
         write("minimum", {width_}, minimum_);
         write("maximum", {width_}, maximum_);
         if (!output_norms_.empty()) {
-            write_neurons(file, group, sums, sum_abs);
+            write_neurons(file, group, powers, sum_abs);
         }
     }
 
     [[nodiscard]] std::vector<double> mean_gram(const Backend& backend) const {
-        std::vector<double> gram = backend.to_host(gram_.matrix(width_, width_));
+        std::vector<double> gram = backend.to_host(stream_gram_.matrix(width_, width_));
         for (double& value : gram) {
-            value /= static_cast<double>(tokens_);
+            value /= tokens_;
         }
         return gram;
     }
 
     [[nodiscard]] std::size_t width() const { return width_; }
 
-    /// Tokens, Gram matrix, sums of |x|, minimum, maximum; of neurons also their counts.
-    void append_values(const Backend& backend, std::vector<double>& values) const {
-        values.push_back(static_cast<double>(tokens_));
-        for (const auto& sums : {backend.to_host(gram_.matrix(width_, width_)),
-                                 backend.to_host(sum_abs_.matrix(1, width_))}) {
-            values.insert(values.end(), sums.begin(), sums.end());
-        }
-        values.insert(values.end(), minimum_.begin(), minimum_.end());
-        values.insert(values.end(), maximum_.begin(), maximum_.end());
-        values.insert(values.end(), counts_.begin(), counts_.end());
-    }
-    [[nodiscard]] std::size_t n_values() const {
-        return 1 + width_ * (width_ + 3) + counts_.size();
-    }
-
-    void add_values(const Backend& backend, std::span<const double> values) {
-        tokens_ += static_cast<std::size_t>(values.front());
-        values = values.subspan(1);
-        for (const MatrixView<double> sums :
-             {gram_.matrix(width_, width_), sum_abs_.matrix(1, width_)}) {
-            add_values_to(sums, values.first(sums.rows * sums.cols), backend);
-            values = values.subspan(sums.rows * sums.cols);
-        }
-        for (std::size_t i = 0; i < width_; ++i) {
-            minimum_[i] = std::min(minimum_[i], static_cast<float>(values[i]));
-            maximum_[i] = std::max(maximum_[i], static_cast<float>(values[width_ + i]));
-        }
-        values = values.subspan(2 * width_);
-        std::ranges::transform(counts_, values, counts_.begin(), std::plus<>());
+    /// Its arrays, in a fixed order.
+    void list(const Backend& backend, std::vector<SumArray>& arrays) {
+        using Kind = SumArray::Kind;
+        arrays.push_back({std::span(&tokens_, 1)});
+        arrays.push_back({gram_.span(), Kind::sum, &backend});
+        arrays.push_back({stream_gram_.span(), Kind::sum, &backend});
+        arrays.push_back({sum_abs_.span(), Kind::sum, &backend});
+        arrays.push_back({std::span(minimum_), Kind::minimum});
+        arrays.push_back({std::span(maximum_), Kind::maximum});
+        arrays.push_back({std::span(counts_)});
     }
 
 private:
     /// Of what each neuron adds to the layer's output.
     void write_neurons(ArtifactWriter& file, const std::string& group,
-                       const std::vector<double>& gram, const std::vector<double>& sum_abs) const {
-        const auto tokens = static_cast<double>(tokens_);
+                       const std::vector<double>& powers,
+                       const std::vector<double>& sum_abs) const {
         std::vector<double> second_moment(width_);
         std::vector<double> mean(width_);
         std::vector<double> frequency(width_);
         for (std::size_t i = 0; i < width_; ++i) {
             const double norm = output_norms_[i];
-            second_moment[i] = norm * norm * gram[i * width_ + i] / tokens;
-            mean[i] = norm * sum_abs[i] / tokens;
-            frequency[i] = counts_[i] / tokens;
+            second_moment[i] = norm * norm * powers[i] / tokens_;
+            mean[i] = norm * sum_abs[i] / tokens_;
+            frequency[i] = counts_[i] / tokens_;
         }
         write_neuron_values(file, group, {second_moment, mean, frequency});
     }
 
-    template <class T>
-    [[nodiscard]] std::vector<T> full_gram(const std::vector<double>& sums, double scale) const {
-        std::vector<T> gram(width_ * width_);
-        // A few columns at a time: what is mirrored lies a row apart and shall stay in the cache.
-        constexpr std::size_t step = 32;
-        for (std::size_t first = 0; first < width_; first += step) {
-            const std::size_t last = std::min(width_, first + step);
-            for (std::size_t i = 0; i < last; ++i) {
-                for (std::size_t j = std::max(i, first); j < last; ++j) {
-                    const auto value = static_cast<T>(sums[i * width_ + j] * scale);
-                    gram[i * width_ + j] = value;
-                    gram[j * width_ + i] = value;
-                }
-            }
+    [[nodiscard]] std::vector<double> packed_stream_gram(const Backend& backend) const {
+        const std::vector<double> whole = backend.to_host(stream_gram_.matrix(width_, width_));
+        std::vector<double> packed;
+        packed.reserve(triangle_size(width_));
+        for (std::size_t i = 0; i < width_; ++i) {
+            const auto row = whole.begin() + static_cast<std::ptrdiff_t>(i * width_);
+            packed.insert(packed.end(), row + static_cast<std::ptrdiff_t>(i),
+                          row + static_cast<std::ptrdiff_t>(width_));
         }
-        return gram;
+        return packed;
+    }
+
+    /// Writes sums, a packed triangle, times `scale`. Returns the diagonal of the sums.
+    template <class T>
+    std::vector<double> write_gram(ArtifactWriter& file, const std::string& group, DType dtype,
+                                   std::vector<T> sums, double scale) const {
+        const UpperTriangle<const T> gram(sums.data(), width_);
+        std::vector<double> diagonal(width_);
+        for (std::size_t i = 0; i < width_; ++i) {
+            diagonal[i] = static_cast<double>(*gram.diagonal(i));
+        }
+        for (T& value : sums) {
+            value = static_cast<T>(static_cast<double>(value) * scale);
+        }
+        file.dataset(group + "/gram", dtype, {sums.size()},
+                     reinterpret_cast<const std::byte*>(sums.data()));
+        return diagonal;
     }
 
     std::size_t width_;
     bool gives_rotation_;
     std::vector<float> output_norms_;
     std::vector<double> counts_;  ///< tokens at which a neuron is among the n_heavy()
-    std::size_t tokens_ = 0;
-    kernels::Array<double> gram_;
+    double tokens_ = 0.0;
+    kernels::Array<float> gram_;          ///< packed; empty if it gives a rotation
+    kernels::Array<double> stream_gram_;  ///< [width, width], upper triangle; empty if not
     kernels::Array<double> sum_abs_;
     std::vector<float> minimum_;
     std::vector<float> maximum_;
@@ -192,27 +186,24 @@ StatisticsCollector::Accumulator& StatisticsCollector::accumulator(Signal signal
     return *known;
 }
 
-/// How many signals there are; of each which one, its width, and the accumulator's values.
-std::vector<double> StatisticsCollector::values() const {
-    std::vector<double> values{static_cast<double>(accumulators_.size())};
+/// How many signals there are; of each which one, and its width.
+std::vector<double> StatisticsCollector::shape() const {
+    std::vector<double> shape{static_cast<double>(accumulators_.size())};
     for (const auto& [signal, accumulator] : accumulators_) {
-        values.push_back(static_cast<double>(signal));
-        values.push_back(static_cast<double>(accumulator->width()));
-        accumulator->append_values(backend_, values);
+        shape.push_back(static_cast<double>(signal));
+        shape.push_back(static_cast<double>(accumulator->width()));
     }
-    return values;
+    return shape;
 }
 
-void StatisticsCollector::add_values(std::span<const double> values) {
-    auto n = static_cast<std::size_t>(values.front());
-    for (values = values.subspan(1); n > 0; --n) {
-        const auto signal = static_cast<Signal>(static_cast<int>(values[0]));
-        const auto width = static_cast<std::size_t>(values[1]);
-        Accumulator& mine = accumulator(signal, width);
-        const std::size_t count = mine.n_values();
-        mine.add_values(backend_, values.subspan(2, count));
-        values = values.subspan(2 + count);
+std::vector<SumArray> StatisticsCollector::arrays(std::span<const double> shape) {
+    std::vector<SumArray> arrays;
+    for (std::size_t i = 1; i + 1 < shape.size(); i += 2) {
+        accumulator(static_cast<Signal>(static_cast<int>(shape[i])),
+                    static_cast<std::size_t>(shape[i + 1]))
+            .list(backend_, arrays);
     }
+    return arrays;
 }
 
 void StatisticsCollector::write(const std::filesystem::path& file,
@@ -229,23 +220,71 @@ std::vector<double> StatisticsCollector::gram(Signal signal) const {
     return accumulators_.at(signal)->mean_gram(backend_);
 }
 
+namespace {
+
+/// A matrix of n rows whose upper triangle stands packed at the end of `whole`: both triangles.
+template <class T>
+void unpack(std::vector<T>& whole, std::size_t n) {
+    const UpperTriangle<const T> packed(whole.data() + whole.size() - triangle_size(n), n);
+    for (std::size_t i = 0; i < n; ++i) {  // to the left of what is still to be moved
+        std::memmove(whole.data() + i * n + i, packed.diagonal(i), (n - i) * sizeof(T));
+    }
+    // A few columns at a time: what is mirrored lies a row apart and shall stay in the cache.
+    constexpr std::size_t step = 32;
+    for (std::size_t first = 0; first < n; first += step) {
+        for (std::size_t j = first; j < n; ++j) {
+            for (std::size_t i = first; i < std::min(first + step, j); ++i) {
+                whole[j * n + i] = whole[i * n + j];
+            }
+        }
+    }
+}
+
+template <class T>
+std::vector<T> read_whole(const ArtifactReader& reader, const std::string& path, std::size_t n) {
+    const DatasetInfo info = reader.info(path);
+    const std::size_t size = triangle_size(n);
+    if (info.shape != Shape{size}) {
+        throw DataError(reader.path().string() + ": " + path +
+                        " is not the triangle of a matrix of " + std::to_string(n) +
+                        " rows; remove the file");
+    }
+    std::vector<T> whole(n * n);
+    const std::span<T> end = std::span(whole).last(size);
+    if (info.dtype == (sizeof(T) == 8 ? DType::f64 : DType::f32)) {
+        reader.read_into(path, reinterpret_cast<std::byte*>(end.data()), end.size_bytes());
+    } else if (info.dtype == DType::f64) {
+        std::vector<double> wide(size);
+        reader.read_into(path, reinterpret_cast<std::byte*>(wide.data()), 8 * size);
+        std::ranges::transform(wide, end.begin(), [](double x) { return static_cast<T>(x); });
+    } else {
+        std::ranges::copy(reader.read_floats(path), end.begin());
+    }
+    unpack(whole, n);
+    return whole;
+}
+
+std::size_t width_of(const ArtifactReader& reader, const std::string& group) {
+    return reader.info(group + "/mean_abs").shape.at(0);
+}
+
+}  // namespace
+
 SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal) {
     const ArtifactReader reader(file);
     const std::string group = "/" + std::string(name(signal));
     SignalStatistics statistics;
     statistics.tokens = static_cast<std::size_t>(
         integer_attribute(reader.attributes(group), "tokens", file.string() + ": " + group));
-    const DatasetInfo info = reader.info(group + "/gram");
-    statistics.width = info.shape.at(0);
-    statistics.gram.resize(statistics.width * statistics.width);
-    const std::vector<std::byte> bytes = reader.read(group + "/gram");
-    if (info.dtype == DType::f64) {
-        std::memcpy(statistics.gram.data(), bytes.data(), bytes.size());
-    } else {
-        const auto* values = reinterpret_cast<const float*>(bytes.data());
-        std::copy_n(values, statistics.gram.size(), statistics.gram.begin());
-    }
+    statistics.width = width_of(reader, group);
+    statistics.gram = read_whole<float>(reader, group + "/gram", statistics.width);
     return statistics;
+}
+
+std::vector<double> read_wide_gram(const std::filesystem::path& file, Signal signal) {
+    const ArtifactReader reader(file);
+    const std::string group = "/" + std::string(name(signal));
+    return read_whole<double>(reader, group + "/gram", width_of(reader, group));
 }
 
 }  // namespace lathe

@@ -11,12 +11,14 @@
 #include "kernels/contract/backend.hpp"
 #include "lib/config/job_config.hpp"
 #include "lib/model/model_spec.hpp"
+#include "workers/chain/shared_sums.hpp"
 
 namespace lathe {
 
 /// Statistics of one linear input, as stored: a group named by the signal with datasets
-///   gram     float32 [d, d]  x^T x / T over all T calibration tokens, symmetric, full; float64,
-///                            by accumulate_stream_gram, where rotations are found from it
+///   gram     float32 [d (d + 1) / 2]  x^T x / T over all T calibration tokens: its upper triangle,
+///                            packed (UpperTriangle); float64, by accumulate_stream_gram, where
+///                            rotations are found from it
 ///   mean_abs float32 [d]     mean |x|: for mlp_hidden the neurons' activation norms
 ///   minimum, maximum float32 [d]
 /// and the attribute `tokens` = T. In jobs that put neurons in order mlp_hidden also has
@@ -24,11 +26,13 @@ namespace lathe {
 struct SignalStatistics {
     std::size_t tokens = 0;
     std::size_t width = 0;
-    std::vector<double> gram;  ///< [width, width]
+    std::vector<float> gram;  ///< [width, width], both triangles
 };
 
 /// @throws DataError  naming file and signal
 [[nodiscard]] SignalStatistics read_statistics(const std::filesystem::path& file, Signal signal);
+/// The Gram matrix alone, as exact as it is stored. [width, width], both triangles
+[[nodiscard]] std::vector<double> read_wide_gram(const std::filesystem::path& file, Signal signal);
 
 /// Gathers the statistics of signals, batch after batch.
 class StatisticsCollector {
@@ -48,10 +52,9 @@ public:
     /// the diagonal 0. [features, features]
     [[nodiscard]] std::vector<double> gram(Signal signal) const;
 
-    /// All sums as one list, which is never empty, and such a list of another collector of the same
-    /// job, which is added: SampleShare's sums.
-    [[nodiscard]] std::vector<double> values() const;
-    void add_values(std::span<const double> values);
+    /// As shared_sums.hpp has it, among collectors of the same job.
+    [[nodiscard]] std::vector<double> shape() const;
+    [[nodiscard]] std::vector<SumArray> arrays(std::span<const double> shape);
 
 private:
     class Accumulator;

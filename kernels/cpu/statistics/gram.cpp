@@ -65,6 +65,13 @@ void add_row(const float* __restrict from, std::size_t n, double* __restrict to)
     }
 }
 
+LATHE_VECTOR_CLONES
+void add_row(const float* __restrict from, std::size_t n, float* __restrict to) {
+    for (std::size_t j = 0; j < n; ++j) {
+        to[j] += from[j];
+    }
+}
+
 /// Up to packed_tokens rows of x as panels [n_tokens][panel_width], and their products.
 class Panels {
 public:
@@ -85,7 +92,8 @@ public:
     [[nodiscard]] std::size_t n_panels() const { return divide_up(d_, width_); }
 
     /// Adds the products of a tile to gram, after each `summed` tokens.
-    void add_tile(Tile tile, std::size_t edge, std::size_t summed, MatrixView<double> gram) const {
+    template <class Sum>
+    void add_tile(Tile tile, std::size_t edge, std::size_t summed, UpperTriangle<Sum> gram) const {
         const std::size_t rows = std::min(edge, n_panels() - tile.row) * width_;
         const std::size_t cols = std::min(edge, n_panels() - tile.col) * width_;
         thread_local Scratch scratch;
@@ -100,13 +108,14 @@ public:
     }
 
 private:
-    void add(Tile tile, MatrixView<const float> product, MatrixView<double> gram) const {
+    template <class Sum>
+    void add(Tile tile, MatrixView<const float> product, UpperTriangle<Sum> gram) const {
         const std::size_t first_row = tile.row * width_;
         const std::size_t first_col = tile.col * width_;
         for (std::size_t i = 0; i < std::min(product.rows, d_ - first_row); ++i) {
             const std::size_t begin = tile.row == tile.col ? i : 0;
             add_row(product.row(i) + begin, std::min(product.cols, d_ - first_col) - begin,
-                    gram.row(first_row + i) + first_col + begin);
+                    &gram(first_row + i, first_col + begin));
         }
     }
 
@@ -136,8 +145,9 @@ private:
     float* memory_;
 };
 
+template <class Sum>
 void accumulate(ThreadPool& pool, MatrixView<const float> x, std::size_t summed,
-                MatrixView<double> gram) {
+                UpperTriangle<Sum> gram) {
     if (x.cols == 0) {
         return;
     }
@@ -158,13 +168,13 @@ void accumulate(ThreadPool& pool, MatrixView<const float> x, std::size_t summed,
 
 }  // namespace
 
-void CpuBackend::do_accumulate_gram(MatrixView<const float> x, MatrixView<double> gram) const {
+void CpuBackend::do_accumulate_gram(MatrixView<const float> x, UpperTriangle<float> gram) const {
     accumulate(pool_, x, summed_tokens, gram);
 }
 
 void CpuBackend::do_accumulate_stream_gram(MatrixView<const float> x,
                                            MatrixView<double> gram) const {
-    accumulate(pool_, x, summed_stream_tokens, gram);
+    accumulate(pool_, x, summed_stream_tokens, UpperTriangle<double>(gram));
 }
 
 }  // namespace lathe::kernels

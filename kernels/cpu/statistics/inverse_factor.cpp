@@ -21,46 +21,71 @@ using blas::Transpose;
 
 constexpr std::size_t tile_edge = 256;
 
-/// A square matrix seen as tiles of a fixed edge; the last ones may be smaller.
+/// The upper triangle of a square matrix of d rows in tiles of a fixed edge, of which the last ones
+/// may be smaller: half the memory. Layout: a row of tiles after the other, each a matrix whose
+/// columns begin at the diagonal.
 class Tiles {
 public:
-    explicit Tiles(MatrixView<double> matrix) : matrix_(matrix) {}
-    [[nodiscard]] std::size_t count() const { return (matrix_.rows + tile_edge - 1) / tile_edge; }
+    explicit Tiles(std::size_t d) : d_(d) {
+        std::size_t size = 0;
+        for (std::size_t i = 0; i < count(); ++i) {
+            first_.push_back(size);
+            size += (end(i) - begin(i)) * (d_ - begin(i));
+        }
+        memory_ = std::make_unique_for_overwrite<double[]>(size);
+    }
+    [[nodiscard]] std::size_t d() const { return d_; }
+    [[nodiscard]] std::size_t count() const { return (d_ + tile_edge - 1) / tile_edge; }
     [[nodiscard]] std::size_t begin(std::size_t i) const { return i * tile_edge; }
     [[nodiscard]] std::size_t end(std::size_t i) const {
-        return std::min(begin(i) + tile_edge, matrix_.rows);
+        return std::min(begin(i) + tile_edge, d_);
     }
-    /// Tile rows [row, row_end) and tile columns [col, col_end).
-    [[nodiscard]] MatrixView<double> block(std::size_t row, std::size_t row_end, std::size_t col,
+    /// Of a row of tiles the columns [col, col_end). @pre  row <= col < col_end
+    [[nodiscard]] MatrixView<double> block(std::size_t row, std::size_t col,
                                            std::size_t col_end) const {
-        return matrix_.row_range(begin(row), end(row_end - 1) - begin(row))
-            .col_range(begin(col), end(col_end - 1) - begin(col));
+        const std::size_t stride = d_ - begin(row);
+        return {memory_.get() + first_[row] + begin(col) - begin(row), end(row) - begin(row),
+                end(col_end - 1) - begin(col), stride};
     }
     [[nodiscard]] MatrixView<double> at(std::size_t row, std::size_t col) const {
-        return block(row, row + 1, col, col + 1);
+        return block(row, col, col + 1);
+    }
+    /// Element (i, j). @pre  its tile is not below the diagonal
+    [[nodiscard]] double& operator()(std::size_t i, std::size_t j) const {
+        const std::size_t row = i / tile_edge;
+        const std::size_t stride = d_ - begin(row);
+        return memory_[first_[row] + (i - begin(row)) * stride + j - begin(row)];
     }
 
 private:
-    MatrixView<double> matrix_;
+    std::size_t d_;
+    std::vector<std::size_t> first_;  ///< where a row of tiles begins
+    std::unique_ptr<double[]> memory_;
 };
 
-/// b = J (gram + damping * mean(diag gram) * I) J, on and above the diagonal.
-void load_reversed(MatrixView<const double> gram, double damping, MatrixView<double> b,
+/// b = J A J, A as FactorSettings has it, on and above the diagonal.
+void load_reversed(MatrixView<const float> gram, const FactorSettings& settings, const Tiles& b,
                    ThreadPool& pool) {
     const std::size_t d = gram.rows;
     double trace = 0.0;
     for (std::size_t i = 0; i < d; ++i) {
-        trace += gram(i, i);
+        trace += static_cast<double>(gram(i, i));
     }
-    const double added = damping * trace / static_cast<double>(d);
-    pool.for_each(Tiles(b).count(), [&](std::size_t tile) {
-        for (std::size_t i = Tiles(b).begin(tile); i < Tiles(b).end(tile); ++i) {
-            const double* from = gram.row(d - 1 - i);
-            double* to = b.row(i);
+    const double added = settings.damping * trace / static_cast<double>(d);
+    // The place in `gram` of row or column i of b.
+    const auto place = [&](std::size_t i) {
+        const std::size_t own = d - 1 - i;
+        return settings.order.empty() ? own : std::size_t{settings.order[own]};
+    };
+    pool.for_each(b.count(), [&](std::size_t tile) {
+        for (std::size_t i = b.begin(tile); i < b.end(tile); ++i) {
+            const float* from = gram.row(place(i));
+            double* to = &b(i, i);
             for (std::size_t j = i; j < d; ++j) {
-                to[j] = from[d - 1 - j];
+                to[j - i] = static_cast<double>(from[place(j)]);
             }
-            to[i] = (to[i] == 0.0 ? 1.0 : to[i]) + added;
+            *to = (*to == 0.0 ? 1.0 : *to) + added;
+            *to += settings.penalty.empty() ? 0.0 : double{settings.penalty[place(i)]};
         }
     });
 }
@@ -106,20 +131,18 @@ std::vector<TileRun> triangle_runs(std::size_t first, std::size_t n) {
 
 /// Upper V with V^T V = b, in place. Right-looking: one row of tiles after the other is finished
 /// and taken out of everything below it. What this leaves below the diagonal is of no use.
-void factor_in_place(MatrixView<double> b, double damping, ThreadPool& pool) {
-    const Tiles tiles(b);
+void factor_in_place(const Tiles& tiles, double damping, ThreadPool& pool) {
     const std::size_t n = tiles.count();
     std::vector<double> inverse_memory;
     std::vector<double> row_memory;
     for (std::size_t k = 0; k < n; ++k) {
-        factor_diagonal_tile(tiles.at(k, k), tiles.begin(k), b.rows, damping);
+        factor_diagonal_tile(tiles.at(k, k), tiles.begin(k), tiles.d(), damping);
         if (k + 1 == n) {
             break;
         }
         const MatrixView<double> inverse =
             cholesky_tile::inverse_of(tiles.at(k, k), inverse_memory);
-        const MatrixView<double> row = tiles.block(k, k + 1, k + 1, n);
-        const MatrixView<double> aside = set_aside(row, row_memory);
+        const MatrixView<double> aside = set_aside(tiles.block(k, k + 1, n), row_memory);
         pool.for_each(n - k - 1, [&](std::size_t i) {
             const MatrixView<double> target = tiles.at(k, k + 1 + i);
             blas::gemm(Transpose::yes, Transpose::no, 1.0, inverse,
@@ -129,16 +152,15 @@ void factor_in_place(MatrixView<double> b, double damping, ThreadPool& pool) {
         pool.for_each(runs.size(), [&](std::size_t i) {
             const TileRun run = runs[i];
             blas::gemm(Transpose::yes, Transpose::no, -1.0, tiles.at(k, run.row),
-                       tiles.block(k, k + 1, run.begin, run.end), 1.0,
-                       tiles.block(run.row, run.row + 1, run.begin, run.end));
+                       tiles.block(k, run.begin, run.end), 1.0,
+                       tiles.block(run.row, run.begin, run.end));
         });
     }
 }
 
 /// V^-1 in place of V. From the last row of tiles up: the rows below are those of the inverse
 /// already, so that X_ij = -(X_ii V_i,i+1..j) X_i+1..j,j.
-void invert_in_place(MatrixView<double> v, ThreadPool& pool) {
-    const Tiles tiles(v);
+void invert_in_place(const Tiles& tiles, ThreadPool& pool) {
     const std::size_t n = tiles.count();
     std::vector<double> inverse_memory;
     std::vector<double> row_memory;
@@ -146,7 +168,7 @@ void invert_in_place(MatrixView<double> v, ThreadPool& pool) {
         const MatrixView<double> diagonal = tiles.at(i, i);
         const MatrixView<double> inverse = cholesky_tile::inverse_of(diagonal, inverse_memory);
         if (i + 1 < n) {
-            const MatrixView<double> row = tiles.block(i, i + 1, i + 1, n);
+            const MatrixView<double> row = tiles.block(i, i + 1, n);
             row_memory.resize(row.rows * row.cols);
             const MatrixView<double> scaled(row_memory.data(), row.rows, row.cols);
             pool.for_each(n - i - 1, [&](std::size_t task) {
@@ -156,9 +178,12 @@ void invert_in_place(MatrixView<double> v, ThreadPool& pool) {
             });
             pool.for_each(n - i - 1, [&](std::size_t task) {
                 const std::size_t j = n - 1 - task;  // the longest product first
-                const MatrixView<double> below = tiles.block(i + 1, j + 1, j, j + 1);
-                blas::gemm(Transpose::no, Transpose::no, 1.0, scaled.col_range(0, below.rows),
-                           below, 0.0, tiles.at(i, j));
+                for (std::size_t k = i + 1; k <= j; ++k) {
+                    const MatrixView<double> below = tiles.at(k, j);
+                    blas::gemm(Transpose::no, Transpose::no, 1.0,
+                               scaled.col_range((k - i - 1) * tile_edge, below.rows), below,
+                               k == i + 1 ? 0.0 : 1.0, tiles.at(i, j));
+                }
             });
         }
         for (std::size_t r = 0; r < diagonal.rows; ++r) {  // zeros below the diagonal included
@@ -168,9 +193,8 @@ void invert_in_place(MatrixView<double> v, ThreadPool& pool) {
 }
 
 /// factor = J x^T J above and on the diagonal, 0 below.
-void store_reversed_transpose(MatrixView<const double> x, MatrixView<float> factor,
-                              ThreadPool& pool) {
-    const std::size_t d = x.rows;
+void store_reversed_transpose(const Tiles& x, MatrixView<float> factor, ThreadPool& pool) {
+    const std::size_t d = x.d();
     constexpr std::size_t edge = 32;  // both sides of a transposition in the first-level cache
     pool.for_each((d + edge - 1) / edge, [&](std::size_t tile) {
         const std::size_t begin = tile * edge;
@@ -190,16 +214,14 @@ void store_reversed_transpose(MatrixView<const double> x, MatrixView<float> fact
 
 }  // namespace
 
-void CpuBackend::do_inverse_factor(MatrixView<const double> gram, double damping,
+void CpuBackend::do_inverse_factor(MatrixView<const float> gram, const FactorSettings& settings,
                                    MatrixView<float> factor) const {
-    const std::size_t d = gram.rows;
-    if (d == 0) {
+    if (gram.rows == 0) {
         return;
     }
-    const auto memory = std::make_unique_for_overwrite<double[]>(d * d);
-    const MatrixView<double> work(memory.get(), d, d);
-    load_reversed(gram, damping, work, pool_);
-    factor_in_place(work, damping, pool_);
+    const Tiles work(gram.rows);
+    load_reversed(gram, settings, work, pool_);
+    factor_in_place(work, settings.damping, pool_);
     invert_in_place(work, pool_);
     store_reversed_transpose(work, factor, pool_);
 }

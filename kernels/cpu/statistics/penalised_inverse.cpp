@@ -203,11 +203,22 @@ void for_each_row(ThreadPool& pool, std::size_t rows, const Visit& visit) {
     });
 }
 
-/// Copies what is above the diagonal to below it.
-void mirror(MatrixView<float> y, ThreadPool& pool) {
+}  // namespace
+
+void CpuBackend::do_penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
+                                      MatrixView<float> inverse) const {
+    for_each_row(pool_, a.rows, [&](std::size_t i) {
+        std::transform(a.row(i) + i, a.row(i) + a.cols, inverse.row(i) + i, std::negate<>());
+        inverse(i, i) -= penalty[i];
+    });
+    Sweeps(inverse, pool_).run();
+    do_mirror_upper(inverse);
+}
+
+void CpuBackend::do_mirror_upper(MatrixView<float> y) const {
     constexpr std::size_t edge = 32;  // rows and columns of a tile and its mirror in the cache
     const std::size_t n = y.rows;
-    pool.for_each((n + edge - 1) / edge, [&](std::size_t tile) {
+    pool_.for_each((n + edge - 1) / edge, [&](std::size_t tile) {
         const std::size_t begin = tile * edge;
         const std::size_t end = std::min(begin + edge, n);
         for (std::size_t col = 0; col < end; col += edge) {
@@ -218,18 +229,6 @@ void mirror(MatrixView<float> y, ThreadPool& pool) {
             }
         }
     });
-}
-
-}  // namespace
-
-void CpuBackend::do_penalised_inverse(MatrixView<const float> a, std::span<const float> penalty,
-                                      MatrixView<float> inverse) const {
-    for_each_row(pool_, a.rows, [&](std::size_t i) {
-        std::transform(a.row(i) + i, a.row(i) + a.cols, inverse.row(i) + i, std::negate<>());
-        inverse(i, i) -= penalty[i];
-    });
-    Sweeps(inverse, pool_).run();
-    mirror(inverse, pool_);
 }
 
 }  // namespace lathe::kernels

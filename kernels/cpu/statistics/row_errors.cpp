@@ -62,21 +62,4 @@ void CpuBackend::do_row_errors(MatrixView<const float> delta, MatrixView<const f
     });
 }
 
-void CpuBackend::do_symmetric_from_upper(MatrixView<const double> upper,
-                                         std::span<const double> scale, MatrixView<float> y) const {
-    constexpr std::size_t edge = 64;  // rows and columns of a tile and its mirror in the cache
-    const std::size_t n = y.rows;
-    pool_.for_each((n + edge - 1) / edge, [&](std::size_t tile) {
-        const std::size_t begin = tile * edge;
-        for (std::size_t col = begin; col < n; col += edge) {
-            for (std::size_t i = begin; i < std::min(begin + edge, n); ++i) {
-                for (std::size_t j = std::max(col, i); j < std::min(col + edge, n); ++j) {
-                    y(i, j) = static_cast<float>(upper(i, j) * scale[i] * scale[j]);
-                    y(j, i) = y(i, j);
-                }
-            }
-        }
-    });
-}
-
 }  // namespace lathe::kernels

@@ -99,7 +99,7 @@ protected:
 
 TEST_P(InputShiftTest, GramIsTheMeanOuterProduct) {
     add({}, {});
-    const std::vector<double> gram = shift.gram();
+    const std::vector<float> gram = shift.gram();
     for (std::size_t i = 0; i < width; ++i) {
         for (std::size_t j = 0; j < width; ++j) {
             double expected = 0.0;

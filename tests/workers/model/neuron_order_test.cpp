@@ -81,7 +81,7 @@ TEST(NeuronOrder, LeavesWhatHasNoNeurons) {
 }
 
 TEST(NeuronOrder, MovesBothSidesOfAGramMatrix) {
-    const std::vector<double> gram{11, 12, 13, 21, 22, 23, 31, 32, 33};
+    const std::vector<float> gram{11, 12, 13, 21, 22, 23, 31, 32, 33};
     EXPECT_THAT(in_neuron_order(gram, NeuronOrder{2, 0, 1}),
                 ElementsAre(33, 31, 32, 13, 11, 12, 23, 21, 22));
 }

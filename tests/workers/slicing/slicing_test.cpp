@@ -118,7 +118,7 @@ TEST(Slicing, DiscardedEnergyIsThatOfTheDiscardedEigenvalues) {
     for (const std::size_t boundary : {0, 1, 3}) {
         const BoundaryPlace place = boundary_place(context.spec(), boundary);
         const std::vector<double> gram =
-            read_statistics(context.run.statistics(place.name), place.stream).gram;
+            read_wide_gram(context.run.statistics(place.name), place.stream);
         const Rotation rotation = read_rotation(context, boundary, 0);
         const std::vector<double> kept = rotate_gram(context, boundary, gram, width);
         double trace = 0.0;

@@ -81,7 +81,7 @@ TEST_F(ThreeNeurons, SumsOfPartsAreThoseOfTheWhole) {
         StatisticsCollector part = collector();
         part.add(Signal::mlp_hidden, tokens(first, count));
         part.add(Signal::mlp_in, tokens(first, count));  // no neurons there
-        sum.add_values(part.values());
+        add_sums(sum, part);
     }
     EXPECT_EQ(stored(sum).second_moment, stored(all).second_moment);
     EXPECT_EQ(stored(sum).mean, stored(all).mean);

@@ -1,0 +1,47 @@
+"""Large units are cut by rows where several ranks share the work: the same candidates and the same checkpoint as in one go."""
+import lathe
+
+VOCABULARY = 9000  # pieces of 4096 rows, the last with what is left: no multiple of a tile
+
+KEYS = {"candidates": "[{method: integer, num_bits: 3, solver: admm}, {method: integer, num_bits: [2, 4], solver: rtn}, "
+                      "{method: bcq, num_bits: 2, solver: gptq}]",
+        "search__strategy": "homogeneous", "budget": "3x", "calibration__num_calibration_samples": 8}
+
+
+def wide_model(to, tied):
+    """The example model with more words: those there are, again, but for their order."""
+    def widen(tensors):
+        for name in ("model.embed_tokens.weight", "lm_head.weight"):
+            dtype, (rows, cols), content = tensors[name]
+            size = 2 * cols
+            all_rows = [content[r * size:(r + 1) * size] for r in range(rows)]
+            wide = all_rows + [all_rows[7 * r % rows] for r in range(VOCABULARY - rows)]
+            tensors[name] = (dtype, [VOCABULARY, cols], b"".join(wide))
+        if tied:
+            del tensors["lm_head.weight"]
+    model = lathe.copy_model(to)
+    lathe.edit_tensors(model, widen)
+    lathe.edit_json(model / "config.json", lambda c: c.update(vocab_size=VOCABULARY, tie_word_embeddings=tied))
+    return model
+
+
+def cut_rows_do_not_show():
+    for tied in (False, True):
+        with lathe.Scratch() as scratch:
+            model = wide_model(scratch / "model", tied)
+            made = {}
+            for ranks in (0, 2, 3):
+                run = scratch / f"ranks{ranks}"
+                result = lathe.run_json(["run", *lathe.job(run, model=model, **KEYS)], ranks)
+                candidates = {file.name: file.read_bytes() for file in (run / "candidates").iterdir()}
+                made[ranks] = (result["checkpoint_hash"], candidates)
+                journal = (run / "journal.jsonl").read_text()
+                assert ("/row_4096" in journal) == (ranks > 0), f"{ranks} ranks: cut, or not"
+            for ranks in (2, 3):
+                assert made[ranks][1].keys() == made[0][1].keys(), f"{ranks} ranks left {sorted(made[ranks][1])}"
+                other = [name for name in made[0][1] if made[ranks][1][name] != made[0][1][name]]
+                assert not other, f"{ranks} ranks, tied {tied}: other candidates in {other}"
+                assert made[ranks][0] == made[0][0], f"{ranks} ranks, tied {tied}: another checkpoint"
+
+
+lathe.main([cut_rows_do_not_show])

@@ -1,0 +1,76 @@
+#include "workers/candidates/unit_rows.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace lathe {
+namespace {
+
+/// A unit of tensors with the given rows and 256 columns.
+ModelSpec spec_of(const std::vector<std::size_t>& rows) {
+    ModelSpec spec;
+    UnitSpec& unit = spec.units.emplace_back();
+    for (const std::size_t n : rows) {
+        unit.tensors.push_back(spec.tensors.size());
+        spec.tensors.emplace_back().shape = {n, 256};
+    }
+    return spec;
+}
+
+std::vector<std::size_t> counts(const std::vector<std::size_t>& rows, const char* method) {
+    const ModelSpec spec = spec_of(rows);
+    const std::vector<Setting> settings{{method, {}}};
+    std::vector<std::size_t> counts;
+    std::size_t next = 0;
+    for (const UnitRows& piece : pieces_of(spec, spec.units[0], settings)) {
+        EXPECT_EQ(piece.first, next);
+        next += piece.count;
+        counts.push_back(piece.count);
+    }
+    EXPECT_EQ(next, row_count(spec, spec.units[0]));
+    return counts;
+}
+
+TEST(UnitRows, AreCutAtMultiplesOf4096) {
+    using ::testing::ElementsAre;
+    EXPECT_THAT(counts({8191}, "integer"), ElementsAre(8191));
+    EXPECT_THAT(counts({8192}, "integer"), ElementsAre(4096, 4096));
+    EXPECT_THAT(counts({9000}, "bcq"), ElementsAre(4096, 4904));
+    EXPECT_THAT(counts({5120, 5120}, "integer"), ElementsAre(4096, 6144));
+}
+
+TEST(UnitRows, StayTogetherWhereOneTaskMustSeeThem) {
+    using ::testing::ElementsAre;
+    EXPECT_THAT(counts({16384}, "low_rank"), ElementsAre(16384));
+    // The second tensor does not begin with a tile.
+    EXPECT_THAT(counts({5000, 5000}, "integer"), ElementsAre(10000));
+}
+
+TEST(UnitRows, OfAPieceBelongToTensors) {
+    const ModelSpec spec = spec_of({5120, 5120});
+    const auto parts = tensors_of(spec, spec.units[0], {4096, 4096});
+    ASSERT_EQ(parts.size(), 2U);
+    EXPECT_EQ(parts[0].place, 0U);
+    EXPECT_EQ(parts[0].first, 4096U);
+    EXPECT_EQ(parts[0].count, 1024U);
+    EXPECT_EQ(parts[1].place, 1U);
+    EXPECT_EQ(parts[1].first, 0U);
+    EXPECT_EQ(parts[1].count, 3072U);
+}
+
+TEST(LookupErrors, AreSummedInBlocksOfRows) {
+    // One column; row r is off by 1 and counts r.
+    const std::size_t rows = lookup_block_rows + 2;
+    const std::vector<float> zeros(rows);
+    const std::vector<float> ones(rows, 1.0F);
+    std::vector<float> weights(rows);
+    for (std::size_t r = 0; r < rows; ++r) {
+        weights[r] = static_cast<float>(r);
+    }
+    const auto blocks = lookup_errors({zeros.data(), rows, 1}, {ones.data(), rows, 1}, weights);
+    EXPECT_THAT(blocks, ::testing::ElementsAre(4096.0 * 4095 / 2, 4096 + 4097));
+    EXPECT_THAT(sum_of_blocks(blocks, 1), ::testing::ElementsAre(4096.0 * 4095 / 2 + 4096 + 4097));
+}
+
+}  // namespace
+}  // namespace lathe
