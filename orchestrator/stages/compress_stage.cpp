@@ -15,13 +15,6 @@ struct UnitWork {
     std::vector<std::string> parts;  ///< of its fingerprint
 };
 
-/// Operations for some of the unit's rows: the factors, and the rows.
-double cost_of(const ModelSpec& spec, const CompressionTask& compression, UnitRows rows) {
-    const std::size_t first = spec.units[compression.unit].tensors.front();
-    const auto n = static_cast<double>(matrix_extents(spec.tensors[first].shape).second);
-    return n * n * (n + static_cast<double>(rows.count * compression.settings.size()));
-}
-
 UnitWork work_of(const JobRun& run, std::size_t u) {
     const ModelSpec& spec = run.spec();
     const UnitSpec& unit = spec.units[u];
@@ -34,7 +27,8 @@ UnitWork work_of(const JobRun& run, std::size_t u) {
     }
     work.task.task.stage = stage::compress;
     work.task.task.id = work.parts.front();
-    work.task.task.cost = cost_of(spec, work.compression, {0, row_count(spec, unit)});
+    work.task.task.cost =
+        compression_cost(spec, unit, work.compression.settings.size(), row_count(spec, unit));
     work.task.artifact = run.run().candidates(unit.name);
     work.task.fingerprint = run.fingerprint(work.parts);
     work.compression.fingerprint = work.task.fingerprint;
@@ -43,15 +37,15 @@ UnitWork work_of(const JobRun& run, std::size_t u) {
 }
 
 StageTask piece_task(const JobRun& run, const UnitWork& work, UnitRows rows) {
-    const std::string& unit = run.spec().units[work.compression.unit].name;
+    const UnitSpec& unit = run.spec().units[work.compression.unit];
     std::vector<std::string> parts = work.parts;
     parts.push_back("rows " + std::to_string(rows.first) + " " + std::to_string(rows.count));
     CompressionTask compression = work.compression;
     compression.rows = rows;
     StageTask task = work.task;
     task.task.id = work.task.task.id + "/row_" + std::to_string(rows.first);
-    task.task.cost = cost_of(run.spec(), compression, rows);
-    task.artifact = run.run().candidate_piece(unit, rows.first);
+    task.task.cost = compression_cost(run.spec(), unit, compression.settings.size(), rows.count);
+    task.artifact = run.run().candidate_piece(unit.name, rows.first);
     task.fingerprint = run.fingerprint(parts);
     compression.fingerprint = task.fingerprint;
     task.task.arguments = to_json(compression);
@@ -60,36 +54,33 @@ StageTask piece_task(const JobRun& run, const UnitWork& work, UnitRows rows) {
 
 }  // namespace
 
-// With several ranks a unit that is a large part of all the work is cut, so that no rank waits for
-// the one that has it. Candidates are the same bytes either way.
 void compress(JobRun& run) {
     const ModelSpec& spec = run.spec();
     std::vector<UnitWork> units;
-    double total = 0.0;
+    std::vector<std::vector<Setting>> settings;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         units.push_back(work_of(run, u));
-        total += units.back().task.task.cost;
+        settings.push_back(units.back().compression.settings);
     }
-    const auto ranks = static_cast<double>(run.n_ranks());
+    const auto cuts = compression_pieces(spec, settings, run.n_ranks());
     std::vector<StageTask> tasks;
     std::vector<StageTask> joining;
     std::vector<std::filesystem::path> pieces;
     for (UnitWork& work : units) {
-        const UnitSpec& unit = spec.units[work.compression.unit];
-        const auto cut = pieces_of(spec, unit, work.compression.settings);
-        for (const UnitRows& rows : cut) {  // also those that a run on more ranks left
-            pieces.push_back(run.run().candidate_piece(unit.name, rows.first));
+        const std::size_t u = work.compression.unit;
+        // Also those that a run on more ranks left.
+        for (const UnitRows& rows : pieces_of(spec, spec.units[u], settings[u])) {
+            pieces.push_back(run.run().candidate_piece(spec.units[u].name, rows.first));
         }
-        const bool is_large = ranks > 1.0 && work.task.task.cost > total / (8.0 * ranks);
-        if (cut.size() == 1 || !is_large || run.is_done(work.task)) {
+        if (cuts[u].size() == 1 || run.is_done(work.task)) {
             tasks.push_back(work.task);
             continue;
         }
-        for (const UnitRows& rows : cut) {
+        for (const UnitRows& rows : cuts[u]) {
             tasks.push_back(piece_task(run, work, rows));
         }
         CompressionTask join = work.compression;
-        join.pieces = cut;
+        join.pieces = cuts[u];
         work.task.task.arguments = to_json(join);
         work.task.task.cost = 0.0;
         joining.push_back(work.task);

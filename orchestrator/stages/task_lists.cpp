@@ -1,6 +1,7 @@
 #include "orchestrator/stages/task_lists.hpp"
 
 #include <algorithm>
+#include <numeric>
 
 #include "lib/encoding/encoded_tensor.hpp"
 
@@ -18,14 +19,30 @@ std::vector<PipelineLink> pipeline_links(std::size_t begin, std::size_t end, int
     return links;
 }
 
-double compression_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings) {
-    double cost = 0.0;
-    for (const std::size_t t : unit.tensors) {
-        const auto [rows, cols] = matrix_extents(spec.tensors[t].shape);
-        const auto n = static_cast<double>(cols);
-        cost += n * n * (n + static_cast<double>(rows * n_settings));
+double compression_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings,
+                        std::size_t n_rows) {
+    const std::size_t first = unit.tensors.front();
+    const auto n = static_cast<double>(matrix_extents(spec.tensors[first].shape).second);
+    return n * n * (n + static_cast<double>(n_rows * n_settings));
+}
+
+std::vector<std::vector<UnitRows>> compression_pieces(
+    const ModelSpec& spec, std::span<const std::vector<Setting>> settings, int n_ranks) {
+    std::vector<double> costs;
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        costs.push_back(compression_cost(spec, spec.units[u], settings[u].size(),
+                                         row_count(spec, spec.units[u])));
     }
-    return cost;
+    const double large =
+        std::accumulate(costs.begin(), costs.end(), 0.0) / (8.0 * static_cast<double>(n_ranks));
+    std::vector<std::vector<UnitRows>> pieces;
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        const UnitSpec& unit = spec.units[u];
+        pieces.push_back(n_ranks > 1 && costs[u] > large
+                             ? pieces_of(spec, unit, settings[u])
+                             : std::vector<UnitRows>{{0, row_count(spec, unit)}});
+    }
+    return pieces;
 }
 
 std::size_t variants_per_task(std::size_t n_variants, std::size_t n_parts, int n_ranks) {

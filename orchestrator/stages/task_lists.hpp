@@ -4,7 +4,9 @@
 #include <span>
 #include <vector>
 
+#include "lib/job/candidate.hpp"
 #include "lib/model/model_spec.hpp"
+#include "workers/candidates/unit_rows.hpp"
 
 // How stages cut their work into tasks: what a run and a simulation of one share.
 
@@ -22,9 +24,16 @@ struct PipelineLink {
 [[nodiscard]] std::vector<PipelineLink> pipeline_links(std::size_t begin, std::size_t end,
                                                        int n_ranks);
 
-/// Cost of making `n_settings` candidates of a unit, for the order of the tasks.
+/// Cost of making `n_settings` candidates of some of a unit's rows, for the order of the tasks:
+/// operations of the factors, and of the rows.
 [[nodiscard]] double compression_cost(const ModelSpec& spec, const UnitSpec& unit,
-                                      std::size_t n_settings);
+                                      std::size_t n_settings, std::size_t n_rows);
+
+/// What each unit's candidates are made in, a task each: all its rows or, with several ranks and of
+/// a unit that is a large part of all the work, pieces_of() it, so that no rank waits for the one
+/// that has it. Candidates are the same bytes either way. `settings`: of each unit.
+[[nodiscard]] std::vector<std::vector<UnitRows>> compression_pieces(
+    const ModelSpec& spec, std::span<const std::vector<Setting>> settings, int n_ranks);
 
 /// Variants of a plan in one task, at most, and tokens they are measured on: small enough to keep a
 /// few ranks busy, large enough to share the loading of the plan.
