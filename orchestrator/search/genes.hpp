@@ -28,9 +28,9 @@ struct Gene {
 
 /// `tied_blocks` neighbouring blocks share their settings; the last group has as many as are left.
 /// 1: every unit has its own, unless the ties of its candidates join it to another of its block.
-/// Units outside the blocks always have, and so have the tensors of no unit, which stand here as one
-/// more unit. `options` are those of the units. Where settings are tied
-/// both lack the same neurons: their scores do not add up, the higher counts.
+/// Units outside the blocks always have, and so have the tensors of no unit, which stand here as
+/// one more unit. `options` are those of the units. Where settings are tied both lack the same
+/// neurons: their scores do not add up, the higher counts.
 [[nodiscard]] std::vector<Gene> make_genes(const ModelSpec& spec, const CandidateTable& table,
                                            const std::vector<std::vector<Option>>& options,
                                            std::size_t tied_blocks);
