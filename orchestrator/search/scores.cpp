@@ -46,9 +46,8 @@ std::vector<double> ranks_of(std::span<const double> values) {
 
 /// Of a unit or, behind the last, of the tensors of no unit.
 std::uint64_t source_bytes(const JobRun& run, std::size_t unit) {
-    return unit < run.spec().units.size()
-               ? predicted_bytes(run.source(), unit, source_setting())
-               : kept_candidate(run.context(), source_setting()).bytes;
+    return unit < run.spec().units.size() ? predicted_bytes(run.source(), unit, source_setting())
+                                          : kept_candidate(run.context(), source_setting()).bytes;
 }
 
 }  // namespace
