@@ -9,6 +9,7 @@
 
 #include "orchestrator/estimate/job_sizes.hpp"
 #include "orchestrator/estimate/model_sums.hpp"
+#include "orchestrator/estimate/rank_memory.hpp"
 #include "orchestrator/estimate/search_work.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
 #include "orchestrator/stages/task_lists.hpp"
@@ -23,7 +24,7 @@ namespace {
 class JobList {
 public:
     JobList(const JobOutline& outline, int n_ranks)
-        : sizes_(outline, n_ranks), search_(sizes_, calls_) {}
+        : sizes_(outline, n_ranks), memory_(sizes_.spec, sizes_.job), search_(sizes_, calls_) {}
 
     std::vector<WorkCall> list() {
         calibrate();
@@ -44,15 +45,20 @@ public:
     }
 
 private:
-    WorkCall& add(const char* stage, double rank_bytes) {
-        calls_.push_back(sizes_.call(stage, rank_bytes));
+    /// Of a block's weights as they are stored.
+    [[nodiscard]] std::uint64_t block_bytes_twice() const {
+        return static_cast<std::uint64_t>(2 * sizes_.block_weights * sizes_.bytes_of_element());
+    }
+    [[nodiscard]] static double add_panels(std::uint64_t bytes) {
+        return static_cast<double>(bytes + RankMemory::panel_bytes);
+    }
+    WorkCall& add(const char* stage, std::uint64_t rank_bytes) {
+        calls_.push_back(sizes_.call(stage, add_panels(rank_bytes)));
         return calls_.back();
     }
 
     void calibrate() {
-        // A block in fp32, its Gram matrices in fp64, the stream of all samples twice.
-        WorkCall& call = add("calibrate", 4 * sizes_.block_weights + 8 * sizes_.grams +
-                                              8 * sizes_.tokens * sizes_.hidden);
+        WorkCall& call = add("calibrate", memory_.calibrate());
         call.is_pipeline = true;
         const auto batches = ranges_of(sizes_.job.calibration.num_calibration_samples,
                                        sizes_.length, tokens_per_batch);
@@ -70,6 +76,16 @@ private:
         }
     }
 
+    /// Memory for a share of a unit's rows.
+    [[nodiscard]] std::uint64_t compressing_bytes(std::size_t unit, double share) const {
+        const UnitSpec& spec = sizes_.spec.units[unit];
+        const std::uint64_t cols = sizes_.spec.tensors[spec.tensors.front()].shape.back();
+        const auto of_share = [&](double all) { return static_cast<std::uint64_t>(share * all); };
+        return RankMemory::compress(of_share(sizes_.unit_elements[unit]),
+                                    spec.input == Signal::token_ids ? 0 : cols * cols,
+                                    sizes_.outline.settings[unit], of_share(candidate_bytes(unit)));
+    }
+
     /// Bytes of a unit's candidates.
     [[nodiscard]] double candidate_bytes(std::size_t unit) const {
         double bytes = 0.0;
@@ -83,11 +99,9 @@ private:
     }
 
     void compress() {
-        const double largest = *std::ranges::max_element(sizes_.unit_elements);
-        const auto n_settings = static_cast<double>(sizes_.outline.n_settings);
-        const double rank_bytes = (24 + 6 * n_settings) * largest + 40 * sizes_.grams;
-        WorkCall call = sizes_.call("compress", rank_bytes);
-        WorkCall joining = sizes_.call("compress", rank_bytes);
+        std::uint64_t rank_bytes = 0;
+        WorkCall call = sizes_.call("compress", 0);
+        WorkCall joining = sizes_.call("compress", 0);
         const auto cuts = compression_pieces(sizes_.spec, sizes_.outline.settings, sizes_.n_ranks);
         for (std::size_t u = 0; u < sizes_.spec.units.size(); ++u) {
             const UnitSpec& unit = sizes_.spec.units[u];
@@ -97,6 +111,7 @@ private:
             const bool is_cut = cuts[u].size() > 1;
             for (const UnitRows& piece : cuts[u]) {
                 const double share = static_cast<double>(piece.count) / rows;
+                rank_bytes = std::max(rank_bytes, compressing_bytes(u, share));
                 Work work;
                 // A piece makes its own factors.
                 work.solve = share * sizes_.solver_flops(u).first +
@@ -120,6 +135,8 @@ private:
                     task_of(stage::compress, "compress/" + unit.name, 0.0, work));
             }
         }
+        call.rank_bytes = add_panels(rank_bytes);
+        joining.rank_bytes = call.rank_bytes;  // at most: it holds a candidate of each setting
         calls_.push_back(std::move(call));
         if (!joining.tasks.empty()) {
             calls_.push_back(std::move(joining));
@@ -128,8 +145,7 @@ private:
 
     void gradients() {
         // Forwards, each block once more, and backwards by inputs alone: four times a pass.
-        WorkCall& call =
-            add("gradients", 4 * sizes_.block_weights + 8 * sizes_.tokens * sizes_.hidden);
+        WorkCall& call = add("gradients", memory_.differentiate());
         const double part = std::min(sizes_.tokens, static_cast<double>(gradient_tokens));
         const auto n = static_cast<std::size_t>(
             std::ceil(part / static_cast<double>(std::max(sizes_.length, tokens_per_batch))));
@@ -144,9 +160,11 @@ private:
     }
 
     void refine() {
-        const double largest = *std::ranges::max_element(sizes_.unit_elements);
-        WorkCall& call = add("refine", 8 * sizes_.tokens * sizes_.hidden + 30 * largest +
-                                           8 * sizes_.block_weights + 120 * sizes_.grams);
+        std::uint64_t compressing = 0;
+        for (std::size_t u = 0; u < sizes_.spec.units.size(); ++u) {
+            compressing = std::max(compressing, compressing_bytes(u, 1.0));
+        }
+        WorkCall& call = add("refine", memory_.refine(compressing));
         call.parts = SampleShare::n_parts(
             sequences(sizes_.job.calibration.num_calibration_samples, sizes_.length));
         call.message_bytes = 8.0 * 2.0 * sizes_.grams;
@@ -173,7 +191,7 @@ private:
     }
 
     void assemble() {
-        WorkCall& call = add("assemble", 2 * sizes_.block_weights * sizes_.bytes_of_element());
+        WorkCall& call = add("assemble", block_bytes_twice());
         for (std::size_t b = 0; b <= sizes_.spec.n_blocks; ++b) {
             Work work;
             work.read = sizes_.plan_bytes / (sizes_.n_blocks + 1.0);
@@ -181,15 +199,14 @@ private:
             call.tasks.push_back(task_of(
                 stage::assemble, "assemble/" + place_name(b, sizes_.spec.n_blocks), 1.0, work));
         }
-        add("verify", 2 * sizes_.block_weights * sizes_.bytes_of_element()).alone.read =
-            sizes_.plan_bytes;
+        add("verify", block_bytes_twice()).alone.read = sizes_.plan_bytes;
     }
 
     void evaluate() {
         if (sizes_.outline.evaluated_tokens == 0) {
             return;
         }
-        WorkCall& call = add("evaluate", sizes_.search_bytes());
+        WorkCall& call = add("evaluate", static_cast<std::uint64_t>(sizes_.search_bytes()));
         const auto chunks = ranges_of(static_cast<std::size_t>(std::ceil(
                                           static_cast<double>(sizes_.outline.evaluated_tokens) /
                                           static_cast<double>(sizes_.length))),
@@ -209,8 +226,7 @@ private:
         for (const std::string& format : sizes_.job.exports) {
             const double bytes = format == "hf" ? sizes_.source_bytes : sizes_.plan_bytes;
             for (const bool checks : {false, true}) {
-                WorkCall& call =
-                    add("export", 2 * sizes_.block_weights * sizes_.bytes_of_element());
+                WorkCall& call = add("export", block_bytes_twice());
                 for (std::size_t b = 0; b <= sizes_.spec.n_blocks; ++b) {
                     Work work;
                     work.read =
@@ -226,6 +242,7 @@ private:
     }
 
     JobSizes sizes_;
+    RankMemory memory_;
     std::vector<WorkCall> calls_;
     SearchWork search_;
 };

@@ -4,107 +4,17 @@
 #include <numeric>
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
-#include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/task_progress.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/job/run_directory.hpp"
-#include "lib/model/name_patterns.hpp"
 #include "methods/method.hpp"
 #include "methods/output_error.hpp"
-#include "workers/calibration/calibration.hpp"
 #include "workers/candidates/candidate_files.hpp"
-#include "workers/model/weight_source.hpp"
-#include "workers/slicing/rotation.hpp"
+#include "workers/candidates/unit_data.hpp"
 
 namespace lathe {
 namespace {
-
-/// The weights of a unit's rows and the statistics of its input, in memory.
-struct UnitData {
-    std::vector<TensorRows> parts;  ///< of `tensors`
-    std::vector<std::vector<float>> weights;
-    std::vector<UnitTensor> tensors;
-    std::vector<float> gram;
-    std::vector<float> row_weights;
-    UnitStatistics statistics;
-};
-
-/// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis and
-/// with its neurons as they are stored. For a unit that reads a sliced stream it is turned into the
-/// stream's basis and cut; for one that reads neurons these are put in order.
-std::vector<float> read_input_gram(const JobContext& context, const UnitSpec& unit) {
-    // A tied embedding stands before the blocks and is fed after them.
-    const std::string place = place_name(unit.block, context.spec().n_blocks);
-    const std::size_t sweep = context.job.slice ? last_sweep(*context.job.slice) : 0;
-    const std::filesystem::path file = context.run.statistics(place, sweep);
-    const TensorSpec& first = context.spec().tensors[unit.tensors.front()];
-    if (unit.input == Signal::mlp_hidden && context.orders_neurons()) {
-        return in_neuron_order(read_statistics(file, unit.input).gram,
-                               context.source->neuron_orders.at(unit.block.value()));
-    }
-    const auto boundary = stream_sides(context.spec(), first).columns;
-    if (!context.is_sliced() || !boundary) {
-        return read_statistics(file, unit.input).gram;
-    }
-    const std::vector<double> turned =
-        rotate_gram(context, *boundary, read_wide_gram(file, unit.input), first.shape.back());
-    return {turned.begin(), turned.end()};
-}
-
-UnitData load_unit(const JobContext& context, const UnitSpec& unit, UnitRows rows) {
-    const ModelSpec& spec = context.spec();
-    const SourceWeights source(*context.source);
-    UnitData data;
-    data.parts = tensors_of(spec, unit, rows);
-    for (const TensorRows& part : data.parts) {
-        const std::size_t index = unit.tensors[part.place];
-        const TensorSpec& tensor = spec.tensors[index];
-        const auto [all_rows, cols] = matrix_extents(tensor.shape);
-        data.weights.emplace_back(part.count * cols);
-        const MatrixView<float> weight(data.weights.back().data(), part.count, cols);
-        source.load_rows(index, part.first, context.backend(), weight);
-        (void)require_finite(spec, tensor, context.backend(), weight);
-        data.tensors.push_back({weight,
-                                part.count == all_rows ? tensor.shape : Shape{part.count, cols},
-                                context.source->dtype(index)});
-    }
-    if (spec.tensors[unit.tensors.front()].role == Role::token_embedding) {
-        const std::vector<float> all =
-            token_frequencies(read_samples(context.run.samples()).calibration, spec.vocab_size);
-        const auto first = all.begin() + static_cast<std::ptrdiff_t>(data.parts.front().first);
-        data.row_weights.assign(first,
-                                first + static_cast<std::ptrdiff_t>(data.parts.front().count));
-    }
-    if (unit.input == Signal::token_ids) {
-        data.statistics.row_weights = data.row_weights;
-    } else {
-        data.gram = read_input_gram(context, unit);
-        const std::size_t width = data.tensors.front().weight.cols;
-        data.statistics.gram = {data.gram.data(), width, width};
-    }
-    return data;
-}
-
-/// Of each row of the unit's rows the error of a candidate that is all zeros.
-std::vector<double> row_energies(const UnitData& data, const kernels::Backend& backend) {
-    std::vector<double> energies;
-    for (const UnitTensor& tensor : data.tensors) {
-        const MatrixView<const float> w = tensor.weight;
-        std::vector<double> rows(w.rows);
-        if (data.gram.empty()) {
-            for (std::size_t r = 0; r < w.rows; ++r) {
-                for (std::size_t j = 0; j < w.cols; ++j) {
-                    rows[r] += double{data.row_weights[r]} * w(r, j) * w(r, j);
-                }
-            }
-        } else {
-            backend.row_errors(w, data.statistics.gram, rows);
-        }
-        energies.insert(energies.end(), rows.begin(), rows.end());
-    }
-    return energies;
-}
 
 /// A candidate of a unit's rows.
 struct PieceCandidate {

@@ -1,0 +1,84 @@
+#include "orchestrator/estimate/rank_memory.hpp"
+
+#include <algorithm>
+
+#include "orchestrator/estimate/model_sums.hpp"
+#include "workers/samples/token_data.hpp"
+
+namespace lathe {
+namespace {
+
+bool has_admm(const Setting& setting) {
+    const auto solver = setting.values.find("solver");
+    return solver != setting.values.end() && solver->second.starts_with("admm");
+}
+
+}  // namespace
+
+RankMemory::RankMemory(const ModelSpec& spec, const JobConfig& job)
+    : spec_(spec),
+      block_(static_cast<std::uint64_t>(block_weights(spec))),
+      square_(spec.hidden_size * spec.hidden_size),
+      grams_(static_cast<std::uint64_t>(gram_elements(spec))),
+      stream_grams_(job.slice ? spec.steps_per_block() * square_ : 0),
+      length_(std::min(job.calibration.max_seq_length, spec.max_positions)),
+      stream_(4 * job.calibration.num_calibration_samples * length_ * spec.hidden_size) {}
+
+// A block in fp32, its Gram matrices as triangles in fp32, those of streams whole in fp64; the
+// residual stream of all samples; the embedding, which the first block's rank has.
+std::uint64_t RankMemory::calibrate() const {
+    return 4 * block_ + 2 * grams_ + 8 * stream_grams_ + 2 * stream_ +
+           4 * spec_.vocab_size * spec_.hidden_size;
+}
+
+// What run_compression() holds for a unit of these settings. Of each element of the unit: the
+// weight, the stack, the values and, by method, what stands in its solver; of each element of the
+// Gram matrix: itself and two more, a factor and the triangle it is made in (8 bytes of one half),
+// or ADMM's matrix and inverse.
+std::uint64_t RankMemory::compress(std::uint64_t elements, std::uint64_t square,
+                                   const std::vector<Setting>& settings,
+                                   std::uint64_t candidate_bytes) {
+    std::uint64_t refined = 0;
+    std::uint64_t of_element = 12 + 6;  // codes twice, a difference
+    std::uint64_t of_square = 12;
+    for (const Setting& setting : settings) {
+        refined += has_admm(setting) ? 1 : 0;
+        if (setting.method == "nm") {
+            of_element = std::max<std::uint64_t>(of_element, has_admm(setting) ? 52 : 24);
+            of_square = 16;
+        } else if (setting.method == "low_rank" || setting.method == "ffsplit") {
+            of_element = std::max<std::uint64_t>(of_element, 40);
+            of_square = std::max<std::uint64_t>(of_square, 40);
+        }
+    }
+    if (refined > 0) {  // target, step and its product, a difference; of each its state and codes
+        of_element = std::max<std::uint64_t>(of_element, 12 + 16) + 6 * refined;
+    }
+    return of_element * elements + of_square * square + candidate_bytes;
+}
+
+// The embedding in fp32 and, with its product, in fp64; three bases.
+std::uint64_t RankMemory::rotate() const {
+    return 20 * spec_.vocab_size * spec_.hidden_size + 24 * square_;
+}
+
+// Two streams, a block in fp32 and fp64; sums as in refinement.
+std::uint64_t RankMemory::refit_slices() const {
+    return 2 * stream_ + 12 * block_ + 60 * grams_;
+}
+
+// Two streams, a unit being compressed, a block of each model in fp32; sums over each half of the
+// batches, those of what is missing in fp64, matrices of the choice of a penalty.
+std::uint64_t RankMemory::refine(std::uint64_t compressing) const {
+    return 2 * stream_ + compressing + 8 * block_ + 60 * grams_;
+}
+
+// A block in fp32 and, of a batch, the inputs of all blocks, some ten more like them, a few of the
+// MLP's width.
+std::uint64_t RankMemory::differentiate() const {
+    const std::uint64_t batch = std::max<std::uint64_t>(tokens_per_batch, length_);
+    return 4 * block_ +
+           4 * batch * ((spec_.n_blocks + 12) * spec_.hidden_size + 3 * spec_.intermediate_size);
+}
+
+}  // namespace lathe

@@ -1,0 +1,52 @@
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "lib/config/job_config.hpp"
+#include "lib/job/candidate.hpp"
+#include "lib/model/model_spec.hpp"
+
+namespace lathe {
+
+/// Bytes of memory that one rank takes in each stage of a job, by what the stage's code holds at
+/// once. What every process has (libraries, panels of products) is panel_bytes and counted once.
+class RankMemory {
+public:
+    /// `spec`: of the model that the job was given. @pre  both outlive the object
+    RankMemory(const ModelSpec& spec, const JobConfig& job);
+
+    /// Panels of both operands of a product, at most (kernels/cpu), which threads keep.
+    static constexpr std::uint64_t panel_bytes = std::uint64_t{128} << 20;
+
+    [[nodiscard]] std::uint64_t calibrate() const;
+    /// Of a unit, or of a piece of its rows: `elements` weights under a Gram matrix of `square`
+    /// elements, 0 for a lookup.
+    [[nodiscard]] static std::uint64_t compress(std::uint64_t elements, std::uint64_t square,
+                                                const std::vector<Setting>& settings,
+                                                std::uint64_t candidate_bytes);
+    /// Eigenproblems of a stream. @pre  the job slices
+    [[nodiscard]] std::uint64_t rotate() const;
+    [[nodiscard]] std::uint64_t refit_slices() const;
+    /// `compressing`: compress() of the unit that takes most.
+    [[nodiscard]] std::uint64_t refine(std::uint64_t compressing) const;
+    /// Scores from derivatives.
+    [[nodiscard]] std::uint64_t differentiate() const;
+
+    /// Elements of the Gram matrices of a block's inputs.
+    [[nodiscard]] std::uint64_t grams() const { return grams_; }
+    /// Of a square matrix of the hidden size.
+    [[nodiscard]] std::uint64_t square() const { return square_; }
+    /// Bytes of the residual stream of all samples.
+    [[nodiscard]] std::uint64_t stream() const { return stream_; }
+
+private:
+    const ModelSpec& spec_;
+    std::uint64_t block_;  ///< weights
+    std::uint64_t square_, grams_;
+    std::uint64_t stream_grams_;  ///< elements of those of its streams, in jobs that slice
+    std::uint64_t length_;        ///< tokens of a sample
+    std::uint64_t stream_;
+};
+
+}  // namespace lathe
