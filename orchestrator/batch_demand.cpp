@@ -69,7 +69,7 @@ batch::Demand demand_of(const JobConfig& job, const std::vector<std::string>& bu
         require_feasible(other, budget);
     }
     batch::Demand demand;
-    demand.memory_bytes_per_rank = plan.peak_memory_bytes_per_rank;
+    demand.memory_bytes_per_rank = plan.peak_memory().bytes;
     demand.disk_bytes = plan.run_directory_bytes;
     demand.disk_there = bytes_below(job.output);
     if (job.runtime.backend != "cuda") {

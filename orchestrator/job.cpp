@@ -13,7 +13,9 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
                   const std::function<void(const RunDirectory&)>& on_open) {
     auto context = JobContext::open(job, world);
     const JobQuestions questions = check_inputs(*context);
-    require_feasible(preflight(*context, questions), job.budget);
+    const Preflight before = preflight(*context, questions);
+    require_feasible(before, job.budget);
+    require_memory(before);
     JobRun run(std::move(context), coordinator);
     if (on_open) {
         on_open(run.run());

@@ -1,8 +1,11 @@
 #include "orchestrator/preflight.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
+
+#include <fmt/format.h>
 
 #include "lib/core/errors.hpp"
 #include "lib/job/kernel_times.hpp"
@@ -10,6 +13,7 @@
 #include "orchestrator/estimate/memory_estimate.hpp"
 #include "orchestrator/estimate/work_estimate.hpp"
 #include "orchestrator/exporting.hpp"
+#include "orchestrator/progress.hpp"
 #include "orchestrator/serving.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/slicing/sliced_model.hpp"
@@ -83,10 +87,27 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
         result.slice = {context.spec().hidden_size, constant_width(context),
                         model.spec.parameters()};
     }
-    result.peak_memory_bytes_per_rank = peak_memory_bytes(context, units);
+    result.memory = stage_memory(context, units);
+    result.memory_limit = memory_limit_of(context.job, *context.world);
     result.run_directory_bytes = run_directory_bytes(context, model.spec, units, result);
     result.stages = estimate_stages(context, model, questions);
     return result;
+}
+
+const Preflight::Memory& Preflight::peak_memory() const {
+    return *std::ranges::max_element(memory, {}, &Memory::bytes);
+}
+
+void require_memory(const Preflight& preflight) {
+    const Preflight::Memory& peak = preflight.peak_memory();
+    const MemoryLimit& limit = preflight.memory_limit;
+    if (limit.bytes > 0 && peak.bytes > limit.bytes) {
+        throw InfeasibleError(fmt::format(
+            "stage {} takes about {} of memory of a rank, which may use {} ({}); fewer ranks on a "
+            "node, fewer calibration.num_calibration_samples or candidates take less, and "
+            "runtime.memory_limit says otherwise",
+            peak.stage, bytes_text(peak.bytes), bytes_text(limit.bytes), limit.source));
+    }
 }
 
 void require_feasible(const Preflight& preflight, const Budget& budget) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "orchestrator/estimate/memory_limit.hpp"
 #include "orchestrator/job_questions.hpp"
 #include "orchestrator/serving.hpp"
 #include "workers/job/job_context.hpp"
@@ -32,7 +33,15 @@ struct Preflight {
     /// It takes calibration or compression to know the bytes of some candidates: minimum_bytes is
     /// then a lower bound, and so is the candidates' share of run_directory_bytes.
     bool is_lower_bound = false;
-    std::uint64_t peak_memory_bytes_per_rank = 0;
+    /// What a rank takes in a stage.
+    struct Memory {
+        std::string stage;
+        std::uint64_t bytes = 0;
+    };
+    std::vector<Memory> memory;  ///< of the stages that take much
+    MemoryLimit memory_limit;
+    /// The stage that takes the most. @pre  memory is not empty
+    [[nodiscard]] const Memory& peak_memory() const;
     std::uint64_t run_directory_bytes = 0;
     std::vector<Stage> stages;
     std::optional<Slice> slice;
@@ -47,6 +56,9 @@ struct Preflight {
 
 /// @throws DataError  if the model has a form that the job cannot work on
 [[nodiscard]] Preflight preflight(const JobContext& context, const JobQuestions& questions);
+
+/// @throws InfeasibleError  if a stage takes more memory than a rank may use, naming it and both
+void require_memory(const Preflight& preflight);
 
 /// @throws InfeasibleError  if the budget is below the minimum, naming it in the budget's own form
 void require_feasible(const Preflight& preflight, const Budget& budget);

@@ -362,6 +362,20 @@ void read_walltime(const YamlValue* value, double& out) {
     out = *seconds;
 }
 
+/// "auto" or a size as a budget has it.
+std::uint64_t read_memory_limit(const YamlValue* value) {
+    const std::string text = value == nullptr ? "auto" : text_of(*value, "runtime.memory_limit");
+    if (text == "auto") {
+        return 0;
+    }
+    const Budget size = read_budget_text(value->place, text);
+    if (size.kind != Budget::Kind::bytes) {
+        refuse_at(value->place, "runtime.memory_limit is " + describe(*value) +
+                                    "; expected auto or a size such as 16GB");
+    }
+    return static_cast<std::uint64_t>(size.value);
+}
+
 RuntimeConfig read_runtime(const YamlValue* value) {
     constexpr std::uint64_t max_threads = 4096;
     RuntimeConfig runtime;
@@ -378,6 +392,7 @@ RuntimeConfig read_runtime(const YamlValue* value) {
     map.read_choice("instruction_set", set, instruction_set_names);
     runtime.instruction_set = instruction_set_names[set];
     map.read_whole("threads", runtime.threads, 0, max_threads);
+    runtime.memory_limit = read_memory_limit(map.find("memory_limit"));
     read_walltime(map.find("max_walltime"), runtime.max_walltime);
     map.read_positive("worker_timeout", runtime.worker_timeout, max_seconds);
     map.finish();

@@ -137,9 +137,10 @@ struct RuntimeConfig {
     /// Of the CPU: which of the variants of the kernels, and BLAS to match; "auto": the best that
     /// each rank's processor has.
     std::string instruction_set = "auto";
-    std::size_t threads = 0;        ///< per rank; 0: this node's processors over its ranks
-    double max_walltime = 0.0;      ///< seconds; 0: the batch system's end time, or none
-    double worker_timeout = 600.0;  ///< seconds without a sign of life
+    std::size_t threads = 0;         ///< per rank; 0: this node's processors over its ranks
+    std::uint64_t memory_limit = 0;  ///< bytes of a rank; 0: its share of what the node grants
+    double max_walltime = 0.0;       ///< seconds; 0: the batch system's end time, or none
+    double worker_timeout = 600.0;   ///< seconds without a sign of life
 };
 
 /// What a user may say of how a model's directory is read: the same in a job, in its evaluation

@@ -188,6 +188,11 @@ std::vector<JobKey> constant_keys(const JobConfig& job) {
         {"runtime", "backend", yaml_text(runtime.backend), {}, may_change},
         {"runtime", "instruction_set", yaml_text(runtime.instruction_set), {}, may_change},
         {"runtime", "threads", whole(runtime.threads), {}, may_change},
+        {"runtime",
+         "memory_limit",
+         runtime.memory_limit == 0 ? "auto" : std::to_string(runtime.memory_limit) + "B",
+         {},
+         may_change},
         {"runtime", "max_walltime", yaml_number(runtime.max_walltime), {}, may_change},
         {"runtime", "worker_timeout", yaml_number(runtime.worker_timeout), {}, may_change},
     };

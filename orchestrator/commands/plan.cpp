@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
 #include <optional>
 
 #include <fmt/format.h>
@@ -39,6 +40,14 @@ struct SliceShares {
                                static_cast<double>(p.parameters)) {}
 };
 
+nlohmann::json memory_json(const Preflight& p) {
+    nlohmann::json stages = nlohmann::json::array();
+    for (const Preflight::Memory& stage : p.memory) {
+        stages.push_back({{"stage", stage.stage}, {"bytes", stage.bytes}});
+    }
+    return stages;
+}
+
 nlohmann::json plan_json(const Preflight& p, const std::vector<TensorCoverage>& tensors) {
     nlohmann::json stages = nlohmann::json::array();
     for (const Preflight::Stage& stage : p.stages) {
@@ -53,7 +62,9 @@ nlohmann::json plan_json(const Preflight& p, const std::vector<TensorCoverage>& 
                         {"feasible", p.feasible()},
                         {"minimum_bytes", p.minimum_bytes},
                         {"minimum_is_lower_bound", p.is_lower_bound},
-                        {"peak_memory_bytes_per_rank", p.peak_memory_bytes_per_rank},
+                        {"peak_memory_bytes_per_rank", p.peak_memory().bytes},
+                        {"memory_limit_bytes_per_rank", p.memory_limit.bytes},
+                        {"memory", memory_json(p)},
                         {"run_directory_bytes", p.run_directory_bytes},
                         {"tensors", parse_json(to_json(tensors))},
                         {"stages", stages}};
@@ -100,14 +111,15 @@ std::string plan_text(const JobContext& context, const Preflight& p,
     return fmt::format(
         "{}: {} parameters, {}\n{}"
         "budget {}{} = {}, smallest possible {}{}\n"
-        "memory of a rank about {}, run directory {} {}\n"
+        "memory of a rank about {} ({}), run directory {} {}\n"
         "tensors: {}\n{}",
         context.spec().family, p.parameters, bytes_text(p.source_bytes), slice,
         to_string(context.job.budget), serve ? " of what " + serve->reader + " loads" : "",
         bytes_text(p.budget_bytes), bytes_text(p.minimum_bytes),
         p.is_lower_bound ? " or more (sizes by energy or error are not known yet)" : "",
-        bytes_text(p.peak_memory_bytes_per_rank), p.is_lower_bound ? "at least" : "about",
-        bytes_text(p.run_directory_bytes), summary(tensors), table);
+        bytes_text(p.peak_memory().bytes), p.peak_memory().stage,
+        p.is_lower_bound ? "at least" : "about", bytes_text(p.run_directory_bytes),
+        summary(tensors), table);
 }
 
 /// The config.json to plan by, if the command line names one and no job.
@@ -124,14 +136,19 @@ CommandOutput plan_of_job(const CommandContext& context) {
     }
     const std::vector<TensorCoverage> tensors = coverage(*opened);
     CommandOutput output{plan_json(p, tensors).dump(), plan_text(*opened, p, tensors)};
-    if (!p.feasible()) {
+    const auto check = [&](const std::function<void()>& require, bool refuses) {
         try {
-            require_feasible(p, job.budget);
+            require();
         } catch (const InfeasibleError& e) {
-            output.text += std::string("infeasible: ") + e.what() + "\n";
+            output.text += std::string(refuses ? "infeasible: " : "note: ") + e.what() + "\n";
+            if (refuses) {
+                output.exit_code = static_cast<int>(ExitCode::infeasible);
+            }
         }
-        output.exit_code = static_cast<int>(ExitCode::infeasible);
-    }
+    };
+    check([&] { require_feasible(p, job.budget); }, true);
+    // Without a limit of the job it is this machine's, and the job may be for another one.
+    check([&] { require_memory(p); }, p.memory_limit.is_given);
     return output;
 }
 

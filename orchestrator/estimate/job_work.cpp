@@ -76,16 +76,6 @@ private:
         }
     }
 
-    /// Memory for a share of a unit's rows.
-    [[nodiscard]] std::uint64_t compressing_bytes(std::size_t unit, double share) const {
-        const UnitSpec& spec = sizes_.spec.units[unit];
-        const std::uint64_t cols = sizes_.spec.tensors[spec.tensors.front()].shape.back();
-        const auto of_share = [&](double all) { return static_cast<std::uint64_t>(share * all); };
-        return RankMemory::compress(of_share(sizes_.unit_elements[unit]),
-                                    spec.input == Signal::token_ids ? 0 : cols * cols,
-                                    sizes_.outline.settings[unit], of_share(candidate_bytes(unit)));
-    }
-
     /// Bytes of a unit's candidates.
     [[nodiscard]] double candidate_bytes(std::size_t unit) const {
         double bytes = 0.0;
@@ -102,7 +92,8 @@ private:
         std::uint64_t rank_bytes = 0;
         WorkCall call = sizes_.call("compress", 0);
         WorkCall joining = sizes_.call("compress", 0);
-        const auto cuts = compression_pieces(sizes_.spec, sizes_.outline.settings, sizes_.n_ranks);
+        const auto cuts = compression_pieces(sizes_.outline.model, sizes_.outline.settings,
+                                             sizes_.n_ranks, sizes_.job.runtime.memory_limit);
         for (std::size_t u = 0; u < sizes_.spec.units.size(); ++u) {
             const UnitSpec& unit = sizes_.spec.units[u];
             const auto width =
@@ -111,7 +102,9 @@ private:
             const bool is_cut = cuts[u].size() > 1;
             for (const UnitRows& piece : cuts[u]) {
                 const double share = static_cast<double>(piece.count) / rows;
-                rank_bytes = std::max(rank_bytes, compressing_bytes(u, share));
+                rank_bytes =
+                    std::max(rank_bytes, RankMemory::compress(sizes_.outline.model, u,
+                                                              sizes_.outline.settings[u], piece));
                 Work work;
                 // A piece makes its own factors.
                 work.solve = share * sizes_.solver_flops(u).first +
@@ -162,7 +155,10 @@ private:
     void refine() {
         std::uint64_t compressing = 0;
         for (std::size_t u = 0; u < sizes_.spec.units.size(); ++u) {
-            compressing = std::max(compressing, compressing_bytes(u, 1.0));
+            const UnitRows all{0, row_count(sizes_.spec, sizes_.spec.units[u])};
+            compressing = std::max(
+                compressing,
+                RankMemory::compress(sizes_.outline.model, u, sizes_.outline.settings[u], all));
         }
         WorkCall& call = add("refine", memory_.refine(compressing));
         call.parts = SampleShare::n_parts(

@@ -4,9 +4,11 @@
 #include <limits>
 
 #include "lib/model/stream.hpp"
+#include "orchestrator/estimate/memory_limit.hpp"
 #include "orchestrator/estimate/rank_memory.hpp"
 #include "orchestrator/plan_size.hpp"
 #include "orchestrator/serving.hpp"
+#include "orchestrator/stages/task_lists.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/candidates/kept_tensors.hpp"
 
@@ -17,6 +19,7 @@ UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
     UnitSums sums;
     const PlanSize size = PlanSize::of(context, model);
     sums.minimum_bytes = size.fixed_bytes();
+    std::vector<std::vector<Setting>> all_settings;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         std::uint64_t smallest = std::numeric_limits<std::uint64_t>::max();
         std::uint64_t own_bytes = 0;
@@ -30,15 +33,18 @@ UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
         }
         sums.candidate_bytes += own_bytes;
         sums.minimum_bytes += smallest;
-        std::uint64_t elements = 0;
-        for (const std::size_t t : spec.units[u].tensors) {
-            elements += element_count(spec.tensors[t].shape);
+        const UnitRows all{0, row_count(spec, spec.units[u])};
+        sums.refining_bytes =
+            std::max(sums.refining_bytes, RankMemory::compress(model, u, settings, all));
+        all_settings.push_back(settings);
+    }
+    const std::uint64_t limit = memory_limit_of(context.job, *context.world).bytes;
+    const auto pieces = compression_pieces(model, all_settings, context.world->size(), limit);
+    for (std::size_t u = 0; u < spec.units.size(); ++u) {
+        for (const UnitRows& rows : pieces[u]) {
+            sums.compressing_bytes = std::max(
+                sums.compressing_bytes, RankMemory::compress(model, u, all_settings[u], rows));
         }
-        const std::uint64_t cols = spec.tensors[spec.units[u].tensors.front()].shape.back();
-        const bool has_gram = spec.units[u].input != Signal::token_ids;
-        sums.solving_bytes = std::max(
-            sums.solving_bytes,
-            RankMemory::compress(elements, has_gram ? cols * cols : 0, settings, own_bytes));
     }
     const std::vector<Setting> kept = kept_settings(context);
     const auto bytes_of = [&](const Setting& setting) {
@@ -48,23 +54,27 @@ UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
     return sums;
 }
 
-std::uint64_t peak_memory_bytes(const JobContext& context, const UnitSums& units) {
+std::vector<Preflight::Memory> stage_memory(const JobContext& context, const UnitSums& units) {
     const JobConfig& job = context.job;
     const RankMemory memory(context.spec(), job);
-    std::uint64_t most = std::max(memory.calibrate(), units.solving_bytes);
+    std::vector<Preflight::Memory> stages{{"calibrate", memory.calibrate()},
+                                          {"compress", units.compressing_bytes}};
     if (job.slice) {
-        most = std::max(most, memory.rotate());
+        stages.push_back({"rotate", memory.rotate()});
     }
     if (job.slice && job.slice->refit) {
-        most = std::max(most, memory.refit_slices());
+        stages.push_back({"slice", memory.refit_slices()});
     }
     if (job.refine != RefineMode::none) {
-        most = std::max(most, memory.refine(units.solving_bytes));
+        stages.push_back({"refine", memory.refine(units.refining_bytes)});
     }
     if (job.search.scores != SearchConfig::Scores::divergence) {
-        most = std::max(most, memory.differentiate());
+        stages.push_back({"gradients", memory.differentiate()});
     }
-    return most + RankMemory::panel_bytes;
+    for (Preflight::Memory& stage : stages) {
+        stage.bytes += RankMemory::panel_bytes;
+    }
+    return stages;
 }
 
 std::uint64_t run_directory_bytes(const JobContext& context, const ModelSpec& spec,

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "orchestrator/estimate/model_sums.hpp"
+#include "workers/candidates/compression.hpp"
 #include "workers/samples/token_data.hpp"
 
 namespace lathe {
@@ -11,6 +12,31 @@ namespace {
 bool has_admm(const Setting& setting) {
     const auto solver = setting.values.find("solver");
     return solver != setting.values.end() && solver->second.starts_with("admm");
+}
+
+/// What run_compression() holds for a unit of these settings. Of each element of the unit: the
+/// weight, the stack, the values and, by method, what stands in its solver; of each element of the
+/// Gram matrix: itself and two more, a factor and the triangle it is made in (8 bytes of one half),
+/// or ADMM's matrix and inverse.
+std::uint64_t solving_bytes(std::uint64_t elements, std::uint64_t square,
+                            const std::vector<Setting>& settings, std::uint64_t candidate_bytes) {
+    std::uint64_t refined = 0;
+    std::uint64_t of_element = 12 + 6;  // codes twice, a difference
+    std::uint64_t of_square = 12;
+    for (const Setting& setting : settings) {
+        refined += has_admm(setting) ? 1 : 0;
+        if (setting.method == "nm") {
+            of_element = std::max<std::uint64_t>(of_element, has_admm(setting) ? 52 : 24);
+            of_square = 16;
+        } else if (setting.method == "low_rank" || setting.method == "ffsplit") {
+            of_element = std::max<std::uint64_t>(of_element, 40);
+            of_square = std::max<std::uint64_t>(of_square, 40);
+        }
+    }
+    if (refined > 0) {  // target, step and its product, a difference; of each its state and codes
+        of_element = std::max<std::uint64_t>(of_element, 12 + 16) + 6 * refined;
+    }
+    return of_element * elements + of_square * square + candidate_bytes;
 }
 
 }  // namespace
@@ -31,30 +57,19 @@ std::uint64_t RankMemory::calibrate() const {
            4 * spec_.vocab_size * spec_.hidden_size;
 }
 
-// What run_compression() holds for a unit of these settings. Of each element of the unit: the
-// weight, the stack, the values and, by method, what stands in its solver; of each element of the
-// Gram matrix: itself and two more, a factor and the triangle it is made in (8 bytes of one half),
-// or ADMM's matrix and inverse.
-std::uint64_t RankMemory::compress(std::uint64_t elements, std::uint64_t square,
-                                   const std::vector<Setting>& settings,
-                                   std::uint64_t candidate_bytes) {
-    std::uint64_t refined = 0;
-    std::uint64_t of_element = 12 + 6;  // codes twice, a difference
-    std::uint64_t of_square = 12;
+std::uint64_t RankMemory::compress(const ModelOutline& model, std::size_t unit,
+                                   const std::vector<Setting>& settings, UnitRows rows) {
+    const UnitSpec& spec = model.spec.units.at(unit);
+    const std::uint64_t cols = model.spec.tensors[spec.tensors.front()].shape.back();
+    std::uint64_t candidate_bytes = 0;
     for (const Setting& setting : settings) {
-        refined += has_admm(setting) ? 1 : 0;
-        if (setting.method == "nm") {
-            of_element = std::max<std::uint64_t>(of_element, has_admm(setting) ? 52 : 24);
-            of_square = 16;
-        } else if (setting.method == "low_rank" || setting.method == "ffsplit") {
-            of_element = std::max<std::uint64_t>(of_element, 40);
-            of_square = std::max<std::uint64_t>(of_square, 40);
-        }
+        candidate_bytes += setting == source_setting() ? 0 : predicted_bytes(model, unit, setting);
     }
-    if (refined > 0) {  // target, step and its product, a difference; of each its state and codes
-        of_element = std::max<std::uint64_t>(of_element, 12 + 16) + 6 * refined;
-    }
-    return of_element * elements + of_square * square + candidate_bytes;
+    const double share =
+        static_cast<double>(rows.count) / static_cast<double>(row_count(model.spec, spec));
+    return solving_bytes(rows.count * cols, spec.input == Signal::token_ids ? 0 : cols * cols,
+                         settings,
+                         static_cast<std::uint64_t>(share * static_cast<double>(candidate_bytes)));
 }
 
 // The embedding in fp32 and, with its product, in fp64; three bases.

@@ -6,6 +6,8 @@
 #include "lib/config/job_config.hpp"
 #include "lib/job/candidate.hpp"
 #include "lib/model/model_spec.hpp"
+#include "workers/candidates/unit_rows.hpp"
+#include "workers/model/source_model.hpp"
 
 namespace lathe {
 
@@ -20,11 +22,10 @@ public:
     static constexpr std::uint64_t panel_bytes = std::uint64_t{128} << 20;
 
     [[nodiscard]] std::uint64_t calibrate() const;
-    /// Of a unit, or of a piece of its rows: `elements` weights under a Gram matrix of `square`
-    /// elements, 0 for a lookup.
-    [[nodiscard]] static std::uint64_t compress(std::uint64_t elements, std::uint64_t square,
+    /// Of a unit, or of a piece of its rows, with candidates of all these settings.
+    [[nodiscard]] static std::uint64_t compress(const ModelOutline& model, std::size_t unit,
                                                 const std::vector<Setting>& settings,
-                                                std::uint64_t candidate_bytes);
+                                                UnitRows rows);
     /// Eigenproblems of a stream. @pre  the job slices
     [[nodiscard]] std::uint64_t rotate() const;
     [[nodiscard]] std::uint64_t refit_slices() const;

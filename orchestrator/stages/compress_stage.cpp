@@ -1,3 +1,4 @@
+#include "orchestrator/estimate/memory_limit.hpp"
 #include "orchestrator/serving.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/stages/task_lists.hpp"
@@ -62,7 +63,8 @@ void compress(JobRun& run) {
         units.push_back(work_of(run, u));
         settings.push_back(units.back().compression.settings);
     }
-    const auto cuts = compression_pieces(spec, settings, run.n_ranks());
+    const auto cuts = compression_pieces(run.source(), settings, run.n_ranks(),
+                                         memory_limit_of(run.job(), *run.context().world).bytes);
     std::vector<StageTask> tasks;
     std::vector<StageTask> joining;
     std::vector<std::filesystem::path> pieces;

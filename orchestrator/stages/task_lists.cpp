@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "lib/encoding/encoded_tensor.hpp"
+#include "orchestrator/estimate/rank_memory.hpp"
 
 namespace lathe {
 
@@ -27,7 +28,9 @@ double compression_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t
 }
 
 std::vector<std::vector<UnitRows>> compression_pieces(
-    const ModelSpec& spec, std::span<const std::vector<Setting>> settings, int n_ranks) {
+    const ModelOutline& model, std::span<const std::vector<Setting>> settings, int n_ranks,
+    std::uint64_t memory_limit) {
+    const ModelSpec& spec = model.spec;
     std::vector<double> costs;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         costs.push_back(compression_cost(spec, spec.units[u], settings[u].size(),
@@ -38,9 +41,13 @@ std::vector<std::vector<UnitRows>> compression_pieces(
     std::vector<std::vector<UnitRows>> pieces;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const UnitSpec& unit = spec.units[u];
-        pieces.push_back(n_ranks > 1 && costs[u] > large
-                             ? pieces_of(spec, unit, settings[u])
-                             : std::vector<UnitRows>{{0, row_count(spec, unit)}});
+        const UnitRows all{0, row_count(spec, unit)};
+        const bool is_shared = n_ranks > 1 && costs[u] > large;
+        const std::uint64_t bytes =
+            RankMemory::compress(model, u, settings[u], all) + RankMemory::panel_bytes;
+        const bool is_too_large = memory_limit > 0 && bytes > memory_limit;
+        pieces.push_back(is_shared || is_too_large ? pieces_of(spec, unit, settings[u])
+                                                   : std::vector{all});
     }
     return pieces;
 }

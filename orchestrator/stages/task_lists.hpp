@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <vector>
 
 #include "lib/job/candidate.hpp"
 #include "lib/model/model_spec.hpp"
 #include "workers/candidates/unit_rows.hpp"
+#include "workers/model/source_model.hpp"
 
 // How stages cut their work into tasks: what a run and a simulation of one share.
 
@@ -29,11 +31,13 @@ struct PipelineLink {
 [[nodiscard]] double compression_cost(const ModelSpec& spec, const UnitSpec& unit,
                                       std::size_t n_settings, std::size_t n_rows);
 
-/// What each unit's candidates are made in, a task each: all its rows or, with several ranks and of
-/// a unit that is a large part of all the work, pieces_of() it, so that no rank waits for the one
-/// that has it. Candidates are the same bytes either way. `settings`: of each unit.
+/// What each unit's candidates are made in, a task each: all its rows or pieces_of() it. Those of a
+/// unit that is a large part of all the work, with several ranks, so that no rank waits for the one
+/// that has it; and of one that takes more than `memory_limit` bytes of a rank (0: no limit).
+/// Candidates are the same bytes either way. `settings`: of each unit.
 [[nodiscard]] std::vector<std::vector<UnitRows>> compression_pieces(
-    const ModelSpec& spec, std::span<const std::vector<Setting>> settings, int n_ranks);
+    const ModelOutline& model, std::span<const std::vector<Setting>> settings, int n_ranks,
+    std::uint64_t memory_limit);
 
 /// Variants of a plan in one task, at most, and tokens they are measured on: small enough to keep a
 /// few ranks busy, large enough to share the loading of the plan.

@@ -26,6 +26,7 @@ TEST(IncompatibleChanges, SomeKeysMayChange) {
     for (const char* change : {"runtime.backend=cpu",
                                "runtime.threads=9",
                                "runtime.instruction_set=avx2",
+                               "runtime.memory_limit=1GB",
                                "runtime.max_walltime=1",
                                "runtime.worker_timeout=1",
                                "evaluate.perplexity=[]",

@@ -94,6 +94,15 @@ TEST(ReadJob, EveryKey) {
     EXPECT_EQ(job.runtime.worker_timeout, 12.5);
 }
 
+TEST(ReadJob, AMemoryLimitIsASizeOrThatOfTheNode) {
+    const auto limit_of = [](const std::string& text) {
+        return read(required_keys + "runtime: {memory_limit: " + text + "}").runtime.memory_limit;
+    };
+    EXPECT_EQ(limit_of("16GB"), 16'000'000'000U);
+    EXPECT_EQ(limit_of("2GiB"), std::uint64_t{2} << 30);
+    EXPECT_EQ(limit_of("auto"), 0U);
+}
+
 TEST(ReadJob, AnEmptySectionIsItsDefaults) {
     const JobConfig job = read(required_keys + "search:\nruntime:\n  # threads: 4\n");
     EXPECT_EQ(job.search.num_evaluation_samples, 16U);
@@ -267,6 +276,8 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"runtime: {threads: 5000}", "expected a whole number from 0 to 4096"},
         Refusal{"runtime: {worker_timeout: 0}",
                 "runtime.worker_timeout is \"0\"; expected a number above 0"},
+        Refusal{"runtime: {memory_limit: 4x}",
+                "runtime.memory_limit is \"4x\"; expected auto or a size"},
         Refusal{"runtime: {max_walltime: 1:99}", "expected seconds from 0 (none) to 1e9, HH:MM:SS"},
         Refusal{"---\nseed: 1", "job.yaml:4:1: a second document begins"},
         Refusal{"seed:\n\t- 1", "job.yaml:4:2: not YAML"}));

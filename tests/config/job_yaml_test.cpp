@@ -88,6 +88,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(runtime.backend, b.runtime.backend);
     EXPECT_EQ(runtime.instruction_set, b.runtime.instruction_set);
     EXPECT_EQ(runtime.threads, b.runtime.threads);
+    EXPECT_EQ(runtime.memory_limit, b.runtime.memory_limit);
     EXPECT_EQ(runtime.max_walltime, b.runtime.max_walltime);
     EXPECT_EQ(runtime.worker_timeout, b.runtime.worker_timeout);
 }
@@ -125,6 +126,7 @@ runtime:
   backend: cpu
   instruction_set: auto
   threads: 0
+  memory_limit: auto
   max_walltime: 0
   worker_timeout: 600
 )");

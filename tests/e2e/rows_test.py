@@ -44,4 +44,29 @@ def cut_rows_do_not_show():
                 assert made[ranks][0] == made[0][0], f"{ranks} ranks, tied {tied}: another checkpoint"
 
 
-lathe.main([cut_rows_do_not_show])
+def a_limit_of_memory_is_kept():
+    """A unit that takes more than a rank may use is cut on one rank too; what cannot be cut is refused before any work."""
+    with lathe.Scratch() as scratch:
+        model = wide_model(scratch / "model", tied=False)
+        keys = {**KEYS, "model": model}
+        plan = lathe.run_json(["plan", *lathe.job(scratch / "whole", **keys)])
+        stages = {entry["stage"]: entry["bytes"] for entry in plan["memory"]}
+        assert plan["peak_memory_bytes_per_rank"] == stages["compress"] > stages["calibrate"], plan["memory"]
+        assert plan["memory_limit_bytes_per_rank"] > stages["compress"], "this machine has more"
+        whole = lathe.run_json(["run", *lathe.job(scratch / "whole", **keys)])
+        limited = lathe.job(scratch / "cut", runtime__memory_limit=stages["compress"] - 1, **keys)
+        planned = {entry["stage"]: entry["bytes"] for entry in lathe.run_json(["plan", *limited])["memory"]}
+        assert planned["compress"] < stages["compress"] and planned["calibrate"] == stages["calibrate"], planned
+        cut = lathe.run_json(["run", *limited])
+        assert cut["checkpoint_hash"] == whole["checkpoint_hash"], (cut, whole)
+        assert "/row_4096" in (scratch / "cut/journal.jsonl").read_text()
+        assert "/row_4096" not in (scratch / "whole/journal.jsonl").read_text()
+        tight = lathe.job(scratch / "tight", runtime__memory_limit=stages["calibrate"] - 1, **keys)
+        for command in ("plan", "run"):
+            done = lathe.run([command, *tight], code=69)
+            said = done.stdout + done.stderr
+            assert "stage " in said and "of memory of a rank, which may use" in said and "runtime.memory_limit" in said, said
+        assert not (scratch / "tight").exists(), "it is refused before the work"
+
+
+lathe.main([cut_rows_do_not_show, a_limit_of_memory_is_kept])
