@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <limits>
 #include <optional>
 #include <string_view>
 
+#include "lib/config/budget_reader.hpp"
 #include "lib/config/evaluate_reader.hpp"
 #include "lib/config/job_keys.hpp"
+#include "lib/config/runtime_reader.hpp"
 #include "lib/config/serve_reader.hpp"
 #include "lib/config/yaml_reader.hpp"
 #include "lib/core/errors.hpp"
@@ -20,7 +21,6 @@ namespace {
 constexpr std::uint64_t max_samples = 10000000;
 constexpr std::uint64_t max_tokens = 10000000;
 constexpr std::uint64_t max_generations = 100000;
-constexpr double max_seconds = 1e9;
 constexpr double max_speedup = 1000.0;
 constexpr std::uint64_t max_kernel_tokens = 65536;
 
@@ -186,51 +186,6 @@ std::optional<FfsplitConfig> read_ffsplit(const YamlValue* value) {
     return ffsplit;
 }
 
-Budget read_budget_text(const SourcePlace& place, const std::string& text) {
-    try {
-        return parse_budget(text);
-    } catch (const UsageError& error) {
-        refuse_at(place, error.what());
-    }
-}
-
-Budget read_budget(const YamlValue* value) {
-    if (value == nullptr) {
-        return {};
-    }
-    if (value->kind == YamlValue::Kind::text) {
-        return read_budget_text(value->place, value->text);
-    }
-    if (value->kind != YamlValue::Kind::map) {
-        refuse_at(value->place, "budget is " + describe(*value) +
-                                    "; expected 4x, 35GB, 3.5bpw or one of {ratio: 4.0}, "
-                                    "{bytes: 35GB}, {bits_per_weight: 3.5}");
-    }
-    MapReader map(value, "budget");
-    const YamlValue* const ratio = map.find("ratio");
-    const YamlValue* const bytes = map.find("bytes");
-    const YamlValue* const bits = map.find("bits_per_weight");
-    map.finish();
-    if (value->entries.size() != 1) {
-        refuse_at(value->place, "budget has " + std::to_string(value->entries.size()) +
-                                    " keys; expected one of ratio, bytes, bits_per_weight");
-    }
-    if (ratio != nullptr) {
-        (void)number_of(*ratio, "budget.ratio");
-        return read_budget_text(ratio->place, ratio->text + "x");
-    }
-    if (bits != nullptr) {
-        (void)number_of(*bits, "budget.bits_per_weight");
-        return read_budget_text(bits->place, bits->text + "bpw");
-    }
-    const Budget budget = read_budget_text(bytes->place, text_of(*bytes, "budget.bytes"));
-    if (budget.kind != Budget::Kind::bytes) {
-        refuse_at(bytes->place,
-                  "budget.bytes is " + describe(*bytes) + "; expected a size such as 35GB");
-    }
-    return budget;
-}
-
 CandidateEntry read_candidate(const YamlValue& value, const std::string& path);
 
 /// A key of a candidate: scalars or, if one of the values is a map, entries.
@@ -325,78 +280,6 @@ void require_known_exports(const YamlValue* value, const std::vector<std::string
                                                  "\"; known: " + list_export_formats());
         }
     }
-}
-
-/// "HH:MM:SS" or "MM:SS"; the first part may be larger than a clock's.
-std::optional<double> parse_clock(std::string_view text) {
-    double seconds = 0.0;
-    std::size_t n_parts = 0;
-    for (std::size_t begin = 0; begin <= text.size(); ++n_parts) {
-        const std::size_t end = std::min(text.find(':', begin), text.size());
-        const std::string_view digits = text.substr(begin, end - begin);
-        unsigned part = 0;
-        const auto [rest, error] =
-            std::from_chars(digits.data(), digits.data() + digits.size(), part);
-        if (digits.empty() || error != std::errc{} || rest != digits.data() + digits.size() ||
-            (n_parts > 0 && (part >= 60 || digits.size() != 2))) {
-            return std::nullopt;
-        }
-        seconds = 60.0 * seconds + part;
-        begin = end + 1;
-    }
-    return n_parts == 2 || n_parts == 3 ? std::optional(seconds) : std::nullopt;
-}
-
-void read_walltime(const YamlValue* value, double& out) {
-    if (value == nullptr) {
-        return;
-    }
-    const bool is_clock =
-        value->kind == YamlValue::Kind::text && value->text.find(':') != std::string::npos;
-    const std::optional<double> seconds =
-        is_clock ? parse_clock(value->text) : number_of(*value, "runtime.max_walltime");
-    if (!seconds || !(*seconds >= 0.0) || !(*seconds <= max_seconds)) {
-        refuse_at(value->place, "runtime.max_walltime is " + describe(*value) +
-                                    "; expected seconds from 0 (none) to 1e9, HH:MM:SS or MM:SS");
-    }
-    out = *seconds;
-}
-
-/// "auto" or a size as a budget has it.
-std::uint64_t read_memory_limit(const YamlValue* value) {
-    const std::string text = value == nullptr ? "auto" : text_of(*value, "runtime.memory_limit");
-    if (text == "auto") {
-        return 0;
-    }
-    const Budget size = read_budget_text(value->place, text);
-    if (size.kind != Budget::Kind::bytes) {
-        refuse_at(value->place, "runtime.memory_limit is " + describe(*value) +
-                                    "; expected auto or a size such as 16GB");
-    }
-    return static_cast<std::uint64_t>(size.value);
-}
-
-RuntimeConfig read_runtime(const YamlValue* value) {
-    constexpr std::uint64_t max_threads = 4096;
-    RuntimeConfig runtime;
-    MapReader map(value, "runtime");
-    if (const YamlValue* backend = map.find("backend")) {
-        runtime.backend = text_of(*backend, "runtime.backend");
-        if (runtime.backend != "reference" && runtime.backend != "cpu" &&
-            runtime.backend != "cuda") {
-            refuse_at(backend->place, "runtime.backend is " + describe(*backend) +
-                                          "; expected reference, cpu or cuda");
-        }
-    }
-    std::size_t set = 0;
-    map.read_choice("instruction_set", set, instruction_set_names);
-    runtime.instruction_set = instruction_set_names[set];
-    map.read_whole("threads", runtime.threads, 0, max_threads);
-    runtime.memory_limit = read_memory_limit(map.find("memory_limit"));
-    read_walltime(map.find("max_walltime"), runtime.max_walltime);
-    map.read_positive("worker_timeout", runtime.worker_timeout, max_seconds);
-    map.finish();
-    return runtime;
 }
 
 JobConfig read_root(const YamlValue& root, const std::string& file_name) {

@@ -276,8 +276,7 @@ INSTANTIATE_TEST_SUITE_P(
         Refusal{"runtime: {threads: 5000}", "expected a whole number from 0 to 4096"},
         Refusal{"runtime: {worker_timeout: 0}",
                 "runtime.worker_timeout is \"0\"; expected a number above 0"},
-        Refusal{"runtime: {memory_limit: 4x}",
-                "runtime.memory_limit is \"4x\"; expected auto or a size"},
+        Refusal{"runtime: {memory_limit: 4x}", "runtime.memory_limit is \"4x\"; expected a size"},
         Refusal{"runtime: {max_walltime: 1:99}", "expected seconds from 0 (none) to 1e9, HH:MM:SS"},
         Refusal{"---\nseed: 1", "job.yaml:4:1: a second document begins"},
         Refusal{"seed:\n\t- 1", "job.yaml:4:2: not YAML"}));
