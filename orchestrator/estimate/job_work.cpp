@@ -76,18 +76,6 @@ private:
         }
     }
 
-    /// Bytes of a unit's candidates.
-    [[nodiscard]] double candidate_bytes(std::size_t unit) const {
-        double bytes = 0.0;
-        for (const Setting& setting : sizes_.outline.settings[unit]) {
-            bytes +=
-                setting == source_setting()
-                    ? 0.0
-                    : static_cast<double>(predicted_bytes(sizes_.outline.model, unit, setting));
-        }
-        return bytes;
-    }
-
     void compress() {
         std::uint64_t rank_bytes = 0;
         WorkCall call = sizes_.call("compress", 0);
@@ -99,6 +87,8 @@ private:
             const auto width =
                 static_cast<double>(sizes_.spec.tensors[unit.tensors.front()].shape.back());
             const auto rows = static_cast<double>(row_count(sizes_.spec, unit));
+            const auto stored = static_cast<double>(
+                candidate_bytes(sizes_.outline.model, u, sizes_.outline.settings[u]));
             const bool is_cut = cuts[u].size() > 1;
             for (const UnitRows& piece : cuts[u]) {
                 const double share = static_cast<double>(piece.count) / rows;
@@ -111,7 +101,7 @@ private:
                              (is_cut ? (1.0 - share) * width * width * width : 0.0);
                 work.read = share * sizes_.unit_elements[u] * sizes_.bytes_of_element() +
                             4.0 * width * width;
-                work.written = share * candidate_bytes(u);
+                work.written = share * stored;
                 std::string id = "compress/" + unit.name;
                 id += is_cut ? "/row_" + std::to_string(piece.first) : "";
                 call.tasks.push_back(
@@ -122,8 +112,8 @@ private:
             }
             if (is_cut) {
                 Work work;
-                work.reread = candidate_bytes(u);
-                work.written = candidate_bytes(u);
+                work.reread = stored;
+                work.written = stored;
                 joining.tasks.push_back(
                     task_of(stage::compress, "compress/" + unit.name, 0.0, work));
             }

@@ -5,6 +5,7 @@
 
 #include "lib/model/stream.hpp"
 #include "orchestrator/estimate/memory_limit.hpp"
+#include "orchestrator/estimate/model_sums.hpp"
 #include "orchestrator/estimate/rank_memory.hpp"
 #include "orchestrator/plan_size.hpp"
 #include "orchestrator/serving.hpp"
@@ -22,16 +23,11 @@ UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
     std::vector<std::vector<Setting>> all_settings;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         std::uint64_t smallest = std::numeric_limits<std::uint64_t>::max();
-        std::uint64_t own_bytes = 0;
         const std::vector<Setting> settings = settings_of_unit(context, model, u);
         for (const Setting& setting : settings) {
-            const std::uint64_t bytes = predicted_bytes(model, u, setting);
             smallest = std::min(smallest, size.unit_bytes(u, setting));
-            if (setting != source_setting()) {
-                own_bytes += bytes;
-            }
         }
-        sums.candidate_bytes += own_bytes;
+        sums.candidate_bytes += candidate_bytes(model, u, settings);
         sums.minimum_bytes += smallest;
         const UnitRows all{0, row_count(spec, spec.units[u])};
         sums.refining_bytes =

@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "workers/candidates/compression.hpp"
+
 namespace lathe {
 
 namespace {
@@ -58,6 +60,15 @@ double head_flops(const ModelSpec& spec) {
 double forward_flops(const ModelSpec& spec, double length, bool with_head) {
     return static_cast<double>(spec.n_blocks) * block_flops(spec, length) +
            (with_head ? head_flops(spec) : 0.0);
+}
+
+std::uint64_t candidate_bytes(const ModelOutline& model, std::size_t unit,
+                              const std::vector<Setting>& settings) {
+    std::uint64_t bytes = 0;
+    for (const Setting& setting : settings) {
+        bytes += setting == source_setting() ? 0 : predicted_bytes(model, unit, setting);
+    }
+    return bytes;
 }
 
 }  // namespace lathe

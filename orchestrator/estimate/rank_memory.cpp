@@ -61,15 +61,12 @@ std::uint64_t RankMemory::compress(const ModelOutline& model, std::size_t unit,
                                    const std::vector<Setting>& settings, UnitRows rows) {
     const UnitSpec& spec = model.spec.units.at(unit);
     const std::uint64_t cols = model.spec.tensors[spec.tensors.front()].shape.back();
-    std::uint64_t candidate_bytes = 0;
-    for (const Setting& setting : settings) {
-        candidate_bytes += setting == source_setting() ? 0 : predicted_bytes(model, unit, setting);
-    }
     const double share =
         static_cast<double>(rows.count) / static_cast<double>(row_count(model.spec, spec));
     return solving_bytes(rows.count * cols, spec.input == Signal::token_ids ? 0 : cols * cols,
                          settings,
-                         static_cast<std::uint64_t>(share * static_cast<double>(candidate_bytes)));
+                         static_cast<std::uint64_t>(
+                             share * static_cast<double>(candidate_bytes(model, unit, settings))));
 }
 
 // The embedding in fp32 and, with its product, in fp64; three bases.
