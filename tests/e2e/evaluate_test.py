@@ -113,15 +113,14 @@ def killed_while_it_evaluates():
         whole = lathe.run_json(job(scratch / "whole"))
         run = scratch / "killed"
         process = lathe.start(job(run), 2)
-        journal = run / "journal.jsonl"
-        while not (journal.exists() and '"stage":"evaluate"' in journal.read_text()):
+        while not lathe.journal(run, "evaluate"):
             assert process.poll() is None, "the run ended before it could be killed"
             time.sleep(0.02)
         lathe.kill(process)
-        done = journal.read_text().count('"stage":"evaluate"')
+        done = len(lathe.journal(run, "evaluate"))
         resumed = lathe.run_json(["resume", run], 3)
         assert resumed["evaluation"] == whole["evaluation"], (resumed["evaluation"], whole["evaluation"])
-        ids = [json.loads(line)["task"] for line in journal.read_text().splitlines()]
+        ids = [entry["task"] for entry in lathe.journal(run)]
         assert len(ids) == len(set(ids)), "a finished task was done again"
         stage = next(s for s in resumed["stages"] if s["name"] == "evaluate")
         assert done <= stage["tasks_reused"] < stage["tasks"], (done, stage)

@@ -77,6 +77,14 @@ def pid_of_rank(exit_file, rank):
     return None
 
 
+def journal(run, stage=None):
+    """The finished tasks (of one stage) that the run's journal has. The last line may be half written."""
+    path = run / "journal.jsonl"
+    lines = path.read_text().splitlines(keepends=True) if path.exists() else []
+    entries = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [entry for entry in entries if stage in (None, entry["stage"])]
+
+
 def kill_at_random(arguments, chance, ranks, low, high, times=3):
     """Starts the program so many times, on some of these ranks, and kills it after `low` to `high` seconds."""
     for _ in range(times):

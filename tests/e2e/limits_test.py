@@ -23,10 +23,8 @@ def arguments_of(run, changes):
 
 def finished(run):
     """Tasks that the journal has, and the blocks before which streams are stored."""
-    journal = run / "journal.jsonl"
-    tasks = len(journal.read_text().splitlines()) if journal.exists() else 0
     stored = [str(path) for path in (*run.glob("calibration/**/stream_*.h5"), *run.glob("streams/*/*"))]
-    return tasks, sorted(stored)
+    return len(lathe.journal(run)), sorted(stored)
 
 
 def ends_under_any_limit(kind, changes):

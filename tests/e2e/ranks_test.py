@@ -1,5 +1,4 @@
 """Any number of ranks and threads, and any interruption, ends in the same checkpoint."""
-import json
 import os
 import random
 import subprocess
@@ -53,7 +52,7 @@ def each_reference_is_one_task():
         # Several chunks of evaluation samples, and variants of a plan that are not the source's.
         lathe.run(["run", *lathe.job(scratch / "run", search__num_evaluation_samples=12, **QUICK)], 3)
         made = sorted(str(file.relative_to(scratch / "run")) for file in (scratch / "run/search").glob("reference_*"))
-        lines = [json.loads(line) for line in (scratch / "run/journal.jsonl").read_text().splitlines()]
+        lines = lathe.journal(scratch / "run")
         tasks = [line["artifact"] for line in lines if line["artifact"].startswith("search/reference_")]
         assert made and sorted(tasks) == made, f"files {made}, tasks {tasks}"
 

@@ -32,7 +32,7 @@ def arguments_of(run, options):
 
 
 def repeated_tasks(run):
-    lines = [json.loads(line) for line in (run / "journal.jsonl").read_text().splitlines()]
+    lines = lathe.journal(run)
     # A pass only makes the stream that the next block reads; it is not kept longer than that, and made again if need be.
     tasks = [line["task"] for line in lines if not line["task"].startswith("pass/")]
     return [task for task, n in collections.Counter(tasks).items() if n > 1], len(lines)
