@@ -24,6 +24,7 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     if (job.slice) {
         report.slice = slice(run);
     } else {
+        weigh_tokens(run);
         calibrate(run);
     }
     order_neurons(run);

@@ -16,10 +16,10 @@ namespace {
 
 /// Not the logs: that of a batch job may be open. The manifest last: until then the directory is
 /// known for a run's.
-constexpr std::array run_files{"journal.jsonl", "schedule.jsonl", "status.json",  "report.json",
-                               "calibration",   "candidates",     "search",       "streams",
-                               "rotation",      "gradients",      "refined",      "sliced",
-                               "sources.json",  "job.yaml",       "manifest.json"};
+constexpr std::array run_files{"journal.jsonl", "schedule.jsonl", "status.json", "report.json",
+                               "calibration",   "candidates",     "search",      "streams",
+                               "rotation",      "gradients",      "refined",     "sliced",
+                               "token_weights", "sources.json",   "job.yaml",    "manifest.json"};
 
 /// The directory to write in: it, or the nearest above it that is there.
 void require_writable(const fs::path& directory) {

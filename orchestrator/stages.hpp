@@ -19,6 +19,9 @@ namespace lathe {
 /// The stages of a job, in this order. Each makes tasks, has them run on all ranks and leaves
 /// artifacts in the run directory; what is there already is not made again.
 
+/// Of a job that weighs tokens, their weights: RunDirectory::token_weights(). Else nothing.
+void weigh_tokens(JobRun& run);
+
 /// Statistics of every linear input: RunDirectory::statistics().
 void calibrate(JobRun& run);
 

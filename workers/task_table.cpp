@@ -8,6 +8,7 @@
 #include "lib/core/json.hpp"
 #include "workers/calibration/calibration.hpp"
 #include "workers/calibration/output_gradients.hpp"
+#include "workers/calibration/token_weights.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/candidates/refinement.hpp"
 #include "workers/checkpoint/assembly.hpp"
@@ -99,6 +100,7 @@ std::string check_export(const kernels::Backend& /*backend*/, const std::string&
 }
 
 constexpr std::array table{
+    Row{stage::weigh_tokens, Model::given, alone<run_token_weights, gradient_task_from_json>},
     Row{stage::calibrate, Model::given, calibrate},
     Row{stage::rotate, Model::given, alone<run_rotation, rotation_task_from_json>},
     Row{stage::rotate_in_order, Model::given,

@@ -12,6 +12,7 @@ namespace lathe {
 
 /// Names of the kinds of tasks; Task::stage is one of them.
 namespace stage {
+inline constexpr const char* weigh_tokens = "weigh_tokens";
 inline constexpr const char* calibrate = "calibrate";
 inline constexpr const char* rotate = "rotate";
 inline constexpr const char* rotate_in_order = "rotate_in_order";

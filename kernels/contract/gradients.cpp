@@ -147,6 +147,13 @@ void Gradients::sample(MatrixView<const float> logits, std::span<const double> u
     do_sample(logits, uniform, targets);
 }
 
+void Gradients::add_row_squares(MatrixView<const float> x, std::span<double> sums) const {
+    require_equal("add_row_squares", "sums", sums.size(), "rows of x", x.rows);
+    if (!is_empty(x)) {
+        do_add_row_squares(x, sums);
+    }
+}
+
 void Gradients::add_squares(MatrixView<const float> x, std::span<double> sums) const {
     require_equal("add_squares", "sums", sums.size(), "columns of x", x.cols);
     if (!is_empty(x)) {

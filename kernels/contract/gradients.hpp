@@ -67,6 +67,9 @@ public:
     /// sums[j] += the sum of x_tj^2 over t, in fp64 in the order of t. x [T, d]; sums [d]
     void add_squares(MatrixView<const float> x, std::span<double> sums) const;
 
+    /// sums[t] += the sum of x_tj^2 over j, in fp64. x [T, d]; sums [T]
+    void add_row_squares(MatrixView<const float> x, std::span<double> sums) const;
+
 private:
 #define LATHE_KERNEL LATHE_PURE_KERNEL
 #include "kernels/contract/gradients.def"

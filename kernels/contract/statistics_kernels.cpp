@@ -75,6 +75,13 @@ void StatisticsKernels::accumulate_column_statistics(MatrixView<const float> x,
     do_accumulate_column_statistics(x, statistics);
 }
 
+void StatisticsKernels::scale_rows(MatrixView<const float> x, std::span<const float> factors,
+                                   MatrixView<float> y) const {
+    require_length("scale_rows", "factors", factors.size(), x.rows, "x " + x.shape_text());
+    require_equal_shape("scale_rows", "y", y, "x", x);
+    do_scale_rows(x, factors, y);
+}
+
 void StatisticsKernels::count_largest(MatrixView<const float> x,
                                       std::span<const float> column_weights, std::size_t per_token,
                                       std::span<double> counts) const {

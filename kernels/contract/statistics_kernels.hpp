@@ -45,6 +45,10 @@ public:
     void accumulate_column_statistics(MatrixView<const float> x,
                                       const ColumnStatistics& statistics) const;
 
+    /// y_tj = factors[t] * x_tj. x, y [T, d], y may be x; factors [T], in host memory. Exact.
+    void scale_rows(MatrixView<const float> x, std::span<const float> factors,
+                    MatrixView<float> y) const;
+
     /// Adds 1 to counts[j] for each token at which column j is among the `per_token` largest by
     /// |x_tj| * column_weights[j], a product in fp32; of equal ones the lower index comes first,
     /// and NaN counts as larger than any number. Every backend counts the same.

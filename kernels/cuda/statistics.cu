@@ -101,6 +101,18 @@ void CudaBackend::do_accumulate_column_statistics(MatrixView<const float> x,
     call.finish();
 }
 
+void CudaBackend::do_scale_rows(MatrixView<const float> x, std::span<const float> factors,
+                                MatrixView<float> y) const {
+    Call call(*context_);
+    const View<const float> rows = call.in(x);
+    const float* const scales = call.in(factors);
+    const View<float> scaled = call.inout(y);
+    cuda::for_each(call, x.rows, x.cols, [=] __device__(std::size_t t, std::size_t j) {
+        scaled(t, j) = scales[t] * rows(t, j);
+    });
+    call.finish();
+}
+
 // On the host for now: one pass of selection beside the products of the layer is little.
 void CudaBackend::do_count_largest(MatrixView<const float> x, std::span<const float> column_weights,
                                    std::size_t per_token, std::span<double> counts) const {

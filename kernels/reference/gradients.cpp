@@ -239,6 +239,15 @@ void ReferenceGradients::do_sample(MatrixView<const float> logits, std::span<con
     }
 }
 
+void ReferenceGradients::do_add_row_squares(MatrixView<const float> x,
+                                            std::span<double> sums) const {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+        for (std::size_t j = 0; j < x.cols; ++j) {
+            sums[t] += static_cast<double>(x(t, j)) * x(t, j);
+        }
+    }
+}
+
 void ReferenceGradients::do_add_squares(MatrixView<const float> x, std::span<double> sums) const {
     for (std::size_t t = 0; t < x.rows; ++t) {
         for (std::size_t j = 0; j < x.cols; ++j) {

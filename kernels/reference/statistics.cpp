@@ -34,6 +34,15 @@ void ReferenceBackend::do_accumulate_column_statistics(MatrixView<const float> x
     }
 }
 
+void ReferenceBackend::do_scale_rows(MatrixView<const float> x, std::span<const float> factors,
+                                     MatrixView<float> y) const {
+    for (std::size_t t = 0; t < x.rows; ++t) {
+        for (std::size_t j = 0; j < x.cols; ++j) {
+            y(t, j) = factors[t] * x(t, j);
+        }
+    }
+}
+
 void ReferenceBackend::do_count_largest(MatrixView<const float> x,
                                         std::span<const float> column_weights,
                                         std::size_t per_token, std::span<double> counts) const {

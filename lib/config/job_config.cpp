@@ -93,6 +93,7 @@ CalibrationConfig read_calibration(const YamlValue* value) {
     map.read_whole("num_calibration_samples", calibration.num_calibration_samples, 1, max_samples);
     map.read_whole("max_seq_length", calibration.max_seq_length, 2, max_tokens);
     read_choice(map, "precision", precision_names, calibration.precision);
+    read_choice(map, "weighting", token_weighting_names, calibration.weighting);
     map.finish();
     return calibration;
 }
@@ -290,6 +291,10 @@ JobConfig read_root(const YamlValue& root, const std::string& file_name) {
     map.read_whole("seed", job.seed, 0, std::numeric_limits<std::uint64_t>::max());
     job.calibration = read_calibration(map.find("calibration"));
     job.slice = read_slice(map.find("slice"));
+    if (job.slice && job.calibration.weighting != CalibrationConfig::Weighting::equal) {
+        refuse_at(map.find("slice")->place,
+                  "slice needs tokens that count alike; leave out \"calibration.weighting\"");
+    }
     job.ffsplit = read_ffsplit(map.find("ffsplit"));
     job.serve = read_serve(map.find("serve"));
     job.budget = read_budget(map.find("budget"));

@@ -42,6 +42,10 @@ struct CalibrationConfig {
     /// What linear layers are computed in, in the forward passes that gather statistics.
     enum class Precision { fp32, bf16 };
     Precision precision = Precision::fp32;
+    /// What tokens count in the statistics of linear inputs: all alike, or by how much the loss
+    /// depends on the outputs there (workers/calibration/token_weights.hpp).
+    enum class Weighting { equal, loss };
+    Weighting weighting = Weighting::equal;
 };
 
 /// How the hidden size is cut (SliceGPT, arXiv:2401.15024).

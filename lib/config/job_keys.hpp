@@ -31,6 +31,7 @@ inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
 
 /// The same of CalibrationConfig.
 inline constexpr std::array<std::string_view, 2> precision_names{"fp32", "bf16"};
+inline constexpr std::array<std::string_view, 2> token_weighting_names{"equal", "loss"};
 
 /// The same of FfsplitConfig.
 inline constexpr std::array<std::string_view, 4> neuron_score_names{"second_moment", "mean",

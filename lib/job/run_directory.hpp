@@ -92,6 +92,10 @@ public:
     [[nodiscard]] std::filesystem::path gradients(std::size_t part) const {
         return root_ / "gradients" / ("part_" + std::to_string(part) + ".h5");
     }
+    /// What the tokens of a batch of calibration samples count in statistics.
+    [[nodiscard]] std::filesystem::path token_weights(std::size_t part) const {
+        return root_ / "token_weights" / ("part_" + std::to_string(part) + ".h5");
+    }
     [[nodiscard]] std::filesystem::path candidates(const std::string& unit) const {
         return root_ / "candidates" / (unit + ".h5");
     }

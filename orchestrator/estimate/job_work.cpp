@@ -27,10 +27,14 @@ public:
         : sizes_(outline, n_ranks), memory_(sizes_.spec, sizes_.job), search_(sizes_, calls_) {}
 
     std::vector<WorkCall> list() {
+        if (sizes_.job.calibration.weighting == CalibrationConfig::Weighting::loss) {
+            go_back(stage::weigh_tokens, sizes_.tokens);
+        }
         calibrate();
         compress();
         if (sizes_.job.search.scores != SearchConfig::Scores::divergence) {
-            gradients();
+            go_back(stage::gradients,
+                    std::min(sizes_.tokens, static_cast<double>(gradient_tokens)));
         }
         search_.search();
         if (sizes_.job.refine != RefineMode::none) {
@@ -126,10 +130,9 @@ private:
         }
     }
 
-    void gradients() {
-        // Forwards, each block once more, and backwards by inputs alone: four times a pass.
-        WorkCall& call = add("gradients", memory_.differentiate());
-        const double part = std::min(sizes_.tokens, static_cast<double>(gradient_tokens));
+    /// Forwards, each block once more, and backwards by inputs alone: four times a pass.
+    void go_back(const char* name, double part) {
+        WorkCall& call = add(name, memory_.differentiate());
         const auto n = static_cast<std::size_t>(
             std::ceil(part / static_cast<double>(std::max(sizes_.length, tokens_per_batch))));
         for (std::size_t b = 0; b < n; ++b) {
@@ -137,8 +140,7 @@ private:
             work.forward = part / static_cast<double>(n) * 4.0 *
                            forward_flops(sizes_.spec, static_cast<double>(sizes_.length), true);
             work.reread = 2.0 * sizes_.source_bytes;
-            call.tasks.push_back(
-                task_of(stage::gradients, fmt::format("gradients/{}", b), 1.0, work));
+            call.tasks.push_back(task_of(name, fmt::format("{}/{}", name, b), 1.0, work));
         }
     }
 

@@ -12,6 +12,7 @@
 #include "orchestrator/stages/task_lists.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/candidates/kept_tensors.hpp"
+#include "workers/task_table.hpp"
 
 namespace lathe {
 
@@ -55,6 +56,9 @@ std::vector<Preflight::Memory> stage_memory(const JobContext& context, const Uni
     const RankMemory memory(context.spec(), job);
     std::vector<Preflight::Memory> stages{{"calibrate", memory.calibrate()},
                                           {"compress", units.compressing_bytes}};
+    if (context.weighs_tokens()) {
+        stages.push_back({stage::weigh_tokens, memory.differentiate()});
+    }
     if (job.slice) {
         stages.push_back({"rotate", memory.rotate()});
     }

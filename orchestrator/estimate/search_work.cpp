@@ -82,6 +82,17 @@ void SearchWork::add_variants(const std::string& name, const std::vector<std::si
 }
 
 void SearchWork::search() {
+    const bool mixes = sizes_.job.search.strategy != SearchConfig::Strategy::homogeneous;
+    if (mixes) {
+        probe();
+    }
+    measure("plans", (mixes ? plans_of_knapsacks : 0) + sizes_.outline.n_settings);
+    if (sizes_.job.search.strategy == SearchConfig::Strategy::evolution) {
+        evolve();
+    }
+}
+
+void SearchWork::probe() {
     std::vector<std::size_t> probes;
     for (std::size_t u = 0; u < sizes_.spec.units.size(); ++u) {
         probes.insert(probes.end(), sizes_.outline.settings[u].size() > 1 ? 2 : 1, u);
@@ -89,10 +100,6 @@ void SearchWork::search() {
     const std::size_t probed = std::min(sizes_.job.search.num_evaluation_samples,
                                         std::max<std::size_t>(1, probed_tokens / sizes_.length));
     add_variants("probes", probes, probed, sizes_.source_bytes);
-    measure("plans", plans_of_knapsacks + sizes_.outline.n_settings);
-    if (sizes_.job.search.strategy == SearchConfig::Strategy::evolution) {
-        evolve();
-    }
 }
 
 std::vector<std::size_t> SearchWork::chunks_for(std::size_t n_plans) const {

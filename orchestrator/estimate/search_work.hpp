@@ -21,6 +21,7 @@ public:
     void measure(const std::string& name, std::size_t n_plans);
 
 private:
+    void probe();
     void evolve();
     /// Variants that change one unit each, `changed`.
     void add_variants(const std::string& name, const std::vector<std::size_t>& changed,

@@ -9,6 +9,7 @@
 #include "orchestrator/estimate/model_sums.hpp"
 #include "workers/calibration/output_gradients.hpp"
 #include "workers/candidates/compression.hpp"
+#include "workers/task_table.hpp"
 
 namespace lathe {
 
@@ -100,7 +101,16 @@ std::vector<Preflight::Stage> estimate_stages(const JobContext& context, const M
     const auto add = [&](const char* name, std::size_t tasks, double flops) {
         stages.push_back({name, tasks, flops, flops / speed});
     };
+    // Forwards, each block once more, and backwards by inputs alone: four times a pass.
+    const auto go_back = [&](const char* name, const ModelSpec& walked, double part) {
+        const double batch = std::max(length, static_cast<double>(tokens_per_batch));
+        add(name, static_cast<std::size_t>(std::ceil(part / batch)),
+            part * 4.0 * forward_flops(walked, length, true));
+    };
     const double forward = tokens * forward_flops(spec, length, false) + grams;
+    if (context.weighs_tokens()) {
+        go_back(stage::weigh_tokens, spec, tokens);
+    }
     if (context.job.slice) {
         add_slice_stages(context, tokens, forward, add);
     } else {
@@ -112,11 +122,8 @@ std::vector<Preflight::Stage> estimate_stages(const JobContext& context, const M
     }
     add("compress", model.spec.units.size(), solvers.all);
     if (context.job.search.scores != SearchConfig::Scores::divergence) {
-        // Forwards, each block once more, and backwards by inputs alone: four times a pass.
-        const double part = std::min(tokens, static_cast<double>(gradient_tokens));
-        const double batch = std::max(length, static_cast<double>(tokens_per_batch));
-        add("gradients", static_cast<std::size_t>(std::ceil(part / batch)),
-            part * 4.0 * forward_flops(model.spec, length, true));
+        go_back(stage::gradients, model.spec,
+                std::min(tokens, static_cast<double>(gradient_tokens)));
     }
     add("search", static_cast<std::size_t>(plans), evaluation);
     if (context.job.refine != RefineMode::none) {

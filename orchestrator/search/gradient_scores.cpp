@@ -1,10 +1,9 @@
 #include "lib/core/errors.hpp"
-#include "lib/core/file.hpp"
 #include "orchestrator/search/scores.hpp"
+#include "orchestrator/stages/gradient_tasks.hpp"
 #include "workers/calibration/output_gradients.hpp"
 #include "workers/candidates/candidate_files.hpp"
 #include "workers/candidates/compression.hpp"
-#include "workers/network/forward.hpp"
 #include "workers/task_table.hpp"
 
 namespace lathe {
@@ -13,25 +12,10 @@ namespace {
 /// One task a batch. Returns their number.
 std::size_t run_gradient_tasks(JobRun& run) {
     const TokenSequences& all = run.samples().calibration;
-    const TokenSequences samples = all.part(all.ranges(gradient_tokens).front());
-    const std::uint64_t seed = run.context().job.seed;
-    std::vector<StageTask> tasks;
-    std::uint64_t first_row = 0;
-    for (const SequenceRange& range : samples.ranges(tokens_per_batch)) {
-        GradientTask gradient{tasks.size(), seed, first_row, samples.part(range), ""};
-        first_row += ForwardPass::head_rows(run.spec(), gradient.samples);
-        StageTask task;
-        task.task.stage = stage::gradients;
-        task.task.id = "gradients/" + std::to_string(gradient.part);
-        task.task.cost = static_cast<double>(range.tokens);
-        task.artifact = run.run().gradients(gradient.part);
-        task.fingerprint =
-            run.fingerprint({task.task.id, std::to_string(seed), hash_of(gradient.samples)});
-        gradient.fingerprint = task.fingerprint;
-        task.task.arguments = to_json(gradient);
-        make_directories(task.artifact.parent_path());
-        tasks.push_back(std::move(task));
-    }
+    std::vector<StageTask> tasks = gradient_tasks(
+        stage::gradients, run.context(), all.part(all.ranges(gradient_tokens).front()),
+        [&](const std::vector<std::string>& parts) { return run.fingerprint(parts); },
+        [&](std::size_t part) { return run.run().gradients(part); });
     const std::size_t n_parts = tasks.size();
     run.run_stage(stage::gradients, std::move(tasks));
     return n_parts;

@@ -32,6 +32,9 @@ std::vector<std::string> measurement_parts(const JobRun& run, const std::string&
     if (run.given_context().orders_neurons()) {
         parts.emplace_back("neurons ranked");
     }
+    if (run.given_context().weighs_tokens()) {
+        parts.push_back("tokens weighed, seed " + std::to_string(run.given_context().job.seed));
+    }
     return parts;
 }
 

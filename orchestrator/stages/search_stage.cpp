@@ -13,12 +13,13 @@ namespace {
 
 using Strategy = SearchConfig::Strategy;
 
-/// Those the job asks for first, unless there is nothing to choose.
+/// Those the job asks for first, unless there is nothing to choose between units.
 std::vector<NamedScores> scores_to_use(JobRun& run, const CandidateTable& table) {
     using Scores = SearchConfig::Scores;
     const Scores wanted = run.context().job.search.scores;
+    const bool mixes = run.context().job.search.strategy != Strategy::homogeneous;
     std::vector<NamedScores> all;
-    if (std::ranges::any_of(table, [](const auto& unit) { return unit.size() > 2; })) {
+    if (mixes && std::ranges::any_of(table, [](const auto& unit) { return unit.size() > 2; })) {
         if (wanted != Scores::gradient) {
             all.push_back({"measured divergence", measured_divergences(run, table)});
         }

@@ -102,6 +102,7 @@ calibration:
   num_calibration_samples: 128
   max_seq_length: 2048
   precision: fp32
+  weighting: equal
 budget: 4x
 ignore: []
 allow_nan_rows: false

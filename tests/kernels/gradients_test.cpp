@@ -334,6 +334,20 @@ TEST_P(GradientsOf, SumsOfSquaresAreAddedUp) {
     EXPECT_THAT(sums, ElementsAre(12, 4, 25));
 }
 
+TEST_P(GradientsOf, SquaresOfARowAreAddedUp) {
+    Matrix<float> x(2, 19, 0.0F);  // not a multiple of any vector's length
+    for (std::size_t j = 0; j < 19; ++j) {
+        x.values[j] = static_cast<float>(j);
+        x.values[19 + j] = -1.0F;
+    }
+    std::vector<double> sums{10, 0};
+    gradients->add_row_squares(x.view(), sums);
+    EXPECT_THAT(sums, ElementsAre(10 + 18 * 19 * 37 / 6, 19));
+    std::vector<double> one(1);
+    EXPECT_THAT(message_of<ShapeError>([&] { gradients->add_row_squares(x.view(), one); }),
+                HasSubstr("sums is 1 but rows of x is 2"));
+}
+
 TEST_P(GradientsOf, RefusesWhatDoesNotFit) {
     const Matrix<float> a(4, 6);
     Matrix<float> b(4, 6);

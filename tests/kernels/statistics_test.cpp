@@ -191,6 +191,29 @@ TEST_P(Statistics, ColumnStatisticsMatchReferenceExactly) {
     }
 }
 
+TEST_P(Statistics, RowsAreScaled) {
+    ThreadPool pool(2);
+    const auto backend = make_backend(GetParam(), pool);
+    for (const std::size_t rows : {std::size_t{1}, std::size_t{130}}) {  // tiles of 64
+        const std::vector<float> x =
+            test_data::correlated_inputs(test_data::Family::low_rank, rows, 19, 3);
+        std::vector<float> factors(rows);
+        std::vector<float> expected = x;
+        for (std::size_t t = 0; t < rows; ++t) {
+            factors[t] = static_cast<float>(t % 7) / 3.0F;
+            for (std::size_t j = 0; j < 19; ++j) {
+                expected[t * 19 + j] *= factors[t];
+            }
+        }
+        std::vector<float> found(x.size(), untouched);
+        backend->scale_rows({x.data(), rows, 19}, factors, {found.data(), rows, 19});
+        EXPECT_EQ(found, expected);
+        found = x;
+        backend->scale_rows({found.data(), rows, 19}, factors, {found.data(), rows, 19});
+        EXPECT_EQ(found, expected);
+    }
+}
+
 TEST_P(Statistics, LargestAreCountedLikeByTheReference) {
     struct Case {
         std::size_t n_tokens;

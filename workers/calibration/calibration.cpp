@@ -185,6 +185,16 @@ void Calibrator::run(const CalibrationTask& task) {
     last_task_ = std::chrono::steady_clock::now() - start;
 }
 
+TokenWeights Calibrator::weights_of_tokens(const CalibrationTask& task,
+                                           std::size_t n_batches) const {
+    if (!task.accumulate || !context_.weighs_tokens()) {
+        return {};
+    }
+    const std::optional<std::size_t> block =
+        task.block < context_.spec().n_blocks ? std::optional(task.block) : std::nullopt;
+    return TokenWeights::read(context_.run, context_.spec(), block, n_batches);
+}
+
 void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
     const Backend& backend = context_.backend();
     const ModelSpec& model = stream.model().spec();
@@ -198,14 +208,16 @@ void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
     StatisticsCollector statistics(
         backend, context_.job.slice, context_.gathers_inputs(),
         context_.orders_neurons() ? output_norms(weights, backend) : std::vector<float>());
+    const TokenWeights token_weights = weights_of_tokens(task, stream.n_batches());
+    std::size_t batch = 0;
     const SignalObserver observe = [&](Signal signal, MatrixView<const float> x) {
         if (task.accumulate) {
-            statistics.add(signal, x);
+            statistics.add(signal, x, token_weights.factors(signal, batch));
         }
     };
     StreamCutter cutter(context_, task.sweep, task.widths);
-    for (std::size_t b = 0; b < stream.n_batches(); ++b) {
-        const MatrixView<float> hidden = stream.enter(b);
+    for (; batch < stream.n_batches(); ++batch) {
+        const MatrixView<float> hidden = stream.enter(batch);
         const auto at_boundary = [&](std::size_t step) {
             const std::size_t boundary = task.block * model.steps_per_block() + step;
             if (context_.fused) {
@@ -227,10 +239,10 @@ void Calibrator::pass(const CalibrationTask& task, Stream& stream) const {
         if (!backend.all_finite(hidden)) {
             throw DataError("the activations after " + place +
                             " are not finite (NaN or infinity) on calibration batch " +
-                            std::to_string(b));
+                            std::to_string(batch));
         }
-        stream.leave(b, hidden);
-        tell_progress(b + 1, stream.n_batches());
+        stream.leave(batch, hidden);
+        tell_progress(batch + 1, stream.n_batches());
     }
     loaded.reset();  // writing takes memory too
     if (task.accumulate) {

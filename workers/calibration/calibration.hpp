@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "lib/job/task.hpp"
+#include "workers/calibration/token_weights.hpp"
 #include "workers/chain/chain.hpp"
 #include "workers/job/job_context.hpp"
 #include "workers/statistics/signal_statistics.hpp"
@@ -61,6 +62,8 @@ private:
     [[nodiscard]] bool is_cut_short(std::size_t block) const;
     /// All batches pass the block; its statistics are written.
     void pass(const CalibrationTask& task, Stream& stream) const;
+    [[nodiscard]] TokenWeights weights_of_tokens(const CalibrationTask& task,
+                                                 std::size_t n_batches) const;
 
     const JobContext& context_;
     StorePace pace_;

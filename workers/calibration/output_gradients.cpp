@@ -2,17 +2,16 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
-#include "kernels/backends.hpp"
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
-#include "lib/core/random.hpp"
+#include "workers/calibration/gradient_walk.hpp"
 
 namespace lathe {
 namespace {
 
-using kernels::Array;
 using kernels::Backend;
 using kernels::Gradients;
 
@@ -66,125 +65,31 @@ std::vector<std::size_t> unit_tensors(const ModelSpec& spec, std::optional<std::
     return tensors;
 }
 
-/// All samples on their way through the model and back.
-class Walk {
-public:
-    Walk(const ModelSpec& spec, const WeightSource& weights, const Backend& backend,
-         const Gradients& gradients, const TokenSequences& samples)
-        : spec_(spec),
-          weights_(weights),
-          backend_(backend),
-          gradients_(gradients),
-          samples_(samples),
-          backward_(spec, backend, gradients, samples.max_length()),
-          embedding_roles_(ForwardPass::embedding_roles()),
-          outside_(gradients) {}
-
-    OutputSquares run(const LossGradient& loss) {
-        OutputSquares squares(spec_.tensors.size());
-        const Array<float> stream = allocate();
-        go_forwards(stream);
-        const Array<float> d = allocate();
-        MatrixView<float> derivative = view(d, spec_.n_blocks);
-        backward_.head(load(std::nullopt, backward_.forward().head_roles()), samples_,
-                       view(stream, spec_.n_blocks), loss, derivative, outside_.observer());
-        for (std::size_t b = spec_.n_blocks; b-- > 0;) {
-            RoleSums block(gradients_);
-            derivative = backward_.block(load(b, {}), samples_, view(inputs_[b], b), derivative,
-                                         block.observer());
-            if (!backend_.all_finite(derivative)) {
-                throw DataError("the derivatives by the input of block " + std::to_string(b) +
-                                " are not finite (NaN or infinity)");
-            }
-            take(block, b, squares);
-        }
-        backward_.embed(load(std::nullopt, embedding_roles_), samples_, derivative,
-                        outside_.observer());
-        take(outside_, std::nullopt, squares);
-        return squares;
-    }
-
-private:
-    [[nodiscard]] Array<float> allocate() const {
-        return backend_.allocate<float>(samples_.tokens() * spec_.hidden_size);
-    }
-    /// The stream before a block, or after the last.
-    [[nodiscard]] MatrixView<float> view(const Array<float>& array, std::size_t block) const {
-        return array.matrix(samples_.tokens(), spec_.stream_width(block * spec_.steps_per_block()));
-    }
-    [[nodiscard]] LoadedWeights load(std::optional<std::size_t> block,
-                                     std::span<const Role> roles) const {
-        return LoadedWeights::load(spec_, weights_, backend_, block, roles);
-    }
-
-    void go_forwards(const Array<float>& stream) {
-        ForwardPass& forward = backward_.forward();
-        forward.embed(load(std::nullopt, embedding_roles_), samples_, view(stream, 0));
-        for (std::size_t b = 0; b < spec_.n_blocks; ++b) {
-            inputs_.push_back(backend_.allocate<float>(samples_.tokens() * view(stream, b).cols));
-            backend_.copy(view(stream, b), view(inputs_[b], b));
-            forward.block(load(b, {}), samples_, view(stream, b));
-        }
-    }
-
-    void take(const RoleSums& sums, std::optional<std::size_t> block,
-              OutputSquares& squares) const {
-        for (const std::size_t t : unit_tensors(spec_, block)) {
-            squares[t] = sums.of(spec_, spec_.tensors[t]);
-        }
-    }
-
-    const ModelSpec& spec_;
-    const WeightSource& weights_;
-    const Backend& backend_;
-    const Gradients& gradients_;
-    const TokenSequences& samples_;
-    BackwardPass backward_;
-    std::vector<Role> embedding_roles_;
-    std::vector<Array<float>> inputs_;  ///< of the blocks
-    RoleSums outside_;
-};
-
-/// -log p of labels that the model draws; the random number of a row is its own.
-LossGradient drawn_labels(const Gradients& gradients, std::uint64_t seed, std::uint64_t start) {
-    return [&gradients, seed, start](std::size_t first_row, MatrixView<float> logits) {
-        std::vector<double> uniform(logits.rows);
-        for (std::size_t r = 0; r < logits.rows; ++r) {
-            uniform[r] = random_unit(seed, start + first_row + r);
-        }
-        if (logits.cols == 1) {
-            // The derivative by a normal distribution's mean is itself normal; its sign, with the
-            // same mean and variance, serves as well.
-            for (std::size_t r = 0; r < logits.rows; ++r) {
-                logits(r, 0) = uniform[r] < 0.5 ? -1.0F : 1.0F;
-            }
-            return;
-        }
-        std::vector<std::uint32_t> labels(logits.rows);
-        gradients.sample(logits, uniform, labels);
-        gradients.cross_entropy(logits, labels, logits);
-    };
-}
-
 }  // namespace
 
 OutputSquares output_squares(const ModelSpec& spec, const WeightSource& weights,
                              const Backend& backend, const Gradients& gradients,
                              const TokenSequences& samples, const LossGradient& loss) {
-    return Walk(spec, weights, backend, gradients, samples).run(loss);
+    std::map<std::optional<std::size_t>, RoleSums> sums;
+    walk_back(spec, weights, backend, gradients, samples, loss,
+              [&](std::optional<std::size_t> block) {
+                  return sums.try_emplace(block, gradients).first->second.observer();
+              });
+    OutputSquares squares(spec.tensors.size());
+    for (const auto& [block, place] : sums) {
+        for (const std::size_t t : unit_tensors(spec, block)) {
+            squares[t] = place.of(spec, spec.tensors[t]);
+        }
+    }
+    return squares;
 }
 
 void run_gradients(const JobContext& context, const GradientTask& task) {
     const ModelSpec& spec = context.spec();
-    ThreadPool& pool = *context.device->pool;
-    const bool is_reference = context.backend().name() == "reference";
-    const auto kind = is_reference ? kernels::BackendKind::reference : kernels::BackendKind::cpu;
-    const auto backend = kernels::make_backend(kind, pool);
-    const auto gradients = kernels::make_gradients(kind, pool);
-    const SourceWeights weights(*context.source);
+    const HostGradients host(context);
     const OutputSquares squares =
-        output_squares(spec, weights, *backend, *gradients, task.samples,
-                       drawn_labels(*gradients, task.seed, task.first_row));
+        output_squares(spec, SourceWeights(*context.source), *host.backend, *host.gradients,
+                       task.samples, drawn_labels(*host.gradients, task.seed, task.first_row));
     ArtifactWriter file(context.run.gradients(task.part));
     const std::size_t rows = ForwardPass::head_rows(spec, task.samples);
     file.group("/", {{"fingerprint", task.fingerprint}, {"rows", static_cast<std::int64_t>(rows)}});

@@ -19,24 +19,14 @@ inline constexpr std::size_t gradient_tokens = 8192;
 /// rows, as the head uses it, and then its columns. Empty for other tensors.
 using OutputSquares = std::vector<std::vector<double>>;
 
-/// Adds up the squares in one pass forwards and one backwards over all samples at once; each
-/// block's input is kept from the forward pass. Blocks are loaded one after another, twice.
-///   loss  with rows of `samples`
-/// @pre  `backend` and `gradients` work in host memory
-/// @throws DataError  derivatives that are not finite
+/// Adds up the squares in one walk_back(), whose conditions hold.
 [[nodiscard]] OutputSquares output_squares(const ModelSpec& spec, const WeightSource& weights,
                                            const kernels::Backend& backend,
                                            const kernels::Gradients& gradients,
                                            const TokenSequences& samples, const LossGradient& loss);
 
-/// Does that for a job's model and the loss -log p(label), with labels drawn from the model's own
-/// outputs. The mean of g g^T is then the Fisher information, the second derivative of the
-/// divergence KL(model || changed model), which is what the search keeps low; with the texts' own
-/// tokens it would belong to another measure. The output of a model with one output counts as the
-/// mean of a unit normal distribution.
-/// Source: Martens, Grosse 2015 (K-FAC), arXiv:1503.05671, sections 2.1 and 5.
-/// Runs on the host whatever the job's backend. Artifact: RunDirectory::gradients(), a dataset of
-/// float64 named by its index for each tensor, and `rows`, those the head read.
+/// Does that for a job's model and drawn_labels(). Artifact: RunDirectory::gradients(), a dataset
+/// of float64 named by its index for each tensor, and `rows`, those the head read.
 struct GradientTask {
     std::size_t part = 0;
     std::uint64_t seed = 0;

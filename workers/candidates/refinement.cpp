@@ -79,6 +79,11 @@ void Refiner::repeat_block(const RefinementTask& task) {
 
 void Refiner::work_on_block(const RefinementTask& task) {
     PartlyRefined weights(context(), task.choice);
+    if (context().weighs_tokens()) {
+        token_weights_ = TokenWeights::read(
+            context().run, spec_, is_behind_blocks() ? std::nullopt : std::optional(block()),
+            share().n_batches());
+    }
     if (is_behind_blocks()) {
         refine_head(task, weights);
     } else {
@@ -165,7 +170,7 @@ void Refiner::compare(const Group& group, const Models& models, const SequenceRa
         if (shift == shifts.end()) {
             return;
         }
-        shift->second.add(x);
+        shift->second.add(x, token_weights_.factors(signal, share().number_of(batch)));
         if (!by_output) {
             const HostMatrix lacks = missing_values(inputs.at(signal), x, backend());
             shift->second.add_missing_input({lacks.data(), x.rows, x.cols});
@@ -201,7 +206,7 @@ void Refiner::refine_head(const RefinementTask& task, PartlyRefined& weights) {
     const auto add = [&](InputShift& sums, const SequenceRange& batch) {
         const HostMatrix expected = backend().to_host(input(source, source_stream_, batch));
         const MatrixView<const float> x = input(current, stream_, batch);
-        sums.add(x);
+        sums.add(x, token_weights_.factors(Signal::head_in, share().number_of(batch)));
         const HostMatrix lacks = missing_values(expected, x, backend());
         sums.add_missing_input({lacks.data(), x.rows, x.cols});
     };

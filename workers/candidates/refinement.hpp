@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "lib/job/candidate.hpp"
+#include "workers/calibration/token_weights.hpp"
 #include "workers/candidates/refined_weights.hpp"
 #include "workers/chain/chain.hpp"
 #include "workers/statistics/input_shift.hpp"
@@ -73,6 +74,7 @@ private:
     std::string name_;
     ResidualStream source_stream_;
     ResidualStream stream_;
+    TokenWeights token_weights_;   ///< at the block, if the job weighs tokens
     kernels::Array<float> trial_;  ///< of a batch
 };
 

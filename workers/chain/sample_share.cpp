@@ -16,6 +16,7 @@ constexpr std::size_t most_parts = 8;
 
 SampleShare::SampleShare(comm::Communicator& world, const TokenSequences& all) : world_(world) {
     const std::vector<SequenceRange> batches = all.ranges(tokens_per_batch);
+    n_batches_ = batches.size();
     n_parts_ = n_parts(all);
     const auto first_batch = [&](std::size_t part) {
         return n_parts_ == 0 ? 0 : part * batches.size() / n_parts_;
@@ -27,6 +28,7 @@ SampleShare::SampleShare(comm::Communicator& world, const TokenSequences& all) :
     if (own.empty()) {
         return;
     }
+    first_batch_ = first_batch(first);
     SequenceRange share = own.front();
     share.count = own.back().first + own.back().count - share.first;
     share.tokens = own.back().first_token + own.back().tokens - share.first_token;
@@ -55,6 +57,11 @@ bool SampleShare::as_rank_0_says(bool answer) const {
         send_numbers(world_, rank, {answer ? 1.0 : 0.0});
     }
     return answer;
+}
+
+std::size_t SampleShare::number_of(const SequenceRange& batch) const {
+    const auto place = std::ranges::find(batches_, batch.first, &SequenceRange::first);
+    return first_batch_ + static_cast<std::size_t>(place - batches_.begin());
 }
 
 std::size_t SampleShare::most_tokens() const {

@@ -28,6 +28,9 @@ public:
     [[nodiscard]] const TokenSequences& samples() const { return samples_; }
     /// Its batches, by their places in samples().
     [[nodiscard]] const std::vector<SequenceRange>& batches() const { return batches_; }
+    /// Batches of all samples, and the number of one of batches() among them.
+    [[nodiscard]] std::size_t n_batches() const { return n_batches_; }
+    [[nodiscard]] std::size_t number_of(const SequenceRange& batch) const;
     /// Those of a part, and the part's number among the parts of all ranks.
     struct Part {
         std::size_t number = 0;
@@ -103,6 +106,8 @@ private:
     comm::Communicator& world_;
     std::size_t n_parts_ = 0;  ///< of all ranks
     TokenSequences samples_;
+    std::size_t n_batches_ = 0;    ///< of all samples
+    std::size_t first_batch_ = 0;  ///< among those
     std::vector<SequenceRange> batches_;
     std::vector<Part> parts_;  ///< of batches_
 };

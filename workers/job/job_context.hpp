@@ -64,6 +64,11 @@ struct JobContext {
         return job.calibration.precision == CalibrationConfig::Precision::bf16;
     }
 
+    /// Whether tokens count in the statistics of linear inputs by what the loss makes of them.
+    [[nodiscard]] bool weighs_tokens() const {
+        return gathers_inputs() && job.calibration.weighting == CalibrationConfig::Weighting::loss;
+    }
+
     [[nodiscard]] const SourceModel& given_model() const { return *given; }
     [[nodiscard]] const ModelSpec& spec() const { return source->spec; }
     [[nodiscard]] const kernels::Backend& backend() const { return *device->backend; }

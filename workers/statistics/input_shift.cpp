@@ -72,8 +72,16 @@ void InputShift::begin(std::size_t width) {
     }
 }
 
-void InputShift::add(MatrixView<const float> x) {
-    begin(x.cols);
+void InputShift::add(MatrixView<const float> given, std::span<const float> factors) {
+    begin(given.cols);
+    MatrixView<const float> x = given;
+    kernels::Array<float> memory;
+    if (!factors.empty()) {
+        memory = backend_.allocate<float>(given.rows * given.cols);
+        const MatrixView<float> scaled = memory.matrix(given.rows, given.cols);
+        backend_.scale_rows(given, factors, scaled);
+        x = scaled;
+    }
     for (std::size_t half = 0; half < sums_.size(); ++half) {
         const auto [first, count] = half_of(x.rows, half);
         if (count > 0) {
@@ -82,7 +90,13 @@ void InputShift::add(MatrixView<const float> x) {
         }
         sums_[half].tokens += static_cast<double>(count);
     }
-    latest_ = widened(on_host(x, backend_), backend_);
+    std::vector<float> host = on_host(x, backend_);
+    for (std::size_t t = 0; t < factors.size(); ++t) {
+        for (std::size_t j = 0; j < x.cols; ++j) {
+            host[t * x.cols + j] *= factors[t];
+        }
+    }
+    latest_ = widened(host, backend_);
     n_latest_ = x.rows;
 }
 

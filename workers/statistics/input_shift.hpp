@@ -30,8 +30,9 @@ public:
     /// @pre  `backend` outlives the object
     explicit InputShift(const kernels::Backend& backend) : backend_(backend) {}
 
-    /// The next batch's x', in backend memory. [tokens, width]
-    void add(MatrixView<const float> x);
+    /// The next batch's x', in backend memory. [tokens, width]. With factors, one for each token, a
+    /// token counts in all sums as often as the square of its factor.
+    void add(MatrixView<const float> x, std::span<const float> factors = {});
     /// m and n of the same tokens, in host memory. [tokens, width], [tokens, rows of W]. Either may
     /// be left out, then always.
     void add_missing_input(MatrixView<const float> missing) { accumulate(missing, &Sums::input); }
@@ -87,7 +88,7 @@ private:
     const kernels::Backend& backend_;
     std::size_t width_ = 0;
     std::array<Sums, 2> sums_;       ///< of first, of second halves
-    kernels::Array<double> latest_;  ///< x' of the last add()
+    kernels::Array<double> latest_;  ///< x' of the last add(), each row times its token's weight
     std::size_t n_latest_ = 0;       ///< its tokens
 };
 

@@ -33,11 +33,17 @@ public:
           minimum_(width, std::numeric_limits<float>::infinity()),
           maximum_(width, -std::numeric_limits<float>::infinity()) {}
 
-    void add(const Backend& backend, MatrixView<const float> x) {
+    void add(const Backend& backend, MatrixView<const float> x, std::span<const float> factors) {
+        const UpperTriangle<float> gram(gram_.data(), width_);
         if (gives_rotation_) {
             backend.accumulate_stream_gram(x, stream_gram_.matrix(width_, width_));
+        } else if (factors.empty()) {
+            backend.accumulate_gram(x, gram);
         } else {
-            backend.accumulate_gram(x, UpperTriangle<float>(gram_.data(), width_));
+            const kernels::Array<float> memory = backend.allocate<float>(x.rows * x.cols);
+            const MatrixView<float> scaled = memory.matrix(x.rows, x.cols);
+            backend.scale_rows(x, factors, scaled);
+            backend.accumulate_gram(scaled, gram);
         }
         backend.accumulate_column_statistics(x, {sum_abs_.span(), minimum_, maximum_});
         if (!output_norms_.empty()) {
@@ -168,11 +174,12 @@ bool StatisticsCollector::gives_rotation(Signal signal) const {
     return is_normed && slice_ && slice_->signal == SliceConfig::Signal::normalised;
 }
 
-void StatisticsCollector::add(Signal signal, MatrixView<const float> x) {
+void StatisticsCollector::add(Signal signal, MatrixView<const float> x,
+                              std::span<const float> factors) {
     if (!inputs_ && !gives_rotation(signal)) {
         return;
     }
-    accumulator(signal, x.cols).add(backend_, x);
+    accumulator(signal, x.cols).add(backend_, x, factors);
 }
 
 StatisticsCollector::Accumulator& StatisticsCollector::accumulator(Signal signal,

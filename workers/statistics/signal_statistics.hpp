@@ -16,8 +16,9 @@
 namespace lathe {
 
 /// Statistics of one linear input, as stored: a group named by the signal with datasets
-///   gram     float32 [d (d + 1) / 2]  x^T x / T over all T calibration tokens: its upper triangle,
-///                            packed (UpperTriangle); float64, by accumulate_stream_gram, where
+///   gram     float32 [d (d + 1) / 2]  x^T x / T over all T calibration tokens, each times its
+///                            weight if the job weighs tokens: its upper triangle, packed
+///                            (UpperTriangle); float64, by accumulate_stream_gram, where
 ///                            rotations are found from it
 ///   mean_abs float32 [d]     mean |x|: for mlp_hidden the neurons' activation norms
 ///   minimum, maximum float32 [d]
@@ -44,8 +45,9 @@ public:
     StatisticsCollector(const kernels::Backend& backend, const std::optional<SliceConfig>& slice,
                         bool inputs, std::vector<float> output_norms = {});
 
-    /// x [tokens, features]
-    void add(Signal signal, MatrixView<const float> x);
+    /// x [tokens, features]. With factors, one for each token, the Gram matrix is that of x with
+    /// its rows times these; one that gives a rotation is that of x in any case.
+    void add(Signal signal, MatrixView<const float> x, std::span<const float> factors = {});
     /// Writes all of them. @throws IoError
     void write(const std::filesystem::path& file, const std::string& fingerprint) const;
     /// The Gram matrix of a signal so far: upper triangle, divided by the number of tokens; below

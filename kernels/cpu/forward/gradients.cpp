@@ -110,6 +110,25 @@ void add_squares_of(const float* x, std::size_t n, double* sums) {
     }
 }
 
+/// Eight sums, so that the order does not depend on the instruction set.
+LATHE_VECTOR_CLONES
+double squares_of(const float* x, std::size_t n) {
+    constexpr std::size_t lanes = 8;
+    double sums[lanes] = {};
+    std::size_t j = 0;
+    for (; j + lanes <= n; j += lanes) {
+        for (std::size_t lane = 0; lane < lanes; ++lane) {
+            const double value = x[j + lane];
+            sums[lane] += value * value;
+        }
+    }
+    for (; j < n; ++j) {
+        sums[j % lanes] += static_cast<double>(x[j]) * static_cast<double>(x[j]);
+    }
+    return ((sums[0] + sums[1]) + (sums[2] + sums[3])) +
+           ((sums[4] + sums[5]) + (sums[6] + sums[7]));
+}
+
 }  // namespace
 
 CpuGradients::CpuGradients(ThreadPool& pool) : pool_(pool) {
@@ -220,6 +239,11 @@ void CpuGradients::do_sample(MatrixView<const float> logits, std::span<const dou
         }
         targets[t] = static_cast<std::uint32_t>(j);
     });
+}
+
+void CpuGradients::do_add_row_squares(MatrixView<const float> x, std::span<double> sums) const {
+    for_each_row(pool_, x.rows, x.cols,
+                 [&](std::size_t t) { sums[t] += squares_of(x.row(t), x.cols); });
 }
 
 void CpuGradients::do_add_squares(MatrixView<const float> x, std::span<double> sums) const {

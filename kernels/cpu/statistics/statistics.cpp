@@ -24,7 +24,25 @@ void take_row(const float* __restrict row, std::size_t size, double* __restrict 
     }
 }
 
+LATHE_VECTOR_CLONES
+void scale_row(const float* row, std::size_t size, float factor, float* scaled) {
+    for (std::size_t j = 0; j < size; ++j) {
+        scaled[j] = factor * row[j];
+    }
+}
+
 }  // namespace
+
+void CpuBackend::do_scale_rows(MatrixView<const float> x, std::span<const float> factors,
+                               MatrixView<float> y) const {
+    constexpr std::size_t tile_tokens = 64;
+    pool_.for_each((x.rows + tile_tokens - 1) / tile_tokens, [&](std::size_t tile) {
+        const std::size_t end = std::min((tile + 1) * tile_tokens, x.rows);
+        for (std::size_t t = tile * tile_tokens; t < end; ++t) {
+            scale_row(x.row(t), x.cols, factors[t], y.row(t));
+        }
+    });
+}
 
 void CpuBackend::do_accumulate_column_statistics(MatrixView<const float> x,
                                                  const ColumnStatistics& statistics) const {

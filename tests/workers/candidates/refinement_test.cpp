@@ -206,6 +206,35 @@ TEST_P(InputShiftTest, ThePenaltyIsWhatHelpsThoseWhoReadTheOutputs) {
     EXPECT_FALSE(shift.choose_penalty(as_weights(w), {second.data(), 1, rows}));
 }
 
+TEST_P(InputShiftTest, ATokenCountsAsTheSquareOfItsFactor) {
+    // Every other token counts twice and the rest not at all: as if these were not there.
+    const std::vector<float> lacks = outputs(x, random_values(rows * width, 7), width);
+    std::vector<float> factors(tokens);
+    std::vector<float> some_x;
+    std::vector<float> some_lacks;
+    for (std::size_t t = 1; t < tokens; t += 2) {
+        factors[t] = std::sqrt(2.0F);
+        some_x.insert(some_x.end(), &x[t * width], &x[t * width] + width);
+        some_lacks.insert(some_lacks.end(), &lacks[t * rows], &lacks[t * rows] + rows);
+    }
+    shift.add({x.data(), tokens, width}, factors);
+    shift.add_missing_output({lacks.data(), tokens, rows});
+    InputShift fewer(*backend);
+    fewer.add({some_x.data(), tokens / 2, width});
+    fewer.add_missing_output({some_lacks.data(), tokens / 2, rows});
+    const std::vector<float> gram = shift.gram();
+    const std::vector<float> expected = fewer.gram();
+    for (std::size_t i = 0; i < gram.size(); ++i) {
+        EXPECT_NEAR(gram[i], expected[i], 1e-5);
+    }
+    std::vector<float> other = w;
+    fewer.correct(as_weights(other), 1e-7);
+    const std::vector<float> found = corrected();
+    for (std::size_t i = 0; i < w.size(); ++i) {
+        EXPECT_NEAR(found[i], other[i], 1e-4);
+    }
+}
+
 TEST_P(InputShiftTest, RefusesOtherTokensAndOtherWeights) {
     EXPECT_THROW(shift.add_missing_input({x.data(), 4, width}), ShapeError);
     add({}, outputs(x, w, width));

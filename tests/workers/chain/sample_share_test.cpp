@@ -56,6 +56,8 @@ TEST(SampleShare, EverySampleIsInOneShare) {
     for (const std::size_t n : {1, 2, 5, 8, 29}) {
         const TokenSequences samples = counted_samples(n);
         const SampleShare share(test_world(), samples);
+        const std::vector<SequenceRange> all_batches = samples.ranges(tokens_per_batch);
+        EXPECT_EQ(share.n_batches(), all_batches.size());
         struct Counts {
             std::vector<double> of_id;
             [[nodiscard]] std::vector<double> shape() const { return {0.0}; }
@@ -69,6 +71,8 @@ TEST(SampleShare, EverySampleIsInOneShare) {
                 sums.of_id[id] += 1.0;
             }
             EXPECT_LE(batch.tokens, share.most_tokens());
+            EXPECT_EQ(samples.part(all_batches.at(share.number_of(batch))).ids,
+                      share.samples().part(batch).ids);
         });
         EXPECT_EQ(found.of_id, std::vector<double>(samples.tokens(), 1.0)) << n;
     }
