@@ -117,7 +117,8 @@ def peer_cells(args, peer):
 
 
 def print_row(name, bits, size, found, note=""):
-    print(f"| {name} | {bits:.3f} | {size / 1e6:.1f} | {' | '.join(found)} | {note} |", flush=True)
+    bits = "" if bits is None else f"{bits:.3f}"
+    print(f"| {name} | {bits} | {size / 1e6:.1f} | {' | '.join(found)} | {note} |", flush=True)
 
 
 def main():

@@ -27,6 +27,26 @@ double compression_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t
     return n * n * (n + static_cast<double>(n_rows * n_settings));
 }
 
+namespace {
+
+/// The most rows of a unit whose compression takes no more than the limit; at least one.
+std::size_t rows_within(const ModelOutline& model, std::size_t unit,
+                        const std::vector<Setting>& settings, std::uint64_t memory_limit) {
+    const std::size_t all = row_count(model.spec, model.spec.units[unit]);
+    const auto fits = [&](std::size_t rows) {
+        return RankMemory::compress(model, unit, settings, {0, rows}) + RankMemory::panel_bytes <=
+               memory_limit;
+    };
+    std::size_t rows = fits(all) ? all : 1;
+    for (std::size_t above = all; rows + 1 < above;) {  // `above` rows do not fit
+        const std::size_t middle = rows + (above - rows) / 2;
+        (fits(middle) ? rows : above) = middle;
+    }
+    return rows;
+}
+
+}  // namespace
+
 std::vector<std::vector<UnitRows>> compression_pieces(
     const ModelOutline& model, std::span<const std::vector<Setting>> settings, int n_ranks,
     std::uint64_t memory_limit) {
@@ -43,11 +63,10 @@ std::vector<std::vector<UnitRows>> compression_pieces(
         const UnitSpec& unit = spec.units[u];
         const UnitRows all{0, row_count(spec, unit)};
         const bool is_shared = n_ranks > 1 && costs[u] > large;
-        const std::uint64_t bytes =
-            RankMemory::compress(model, u, settings[u], all) + RankMemory::panel_bytes;
-        const bool is_too_large = memory_limit > 0 && bytes > memory_limit;
-        pieces.push_back(is_shared || is_too_large ? pieces_of(spec, unit, settings[u])
-                                                   : std::vector{all});
+        const std::size_t most =
+            memory_limit == 0 ? all.count : rows_within(model, u, settings[u], memory_limit);
+        pieces.push_back(is_shared || most < all.count ? pieces_of(spec, unit, settings[u], most)
+                                                       : std::vector{all});
     }
     return pieces;
 }

@@ -61,6 +61,11 @@ def a_limit_of_memory_is_kept():
         assert cut["checkpoint_hash"] == whole["checkpoint_hash"], (cut, whole)
         assert "/row_4096" in (scratch / "cut/journal.jsonl").read_text()
         assert "/row_4096" not in (scratch / "whole/journal.jsonl").read_text()
+        # Less still: pieces of the head that are smaller than would pay.
+        short = lathe.job(scratch / "short", runtime__memory_limit=(planned["compress"] + stages["calibrate"]) // 2, **keys)
+        assert lathe.run_json(["run", *short])["checkpoint_hash"] == whole["checkpoint_hash"]
+        first_rows = [int(entry["task"].rpartition("/row_")[2]) for entry in lathe.journal(scratch / "short") if "/row_" in entry["task"]]
+        assert any(row % 4096 for row in first_rows), first_rows
         tight = lathe.job(scratch / "tight", runtime__memory_limit=stages["calibrate"] - 1, **keys)
         for command in ("plan", "run"):
             done = lathe.run([command, *tight], code=69)

@@ -52,7 +52,7 @@ std::vector<TensorRows> tensors_of(const ModelSpec& spec, const UnitSpec& unit, 
 }
 
 std::vector<UnitRows> pieces_of(const ModelSpec& spec, const UnitSpec& unit,
-                                std::span<const Setting> settings) {
+                                std::span<const Setting> settings, std::size_t most_rows) {
     const std::size_t rows = row_count(spec, unit);
     const bool alone = std::ranges::all_of(settings, [](const Setting& setting) {
         return find_method(setting.method, "candidates").solves_rows_alone;
@@ -62,10 +62,15 @@ std::vector<UnitRows> pieces_of(const ModelSpec& spec, const UnitSpec& unit,
     }
     // With twice as many rows as columns the factors take a seventh of the time at most.
     const std::size_t cols = matrix_extents(spec.tensors[unit.tensors.front()].shape).second;
-    const std::size_t step =
+    std::size_t step =
         std::max<std::size_t>(1, (2 * cols + lookup_block_rows - 1) / lookup_block_rows) *
         lookup_block_rows;
-    const std::size_t count = std::max<std::size_t>(1, rows / step);
+    std::size_t count = std::max<std::size_t>(1, rows / step);
+    if (rows - (count - 1) * step > most_rows) {  // the last piece, which has what is left over
+        const std::size_t least = unit.input == Signal::token_ids ? lookup_block_rows : tile_rows;
+        step = std::max<std::size_t>(1, most_rows / least) * least;
+        count = (rows + step - 1) / step;
+    }
     std::vector<UnitRows> pieces;
     for (std::size_t i = 0; i < count; ++i) {
         pieces.push_back({i * step, i + 1 == count ? rows - i * step : step});

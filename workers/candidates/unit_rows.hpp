@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -33,9 +34,11 @@ struct TensorRows {
 /// one go: under one Gram matrix each row is solved alone. One piece if the unit is too small for
 /// more, or has a setting whose method looks at all rows together.
 /// A piece begins where kernels would begin a tile, and is large beside the factors that each task
-/// makes anew.
-[[nodiscard]] std::vector<UnitRows> pieces_of(const ModelSpec& spec, const UnitSpec& unit,
-                                              std::span<const Setting> settings);
+/// makes anew. With `most_rows` it has no more than these, but 256, or 4096 of a look-up, in any
+/// case.
+[[nodiscard]] std::vector<UnitRows> pieces_of(
+    const ModelSpec& spec, const UnitSpec& unit, std::span<const Setting> settings,
+    std::size_t most_rows = std::numeric_limits<std::size_t>::max());
 
 /// sums[j] = sum over rows r of weights[r] * (a(r, j) - b(r, j))^2, for each run of
 /// lookup_block_rows rows: what is wrong in the columns of a table. [blocks, cols], row by row

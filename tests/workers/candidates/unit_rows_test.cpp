@@ -17,12 +17,15 @@ ModelSpec spec_of(const std::vector<std::size_t>& rows) {
     return spec;
 }
 
-std::vector<std::size_t> counts(const std::vector<std::size_t>& rows, const char* method) {
-    const ModelSpec spec = spec_of(rows);
+std::vector<std::size_t> counts(const std::vector<std::size_t>& rows, const char* method,
+                                std::size_t most_rows = std::numeric_limits<std::size_t>::max(),
+                                Signal input = Signal::mlp_in) {
+    ModelSpec spec = spec_of(rows);
+    spec.units[0].input = input;
     const std::vector<Setting> settings{{method, {}}};
     std::vector<std::size_t> counts;
     std::size_t next = 0;
-    for (const UnitRows& piece : pieces_of(spec, spec.units[0], settings)) {
+    for (const UnitRows& piece : pieces_of(spec, spec.units[0], settings, most_rows)) {
         EXPECT_EQ(piece.first, next);
         next += piece.count;
         counts.push_back(piece.count);
@@ -37,6 +40,18 @@ TEST(UnitRows, AreCutAtMultiplesOf4096) {
     EXPECT_THAT(counts({8192}, "integer"), ElementsAre(4096, 4096));
     EXPECT_THAT(counts({9000}, "bcq"), ElementsAre(4096, 4904));
     EXPECT_THAT(counts({5120, 5120}, "integer"), ElementsAre(4096, 6144));
+}
+
+TEST(UnitRows, AreCutFinerWhereMemoryIsShort) {
+    using ::testing::ElementsAre;
+    EXPECT_THAT(counts({1000}, "integer", 1000), ElementsAre(1000));
+    EXPECT_THAT(counts({1000}, "integer", 999), ElementsAre(768, 232));
+    EXPECT_THAT(counts({1000}, "integer", 1), ElementsAre(256, 256, 256, 232));
+    EXPECT_THAT(counts({9000}, "integer", 5000), ElementsAre(4096, 4904));
+    EXPECT_THAT(counts({9000}, "integer", 4800), ElementsAre(4608, 4392));
+    // A table's errors are summed over 4096 rows.
+    EXPECT_THAT(counts({9000}, "integer", 4800, Signal::token_ids), ElementsAre(4096, 4096, 808));
+    EXPECT_THAT(counts({1000}, "low_rank", 256), ElementsAre(1000));
 }
 
 TEST(UnitRows, StayTogetherWhereOneTaskMustSeeThem) {
