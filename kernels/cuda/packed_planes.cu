@@ -290,7 +290,7 @@ void look_up(Call& call, const Layout& w, View<const float> x, const float* bias
     a.steps_per_slice = div_up(a.n_steps, slices);
     a.partial = call.scratch<float>(slices * tokens * w.rows);
     const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(slices));
-    lookup_kernel<tokens><<<grid, lookup_threads, 0, call.stream()>>>(a);
+    cuda::launch(call, lookup_kernel<tokens>, grid, lookup_threads, 0, a);
     cuda::add_slices(call, a.partial, slices, tokens, bias, y);
 }
 
