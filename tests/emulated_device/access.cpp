@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <array>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <string>
 #include <vector>
@@ -31,26 +33,72 @@ constexpr std::uint32_t on_its_way = ~0U;
 /// Numbers of spans are not given twice, until they run out.
 constexpr std::uint32_t most_spans = 0xF0000000U;
 
-/// A range of addresses with a cell for each byte, which are pages of 0 until they are touched.
-struct Space {
-    std::uintptr_t begin = 0;
-    std::size_t size = 0;
-    Cell* cells = nullptr;
-    bool is_shared = false;
+constexpr std::size_t word_bytes = 4;
 
-    void make_cells(std::size_t n) {
-        void* const memory = mmap(nullptr, n * sizeof(Cell), PROT_READ | PROT_WRITE,
+/// Elements that are 0, in pages that come to be when they are touched.
+template <class T>
+class Zeros {
+public:
+    void make(std::size_t n) {
+        void* const memory = mmap(nullptr, n * sizeof(T), PROT_READ | PROT_WRITE,
                                   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) {
             std::abort();
         }
-        cells = static_cast<Cell*>(memory);
-        n_cells_ = n;
+        elements_ = static_cast<T*>(memory);
+        n_ = n;
     }
-    void forget() { (void)madvise(cells, n_cells_ * sizeof(Cell), MADV_DONTNEED); }
+    void forget() { (void)madvise(elements_, n_ * sizeof(T), MADV_DONTNEED); }
+    T& operator[](std::size_t i) { return elements_[i]; }
 
 private:
-    std::size_t n_cells_ = 0;
+    T* elements_ = nullptr;
+    std::size_t n_ = 0;
+};
+
+/// A range of addresses with a cell for each word, or for each byte of words that were used in
+/// parts.
+class Space {
+public:
+    std::uintptr_t begin = 0;
+    std::size_t size = 0;
+    bool is_shared = false;
+
+    void make_cells(std::size_t n_bytes) {
+        words_.make(n_bytes / word_bytes + 1);
+        bytes_.make(n_bytes + word_bytes);
+        is_split_.make(n_bytes / word_bytes + 1);
+    }
+    void forget() {
+        words_.forget();
+        bytes_.forget();
+        is_split_.forget();
+    }
+    /// use(cell) for all that say something of the bytes at an offset.
+    template <class Use>
+    void for_each_cell(std::size_t offset, std::size_t n_bytes, const Use& use) {
+        const bool is_whole = offset % word_bytes == 0 && n_bytes % word_bytes == 0;
+        const std::size_t end = offset + n_bytes;
+        for (std::size_t word = offset / word_bytes; word * word_bytes < end; ++word) {
+            if (is_whole && !is_split_[word]) {
+                use(words_[word]);
+                continue;
+            }
+            if (!is_split_[word]) {
+                std::fill_n(&bytes_[word * word_bytes], word_bytes, words_[word]);
+                is_split_[word] = true;
+            }
+            const std::size_t last = std::min(end, (word + 1) * word_bytes);
+            for (std::size_t i = std::max(offset, word * word_bytes); i < last; ++i) {
+                use(bytes_[i]);
+            }
+        }
+    }
+
+private:
+    Zeros<Cell> words_;
+    Zeros<Cell> bytes_;
+    Zeros<bool> is_split_;
 };
 
 /// The thread-local memory of this plug-in on the calling thread, which is the declared shared
@@ -84,9 +132,13 @@ int find_module(dl_phdr_info* info, std::size_t, void* result) {
 }
 
 /// Makes the module's thread-local memory exist, which is otherwise made when it is first used.
-__shared__ unsigned touched;
+__shared__ volatile unsigned touched;
 
-alignas(16) std::array<std::byte, most_shared_bytes> dynamic_memory;
+/// What a launch asks for. Not in the plug-in, of which kernels may read everything.
+std::byte* dynamic_memory() {
+    static auto* const memory = static_cast<std::byte*>(std::aligned_alloc(256, most_shared_bytes));
+    return memory;
+}
 
 /// A write whose byte another thread wrote too: not a fault if it leaves what was there.
 struct Doubtful {
@@ -116,7 +168,7 @@ public:
         arena_.begin = memory::begin();
         arena_.size = memory::capacity;
         arena_.make_cells(memory::capacity);
-        dynamic_.begin = reinterpret_cast<std::uintptr_t>(dynamic_memory.data());
+        dynamic_.begin = reinterpret_cast<std::uintptr_t>(dynamic_memory());
         dynamic_.is_shared = true;
         dynamic_.make_cells(most_shared_bytes);
         static_.is_shared = true;
@@ -125,7 +177,7 @@ public:
     void begin_grid() {
         touched = 1;
         (void)dl_iterate_phdr(find_module, &module_);
-        if (static_.cells == nullptr) {
+        if (static_.size == 0) {
             static_.make_cells(module_.shared_size);
         }
         if (static_.begin != module_.shared) {
@@ -143,10 +195,12 @@ public:
         }
         first_of_grid_ = next_span_;
         spans_.clear();
+        span_ = 0;
+        doubtful_ = {};
     }
     void begin_block(std::size_t dynamic_bytes) {
         dynamic_.size = dynamic_bytes;
-        std::memset(dynamic_memory.data(), junk, dynamic_bytes);
+        std::memset(dynamic_memory(), junk, dynamic_bytes);
         first_of_block_ = next_span_;
     }
     void end_block() {
@@ -165,7 +219,9 @@ public:
     void note(Kind kind, const void* memory, std::size_t bytes, const void* code) {
         settle();
         const auto address = reinterpret_cast<std::uintptr_t>(memory);
-        if (is_own(address)) {
+        const bool is_constant =
+            kind == Kind::read && address - module_.begin < module_.end - module_.begin;
+        if (is_constant || address - own_.begin < own_.size) {
             return;
         }
         code_ = code;
@@ -187,17 +243,17 @@ public:
         }
         if (span_ == 0) {
             span_ = next_span_++;
-            spans_.push_back(position());
+            spans_.push_back(running);
         }
-        for (std::size_t i = 0; i < bytes; ++i) {
-            Cell& cell = space->cells[offset + i];
-            if (kind != Kind::write) {
+        space->for_each_cell(offset, bytes, [&](Cell& cell) {
+            // What the thread read in this span and nobody wrote since it may read again.
+            if (kind != Kind::write && (cell.reader != span_ || cell.writer == on_its_way)) {
                 read(*space, cell, memory, bytes, kind);
             }
             if (kind != Kind::read) {
                 write(*space, cell, memory, bytes, kind);
             }
-        }
+        });
     }
 
     void begin_copy(void* shared, std::size_t bytes, const void* code) {
@@ -209,23 +265,21 @@ public:
         set_writer(shared, bytes, span_);  // of the wait, if it did anything else since
         if (span_ == 0) {
             span_ = next_span_++;
-            spans_.push_back(position());
+            spans_.push_back(running);
             set_writer(shared, bytes, span_);
         }
     }
 
 private:
     static constexpr std::size_t line = 256;
+    static constexpr std::uint32_t all_written = 0x01010101U * unsigned(memory::State::written);
 
     Space* find(std::uintptr_t address, std::size_t bytes, Kind kind) {
         for (Space* const space : {&arena_, &dynamic_, &static_}) {
-            if (address - space->begin < space->size && bytes <= space->begin + space->size - address) {
+            if (address - space->begin < space->size &&
+                bytes <= space->begin + space->size - address) {
                 return space;
             }
-        }
-        if (kind == Kind::read && address >= module_.begin && address < module_.end &&
-            address - dynamic_.begin >= most_shared_bytes) {
-            return nullptr;  // a constant
         }
         refuse(kind, reinterpret_cast<void*>(address), bytes,
                address - dynamic_.begin < most_shared_bytes
@@ -235,6 +289,13 @@ private:
     }
     void check_state(Kind kind, const void* memory, std::size_t offset, std::size_t bytes) {
         memory::State* const states = memory::states() + offset;
+        std::uint32_t word = 0;
+        if (bytes == word_bytes) {
+            std::memcpy(&word, states, word_bytes);
+        }
+        if (word == all_written) {
+            return;
+        }
         for (std::size_t i = 0; i < bytes; ++i) {
             if (states[i] == memory::State::absent) {
                 refuse(kind, memory, bytes, "which is not allocated");
@@ -265,7 +326,7 @@ private:
             return false;
         }
         const Position& a = position_of(span);
-        const Position& b = position();
+        const Position& b = running;
         if (a.block != b.block) {
             return true;
         }
@@ -280,14 +341,12 @@ private:
             refuse(kind, memory, bytes, "shared memory that the block has not written to");
         }
         if (cell.writer != span_ && kind == Kind::read && is_beside(space, cell.writer)) {
-            refuse(kind, memory, bytes,
-                   "which " + describe(position_of(cell.writer)) + " wrote, with no barrier between");
+            refuse(
+                kind, memory, bytes,
+                "which " + describe(position_of(cell.writer)) + " wrote, with no barrier between");
         }
-        if (cell.reader == span_) {
-            return;
-        }
-        // One that is kept apart from all that the thread does from now on need not be known; and of
-        // those beside it, one in another warp says more than one in the same.
+        // One that is kept apart from all that the thread does from now on need not be known; and
+        // of those beside it, one in another warp says more than one in the same.
         if (cell.reader == 0 || !is_beside(space, cell.reader)) {
             cell.reader = span_;
         } else if (cell.other_reader == 0 || !is_beside(space, cell.other_reader) ||
@@ -317,9 +376,11 @@ private:
     }
     /// The write that the thread was about to make when this was last called has been made.
     void settle() {
-        if (doubtful_.memory == nullptr) {
-            return;
+        if (doubtful_.memory != nullptr) [[unlikely]] {
+            settle_doubt();
         }
+    }
+    void settle_doubt() {
         const Doubtful write = std::exchange(doubtful_, {});
         if (std::memcmp(write.memory, write.before.data(), write.bytes) != 0) {
             code_ = write.code;
@@ -330,18 +391,18 @@ private:
     void set_writer(const void* memory, std::size_t bytes, std::uint32_t writer) {
         const auto address = reinterpret_cast<std::uintptr_t>(memory);
         Space& space = address - dynamic_.begin < dynamic_.size ? dynamic_ : static_;
-        for (std::size_t i = 0; i < bytes; ++i) {
-            space.cells[address - space.begin + i].writer = writer;
-        }
+        space.for_each_cell(address - space.begin, bytes,
+                            [=](Cell& cell) { cell.writer = writer; });
     }
     void refuse(Kind kind, const void* memory, std::size_t bytes, const std::string& why) {
         char address[32];
         std::snprintf(address, sizeof address, "%p", memory);
-        fault(describe(position()) + (kind == Kind::read ? " reads " : " writes ") +
-              std::to_string(bytes) + " bytes at " + address + ", " + why + "; in " + kernel_name() +
-              ", at " + place_of(code_));
+        fault(describe(running) + (kind == Kind::read ? " reads " : " writes ") +
+              std::to_string(bytes) + " bytes at " + address + ", " + why + "; in " +
+              kernel_name() + ", at " + place_of(code_));
     }
 
+    StackRange own_ = stack_range();
     Space arena_;
     Space dynamic_;
     Space static_;
@@ -391,7 +452,7 @@ void end_copy(void* shared, std::size_t bytes) {
 namespace emulated {
 
 void* dynamic_shared() {
-    return access::dynamic_memory.data();
+    return access::dynamic_memory();
 }
 
 }  // namespace emulated
@@ -429,8 +490,12 @@ extern "C" {
     void __tsan_write##bytes(void* memory) {                                                   \
         note_plain<bytes>(emulated::access::Kind::write, memory, __builtin_return_address(0)); \
     }                                                                                          \
-    void __tsan_unaligned_read##bytes(void* memory) { __tsan_read##bytes(memory); }            \
-    void __tsan_unaligned_write##bytes(void* memory) { __tsan_write##bytes(memory); }
+    void __tsan_unaligned_read##bytes(void* memory) {                                          \
+        __tsan_read##bytes(memory);                                                            \
+    }                                                                                          \
+    void __tsan_unaligned_write##bytes(void* memory) {                                         \
+        __tsan_write##bytes(memory);                                                           \
+    }
 LATHE_NOTED(1)
 LATHE_NOTED(2)
 LATHE_NOTED(4)
@@ -446,6 +511,9 @@ void __tsan_write_range(void* memory, std::size_t bytes) {
 void __tsan_vptr_update(void**, void*) {}
 void __tsan_init() {}
 // Counts of references, in the sources' host code.
+int __tsan_atomic32_fetch_sub(volatile int* memory, int value, int /*order*/) {
+    return __atomic_fetch_sub(memory, value, __ATOMIC_SEQ_CST);
+}
 int __tsan_atomic32_fetch_add(volatile int* memory, int value, int /*order*/) {
     return __atomic_fetch_add(memory, value, __ATOMIC_SEQ_CST);
 }

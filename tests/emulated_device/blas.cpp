@@ -310,9 +310,9 @@ cusolverStatus_t cusolverDnXpotrf(cusolverDnHandle_t handle, cusolverDnParams_t,
                                   int* info) {
     return solve_in_place("cusolverDnXpotrf()", handle, fill, n, a, lda,
                           {device, device_bytes, host, host_bytes}, info, [=](double* matrix) {
-                              return LAPACKE_dpotrf(LAPACK_COL_MAJOR, letter(fill),
-                                                    static_cast<int>(n), matrix,
-                                                    static_cast<int>(lda));
+                              return LAPACKE_dpotrf_work(LAPACK_COL_MAJOR, letter(fill),
+                                                         static_cast<int>(n), matrix,
+                                                         static_cast<int>(lda));
                           });
 }
 cusolverStatus_t cusolverDnXtrtri_bufferSize(cusolverDnHandle_t, cublasFillMode_t, cublasDiagType_t,
@@ -326,9 +326,9 @@ cusolverStatus_t cusolverDnXtrtri(cusolverDnHandle_t handle, cublasFillMode_t fi
                                   void* host, std::size_t host_bytes, int* info) {
     return solve_in_place("cusolverDnXtrtri()", handle, fill, n, a, lda,
                           {device, device_bytes, host, host_bytes}, info, [=](double* matrix) {
-                              return LAPACKE_dtrtri(LAPACK_COL_MAJOR, letter(fill),
-                                                    diagonal == CUBLAS_DIAG_UNIT ? 'U' : 'N',
-                                                    static_cast<int>(n), matrix,
-                                                    static_cast<int>(lda));
+                              return LAPACKE_dtrtri_work(LAPACK_COL_MAJOR, letter(fill),
+                                                         diagonal == CUBLAS_DIAG_UNIT ? 'U' : 'N',
+                                                         static_cast<int>(n), matrix,
+                                                         static_cast<int>(lda));
                           });
 }

@@ -1,10 +1,8 @@
 #include "block.hpp"
 
 #include <algorithm>
-#include <array>
+#include <cstdlib>
 #include <cstring>
-#include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -19,8 +17,8 @@
 #include "kernels/cuda/device_only.cuh"
 #include "memory.hpp"
 
-// Threads of a block as fibers of the calling thread. One that ends leaves its fiber to the next, so
-// that a kernel without barriers takes one.
+// Threads of a block as fibers of the calling thread. One that ends leaves its fiber to the next,
+// so that a kernel without barriers takes one.
 
 uint3 threadIdx;
 uint3 blockIdx;
@@ -30,6 +28,7 @@ dim3 gridDim;
 namespace emulated {
 
 bool in_kernel = false;
+Position running{};
 
 namespace {
 
@@ -49,8 +48,8 @@ public:
         }
         begin_ = static_cast<std::byte*>(memory);
     }
-    [[nodiscard]] bool has(std::uintptr_t address) const {
-        return address - reinterpret_cast<std::uintptr_t>(begin_) < size();
+    [[nodiscard]] StackRange range() const {
+        return {reinterpret_cast<std::uintptr_t>(begin_), size()};
     }
     /// The top, from where stack i grows down.
     [[nodiscard]] void* top(std::size_t i) {
@@ -102,6 +101,7 @@ struct Warp {
         std::uint32_t a[4];
         std::uint32_t b[2];
     } fragments[2][warp_lanes] = {};
+    unsigned present[2] = {};  ///< who was there
     unsigned turn = 0;
 };
 
@@ -112,10 +112,9 @@ public:
     // Of the running thread.
     void meet_block();
     void meet_warp(unsigned mask, Meeting meeting);
-    [[nodiscard]] Warp& warp() { return warps_[at_.thread / warp_lanes]; }
-    [[nodiscard]] unsigned lane() const { return at_.thread % warp_lanes; }
-    [[nodiscard]] Thread& thread() { return threads_[at_.thread]; }
-    [[nodiscard]] const Position& position() const { return at_; }
+    [[nodiscard]] Warp& warp() { return warps_[running.thread / warp_lanes]; }
+    [[nodiscard]] unsigned lane() const { return running.thread % warp_lanes; }
+    [[nodiscard]] Thread& thread() { return threads_[running.thread]; }
     [[nodiscard]] const std::string& kernel_name() const { return name_; }
     void complete(Thread& thread, std::size_t n_left);
     /// Ends the kernel; does not return to the thread that runs.
@@ -145,7 +144,6 @@ private:
     std::vector<Fiber> fibers_;
     std::vector<std::size_t> idle_;
     context::fcontext_t scheduler_ = nullptr;
-    Position at_{};
     std::size_t n_at_block_ = 0;
     std::size_t n_ended_ = 0;
     std::uint32_t block_epoch_ = 0;
@@ -176,7 +174,7 @@ void Block::run_grid(const Launch& launch) {
     for (const std::size_t number : blocks) {
         ::blockIdx = {static_cast<unsigned>(number % config.gridDim.x),
                       static_cast<unsigned>(number / config.gridDim.x), 0};
-        at_ = {static_cast<std::uint32_t>(number), 0, 0, 0};
+        running = {static_cast<std::uint32_t>(number), 0, 0, 0};
         run_block();
         if (is_abandoned_) {
             // What the fibers left on their stacks is of no use to anyone.
@@ -241,9 +239,9 @@ void Block::run(std::size_t i) {
     if (fiber.at == nullptr) {
         fiber.at = context::make_fcontext(stacks().top(thread.fiber), Stacks::usable, enter_fiber);
     }
-    at_.thread = static_cast<std::uint32_t>(i);
-    at_.block_epoch = block_epoch_;
-    at_.warp_epoch = warps_[i / warp_lanes].epoch;
+    running.thread = static_cast<std::uint32_t>(i);
+    running.block_epoch = block_epoch_;
+    running.warp_epoch = warps_[i / warp_lanes].epoch;
     ::threadIdx = {static_cast<unsigned>(i), 0, 0};
     const std::size_t number = thread.fiber;
     runs_thread_ = true;
@@ -284,7 +282,7 @@ void Block::end_thread() {
     thread().waits = Waits::ended;
     ++n_ended_;
     warp().ended |= 1U << lane();
-    release_warp(at_.thread / warp_lanes);
+    release_warp(running.thread / warp_lanes);
 }
 
 void Block::meet_block() {
@@ -302,17 +300,17 @@ void Block::meet_block() {
 void Block::meet_warp(unsigned mask, Meeting meeting) {
     Warp& own = warp();
     if ((mask >> lane() & 1U) == 0) {
-        fault(describe(at_) + " is not in the mask of lanes that it waits for; in " + name_);
+        fault(describe(running) + " is not in the mask of lanes that it waits for; in " + name_);
     }
     if (own.arrived != 0 && (own.mask != mask || own.meeting != meeting)) {
-        fault("lanes of a warp wait for different things, " + describe(at_) + " among them; in " +
-              name_);
+        fault("lanes of a warp wait for different things, " + describe(running) +
+              " among them; in " + name_);
     }
     own.mask = mask;
     own.meeting = meeting;
     own.arrived |= 1U << lane();
     thread().waits = Waits::at_warp;
-    release_warp(at_.thread / warp_lanes);
+    release_warp(running.thread / warp_lanes);
     switch_away();
 }
 
@@ -327,7 +325,7 @@ void Block::release_warp(std::size_t number) {
             threads_[number * warp_lanes + i].waits = Waits::no;
         }
     }
-    own.arrived = 0;
+    own.present[own.turn] = std::exchange(own.arrived, 0);
     own.turn = 1 - own.turn;
     ++own.epoch;
 }
@@ -337,7 +335,7 @@ void Block::explain_standstill() {
     for (const Thread& thread : threads_) {
         at_warp += thread.waits == Waits::at_warp ? 1 : 0;
     }
-    fault("of block " + std::to_string(at_.block) + ", " + std::to_string(n_at_block_) +
+    fault("of block " + std::to_string(running.block) + ", " + std::to_string(n_at_block_) +
           " threads wait for the block, " + std::to_string(at_warp) + " for their warp, and " +
           std::to_string(n_ended_) + " have ended: none can go on; in " + name_);
 }
@@ -357,15 +355,12 @@ void Block::complete(Thread& thread, std::size_t n_left) {
 
 }  // namespace
 
-bool is_own(std::uintptr_t address) {
-    return stacks().has(address);
+StackRange stack_range() {
+    return stacks().range();
 }
 
 void run_grid(const Launch& launch) {
     block().run_grid(launch);
-}
-const Position& position() {
-    return block().position();
 }
 const std::string& kernel_name() {
     return block().kernel_name();
@@ -401,14 +396,32 @@ unsigned lane() {
     return block().lane();
 }
 
-void block_barrier() {
-    const Outside outside;
-    block().meet_block();
+namespace {
+
+/// Whether LATHE_EMULATED_WITHOUT names the place, as FILE:LINE without folders.
+bool is_left_out(Place place) {
+    static const char* const given = std::getenv("LATHE_EMULATED_WITHOUT");
+    if (given == nullptr) [[likely]] {
+        return false;
+    }
+    const std::string file = place.file;
+    return file.substr(file.rfind('/') + 1) + ":" + std::to_string(place.line) == given;
 }
 
-void warp_barrier(unsigned mask) {
+}  // namespace
+
+void block_barrier(Place place) {
     const Outside outside;
-    block().meet_warp(mask, Meeting::barrier);
+    if (!is_left_out(place)) {
+        block().meet_block();
+    }
+}
+
+void warp_barrier(unsigned mask, Place place) {
+    const Outside outside;
+    if (!is_left_out(place)) {
+        block().meet_warp(mask, Meeting::barrier);
+    }
 }
 
 std::uint64_t exchange(unsigned mask, std::uint64_t bits, unsigned from) {
@@ -417,7 +430,7 @@ std::uint64_t exchange(unsigned mask, std::uint64_t bits, unsigned from) {
     const unsigned turn = warp.turn;
     warp.brought[turn][block().lane()] = bits;
     block().meet_warp(mask, Meeting::shuffle);
-    const bool is_there = from < warp_lanes && (warp.ended >> from & 1U) == 0;
+    const bool is_there = from < warp_lanes && (warp.present[turn] >> from & 1U) != 0;
     return is_there ? warp.brought[turn][from] : ~std::uint64_t{0};
 }
 
@@ -451,9 +464,11 @@ void commit_copies() {
     thread.asked.clear();
 }
 
-void wait_for_copies(unsigned n_left) {
+void wait_for_copies(unsigned n_left, Place place) {
     const Outside outside;
-    block().complete(block().thread(), n_left);
+    if (!is_left_out(place)) {
+        block().complete(block().thread(), n_left);
+    }
 }
 
 // The elements that a lane has of the matrices, by the PTX manual: in "Matrix Fragments for

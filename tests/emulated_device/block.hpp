@@ -1,11 +1,16 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace emulated {
 
-/// Whether an address is on the stack of a thread of the block.
-[[nodiscard]] bool is_own(std::uintptr_t address);
+/// Where the stacks of a block's threads are.
+struct StackRange {
+    std::uintptr_t begin;
+    std::size_t size;
+};
+[[nodiscard]] StackRange stack_range();
 
 /// Ends the kernel if one of its threads runs; does not return then.
 void end_kernel();

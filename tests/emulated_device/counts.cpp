@@ -5,6 +5,7 @@
 #include <fstream>
 #include <map>
 #include <string>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -49,7 +50,7 @@ public:
     explicit Counts(const char* file) : file_(file) {}
 
     void note(bool writes, std::uintptr_t address, std::size_t bytes, const void* code) {
-        const std::uint32_t thread = position().thread;
+        const std::uint32_t thread = running.thread;
         const std::uint32_t time = times_[{code, thread}]++;
         accesses_.push_back({thread / warp_lanes, writes, code, time, address, bytes});
     }

@@ -11,8 +11,7 @@
 namespace emulated::counts {
 
 [[nodiscard]] bool enabled();
-void note(bool writes, bool is_shared, std::uintptr_t address, std::size_t bytes,
-          const void* code);
+void note(bool writes, bool is_shared, std::uintptr_t address, std::size_t bytes, const void* code);
 void end_block();
 
 }  // namespace emulated::counts

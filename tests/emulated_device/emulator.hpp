@@ -14,7 +14,9 @@
 ///
 /// The environment says which of the allowed orders is taken, and what is written down:
 ///   LATHE_EMULATED_SCHEDULE   forwards (the default), backwards, or a number: random orders of it
+///   LATHE_EMULATED_WITHOUT    FILE:LINE of a barrier or a wait for copies that is left out
 ///   LATHE_EMULATED_COUNTS     a file for the memory requests of each kernel (counts.hpp)
+///   LATHE_EMULATED_RESULTS    a file for a hash of all that was copied to the host
 namespace emulated {
 
 /// An order of what has none: the threads of a block, the blocks of a grid, how late a copy or an
@@ -47,7 +49,7 @@ struct Position {
     std::uint32_t block_epoch;
     std::uint32_t warp_epoch;
 };
-[[nodiscard]] const Position& position();
+extern Position running;
 /// Whether a kernel's own code runs, not the emulator's or the host's.
 extern bool in_kernel;
 /// "thread 5 of block 3", and the name of the kernel.

@@ -10,7 +10,7 @@ namespace {
 float value_of(std::uint16_t bits) {
     const int exponent = bits >> 10 & 31;
     const auto fraction = static_cast<float>(bits & 1023);
-    const float size = exponent == 31 ? (fraction == 0.0F ? INFINITY : NAN)
+    const float size = exponent == 31  ? (fraction == 0.0F ? INFINITY : NAN)
                        : exponent == 0 ? std::ldexp(fraction, -24)
                                        : std::ldexp(1024.0F + fraction, exponent - 25);
     return (bits & 0x8000U) != 0 ? -size : size;

@@ -63,7 +63,8 @@ public:
     }
 
     bool release(void* memory) {
-        const auto place = used_.find(static_cast<std::size_t>(static_cast<std::byte*>(memory) - begin_));
+        const auto place =
+            used_.find(static_cast<std::size_t>(static_cast<std::byte*>(memory) - begin_));
         if (place == used_.end()) {
             return false;
         }
@@ -78,7 +79,8 @@ public:
     }
 
     void fill_fresh(void* memory) {
-        const auto place = used_.find(static_cast<std::size_t>(static_cast<std::byte*>(memory) - begin_));
+        const auto place =
+            used_.find(static_cast<std::size_t>(static_cast<std::byte*>(memory) - begin_));
         if (place != used_.end()) {
             std::memset(memory, junk, place->second.bytes);
         }
@@ -103,8 +105,8 @@ private:
     using FreePlaces = std::map<std::size_t, std::size_t>;
 
     static void* reserve(std::size_t bytes, int protection) {
-        void* const memory = mmap(nullptr, bytes, protection,
-                                  MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        void* const memory =
+            mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (memory == MAP_FAILED) {
             throw std::runtime_error("no addresses are left for the emulated device");
         }
@@ -192,8 +194,8 @@ void check_rows(const char* what, const void* memory, std::size_t pitch, std::si
         State* const row = states() + first + r * pitch;
         for (std::size_t i = 0; i < row_bytes; ++i) {
             if (row[i] == State::absent || (reads && row[i] == State::fresh)) {
-                fault(std::string(what) + (row[i] == State::absent
-                                               ? " reaches memory that is not allocated"
+                fault(std::string(what) +
+                      (row[i] == State::absent ? " reaches memory that is not allocated"
                                                : " reads memory that nothing was written to") +
                       ", byte " + std::to_string(i) + " of row " + std::to_string(r));
                 return;

@@ -8,7 +8,7 @@
 namespace emulated {
 void copy_async(void* shared, const void* global, std::size_t bytes);
 void commit_copies();
-void wait_for_copies(unsigned n_left);
+void wait_for_copies(unsigned n_left, Place place);
 }  // namespace emulated
 
 inline void __pipeline_memcpy_async(void* shared, const void* global, std::size_t bytes) {
@@ -17,6 +17,7 @@ inline void __pipeline_memcpy_async(void* shared, const void* global, std::size_
 inline void __pipeline_commit() {
     emulated::commit_copies();
 }
-inline void __pipeline_wait_prior(unsigned n_left) {
-    emulated::wait_for_copies(n_left);
+inline void __pipeline_wait_prior(unsigned n_left, const char* file = __builtin_FILE(),
+                                  unsigned line = __builtin_LINE()) {
+    emulated::wait_for_copies(n_left, {file, line});
 }

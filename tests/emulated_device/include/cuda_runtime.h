@@ -73,8 +73,13 @@ void enter_kernel();
 cudaError_t launch(Launch launch);
 cudaError_t set_shared_limit(const void* kernel, cudaFuncAttribute attribute, int value);
 
-void block_barrier();
-void warp_barrier(unsigned mask);
+/// Where in the sources something is called.
+struct Place {
+    const char* file;
+    unsigned line;
+};
+void block_barrier(Place place);
+void warp_barrier(unsigned mask, Place place);
 /// `bits` of lane `from`, of the lanes of `mask` that have not ended.
 std::uint64_t exchange(unsigned mask, std::uint64_t bits, unsigned from);
 [[nodiscard]] unsigned lane();
@@ -104,11 +109,12 @@ cudaError_t cudaFuncSetAttribute(Kernel* kernel, cudaFuncAttribute attribute, in
     return emulated::set_shared_limit(reinterpret_cast<const void*>(kernel), attribute, value);
 }
 
-inline void __syncthreads() {
-    emulated::block_barrier();
+inline void __syncthreads(const char* file = __builtin_FILE(), unsigned line = __builtin_LINE()) {
+    emulated::block_barrier({file, line});
 }
-inline void __syncwarp(unsigned mask = 0xFFFFFFFFU) {
-    emulated::warp_barrier(mask);
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFU, const char* file = __builtin_FILE(),
+                       unsigned line = __builtin_LINE()) {
+    emulated::warp_barrier(mask, {file, line});
 }
 
 template <class T>

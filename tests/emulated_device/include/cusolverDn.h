@@ -23,9 +23,9 @@ cusolverStatus_t cusolverDnDestroyParams(cusolverDnParams_t params);
 cusolverStatus_t cusolverDnXsyevd_bufferSize(cusolverDnHandle_t handle, cusolverDnParams_t params,
                                              cusolverEigMode_t mode, cublasFillMode_t fill,
                                              std::int64_t n, cudaDataType_t type_a, const void* a,
-                                             std::int64_t lda, cudaDataType_t type_w,
-                                             const void* w, cudaDataType_t compute,
-                                             std::size_t* device_bytes, std::size_t* host_bytes);
+                                             std::int64_t lda, cudaDataType_t type_w, const void* w,
+                                             cudaDataType_t compute, std::size_t* device_bytes,
+                                             std::size_t* host_bytes);
 cusolverStatus_t cusolverDnXsyevd(cusolverDnHandle_t handle, cusolverDnParams_t params,
                                   cusolverEigMode_t mode, cublasFillMode_t fill, std::int64_t n,
                                   cudaDataType_t type_a, void* a, std::int64_t lda,
