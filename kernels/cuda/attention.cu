@@ -270,7 +270,6 @@ __global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
         __syncthreads();
         output.add_tile(tile);
     }
-    __syncthreads();
     output.write(a, tile);
 }
 

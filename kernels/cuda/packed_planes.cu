@@ -248,9 +248,8 @@ __global__ void __launch_bounds__(lookup_threads) lookup_kernel(LookupArguments 
         first + a.steps_per_slice < a.n_steps ? first + a.steps_per_slice : a.n_steps;
     for (std::size_t number = first; number < last; ++number) {
         const Step step(a, number, most_words);
-        __syncthreads();  // the tables before are done with
         load_inputs<tokens>(a, step, inputs);
-        __syncthreads();
+        __syncthreads();  // also: the tables before are done with
         make_tables<tokens>(inputs, step.n_words, tables);
         __syncthreads();
         float all[tokens] = {};  // the sum of the inputs: all signs plus

@@ -25,6 +25,7 @@ namespace {
 /// Of the readers two, of different threads and where it can be of different warps.
 struct Cell {
     std::uint32_t writer = 0;
+    std::uint32_t atomic = 0;  ///< of those that wrote by an atomic operation
     std::uint32_t reader = 0;
     std::uint32_t other_reader = 0;
 };
@@ -337,14 +338,14 @@ private:
         if (cell.writer == on_its_way) {
             refuse(kind, memory, bytes, "where a copy is on its way that was not waited for");
         }
-        if (space.is_shared && cell.writer < first_of_block_) {
+        if (space.is_shared && std::max(cell.writer, cell.atomic) < first_of_block_) {
             refuse(kind, memory, bytes, "shared memory that the block has not written to");
         }
-        if (cell.writer != span_ && kind == Kind::read && is_beside(space, cell.writer)) {
-            refuse(
-                kind, memory, bytes,
-                "which " + describe(position_of(cell.writer)) + " wrote, with no barrier between");
+        refuse_beside(space, cell.writer, kind, memory, bytes, " wrote");
+        if (kind == Kind::atomic) {
+            return;
         }
+        refuse_beside(space, cell.atomic, kind, memory, bytes, " wrote");
         // One that is kept apart from all that the thread does from now on need not be known; and
         // of those beside it, one in another warp says more than one in the same.
         if (cell.reader == 0 || !is_beside(space, cell.reader)) {
@@ -359,20 +360,25 @@ private:
         if (cell.writer == on_its_way) {
             refuse(kind, memory, bytes, "where a copy is on its way");
         }
-        if (kind != Kind::atomic) {
-            for (const std::uint32_t reader : {cell.reader, cell.other_reader}) {
-                if (is_beside(space, reader)) {
-                    refuse(kind, memory, bytes,
-                           "which " + describe(position_of(reader)) +
-                               " read, with no barrier between");
-                }
-            }
-            if (is_beside(space, cell.writer) && doubtful_.memory == nullptr && bytes <= 16) {
-                doubtful_ = {memory, bytes, {}, position_of(cell.writer), code_};
-                std::memcpy(doubtful_.before.data(), memory, bytes);
-            }
+        refuse_beside(space, cell.reader, kind, memory, bytes, " read");
+        refuse_beside(space, cell.other_reader, kind, memory, bytes, " read");
+        if (kind == Kind::atomic) {
+            cell.atomic = span_;
+            return;
+        }
+        refuse_beside(space, cell.atomic, kind, memory, bytes, " wrote");
+        if (is_beside(space, cell.writer) && doubtful_.memory == nullptr && bytes <= 16) {
+            doubtful_ = {memory, bytes, {}, position_of(cell.writer), code_};
+            std::memcpy(doubtful_.before.data(), memory, bytes);
         }
         cell.writer = span_;
+    }
+    void refuse_beside(const Space& space, std::uint32_t span, Kind kind, const void* memory,
+                       std::size_t bytes, const char* did) {
+        if (is_beside(space, span)) [[unlikely]] {
+            refuse(kind, memory, bytes,
+                   "which " + describe(position_of(span)) + did + ", with no barrier between");
+        }
     }
     /// The write that the thread was about to make when this was last called has been made.
     void settle() {

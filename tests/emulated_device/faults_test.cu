@@ -153,6 +153,27 @@ TEST_F(EmulatedDevice, FindsBlocksThatMeetInAByte) {
     EXPECT_EQ(said(), "");
 }
 
+TEST_F(EmulatedDevice, FindsAtomicOperationsBesideOthers) {
+    const auto largest = [=] __device__(unsigned thread, bool waits) {
+        __shared__ unsigned shared;
+        if (thread == 0) {
+            shared = 0;
+        }
+        if (waits) {
+            __syncthreads();
+        }
+        atomicMax(&shared, thread);
+        __syncthreads();
+        return shared;
+    };
+    auto* const found = reinterpret_cast<unsigned*>(memory);
+    EXPECT_EQ(of_block([=] __device__(unsigned thread) { *found = largest(thread, true); }), "");
+    EXPECT_EQ(call.to_host(found, 1).front(), block_threads - 1);
+    EXPECT_THAT(of_block([=] __device__(unsigned thread) { (void)largest(thread, false); }),
+                ::testing::AnyOf(HasSubstr("no barrier between"),
+                                 HasSubstr("the block has not written to")));
+}
+
 TEST_F(EmulatedDevice, FindsBarriersThatNotAllReach) {
     EXPECT_THAT(of_block([=] __device__(unsigned thread) {
                     if (thread != 3) {
