@@ -40,7 +40,7 @@ def first_failure(plugin, program, tests, place):
                        OPENBLAS_NUM_THREADS="1")
     done = subprocess.run([program, f"--gtest_filter={tests}", "--gtest_fail_fast"], env=environment, capture_output=True,
                           text=True)
-    failed = re.search(r"\[  FAILED  \] \w+/([\w.]+)/cuda", done.stdout)
+    failed = re.search(r"\[  FAILED  \] (?:Backends/)?([\w.]+)", done.stdout)
     if failed is None:
         return None
     said = re.search(r"emulated device: (.*?)(; in |$)", done.stdout)
