@@ -66,7 +66,7 @@ bool is_cuda_compiled() {
 #ifdef LATHE_HAS_CUDA
     return true;
 #else
-    return false;
+    return std::getenv("LATHE_PLUGIN_DIR") != nullptr;
 #endif
 }
 

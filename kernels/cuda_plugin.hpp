@@ -21,7 +21,7 @@ inline constexpr const char* cuda_plugin_file = "liblathe_cuda.so";
 using CudaPluginInterface = const char*();
 using CudaPluginOpen = Backend*(std::size_t device, char* reason, std::size_t reason_size);
 
-/// Whether this build has the library.
+/// Whether this build has the library, or LATHE_PLUGIN_DIR says where one is.
 [[nodiscard]] bool is_cuda_compiled();
 
 /// Opens the library once, and a backend on device number `device` modulo the number of devices.

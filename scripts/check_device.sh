@@ -6,6 +6,10 @@
 #
 #   SKIP="sanitizer bench job" scripts/check_device.sh DIR     leaves steps out
 #   ONLY="tests" scripts/check_device.sh DIR                   runs only these (besides the build)
+#   SECONDS_LEFT=480 scripts/check_device.sh DIR               ends within so many seconds: each step has a limit of its
+#                                                              own, and what is not reached is said; the default is none
+#   PLUGIN=FILE scripts/check_device.sh DIR                    takes this plug-in and compiles none: that of the emulated
+#                                                              device tries the script where there is no device
 #
 # A machine with a device but without the libraries that a build needs runs what another one built:
 #
@@ -49,18 +53,32 @@ mkdir -p "$logs"
 build=build/device
 summary=()
 failed=0
+# The longest that a step may take, by the first word of its name, where the time as a whole is limited.
+declare -A limits=([configure]=40 [build]=150 [tests]=90 [job]=60 [bench]=60 [sanitizer]=90)
+export build logs PLUGIN="${PLUGIN:-}"
 
 # step NAME COMMAND...: runs it with its output in NAME.log; says how it ended and how long it took.
 step() {
-  local name=$1 start=$SECONDS status=ok
+  local name=$1 start=$SECONDS status=ok limit=0
   shift
   if [[ "$skip" == *" ${name%%-*} "* || "$only" != *" ${name%%-*} "* ]]; then
     summary+=("$(printf '%-24s left out' "$name")")
     return 0
   fi
+  if [ -n "${SECONDS_LEFT:-}" ]; then
+    limit=$((SECONDS_LEFT - SECONDS))
+    if [ "$limit" -le 0 ]; then
+      summary+=("$(printf '%-24s not reached' "$name")")
+      failed=1
+      return 1
+    fi
+    [ "$limit" -lt "${limits[${name%%-*}]}" ] || limit=${limits[${name%%-*}]}
+  fi
   echo "== $name"
-  if ! "$@" >"$logs/$name.log" 2>&1; then
+  # Functions are exported to a shell of their own, which can be stopped.
+  if ! timeout --kill-after=5 "$limit" bash -c '"$@"' _ "$@" >"$logs/$name.log" 2>&1; then
     status=FAILED
+    [ "$limit" -gt 0 ] && [ $((SECONDS - start)) -ge "$limit" ] && status='TIME UP'
     failed=1
     tail -n 25 "$logs/$name.log"
   fi
@@ -80,6 +98,10 @@ finish() {
 }
 
 configure() {
+  if [ -n "$PLUGIN" ]; then
+    test -e "$build/bin/lathe" && test -e "$PLUGIN"
+    return
+  fi
   if [ -e "$build/prebuilt" ]; then
     cmake -S kernels/cuda -B "$build/plugin" -DCMAKE_CUDA_ARCHITECTURES="${ARCHITECTURES:-native}"
     return
@@ -89,6 +111,10 @@ configure() {
     grep -q '^CMAKE_CUDA_COMPILER:FILEPATH=.*nvcc' "$build/CMakeCache.txt"
 }
 build_targets() {
+  if [ -n "$PLUGIN" ]; then
+    cp "$PLUGIN" "$build/bin/liblathe_cuda.so"
+    return
+  fi
   if [ -e "$build/prebuilt" ]; then
     cmake --build "$build/plugin" --parallel && cp "$build"/plugin/bin/*.so "$build/bin/" &&
       nvcc -O2 -std=c++17 -o "$build/bin/cublas_bench" bench/cublas_bench.cpp -lcublas
@@ -151,6 +177,7 @@ sys.exit(worst > 1e-3)
 PYTHON
 }
 
+export -f configure build_targets job evaluate_cpu_checkpoint compare_jobs
 step configure configure || finish
 step build build_targets || finish
 export LATHE_PLUGIN_DIR="$PWD/$build/bin"
@@ -164,7 +191,7 @@ step job-cuda job cuda
 step job-eval evaluate_cpu_checkpoint
 step job-comparison compare_jobs
 step bench-device "$build/bin/device_bench" cuda
-step bench-cublas "$build/bin/cublas_bench"
+[ -n "$PLUGIN" ] || step bench-cublas "$build/bin/cublas_bench"
 if command -v compute-sanitizer >/dev/null; then
   for tool in memcheck racecheck; do
     step "sanitizer-$tool" compute-sanitizer --tool "$tool" --error-exitcode 9 \

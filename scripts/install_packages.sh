@@ -9,7 +9,7 @@ packages=(
   g++ cmake ninja-build ccache pkg-config
   openmpi-bin libopenmpi-dev libhdf5-dev libopenblas-pthread-dev liblapacke-dev
   libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
-  libpcre2-dev libutf8proc-dev libxxhash-dev libboost-dev
+  libpcre2-dev libutf8proc-dev libxxhash-dev libboost-dev libboost-context-dev
   libgtest-dev libgmock-dev libbenchmark-dev libsimde-dev python3 python3-h5py
 )
 # A whole Slurm, which the tests start for themselves (tests/slurm).

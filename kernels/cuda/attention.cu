@@ -2,6 +2,7 @@
 #include <vector>
 
 #include "kernels/cuda/cuda_backend.hpp"
+#include "kernels/cuda/device_only.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/layouts/attention_sequences.hpp"
 
@@ -250,8 +251,7 @@ struct OwnOutput {
 /// columns: 16 * columns >= head_dim.
 template <unsigned columns>
 __global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
-    extern __shared__ float shared[];
-    const Tile tile(shared, a);
+    const Tile tile(cuda::dynamic_shared<float>(), a);
     load_queries(a, tile);
     RunningRow row;
     OwnOutput<columns> output;
@@ -270,7 +270,6 @@ __global__ void __launch_bounds__(side* side) attention_kernel(Arguments a) {
         __syncthreads();
         output.add_tile(tile);
     }
-    __syncthreads();
     output.write(a, tile);
 }
 
@@ -336,7 +335,7 @@ void launch(const Call& call, const Arguments& arguments, std::size_t n_tiles,
                              static_cast<int>(bytes)),
         "cudaFuncSetAttribute");
     const dim3 grid(static_cast<unsigned>(n_tiles), static_cast<unsigned>(n_heads));
-    attention_kernel<columns><<<grid, side * side, bytes, call.stream()>>>(arguments);
+    cuda::launch(call, attention_kernel<columns>, grid, side * side, bytes, arguments);
 }
 
 }  // namespace

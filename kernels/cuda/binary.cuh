@@ -51,6 +51,9 @@ public:
             terms_[p] = 0.5 * step * (1U << p);
         }
         terms_[q] = 0.5 * (top + bottom);
+        for (std::size_t j = 0; j < n_; ++j) {
+            codes_[j] = 0;  // what take_nearest() compares with
+        }
         take_nearest();
     }
 

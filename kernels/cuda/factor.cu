@@ -27,9 +27,13 @@ struct Workspace {
     }
 };
 
-/// What a function of cuSOLVER says of its success.
+/// What a function of cuSOLVER says of its success: 0, or where it failed, from 1.
 int read_info(Call& call, const int* info) {
-    return call.to_host(info, 1).front();
+    const int place = call.to_host(info, 1).front();
+    if (place < 0) {
+        throw InternalError("cuSOLVER: argument " + std::to_string(-place) + " is wrong");
+    }
+    return place;
 }
 
 /// Eigenvalues, smallest first, and eigenvectors as rows in place of the matrix, of which the upper

@@ -14,6 +14,19 @@ inline constexpr unsigned all_lanes = 0xFFFFFFFFU;
     return (a + b - 1) / b;
 }
 
+/// Puts kernel(arguments...) on the stream: the one place where that is done. shared_bytes: what
+/// dynamic_shared() has in each block.
+template <class... Parameters, class... Arguments>
+void launch(const Call& call, void (*kernel)(Parameters...), dim3 grid, unsigned threads,
+            std::size_t shared_bytes, const Arguments&... arguments) {
+    cudaLaunchConfig_t config{};
+    config.gridDim = grid;
+    config.blockDim = dim3(threads);
+    config.dynamicSmemBytes = shared_bytes;
+    config.stream = call.stream();
+    check(cudaLaunchKernelEx(&config, kernel, arguments...), "a kernel launch");
+}
+
 template <class Index, class F>
 __global__ void each_kernel(Index cols, Index n, F f) {
     const Index i = static_cast<Index>(blockIdx.x) * block_threads + threadIdx.x;
@@ -31,10 +44,10 @@ void for_each(const Call& call, std::size_t rows, std::size_t cols, const F& f) 
     }
     const auto blocks = static_cast<unsigned>(div_up(n, block_threads));
     if (n < (std::size_t{1} << 31)) {
-        each_kernel<<<blocks, block_threads, 0, call.stream()>>>(static_cast<unsigned>(cols),
-                                                                 static_cast<unsigned>(n), f);
+        launch(call, each_kernel<unsigned, F>, blocks, block_threads, 0,
+               static_cast<unsigned>(cols), static_cast<unsigned>(n), f);
     } else {
-        each_kernel<<<blocks, block_threads, 0, call.stream()>>>(cols, n, f);
+        launch(call, each_kernel<std::size_t, F>, blocks, block_threads, 0, cols, n, f);
     }
 }
 
@@ -52,7 +65,7 @@ template <class F>
 void for_each_warp(const Call& call, std::size_t n, const F& f) {
     if (n > 0) {
         const auto blocks = static_cast<unsigned>(div_up(n, block_threads / warp_size));
-        warps_kernel<<<blocks, block_threads, 0, call.stream()>>>(n, f);
+        launch(call, warps_kernel<F>, blocks, block_threads, 0, n, f);
     }
 }
 
@@ -65,7 +78,7 @@ __global__ void blocks_kernel(F f) {
 template <class F>
 void for_each_block(const Call& call, std::size_t n, const F& f) {
     if (n > 0) {
-        blocks_kernel<<<static_cast<unsigned>(n), block_threads, 0, call.stream()>>>(f);
+        launch(call, blocks_kernel<F>, static_cast<unsigned>(n), block_threads, 0, f);
     }
 }
 

@@ -45,7 +45,7 @@ void cuda::add_slices(const Call& call, const float* partial, std::size_t slices
                       std::size_t stride, const float* bias, View<float> y) {
     const dim3 grid(static_cast<unsigned>(div_up(y.cols, warp_size)),
                     static_cast<unsigned>(y.rows));
-    slices_kernel<<<grid, block_threads, 0, call.stream()>>>(partial, slices, stride, bias, y);
+    launch(call, slices_kernel, grid, block_threads, 0, partial, slices, stride, bias, y);
 }
 
 std::unique_ptr<const PackedMatrix> CudaBackend::do_pack(const CodedMatrix& matrix) const {

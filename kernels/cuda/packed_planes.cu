@@ -248,9 +248,8 @@ __global__ void __launch_bounds__(lookup_threads) lookup_kernel(LookupArguments 
         first + a.steps_per_slice < a.n_steps ? first + a.steps_per_slice : a.n_steps;
     for (std::size_t number = first; number < last; ++number) {
         const Step step(a, number, most_words);
-        __syncthreads();  // the tables before are done with
         load_inputs<tokens>(a, step, inputs);
-        __syncthreads();
+        __syncthreads();  // also: the tables before are done with
         make_tables<tokens>(inputs, step.n_words, tables);
         __syncthreads();
         float all[tokens] = {};  // the sum of the inputs: all signs plus
@@ -290,7 +289,7 @@ void look_up(Call& call, const Layout& w, View<const float> x, const float* bias
     a.steps_per_slice = div_up(a.n_steps, slices);
     a.partial = call.scratch<float>(slices * tokens * w.rows);
     const dim3 grid(static_cast<unsigned>(tiles), static_cast<unsigned>(slices));
-    lookup_kernel<tokens><<<grid, lookup_threads, 0, call.stream()>>>(a);
+    cuda::launch(call, lookup_kernel<tokens>, grid, lookup_threads, 0, a);
     cuda::add_slices(call, a.partial, slices, tokens, bias, y);
 }
 

@@ -29,7 +29,7 @@ void launch(const Call& call, const cuda::TileArguments& a, dim3 grid) {
     cuda::check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
                                      static_cast<int>(bytes)),
                 "cudaFuncSetAttribute");
-    kernel<<<grid, cuda::tile_threads, bytes, call.stream()>>>(a);
+    cuda::launch(call, kernel, grid, cuda::tile_threads, bytes, a);
 }
 
 template <unsigned bits>

@@ -34,9 +34,10 @@ void CudaBackend::do_accumulate_gram(MatrixView<const float> x, UpperTriangle<fl
     }
     Call call(*context_);
     const std::size_t d = x.cols;
-    const std::size_t stride = gram.stride;
-    float* const sum = stride > 0 ? call.inout(MatrixView<float>(gram.data, d, d, stride)).data
-                                  : call.inout(std::span<float>(gram.data, triangle_size(d)));
+    const bool is_packed = gram.stride == 0;
+    const View<float> sum =
+        is_packed ? View<float>{call.inout(std::span<float>(gram.data, triangle_size(d))), d, d, 0}
+                  : call.inout(MatrixView<float>(gram.data, d, d, gram.stride));
     const View<float> part = call.scratch<float>(d, d);
     for_each_chunk(call.in(x), [&](View<const float> chunk) {
         const float one = 1.0F;
@@ -47,7 +48,7 @@ void CudaBackend::do_accumulate_gram(MatrixView<const float> x, UpperTriangle<fl
               "cublasSsyrk");
         cuda::for_each(call, d, d, [=] __device__(std::size_t i, std::size_t j) {
             if (j >= i) {
-                sum[(stride > 0 ? i * stride : i * d - i * (i + 1) / 2) + j] += part(i, j);
+                sum.data[(is_packed ? i * d - i * (i + 1) / 2 : i * sum.stride) + j] += part(i, j);
             }
         });
     });

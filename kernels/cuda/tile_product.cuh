@@ -3,6 +3,7 @@
 #include <cuda_fp16.h>
 #include <cuda_pipeline.h>
 
+#include "kernels/cuda/device_only.cuh"
 #include "kernels/cuda/launch.cuh"
 #include "kernels/layouts/binary_codes.hpp"
 #include "kernels/layouts/tiled_codes.hpp"
@@ -131,16 +132,6 @@ __device__ inline std::uint32_t as_word(__half2 halves) {
 }
 __device__ inline std::uint32_t component(const uint4& four, unsigned i) {
     return i == 0 ? four.x : i == 1 ? four.y : i == 2 ? four.z : four.w;
-}
-
-/// sums += a @ b of a warp: a [16, 16], b [16, 8], sums [16, 8] in fp32.
-__device__ inline void multiply_add(float (&sums)[4], const std::uint32_t (&a)[4], std::uint32_t b0,
-                                    std::uint32_t b1) {
-    asm volatile(
-        "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 "
-        "{%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
-        : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
-        : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b0), "r"(b1));
 }
 
 /// The power of two of a token's inputs, or its inverse.
@@ -275,7 +266,7 @@ template <unsigned bits, unsigned eights, unsigned cuts>
 __global__ void __launch_bounds__(tile_threads, eights == 1 && cuts == 1 ? 3 : 2)
     tile_kernel(const __grid_constant__ TileArguments a) {
     constexpr unsigned n_stages = stage_count(bits);
-    extern __shared__ uint4 shared[];
+    auto* const shared = dynamic_shared<uint4>();
     __shared__ std::uint32_t largest[eights * tiled::tokens_per_eight];
     const unsigned warp = threadIdx.x / warp_size;
     const unsigned lane = threadIdx.x % warp_size;

@@ -138,6 +138,13 @@ TEST_P(Packed, AgreesWithFp64OnSeveralBlocks) {
     }
 }
 
+// So many groups that a block of a device takes several steps, whose tables follow one another.
+TEST_P(Packed, AgreesWithFp64OnMoreGroupsThanBlocks) {
+    const Codes codes(3, 8 * 1030, 3, 8, false, true);
+    const Matrix<float> x = random_matrix(8, 8 * 1030, 5);
+    EXPECT_LE(worst_row(codes, x, {}, multiply(*backend, codes, x)), 1e-5);
+}
+
 TEST_P(Packed, TokensOfAnySizeAreAsExact) {
     for (const unsigned bits : {2U, 3U, 4U, 8U}) {
         const Codes codes(70, 300, bits, 128, true, true);
