@@ -307,7 +307,7 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
 
     CLI::App* status = command("status", "How far a run is");
     status->add_option("run", line.path, "Run directory")->required();
-    status->add_flag("--watch", line.watch, "Print again every two seconds until it ends");
+    status->add_flag("--watch", line.watch, "Show it live until the run ends");
 
     add_search_options(
         *command("search", "Plans for other budgets, from a finished run's candidates"), line,

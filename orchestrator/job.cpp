@@ -10,7 +10,7 @@
 namespace lathe {
 
 JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator,
-                  const std::function<void(const RunDirectory&)>& on_open) {
+                  const std::function<void(const RunDirectory&, const Preflight&)>& on_open) {
     auto context = JobContext::open(job, world);
     const JobQuestions questions = check_inputs(*context);
     const Preflight before = preflight(*context, questions);
@@ -18,7 +18,7 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     require_memory(before);
     JobRun run(std::move(context), coordinator);
     if (on_open) {
-        on_open(run.run());
+        on_open(run.run(), before);
     }
     JobReport report;
     if (job.slice) {
