@@ -4,8 +4,10 @@
 
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/log.hpp"
 #include "lib/job/serve_targets.hpp"
 #include "orchestrator/exporting.hpp"
+#include "orchestrator/report/page.hpp"
 
 namespace lathe {
 
@@ -48,6 +50,11 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     report.stages = run.stages();
     report.tensors = coverage(run.context());
     write_file(run.run().report(), to_json(report) + "\n");
+    try {
+        report::write_report(run.run(), run.run().page(), /*at_end=*/true);
+    } catch (const std::exception& error) {  // the job is done all the same
+        log_warning(std::string("page_not_written reason=\"") + error.what() + "\"");
+    }
     return report;
 }
 

@@ -26,6 +26,7 @@ std::string report_text(const JobReport& report) {
     for (const ExportReport& exported : report.exports) {
         text += export_text(exported.directory, exported.summary);
     }
+    text += fmt::format("report            {}\n", RunDirectory(report.run).page().string());
     text += "stage             seconds  tasks  reused\n";
     for (const StageReport& stage : report.stages) {
         text += fmt::format("  {:<14} {:>9.2f} {:>6} {:>7}\n", stage.name, stage.seconds,
