@@ -270,6 +270,9 @@ void add_export_options(CLI::App& exporter, CommandLine& line) {
                       "Remove the model that is in the directory first");
 }
 
+/// Runs that one page may show.
+constexpr int most_compared = 64;
+
 void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_flag("--json", line.json, "Print one JSON object on standard output");
     app.add_option("--exit-file", line.exit_file,
@@ -307,7 +310,17 @@ void add_commands(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
 
     CLI::App* status = command("status", "How far a run is");
     status->add_option("run", line.path, "Run directory")->required();
-    status->add_flag("--watch", line.watch, "Print again every two seconds until it ends");
+    status->add_flag("--watch", line.watch, "Show it live until the run ends");
+
+    CLI::App* report = command("report", "Write a run's report: one page, for a browser or print");
+    report->add_option("run", line.path, "Run directory, of a run that is done or not")->required();
+    report->add_option("--output", line.output, "File to write (RUN/report.html)");
+
+    CLI::App* compare = command("compare", "Plans, bytes, quality and times of several runs");
+    compare->add_option("runs", line.runs, "Run directories; differences are to the first")
+        ->required()
+        ->expected(1, most_compared);
+    compare->add_option("--output", line.output, "Also write a page to this file");
 
     add_search_options(
         *command("search", "Plans for other budgets, from a finished run's candidates"), line,
@@ -419,6 +432,9 @@ std::optional<CommandLine> parse_command_line(int argc, const char* const* argv,
         if (!path.empty()) {
             make_absolute(path, "the path of " + line.command);
         }
+    }
+    for (fs::path& run : line.runs) {
+        make_absolute(run, "a path of " + line.command);
     }
     return line;
 }

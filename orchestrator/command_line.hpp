@@ -75,8 +75,9 @@ struct CommandLine {
     std::string prompt;  ///< generate
     GenerationOptions generation;
 
-    std::string format = "hf";  ///< export
-    std::filesystem::path output;
+    std::string format = "hf";                ///< export
+    std::filesystem::path output;             ///< also of report and compare
+    std::vector<std::filesystem::path> runs;  ///< compare
     bool overwrite = false;
     bool check = false;  ///< read back what is there, write nothing
 };

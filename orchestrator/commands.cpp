@@ -32,7 +32,7 @@ CommandOutput run_command(const CommandContext& context) {
         {"status", run_status},     {"search", run_search}, {"inspect", run_inspect},
         {"verify", run_verify},     {"eval", run_eval},     {"export", run_export_command},
         {"generate", run_generate}, {"submit", run_submit}, {"cancel", run_cancel},
-        {"simulate", run_simulate},
+        {"simulate", run_simulate}, {"report", run_report}, {"compare", run_compare},
     };
     return table.at(context.line.command)(context);
 }

@@ -51,6 +51,8 @@ CommandOutput run_run(const CommandContext& context);  ///< run and resume
 CommandOutput run_submit(const CommandContext& context);
 CommandOutput run_cancel(const CommandContext& context);
 CommandOutput run_status(const CommandContext& context);
+CommandOutput run_compare(const CommandContext& context);
+CommandOutput run_report(const CommandContext& context);
 CommandOutput run_search(const CommandContext& context);
 CommandOutput run_inspect(const CommandContext& context);
 CommandOutput run_verify(const CommandContext& context);

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <string>
+#include <tuple>
 #include <utility>
 
 #include "lib/comm/backoff.hpp"
@@ -41,13 +42,20 @@ constexpr double listen_seconds = 0.02;
     throw InternalError(message);
 }
 
-/// 0 for what is no such number: progress is a courtesy.
-double fraction_in(const std::string& text) {
+/// What a rank tells of itself: how far its task is, bytes of memory. 0 for what is no such number:
+/// progress is a courtesy.
+std::pair<double, std::uint64_t> progress_in(const std::string& text) {
     double fraction = 0.0;
     const char* const last = text.data() + text.size();
     const auto [end, error] = std::from_chars(text.data(), last, fraction);
-    const bool is_number = error == std::errc() && end == last;
-    return is_number && fraction >= 0.0 && fraction <= 1.0 ? fraction : 0.0;
+    if (error != std::errc() || !(fraction >= 0.0 && fraction <= 1.0)) {
+        return {0.0, 0};
+    }
+    std::uint64_t bytes = 0;
+    if (end == last || *end != ' ' || std::from_chars(end + 1, last, bytes).ptr != last) {
+        return {end == last ? fraction : 0.0, 0};
+    }
+    return {fraction, bytes};
 }
 
 double seconds_between(std::chrono::steady_clock::time_point from,
@@ -167,7 +175,7 @@ bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
             note_instruction_set(control.source, control.text);
         }
         if (control.kind == comm::ControlKind::progress) {
-            worker.fraction = fraction_in(control.text);
+            std::tie(worker.fraction, worker.memory_bytes) = progress_in(control.text);
         }
         if (control.kind == comm::ControlKind::asked && !asked_rank_) {
             asked_rank_ = control.source;
@@ -222,6 +230,7 @@ void Coordinator::report(const StageState& stage, std::size_t n_reused, const Ta
     progress.eta_seconds = estimate_remaining_seconds(stage);
     progress.last = last;
     progress.running = running_tasks();
+    progress.lost = lost_ranks();
     options_.on_progress(progress);
 }
 
@@ -238,7 +247,7 @@ std::vector<RunningTask> Coordinator::running_tasks() const {
         const Worker& worker = workers_[static_cast<std::size_t>(rank)];
         if (worker.task && !worker.lost) {
             running.push_back({*worker.task, rank, seconds_between(worker.task_start, time_.now()),
-                               worker.fraction});
+                               worker.fraction, worker.memory_bytes});
         }
     }
     std::ranges::stable_sort(running, std::ranges::greater(), &RunningTask::seconds);

@@ -11,19 +11,12 @@
 
 #include "lib/comm/communicator.hpp"
 #include "lib/job/task.hpp"
+#include "orchestrator/running_task.hpp"
 #include "orchestrator/timekeeper.hpp"
 
 namespace lathe {
 
 class StageState;
-
-/// A task that a rank has.
-struct RunningTask {
-    std::string task;
-    int rank = 0;
-    double seconds = 0.0;   ///< since it was handed out
-    double fraction = 0.0;  ///< of it that is done, as the rank tells; 0: nothing was told
-};
 
 /// How far a stage is; reported after each finished task, and once a second.
 struct StageProgress {
@@ -36,6 +29,7 @@ struct StageProgress {
     double eta_seconds = 0.0;
     const TaskResult* last = nullptr;    ///< the task just finished; null: none was
     std::vector<RunningTask> running{};  ///< the longest at work first
+    std::vector<int> lost{};             ///< ranks
 };
 
 /// Hands out the tasks of one stage after another, from rank 0, to the workers (workers/worker.hpp)
@@ -133,7 +127,8 @@ private:
         std::optional<std::string> task;  ///< id of what it does
         bool is_pinned = false;           ///< that task, or for all ranks
         Clock::time_point task_start;
-        double fraction = 0.0;  ///< of it that is done
+        double fraction = 0.0;           ///< of it that is done
+        std::uint64_t memory_bytes = 0;  ///< resident, as it last told
         Clock::time_point last_heard;
     };
 

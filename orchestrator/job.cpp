@@ -4,13 +4,15 @@
 
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "lib/core/log.hpp"
 #include "lib/job/serve_targets.hpp"
 #include "orchestrator/exporting.hpp"
+#include "orchestrator/report/page.hpp"
 
 namespace lathe {
 
 JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator,
-                  const std::function<void(const RunDirectory&)>& on_open) {
+                  const std::function<void(const RunDirectory&, const Preflight&)>& on_open) {
     auto context = JobContext::open(job, world);
     const JobQuestions questions = check_inputs(*context);
     const Preflight before = preflight(*context, questions);
@@ -18,7 +20,7 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     require_memory(before);
     JobRun run(std::move(context), coordinator);
     if (on_open) {
-        on_open(run.run());
+        on_open(run.run(), before);
     }
     JobReport report;
     if (job.slice) {
@@ -49,6 +51,11 @@ JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& 
     report.stages = run.stages();
     report.tensors = coverage(run.context());
     write_file(run.run().report(), to_json(report) + "\n");
+    try {
+        report::write_report(run.run(), run.run().page(), /*at_end=*/true);
+    } catch (const std::exception& error) {  // the job is done all the same
+        log_warning(std::string("page_not_written reason=\"") + error.what() + "\"");
+    }
     return report;
 }
 

@@ -42,7 +42,7 @@ struct JobReport {
 /// called once the run directory is this process's own, before the first stage.
 /// @throws any Error of a stage; what was finished stays in the run directory
 JobReport run_job(const JobConfig& job, comm::Communicator& world, Coordinator& coordinator,
-                  const std::function<void(const RunDirectory&)>& on_open = {});
+                  const std::function<void(const RunDirectory&, const Preflight&)>& on_open = {});
 
 /// One JSON object with the keys of `lathe run --json`.
 [[nodiscard]] std::string to_json(const JobReport& report);

@@ -8,8 +8,10 @@
 #include "lib/core/log.hpp"
 #include "lib/job/export_formats.hpp"
 #include "lib/template/chat_template.hpp"
+#include "orchestrator/ranks_text.hpp"
 #include "orchestrator/run_place.hpp"
 #include "orchestrator/run_records.hpp"
+#include "orchestrator/timekeeper.hpp"
 #include "orchestrator/version.hpp"
 #include "workers/chain/sample_share.hpp"
 
@@ -162,10 +164,14 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
         return;
     }
     const TokenSequences& calibration = samples_.calibration;
-    schedule_.emplace(run().schedule(), RunSchedule{n_ranks(),
-                                                    calibration.ranges(tokens_per_batch).size(),
-                                                    SampleShare::n_parts(calibration),
-                                                    {}});
+    schedule_.emplace(run().schedule(),
+                      RunSchedule{n_ranks(),
+                                  calibration.ranges(tokens_per_batch).size(),
+                                  SampleShare::n_parts(calibration),
+                                  {},
+                                  seconds_since_1970(),
+                                  ranks_text(given_->world->places(), job().runtime.backend,
+                                             job().runtime.threads)});
 }
 
 bool JobRun::continue_existing_run(Record record, const std::string& samples_now) {
@@ -310,7 +316,8 @@ std::vector<std::string> JobRun::run_stage(const std::string& name, std::vector<
                           .rank = result.rank,
                           .size_bytes = artifact.empty() ? 0 : fs::file_size(artifact, ignored),
                           .artifact = artifact.lexically_relative(run().root()).string(),
-                          .text = result.text});
+                          .text = result.text,
+                          .ended = seconds_since_1970()});
     });
     const auto results = coordinator_.run(open, tasks.size() - open.size());
     try {

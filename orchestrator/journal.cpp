@@ -20,10 +20,13 @@ constexpr std::string_view line_end = R"("})";
 constexpr std::size_t n_digits = 16;
 
 std::string to_line(const JournalEntry& entry) {
-    const Json object = {
+    Json object = {
         {"task", entry.task}, {"stage", entry.stage},           {"seconds", entry.seconds},
         {"rank", entry.rank}, {"size_bytes", entry.size_bytes}, {"artifact", entry.artifact},
         {"text", entry.text}};
+    if (entry.ended > 0.0) {
+        object["ended"] = entry.ended;
+    }
     // A path or text of the user's may be no UTF-8; that must not stop the job.
     std::string line = object.dump(-1, ' ', false, Json::error_handler_t::replace);
     const std::string crc = to_hex(hash_text(line));
@@ -50,7 +53,8 @@ std::optional<JournalEntry> parse_line(std::string_view line) {
                             whole_number<int>(object.at("rank")),
                             whole_number<std::uint64_t>(object.at("size_bytes")),
                             object.at("artifact").get<std::string>(),
-                            object.at("text").get<std::string>()};
+                            object.at("text").get<std::string>(),
+                            object.value("ended", 0.0)};
     } catch (const Json::exception&) {
         return std::nullopt;  // good sum, other fields: written by another version
     } catch (const DataError&) {

@@ -22,6 +22,8 @@ struct JournalEntry {
     std::uint64_t size_bytes = 0;  ///< of the artifact
     std::string artifact;          ///< path relative to the run directory
     std::string text;              ///< the stage's answer
+    /// Seconds since 1970, for reports; 0 in lines of versions that did not write it.
+    double ended = 0.0;
 
     bool operator==(const JournalEntry&) const = default;
 };

@@ -1,5 +1,6 @@
 #include "orchestrator/progress.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -32,6 +33,19 @@ std::string short_text(const RunningTask& running) {
         duration_text(running.seconds));
 }
 
+std::string bar_text(double share) {
+    constexpr std::size_t width = 20;
+    const auto filled = static_cast<std::size_t>(std::clamp(share, 0.0, 1.0) * width);
+    return fmt::format("[{:<{}}]", std::string(filled, '#'), width);
+}
+
+/// ", 3 min 05 s left"; "" where that is not known.
+std::string eta_text(const StageProgress& progress) {
+    return progress.done < progress.total && progress.eta_seconds > 0.0
+               ? ", " + duration_text(progress.eta_seconds) + " left"
+               : "";
+}
+
 }  // namespace
 
 Progress::Style Progress::default_style() {
@@ -56,8 +70,10 @@ void Progress::show(const StageProgress& progress) {
     total_ = progress.total;
     eta_seconds_ = progress.eta_seconds;
     running_ = progress.running;
-    print(progress);
+    lost_ = progress.lost;
     const auto now = std::chrono::steady_clock::now();
+    job_.update(progress, std::chrono::duration<double>(now.time_since_epoch()).count());
+    print(progress);
     if (new_stage || now - last_written_ > std::chrono::seconds(1)) {
         last_written_ = now;
         write_status("running");
@@ -68,42 +84,56 @@ void Progress::print(const StageProgress& progress) {
     if (style_ == Style::silent) {
         return;
     }
-    const std::string eta = progress.done < progress.total && progress.eta_seconds > 0.0
-                                ? ", " + duration_text(progress.eta_seconds) + " left"
-                                : "";
-    if (style_ == Style::lines) {
-        const std::string running = running_text(progress.running);
-        const auto now = std::chrono::steady_clock::now();
-        if (progress.last == nullptr && now - last_line_ < longest_silence_) {
-            return;
-        }
-        last_line_ = now;
-        const std::string last =
-            progress.last == nullptr
-                ? (running.empty() ? "" : " at work: " + running)
-                : fmt::format(" {} took {} on rank {}", progress.last->id,
-                              duration_text(progress.last->seconds), progress.last->rank);
-        print_error(fmt::format("{} {}/{}{}{}\n", progress.stage, progress.done, progress.total,
-                                last, eta));
+    if (style_ == Style::bar) {
+        print_bars(progress);
         return;
     }
-    constexpr std::size_t width = 20;
-    const std::size_t filled = progress.total == 0 ? width : width * progress.done / progress.total;
+    const auto now = std::chrono::steady_clock::now();
+    if (progress.last == nullptr && now - last_line_ < longest_silence_) {
+        return;
+    }
+    last_line_ = now;
+    const std::string running = running_text(progress.running);
+    const std::string last =
+        progress.last == nullptr
+            ? (running.empty() ? "" : " at work: " + running)
+            : fmt::format(" {} took {} on rank {}", progress.last->id,
+                          duration_text(progress.last->seconds), progress.last->rank);
+    const std::string job =
+        job_.is_known() ? "; job " + duration_text(job_.seconds_left()) + " left" : "";
+    print_error(fmt::format("{} {}/{}{}{}{}\n", progress.stage, progress.done, progress.total, last,
+                            eta_text(progress), job));
+}
+
+void Progress::print_bars(const StageProgress& progress) {
+    const double share = progress.total == 0 ? 1.0
+                                             : static_cast<double>(progress.done) /
+                                                   static_cast<double>(progress.total);
     // A line must not wrap: the next one could not take its place.
     const std::size_t columns = terminal_columns() - 1;
-    std::string line =
-        fmt::format("{:<10} [{:<{}}] {}/{}{}", progress.stage, std::string(filled, '#'), width,
-                    progress.done, progress.total, eta);
+    std::string line = fmt::format("{:<10} {} {}/{}{}", progress.stage, bar_text(share),
+                                   progress.done, progress.total, eta_text(progress));
     if (!progress.running.empty() && line.size() + 2 < columns) {
         line += "  " + short_text(progress.running.front()).substr(0, columns - 2 - line.size());
     }
-    print_error("\r" + line + "\x1b[K");
+    std::string text = "\r" + line + "\x1b[K";
+    if (job_.is_known()) {
+        std::string job =
+            fmt::format("{:<10} {} {:.0f} %, {} left", "job", bar_text(job_.share_done()),
+                        100.0 * job_.share_done(), duration_text(job_.seconds_left()));
+        job.resize(std::min(job.size(), columns));
+        // Below, and back to the end of the stage's line: a line of the log goes behind that.
+        text += "\n\r" + job +
+                fmt::format("\x1b[K\x1b[A\r\x1b[{}C",
+                            std::max<std::size_t>(1, std::min(line.size(), columns)));
+    }
+    print_error(text);
     line_open_ = true;
 }
 
 void Progress::finish_line() noexcept {
     if (line_open_) {
-        print_error("\n");
+        print_error(job_.is_known() ? "\n\x1b[K" : "\n");
     }
     line_open_ = false;
 }
@@ -120,8 +150,14 @@ void Progress::write_status(const std::string& status) noexcept {
         return;
     }
     try {
-        const RunStatus record{
+        RunStatus record{
             status, stage_, done_, total_, eta_seconds_, n_ranks_, running_text(running_)};
+        const bool is_running = status == "running";
+        record.job_eta_seconds = is_running ? job_.seconds_left() : 0.0;
+        record.job_share = status == "done" ? 1.0 : job_.share_done();
+        record.running = running_;
+        record.running.resize(std::min(running_.size(), RunStatus::most_running));
+        record.lost = lost_;
         write_file(status_file_, to_json(record) + "\n");
     } catch (const std::exception& e) {
         // Only a courtesy to readers: the job itself will meet the full disk where it matters.

@@ -6,11 +6,13 @@
 #include <vector>
 
 #include "orchestrator/coordinator.hpp"
+#include "orchestrator/job_estimate.hpp"
 
 namespace lathe {
 
 /// Reports the progress of a job: on standard error by a line for each finished task and, while
-/// none is finished, one in 30 s, or by a live bar on a terminal; and in status.json of the run
+/// none is finished, one in 30 s, or by a live bar on a terminal, for the stage and, where there is
+/// a plan, one for the job below it; and in status.json of the run
 /// directory, for `lathe status`. All that is a courtesy: where it cannot be written (closed, full,
 /// a terminal that hung up), the job continues.
 class Progress {
@@ -29,6 +31,8 @@ public:
 
     /// From now on status.json is kept up to date, at most once a second.
     void set_status_file(std::filesystem::path file) { status_file_ = std::move(file); }
+    /// The stages of the job as planned: from now on there is an estimate for all of it.
+    void set_plan(std::vector<JobEstimate::Stage> stages) { job_ = JobEstimate(std::move(stages)); }
     /// To be called once a second at least.
     void update(const StageProgress& progress) noexcept;
     /// The last word: "done", "stopped" or "failed".
@@ -37,6 +41,7 @@ public:
 private:
     void show(const StageProgress& progress);
     void print(const StageProgress& progress);
+    void print_bars(const StageProgress& progress);
     void write_status(const std::string& status) noexcept;
     void finish_line() noexcept;
 
@@ -52,6 +57,8 @@ private:
     std::size_t total_ = 0;
     double eta_seconds_ = 0.0;
     std::vector<RunningTask> running_;
+    std::vector<int> lost_;
+    JobEstimate job_;
 };
 
 /// "compress/block_0003.gate 42 % on rank 1 for 3 min 05 s and 2 more"; "" for no task.

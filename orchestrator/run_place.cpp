@@ -19,7 +19,8 @@ namespace {
 constexpr std::array run_files{"journal.jsonl", "schedule.jsonl", "status.json", "report.json",
                                "calibration",   "candidates",     "search",      "streams",
                                "rotation",      "gradients",      "refined",     "sliced",
-                               "token_weights", "sources.json",   "job.yaml",    "manifest.json"};
+                               "sources.json",  "windows.json",   "report.html", "token_weights",
+                               "job.yaml",      "manifest.json"};
 
 /// The directory to write in: it, or the nearest above it that is there.
 void require_writable(const fs::path& directory) {
@@ -61,10 +62,12 @@ void require_usable(const RunDirectory& run) {
     }
     for (const auto& entry : fs::directory_iterator(run.root())) {
         const std::string name = entry.path().filename().string();
-        // A job that was submitted has its script and its log there before it begins.
+        // A job that was submitted has its script and its log there before it begins; `report` of
+        // an empty directory leaves a page.
         if (entry.path() == run.lock() || entry.path() == FileLock::stand_in(run.lock()) ||
-            entry.path() == run.batch() || entry.path() == run.logs() ||
-            name.starts_with("job.yaml") || name.starts_with("manifest.json.")) {
+            entry.path() == run.batch() || entry.path() == run.page() ||
+            entry.path() == run.logs() || name.starts_with("job.yaml") ||
+            name.starts_with("manifest.json.")) {
             continue;
         }
         throw UsageError("output " + run.root().string() +

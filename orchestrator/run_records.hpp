@@ -3,6 +3,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
+
+#include "lib/job/run_directory.hpp"
+#include "orchestrator/running_task.hpp"
 
 namespace lathe {
 
@@ -30,11 +34,19 @@ struct RunStatus {
     double eta_seconds = 0.0;
     int ranks = 0;
     std::string at_work;  ///< running_text() of the tasks that ranks have
+    /// Of the whole job, by its plan as corrected so far (JobEstimate); 0: not known.
+    double job_eta_seconds = 0.0;
+    double job_share = 0.0;              ///< of its time that is over, 0 to 1
+    std::vector<RunningTask> running{};  ///< at most `most_running`, the longest at work first
+    std::vector<int> lost{};             ///< ranks
+    static constexpr std::size_t most_running = 4096;
     bool operator==(const RunStatus&) const = default;
 };
 
 [[nodiscard]] std::string to_json(const RunStatus& status);
 /// A courtesy to readers: what is missing, damaged or makes no sense counts as not said.
 [[nodiscard]] RunStatus read_status_file(const std::filesystem::path& file);
+/// The same, corrected by what the lock says: a killed process leaves "running". @throws IoError
+[[nodiscard]] RunStatus read_live_status(const RunDirectory& run);
 
 }  // namespace lathe

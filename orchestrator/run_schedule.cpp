@@ -14,8 +14,12 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string to_line(const RunSchedule& start) {
-    return Json{{"ranks", start.n_ranks}, {"batches", start.batches}, {"parts", start.parts}}
-        .dump();
+    return Json{{"ranks", start.n_ranks},
+                {"batches", start.batches},
+                {"parts", start.parts},
+                {"started", start.started},
+                {"where", start.where}}
+        .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string to_line(const ScheduledCall& call) {
@@ -59,7 +63,9 @@ void add_line(const std::string& text, RunSchedule& schedule) {
     schedule = {whole_number<int>(line.at("ranks")),
                 whole_number<std::size_t>(line.at("batches")),
                 whole_number<std::size_t>(line.at("parts")),
-                {}};
+                {},
+                line.value("started", 0.0),
+                line.value("where", "")};
     if (schedule.n_ranks < 1 || schedule.batches < 1 || schedule.parts < 1) {
         throw DataError("a start with no ranks, batches or parts");
     }

@@ -27,6 +27,9 @@ struct RunSchedule {
     std::size_t batches = 1;  ///< of the calibration samples
     std::size_t parts = 1;    ///< that they are divided into for tasks of all ranks
     std::vector<ScheduledCall> calls;
+    // For reports; 0 and empty where a version did not say it:
+    double started = 0.0;  ///< seconds since 1970
+    std::string where;     ///< ranks_text(): hosts, processors, threads
 };
 
 /// Writes schedule.jsonl: a line for each start and each call. With the journal's times it is what

@@ -20,4 +20,9 @@ Timekeeper& real_time() {
     return time;
 }
 
+double seconds_since_1970() {
+    return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
+}
+
 }  // namespace lathe

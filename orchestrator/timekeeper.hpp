@@ -25,4 +25,7 @@ public:
 /// The clock of this machine.
 [[nodiscard]] Timekeeper& real_time();
 
+/// By the system's clock, for records that people read.
+[[nodiscard]] double seconds_since_1970();
+
 }  // namespace lathe

@@ -10,10 +10,11 @@ packages=(
   openmpi-bin libopenmpi-dev libhdf5-dev libopenblas-pthread-dev liblapacke-dev
   libyaml-cpp-dev nlohmann-json3-dev libcli11-dev libspdlog-dev libfmt-dev
   libpcre2-dev libutf8proc-dev libxxhash-dev libboost-dev libboost-context-dev
-  libgtest-dev libgmock-dev libbenchmark-dev libsimde-dev python3 python3-h5py
+  libgtest-dev libgmock-dev libbenchmark-dev libsimde-dev node-d3 python3 python3-h5py
 )
-# A whole Slurm, which the tests start for themselves (tests/slurm).
-test_packages=(slurmctld slurmd slurm-client munge shellcheck python3-xxhash)
+# A whole Slurm, which the tests start for themselves (tests/slurm); a browser and a terminal for
+# what people look at (290 MB, and tests are skipped without them).
+test_packages=(slurmctld slurmd slurm-client munge shellcheck python3-xxhash chromium tmux)
 # A compiler with libFuzzer and its sanitizers.
 fuzz_packages=(clang llvm libclang-rt-dev)
 gate_packages=(clang-format-14 clang-tidy-14)

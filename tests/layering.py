@@ -7,6 +7,9 @@ import sys
 # Names for what several rows share.
 CPU = ["kernels/cpu/cpu_backend.hpp", "kernels/cpu/common", "kernels/cpu/variants"]
 BELOW_WORKERS = ["lib", "kernels", "methods"]
+# What a report reads, and how the orchestrator writes figures.
+RECORDS = ["orchestrator/journal.hpp", "orchestrator/neuron_concentration.hpp", "orchestrator/progress.hpp",
+           "orchestrator/run_records.hpp", "orchestrator/version.hpp"]
 BASE = ["workers/samples", "workers/model", "workers/network", "workers/job", "workers/chain"]
 
 MAY_INCLUDE = {
@@ -49,6 +52,7 @@ MAY_INCLUDE = {
     "workers/evaluation": [*BELOW_WORKERS, *BASE, "workers/candidates", "workers/checkpoint"],
     "orchestrator/batch": ["lib"],
     "workers": [*BELOW_WORKERS, "workers"],
+    "orchestrator/report": ["lib", *RECORDS],
     "orchestrator": ["lib", "workers"],
 }
 

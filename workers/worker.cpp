@@ -13,6 +13,7 @@
 #include "lib/comm/control.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/log.hpp"
+#include "lib/core/resident_memory.hpp"
 #include "lib/core/task_progress.hpp"
 
 namespace lathe {
@@ -39,8 +40,9 @@ private:
             while (!stop.stop_requested()) {
                 comm::send_control(communicator, coordinator_rank, comm::ControlKind::heartbeat,
                                    options.instruction_set);
-                comm::send_control(communicator, coordinator_rank, comm::ControlKind::progress,
-                                   std::to_string(task_progress()));
+                comm::send_control(
+                    communicator, coordinator_rank, comm::ControlKind::progress,
+                    std::to_string(task_progress()) + " " + std::to_string(resident_memory()));
                 if (options.stop_requested && options.stop_requested()) {
                     comm::send_control(communicator, coordinator_rank, comm::ControlKind::asked);
                 }

@@ -13,10 +13,11 @@ enum class ControlKind : char {
     stop = 'S',       ///< coordinator to worker: leave; text: empty, or an exit code
     result = 'R',     ///< worker to coordinator; text: the result
     heartbeat = 'H',  ///< worker to coordinator: still alive; text: what it computes with
-    progress = 'P',   ///< worker to coordinator; text: how far its task is, 0 to 1
-    asked = 'A',      ///< worker to coordinator: a signal asked this rank to stop the job
-    failed = 'F',     ///< worker to coordinator, its last message: it cannot go on; text: why
-    stopped = 'E'     ///< worker to coordinator, its last message: leaving, as told
+    progress =
+        'P',  ///< worker to coordinator; text: how far its task is, 0 to 1, and bytes of its memory
+    asked = 'A',   ///< worker to coordinator: a signal asked this rank to stop the job
+    failed = 'F',  ///< worker to coordinator, its last message: it cannot go on; text: why
+    stopped = 'E'  ///< worker to coordinator, its last message: leaving, as told
 };
 
 // A stop with an exit code says that some rank will not leave with the others. Then nothing

@@ -67,6 +67,14 @@ PairedDifference paired_difference(std::span<const double> a, std::span<const do
     return result;
 }
 
+double half_of_interval_95(double standard_error, std::size_t groups) {
+    if (groups < 2) {
+        return not_a_number;
+    }
+    const boost::math::students_t_distribution<double> student(static_cast<double>(groups) - 1.0);
+    return standard_error * boost::math::quantile(boost::math::complement(student, 0.025));
+}
+
 AnswerPairs compare_answers(const std::vector<bool>& a, const std::vector<bool>& b) {
     require_same("paired answers", a.size(), b.size());
     AnswerPairs pairs;

@@ -39,6 +39,10 @@ struct PairedDifference {
                                                  std::span<const double> b,
                                                  std::span<const double> counts);
 
+/// How far the 95 % interval of a mean goes to either side: Student's t with one degree of freedom
+/// less than groups. NaN for fewer than two.
+[[nodiscard]] double half_of_interval_95(double standard_error, std::size_t groups);
+
 /// Right answers of two models to the same questions. McNemar's test: where they differ, is one
 /// right more often than chance would have it? Exact, two-sided: twice the smaller tail of a
 /// binomial distribution of 1/2, at most 1.

@@ -32,6 +32,8 @@ public:
                          digits + ".log");
     }
     [[nodiscard]] std::filesystem::path report() const { return root_ / "report.json"; }
+    /// The same and more for people: a page (orchestrator/report).
+    [[nodiscard]] std::filesystem::path page() const { return root_ / "report.html"; }
     /// Sums over each window of the texts it was evaluated on: a JSON array, an object a text.
     [[nodiscard]] std::filesystem::path windows() const { return root_ / "windows.json"; }
 

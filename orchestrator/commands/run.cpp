@@ -26,6 +26,7 @@ std::string report_text(const JobReport& report) {
     for (const ExportReport& exported : report.exports) {
         text += export_text(exported.directory, exported.summary);
     }
+    text += fmt::format("report            {}\n", RunDirectory(report.run).page().string());
     text += "stage             seconds  tasks  reused\n";
     for (const StageReport& stage : report.stages) {
         text += fmt::format("  {:<14} {:>9.2f} {:>6} {:>7}\n", stage.name, stage.seconds,
@@ -51,10 +52,16 @@ CommandOutput run_run(const CommandContext& context) {
     }
     JobReport report;
     work_on_artifacts(RunDirectory(job.output), [&] {
-        report = run_job(job, context.world, context.coordinator, [&](const RunDirectory& run) {
+        const auto on_open = [&](const RunDirectory& run, const Preflight& plan) {
             context.progress.set_status_file(run.status());
+            std::vector<JobEstimate::Stage> stages;
+            for (const Preflight::Stage& stage : plan.stages) {
+                stages.push_back({stage.name, stage.seconds});
+            }
+            context.progress.set_plan(std::move(stages));
             log_to_file(run.log(context.world.rank()));
-        });
+        };
+        report = run_job(job, context.world, context.coordinator, on_open);
     });
     return {to_json(report), report_text(report), 0};
 }

@@ -7,31 +7,19 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
-#include "lib/core/file_lock.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/log.hpp"
 #include "lib/core/standard_streams.hpp"
 #include "lib/job/run_directory.hpp"
 #include "orchestrator/batch/submission.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/live_view.hpp"
 #include "orchestrator/run_records.hpp"
 #include "orchestrator/stop_request.hpp"
 
 namespace lathe {
 
 namespace {
-
-/// What status.json says, corrected by what the lock says: a killed process leaves "running".
-nlohmann::json read_progress(const RunDirectory& run) {
-    RunStatus status = read_status_file(run.status());
-    if (FileLock::is_held(run.lock())) {
-        status.status = "running";
-    } else if (status.status == "running") {
-        status.status = "stopped";
-        status.at_work.clear();
-    }
-    return parse_json(to_json(status));
-}
 
 nlohmann::json to_json(const batch::QueueState& queue, const batch::Submission& submission) {
     nlohmann::json jobs = nlohmann::json::array();
@@ -101,7 +89,7 @@ nlohmann::json read_status(const RunDirectory& run) {
         throw MissingInputError(run.root().string() +
                                 " is not a run directory: it has no manifest.json");
     }
-    nlohmann::json status = read_progress(run);
+    nlohmann::json status = parse_json(to_json(read_live_status(run)));
     add_queue(status, folder);
     return status;
 }
@@ -146,23 +134,59 @@ bool may_go_on(const nlohmann::json& status) {
     return status["status"] == "running" || status["status"] == "queued";
 }
 
-}  // namespace
-
-CommandOutput run_status(const CommandContext& context) {
-    const RunDirectory run(context.line.path);
-    nlohmann::json status = read_status(run);
-    while (context.line.watch && may_go_on(status) && !StopRequest::requested()) {
+/// Until the run ends, or somebody ends the watching.
+void watch_in_lines(const RunDirectory& run, nlohmann::json& status) {
+    while (may_go_on(status) && !StopRequest::requested()) {
         const auto at_work = status["at_work"].get<std::string>();
+        const auto job_left = status["job_eta_seconds"].get<double>();
         const bool shown = print_error(fmt::format(
-            "{} {}/{}, {} left{}\n", status["stage"].get<std::string>(),
+            "{} {}/{}, {} left{}{}\n", status["stage"].get<std::string>(),
             status["tasks_done"].get<std::size_t>(), status["tasks_total"].get<std::size_t>(),
             duration_text(status["eta_seconds"].get<double>()),
+            job_left > 0.0 ? "; job " + duration_text(job_left) + " left" : "",
             at_work.empty() ? "" : "; at work: " + at_work));
         if (!shown) {  // nobody watches any more
             throw IoError("cannot write to standard error");
         }
         std::this_thread::sleep_for(std::chrono::seconds(2));
         status = read_status(run);
+    }
+}
+
+void watch_on_screen(const RunDirectory& run, nlohmann::json& status) {
+    constexpr auto look = std::chrono::milliseconds(200);  // at the size of the terminal
+    constexpr int looks_a_reading = 5;
+    constexpr int readings_a_question = 10;  // to the batch system, which is slow to answer
+    FullScreen screen;
+    LiveView view;
+    for (int tick = 0; may_go_on(status) && !StopRequest::requested(); ++tick) {
+        if (tick % looks_a_reading == 0) {
+            view = read_live_view(run);
+            if (tick % (looks_a_reading * readings_a_question) == 0 ||
+                view.status.status != "running") {
+                status = read_status(run);
+            }
+            view.status.status = status["status"].get<std::string>();
+        }
+        const FullScreen::Size size = FullScreen::size();
+        if (!screen.show(view_lines(view, size.columns, size.rows))) {
+            throw IoError("cannot write to standard error");
+        }
+        std::this_thread::sleep_for(look);
+    }
+}
+
+}  // namespace
+
+CommandOutput run_status(const CommandContext& context) {
+    const RunDirectory run(context.line.path);
+    nlohmann::json status = read_status(run);
+    if (context.line.watch && may_go_on(status)) {
+        if (FullScreen::is_possible() && !context.line.json) {
+            watch_on_screen(run, status);
+        } else {
+            watch_in_lines(run, status);
+        }
     }
     std::string text =
         fmt::format("{}: {} {}/{} tasks, {} ranks\n", status["status"].get<std::string>(),

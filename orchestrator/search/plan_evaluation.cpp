@@ -8,6 +8,7 @@
 
 #include "lib/core/hash.hpp"
 #include "lib/core/json.hpp"
+#include "lib/dataset/paired.hpp"
 #include "orchestrator/evaluation_tasks.hpp"
 #include "orchestrator/stages/task_lists.hpp"
 #include "workers/evaluation/evaluation.hpp"
@@ -126,19 +127,24 @@ std::vector<EvaluatedPlan> evaluate_plans(JobRun& run, std::vector<Plan> plans) 
     const std::vector<std::string> answers = run.run_stage("search", std::move(tasks));
     const auto rows = static_cast<double>(ForwardPass::head_rows(run.spec(), all));
     const auto predicted = static_cast<double>(all.predicted_tokens());
+    const bool predicts = run.spec().head == HeadKind::language_model;
+    const std::vector<double> rows_of_samples =
+        predicts ? std::vector<double>(all.lengths.begin(), all.lengths.end())
+                 : std::vector<double>(all.count(), 1.0);
     std::vector<EvaluatedPlan> evaluated;
     for (std::size_t p = 0; p < plans.size(); ++p) {
-        double kl = 0.0;
+        std::vector<double> kl_of_samples;
         double nll = 0.0;
         for (std::size_t c = 0; c < chunks.size(); ++c) {
             const SampleLosses losses = sample_losses_from_json(answers[p * chunks.size() + c]);
-            kl = std::accumulate(losses.kl.begin(), losses.kl.end(), kl);
+            kl_of_samples.insert(kl_of_samples.end(), losses.kl.begin(), losses.kl.end());
             nll = std::accumulate(losses.nll.begin(), losses.nll.end(), nll);
         }
-        const bool predicts = run.spec().head == HeadKind::language_model;
+        const double kl = std::accumulate(kl_of_samples.begin(), kl_of_samples.end(), 0.0);
         const double perplexity =
             predicts ? std::exp(nll / predicted) : std::numeric_limits<double>::quiet_NaN();
-        evaluated.push_back({std::move(plans[p]), kl / rows, perplexity});
+        evaluated.push_back({std::move(plans[p]), kl / rows, perplexity,
+                             mean_of_groups(kl_of_samples, rows_of_samples).standard_error});
     }
     return evaluated;
 }

@@ -14,7 +14,8 @@ namespace lathe {
 struct EvaluatedPlan {
     Plan plan;
     double kl = 0.0;  ///< mean KL(source || plan) per token (of a classifier: per text), nats
-    double perplexity = 0.0;  ///< on the same samples; NaN for a classifier
+    double perplexity = 0.0;         ///< on the same samples; NaN for a classifier
+    double kl_standard_error = 0.0;  ///< samples taken for independent; NaN for a single one
 };
 
 /// Runs all plans on the evaluation samples, tasks side by side on the ranks. What a plan came to

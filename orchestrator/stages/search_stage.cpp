@@ -130,7 +130,8 @@ nlohmann::json improve(JobRun& run, const SearchSpace& space, const std::vector<
     return generations;
 }
 
-/// How well each way of scoring predicted the divergence of the plans that were run.
+/// How well each way of scoring predicted the divergence of the plans that were run: `predicted` is
+/// the sum of each of them, in the order of "considered".
 nlohmann::json proxies_json(const CandidateTable& table, std::vector<NamedScores> all_scores,
                             const std::vector<EvaluatedPlan>& considered) {
     all_scores.push_back({"absolute error", absolute_errors(table)});
@@ -143,16 +144,35 @@ nlohmann::json proxies_json(const CandidateTable& table, std::vector<NamedScores
             sums.push_back(sum_of(table, scores.scores, plan.plan.choice));
         }
         // Not a number, with too few plans, is written as null.
-        proxies.push_back(
-            {{"score", scores.name}, {"rank_correlation", rank_correlation(sums, kl)}});
+        proxies.push_back({{"score", scores.name},
+                           {"rank_correlation", rank_correlation(sums, kl)},
+                           {"predicted", sums}});
     }
     return proxies;
+}
+
+/// units_json(), and of each its weights and what the first way of scoring says of its candidate.
+nlohmann::json scored_units(const JobRun& run, const SearchSpace& space,
+                            const CandidateScores& scores, const SearchResult& result) {
+    nlohmann::json units = parse_json(units_json(run.spec(), result.chosen));
+    for (std::size_t u = 0; u < units.size(); ++u) {
+        std::uint64_t weights = 0;
+        for (const std::size_t t : run.spec().units[u].tensors) {
+            weights += element_count(run.spec().tensors[t].shape);
+        }
+        const auto chosen =
+            std::ranges::find(space.table[u], result.best.plan.choice[u], &Candidate::setting);
+        units[u]["weights"] = weights;
+        units[u]["score"] = scores[u].at(static_cast<std::size_t>(chosen - space.table[u].begin()));
+    }
+    return units;
 }
 
 nlohmann::json summary(const SearchSpace& space, const EvaluatedPlan& plan) {
     nlohmann::json json{{"origin", plan.plan.origin},
                         {"predicted_bytes", plan.plan.predicted_bytes},
                         {"kl", plan.kl},
+                        {"kl_standard_error", plan.kl_standard_error},
                         {"perplexity", plan.perplexity}};
     if (space.times) {
         json["seconds"] = plan.plan.predicted_seconds;
@@ -162,7 +182,7 @@ nlohmann::json summary(const SearchSpace& space, const EvaluatedPlan& plan) {
 }
 
 /// Everything needed to draw bytes, and seconds if they are known, against divergence.
-nlohmann::json plan_json(const JobRun& run, const SearchSpace& space, const SearchResult& result,
+nlohmann::json plan_json(const SearchSpace& space, const SearchResult& result,
                          const Budget& budget) {
     nlohmann::json json = summary(space, result.best);
     json["budget"] = to_string(budget);
@@ -170,7 +190,6 @@ nlohmann::json plan_json(const JobRun& run, const SearchSpace& space, const Sear
     if (space.times) {
         json["source_seconds"] = space.times->source;
     }
-    json["units"] = parse_json(units_json(run.spec(), result.chosen));
     json["kept_tensors"] = {{"setting", to_string(result.chosen.back().setting)},
                             {"bytes", result.chosen.back().bytes}};
     json["considered"] = nlohmann::json::array();
@@ -206,7 +225,9 @@ SearchResult search(JobRun& run, const Budget& budget, const std::string& plan_n
     if (space.times) {
         result.speedup = space.times->speedup(result.best.plan.predicted_seconds);
     }
-    nlohmann::json json = plan_json(run, space, result, budget);
+    nlohmann::json json = plan_json(space, result, budget);
+    json["units"] = scored_units(run, space, scores.front().scores, result);
+    json["score"] = scores.front().name;
     json["generations"] = std::move(generations);
     json["proxies"] = proxies_json(space.table, scores, result.considered);
     write_file(run.run().plan(plan_name), json.dump(1) + "\n");

@@ -71,6 +71,25 @@ TEST(Progress, TheBarShowsTheLongestTaskAndDoesNotWrap) {
     EXPECT_LE(bar.size(), 2000U) << "cut off";
 }
 
+TEST(Progress, WithAPlanThereIsALineForTheJob) {
+    const auto shown = [](Progress::Style style) {
+        return printed([&] {
+            Progress progress(style, 2, std::chrono::seconds(0));
+            progress.set_plan({{"calibrate", 5.0}, {"compress", 60.0}, {"search", 65.0}});
+            StageProgress now = at_work();
+            now.eta_seconds = 90.0;
+            progress.update(now);
+            progress.finish("done");
+        });
+    };
+    EXPECT_THAT(shown(Progress::Style::lines), HasSubstr(", 1 min 30 s left; job 2 min 35 s left"));
+    const std::string bars = shown(Progress::Style::bar);
+    EXPECT_THAT(bars,
+                HasSubstr("\n\rjob        [                    ] 0 %, 2 min 35 s left\x1b[K"));
+    EXPECT_THAT(bars, HasSubstr("\x1b[A")) << "back to the stage's line";
+    EXPECT_TRUE(bars.ends_with("\n\x1b[K")) << "the job's line goes with the last stage";
+}
+
 TEST(Progress, StatusSaysWhatIsAtWorkUntilTheEnd) {
     const auto file = std::filesystem::temp_directory_path() /
                       ("lathe_progress_" + std::to_string(::getpid()) + ".json");
