@@ -85,9 +85,7 @@ Section ranks_section(const RunFacts& facts) {
             percent(there > 0.0 ? std::min(1.0, busy / there) : 0.0));
         section.html += figure("timeline", "timeline", "A row a rank, a colour a stage");
         section.data["timeline"] = chart_data(timeline);
-        section.html +=
-            start_table(timeline) +
-            details(fmt::format("Table of {} ranks", timeline.ranks.size()), rank_table(timeline));
+        section.html += start_table(timeline) + details("Table of the ranks", rank_table(timeline));
     }
     section.html += stage_table(Node(facts.report)["stages"]);
     return section;
