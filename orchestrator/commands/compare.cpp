@@ -24,13 +24,13 @@ CommandOutput run_compare(const CommandContext& context) {
             text += fmt::format("missing  {}: {}\n", compared[r].name, sentence);
         }
     }
-    nlohmann::json json{{"runs", report::to_json(compared)}};
+    nlohmann::json answer{{"runs", report::to_json(compared)}};
     if (!context.line.output.empty()) {
         write_file(context.line.output, report::comparison_html(runs));
         text += fmt::format("page     {}\n", context.line.output.string());
-        json["page"] = context.line.output.string();
+        answer["page"] = context.line.output.string();
     }
-    return {json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), text, 0};
+    return {answer.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), text, 0};
 }
 
 }  // namespace lathe

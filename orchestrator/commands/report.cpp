@@ -16,7 +16,7 @@ CommandOutput run_report(const CommandContext& context) {
     for (const std::string& sentence : written.missing) {
         text += fmt::format("missing   {}\n", sentence);
     }
-    const nlohmann::json json{
+    const nlohmann::json answer{
         {"report", file.string()}, {"run", written.state}, {"missing", written.missing}};
     // The page is there and says it too; a script that named the wrong directory has to hear it.
     const int code = written.is_empty ? static_cast<int>(ExitCode::missing_input) : 0;
@@ -24,7 +24,7 @@ CommandOutput run_report(const CommandContext& context) {
         text +=
             fmt::format("{} is no run directory: nothing of a run is there\n", run.root().string());
     }
-    return {json.dump(), text, code};
+    return {answer.dump(), text, code};
 }
 
 }  // namespace lathe

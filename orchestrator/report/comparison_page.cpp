@@ -11,7 +11,7 @@
 namespace lathe::report {
 namespace {
 
-std::string known(double value, const char* format) {
+std::string known_text(double value, const char* format) {
     return std::isfinite(value) && value != 0.0 ? fmt::format(fmt::runtime(format), value) : "–";
 }
 
@@ -22,8 +22,8 @@ std::string runs_table(const std::vector<ComparedRun>& runs) {
         table.row({"<b>" + escaped(run.name) + "</b>", escaped(run.state), escaped(run.budget),
                    escaped(run.plan),
                    run.bytes > 0.0 ? grouped(static_cast<std::uint64_t>(run.bytes)) : "–",
-                   known(run.ratio, "{:.3f}"), known(run.bits, "{:.3f}"),
-                   short_number(run.search_kl), known(run.seconds, "{:.1f}"),
+                   known_text(run.ratio, "{:.3f}"), known_text(run.bits, "{:.3f}"),
+                   short_number(run.search_kl), known_text(run.seconds, "{:.1f}"),
                    std::to_string(run.ranks)});
     }
     return table.html();

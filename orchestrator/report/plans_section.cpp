@@ -62,7 +62,7 @@ void mark_best(std::vector<Measured>& plans) {
     }
 }
 
-nlohmann::json chart_data(const RunFacts& facts, const std::vector<Measured>& plans) {
+nlohmann::json pareto_data(const RunFacts& facts, const std::vector<Measured>& plans) {
     nlohmann::json data{{"source", facts.source_bytes},
                         {"budgets", nlohmann::json::array()},
                         {"plans", nlohmann::json::array()}};
@@ -121,7 +121,7 @@ Section plans_section(const RunFacts& facts) {
             plans.size(), n_best) +
         figure("pareto", "pareto", "Bytes of the checkpoint against KL to the source") +
         details(fmt::format("Table of {} plans", plans.size()), table_of(facts, plans));
-    section.data["pareto"] = chart_data(facts, plans);
+    section.data["pareto"] = pareto_data(facts, plans);
     return section;
 }
 

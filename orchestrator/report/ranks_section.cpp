@@ -10,7 +10,7 @@
 namespace lathe::report {
 namespace {
 
-nlohmann::json chart_data(const Timeline& timeline) {
+nlohmann::json timeline_data(const Timeline& timeline) {
     nlohmann::json data{{"stages", timeline.stages},
                         {"seconds", timeline.seconds},
                         {"ranks", timeline.ranks.size()},
@@ -84,10 +84,8 @@ Section ranks_section(const RunFacts& facts) {
             timeline.starts.size() > 1 ? fmt::format(", in {} starts", timeline.starts.size()) : "",
             percent(there > 0.0 ? std::min(1.0, busy / there) : 0.0));
         section.html += figure("timeline", "timeline", "A row a rank, a colour a stage");
-        section.data["timeline"] = chart_data(timeline);
-        section.html +=
-            start_table(timeline) +
-            details(fmt::format("Table of {} ranks", timeline.ranks.size()), rank_table(timeline));
+        section.data["timeline"] = timeline_data(timeline);
+        section.html += start_table(timeline) + details("Table of the ranks", rank_table(timeline));
     }
     section.html += stage_table(Node(facts.report)["stages"]);
     return section;

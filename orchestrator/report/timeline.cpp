@@ -84,7 +84,7 @@ std::vector<JournalEntry> timed_entries(const RunDirectory& run, std::vector<std
     return std::move(journal.entries);
 }
 
-std::size_t place_of(const std::string& name, std::vector<std::string>& names) {
+std::size_t index_in(const std::string& name, std::vector<std::string>& names) {
     const auto found = std::ranges::find(names, name);
     if (found != names.end()) {
         return static_cast<std::size_t>(found - names.begin());
@@ -105,7 +105,7 @@ void add_spans(const std::vector<JournalEntry>& entries, const Schedule& schedul
         }
         const double end = entry.ended - offset;
         Span span{entry.rank,
-                  place_of(entry.stage, timeline.stages),
+                  index_in(entry.stage, timeline.stages),
                   std::max(0.0, end - entry.seconds),
                   end,
                   1,

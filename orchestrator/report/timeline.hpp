@@ -44,8 +44,8 @@ struct Timeline {
     double seconds = 0.0;
 };
 
-/// Where there are more than `most_spans`, short ones are drawn together until there are not. Adds to `notes` what is damaged
-/// or was not recorded. @throws IoError
+/// Where there are more than `most_spans`, short ones are drawn together until there are not. Adds
+/// to `notes` what is damaged or was not recorded. @throws IoError
 [[nodiscard]] Timeline read_timeline(const RunDirectory& run, std::vector<std::string>& notes,
                                      std::size_t most_spans = 6000);
 
