@@ -67,9 +67,9 @@ part_tidy() {
   local base
   cmake --preset debug -B build/tidy "${options[@]}" -DCMAKE_DISABLE_PRECOMPILE_HEADERS=ON >/dev/null || return
   base=$(base_commit)
-  # Left out: inner loops, compiled once an instruction set, with that one's names.
+  # Left out: inner loops, compiled once an instruction set, with that one's names; and what has CUDA's names.
   git diff --name-only --diff-filter=d "$base" -- '*.cpp' '*.hpp' |
-    grep -vE '^(tests/kernels/emulated|kernels/cpu/variants)/' |
+    grep -vE '^(tests/kernels/emulated|tests/emulated_device|kernels/cpu/variants)/' |
     xargs -r -n 1 -P "$jobs" bash -c 'tidy_file "$@"' _ "$(($(date +%s) + tidy_seconds))" "$base"
 }
 
