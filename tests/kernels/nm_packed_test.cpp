@@ -318,7 +318,9 @@ TEST(NmPackedProducts, ThreadsDoNotShow) {
         for (const std::size_t tokens : {1, 8, 9}) {
             const Matrix<float> x = random_matrix(tokens, 260, 10);
             expect_threads_do_not_show([&](const Backend& backend) {
-                return multiply(backend, *backend.pack(sparse.source()), x).values;
+                return backend.multiplies_nm()
+                           ? multiply(backend, *backend.pack(sparse.source()), x).values
+                           : std::vector<float>{};
             });
         }
     }
