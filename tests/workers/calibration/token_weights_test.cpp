@@ -78,8 +78,8 @@ TEST_P(TokenSquaresOf, HoldWhatTheOutputsHold) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, TokenSquaresOf, ::testing::ValuesIn(all_models()),
-                         [](const auto& info) {
-                             std::string name = info.param;
+                         [](const auto& test) {
+                             std::string name = test.param;
                              std::ranges::replace_if(
                                  name, [](char c) { return std::isalnum(c) == 0; }, '_');
                              return name;
