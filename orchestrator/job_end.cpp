@@ -1,6 +1,5 @@
 #include "orchestrator/job_end.hpp"
 
-#include <chrono>
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -8,6 +7,7 @@
 #include "lib/core/log.hpp"
 #include "orchestrator/batch/slurm.hpp"
 #include "orchestrator/stop_request.hpp"
+#include "orchestrator/timekeeper.hpp"
 
 namespace lathe {
 namespace {
@@ -36,8 +36,7 @@ void set_deadline_of_batch_job() {
         log_info("job_end_unknown job=" + id);
         return;
     }
-    const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
-    const double left = static_cast<double>(*end) - now.count();
+    const double left = static_cast<double>(*end) - seconds_since_1970();
     log_info("job_end job=" + id + " seconds_left=" + std::to_string(std::lround(left)));
     if (left > 0.0) {
         StopRequest::set_deadline(left - StopRequest::margin_seconds, "the end of job " + id);

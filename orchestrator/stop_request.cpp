@@ -11,6 +11,8 @@
 
 #include <unistd.h>
 
+#include "orchestrator/timekeeper.hpp"
+
 namespace lathe {
 namespace {
 
@@ -60,8 +62,7 @@ double seconds_until_job_end() {
     if (end == text || *end != '\0' || epoch_seconds <= 0.0) {
         return HUGE_VAL;
     }
-    const std::chrono::duration<double> now = std::chrono::system_clock::now().time_since_epoch();
-    return epoch_seconds - now.count();
+    return epoch_seconds - seconds_since_1970();
 }
 
 }  // namespace

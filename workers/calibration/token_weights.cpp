@@ -48,18 +48,24 @@ std::set<Role> output_roles(const ModelSpec& spec, const UnitSpec& unit) {
     return roles;
 }
 
-/// Mean squares of each row, for each signal that units of the place read.
-std::map<Signal, std::vector<float>> mean_squares(const ModelSpec& spec,
-                                                  std::optional<std::size_t> block,
-                                                  const RowSums& found) {
+/// The linear inputs of a place, each with those roles of the units that read it.
+std::map<Signal, std::set<Role>> readers_at(const ModelSpec& spec,
+                                            std::optional<std::size_t> block) {
     std::map<Signal, std::set<Role>> readers;
     for (const UnitSpec& unit : spec.units) {
         if (unit.block == block && unit.input != Signal::token_ids) {
             readers[unit.input].merge(output_roles(spec, unit));
         }
     }
+    return readers;
+}
+
+/// Mean squares of each row, for each signal that units of the place read.
+std::map<Signal, std::vector<float>> mean_squares(const ModelSpec& spec,
+                                                  std::optional<std::size_t> block,
+                                                  const RowSums& found) {
     std::map<Signal, std::vector<float>> weights;
-    for (const auto& [signal, roles] : readers) {
+    for (const auto& [signal, roles] : readers_at(spec, block)) {
         std::vector<double> sums;
         double n_outputs = 0.0;
         for (const Role role : roles) {
@@ -130,20 +136,16 @@ void run_token_weights(const JobContext& context, const GradientTask& task) {
 
 TokenWeights TokenWeights::read(const RunDirectory& run, const ModelSpec& spec,
                                 std::optional<std::size_t> block, std::size_t n_parts) {
-    std::set<Signal> signals;
-    for (const UnitSpec& unit : spec.units) {
-        if (unit.block == block && unit.input != Signal::token_ids) {
-            signals.insert(unit.input);
+    const std::string group = "/" + place_name(block, spec.n_blocks) + "/";
+    const auto readers = readers_at(spec, block);
+    TokenWeights all;
+    for (std::size_t part = 0; part < n_parts; ++part) {
+        const ArtifactReader file(run.token_weights(part));
+        for (const auto& [signal, roles] : readers) {
+            all.factors_[signal].push_back(file.read_floats(group + std::string(name(signal))));
         }
     }
-    TokenWeights all;
-    for (const Signal signal : signals) {
-        const std::string dataset =
-            "/" + place_name(block, spec.n_blocks) + "/" + std::string(name(signal));
-        std::vector<std::vector<float>>& batches = all.factors_[signal];
-        for (std::size_t part = 0; part < n_parts; ++part) {
-            batches.push_back(ArtifactReader(run.token_weights(part)).read_floats(dataset));
-        }
+    for (auto& [signal, batches] : all.factors_) {
         take_roots(batches);
     }
     return all;
