@@ -26,14 +26,21 @@ std::optional<std::string> read_block_size(const std::string& text) {
     return read_whole_number(text, 128, 128);
 }
 
+constexpr const char* default_scale_dtype = "float16";
+
 std::optional<std::string> read_scale_bits(const std::string& text) {
     return read_whole_number(text, 4, 11);
+}
+
+std::optional<std::string> read_scale_dtype(const std::string& text) {
+    static constexpr std::array<std::string_view, 2> words = {default_scale_dtype, "float8"};
+    return read_word(text, words);
 }
 
 /// That of fp16: settings do not name it, as they did not before there was a choice.
 constexpr const char* all_scale_bits = "11";
 
-constexpr std::array<SettingKey, 8> keys = {{
+constexpr std::array<SettingKey, 9> keys = {{
     {"num_bits", "4", read_bits, "a whole number from 2 to 8"},
     {"group_size", "64", read_group_size, "a positive whole number"},
     {"symmetric", "true", read_flag, "true or false"},
@@ -42,12 +49,13 @@ constexpr std::array<SettingKey, 8> keys = {{
     {"dampening_frac", "0.01", read_fraction, "a number above 0 and below 1"},
     {"block_size", "128", read_block_size, "128 (the block size does not change the result)"},
     {"scale_bits", all_scale_bits, read_scale_bits, "a whole number from 4 to 11"},
+    {"scale_dtype", default_scale_dtype, read_scale_dtype, "float16 or float8"},
 }};
 
 IntegerLayout layout_of(const Setting& setting) {
     return {static_cast<unsigned>(std::stoul(setting_value(setting, "num_bits"))),
             static_cast<std::size_t>(std::stoull(setting_value(setting, "group_size"))),
-            setting_value(setting, "symmetric") == "true"};
+            setting_value(setting, "symmetric") == "true", setting.values.contains("scale_dtype")};
 }
 
 IntegerTask task_of(const Setting& setting) {
@@ -72,6 +80,12 @@ std::vector<Setting> expand(const CandidateEntry& entry) {
             setting.values["dampening_frac"] = "0.01";
         }
         if (setting.values.at("scale_bits") == all_scale_bits) {
+            setting.values.erase("scale_bits");
+        }
+        if (setting.values.at("scale_dtype") == default_scale_dtype) {
+            setting.values.erase("scale_dtype");
+        } else {
+            // They have five bits and no choice.
             setting.values.erase("scale_bits");
         }
     });

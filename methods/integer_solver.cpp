@@ -96,6 +96,7 @@ private:
             .powers_of_two = task.blocks && task.blocks->has_shifts(),
             .whole_range = task.whole_range,
             .scale_bits = task.scale_bits,
+            .float8_scales = task.layout.float8_scales,
         };
         Quantised best = round_to_nearest(grid);
         if (task.feedback) {

@@ -24,7 +24,15 @@ struct IntegerGridSettings {
     /// Significant bits of scales that are fp16 numbers, 1 .. 11: with 8 they are bfloat16 numbers
     /// as well.
     unsigned scale_bits = 11;
+    /// Scales are numbers of 8 bits instead: float8_scale_bits significant bits, from
+    /// smallest_float8_scale to largest_float8_scale. These are fp16 numbers too.
+    bool float8_scales = false;
 };
+
+/// Four bits of exponent and four of fraction, no sign, no zero.
+inline constexpr unsigned float8_scale_bits = 5;
+inline constexpr float smallest_float8_scale = 0x1p-14F;
+inline constexpr float largest_float8_scale = 0x1.Fp1F;
 
 [[nodiscard]] inline std::size_t group_count(std::size_t cols, std::size_t group_size) {
     return (cols + group_size - 1) / group_size;
@@ -55,10 +63,10 @@ public:
     /// sum_j importance[j] * (w_j - rounded w_j)^2 over shrunk ranges of the group: factors
     /// 1.00, 0.98, ... 0.30 of its largest magnitude (symmetric) or of its range, which always
     /// includes 0 (not symmetric). Of equal errors the larger range wins; with whole_range there is
-    /// the factor 1.00 only. Scales are rounded to fp16, and then to scale_bits, before they are
-    /// tried (never below 2^-24 or above 65504), or up to a power of two: on a symmetric grid the
-    /// smallest that brings the range within half a step of the largest code. Zeros are whole
-    /// codes.
+    /// the factor 1.00 only. Scales are rounded to fp16, and then to scale_bits or float8_scales,
+    /// before they are tried (never below 2^-24 or above 65504), or up to a power of two: on a
+    /// symmetric grid the smallest that brings the range within half a step of the largest code.
+    /// Zeros are whole codes.
     ///   w [rows, cols]; importance [cols] >= 0; scales, zeros [rows, group_count]
     void fit_integer_grid(MatrixView<const float> w, std::span<const float> importance,
                           const IntegerGridSettings& settings, MatrixView<float> scales,

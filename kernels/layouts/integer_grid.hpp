@@ -102,6 +102,11 @@ struct CodeRange {
         return next_power(scale);
     }
     const float half = storable_scale(scale);
+    if (settings.float8_scales) {
+        const float rounded = scale_of_bits(half, float8_scale_bits);
+        return std::max(std::min(rounded, float{largest_float8_scale}),
+                        float{smallest_float8_scale});
+    }
     return settings.scale_bits == 11 ? half : scale_of_bits(half, settings.scale_bits);
 }
 

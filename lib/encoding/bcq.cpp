@@ -281,15 +281,13 @@ EncodedTensor bcq_from_integer(const EncodedTensor& integer) {
     const auto [rows, cols] = matrix_extents(integer.shape);
     const std::size_t groups = groups_per_row(cols, layout.group_size);
     std::vector<std::uint8_t> codes(rows * cols);
+    std::vector<float> scales(rows * groups);
+    std::vector<float> zeros(rows * groups);
+    std::vector<std::uint8_t> row_zeros(groups);
     for (std::size_t i = 0; i < rows; ++i) {
         unpack_codes(integer, i, codes.data() + i * cols);
-    }
-    std::vector<float> scales(rows * groups);
-    to_float(part(integer, "scales").bytes.data(), DType::f16, scales);
-    std::vector<float> zeros(layout.offset ? rows * groups : 0);
-    for (std::size_t i = 0; i < zeros.size(); ++i) {
-        zeros[i] =
-            static_cast<float>(std::to_integer<std::uint8_t>(part(integer, "zeros").bytes[i]));
+        read_grid(integer, i, scales.data() + i * groups, row_zeros.data());
+        std::ranges::copy(row_zeros, zeros.begin() + static_cast<std::ptrdiff_t>(i * groups));
     }
     return encode_bcq(integer.shape, layout, {codes.data(), rows, cols},
                       {scales.data(), rows, groups}, {zeros.data(), rows, groups});

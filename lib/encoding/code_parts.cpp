@@ -61,6 +61,39 @@ TensorPart pack_scales(MatrixView<const float> scales) {
     return packed;
 }
 
+namespace {
+
+// A number of 8 bits is a normal fp16 number: its exponent field is one more than the code's, and
+// the lowest six bits of its fraction are 0.
+constexpr unsigned cut_bits = 6;
+constexpr unsigned first_half = 1U << 10U;
+
+}  // namespace
+
+TensorPart pack_float8_scales(MatrixView<const float> scales) {
+    TensorPart packed{
+        .name = "scales", .dtype = DType::u8, .shape = {scales.rows, scales.cols}, .bytes = {}};
+    packed.bytes.reserve(scales.rows * scales.cols);
+    for (std::size_t i = 0; i < scales.rows; ++i) {
+        for (std::size_t g = 0; g < scales.cols; ++g) {
+            const auto code =
+                static_cast<std::byte>((float_to_half(scales(i, g)) - first_half) >> cut_bits);
+            // Also refuses NaN and what is out of range.
+            if (float8_scale(code) != scales(i, g)) {
+                throw InternalError("scale " + std::to_string(scales(i, g)) + " of row " +
+                                    std::to_string(i) + " is not a number of 8 bits");
+            }
+            packed.bytes.push_back(code);
+        }
+    }
+    return packed;
+}
+
+float float8_scale(std::byte code) {
+    return half_to_float(
+        static_cast<std::uint16_t>((std::to_integer<unsigned>(code) << cut_bits) + first_half));
+}
+
 TensorPart pack_zeros(MatrixView<const float> zeros, unsigned num_bits) {
     TensorPart packed{
         .name = "zeros", .dtype = DType::u8, .shape = {zeros.rows, zeros.cols}, .bytes = {}};

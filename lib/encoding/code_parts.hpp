@@ -39,6 +39,11 @@ void check_unused_bits(const TensorPart& part, const std::string& symbol, std::s
 /// The float16 part "scales". @throws InternalError  for a scale that is no finite fp16 number
 [[nodiscard]] TensorPart pack_scales(MatrixView<const float> scales);
 
+/// The uint8 part "scales" of numbers of 8 bits, see lib/encoding/integer.hpp.
+/// @throws InternalError  for a scale that is none
+[[nodiscard]] TensorPart pack_float8_scales(MatrixView<const float> scales);
+[[nodiscard]] float float8_scale(std::byte code);
+
 /// The uint8 part "zeros". @throws InternalError  for a zero that is not a code of num_bits bits
 [[nodiscard]] TensorPart pack_zeros(MatrixView<const float> zeros, unsigned num_bits);
 

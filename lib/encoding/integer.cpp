@@ -13,16 +13,75 @@
 namespace lathe {
 namespace {
 
+constexpr const char* float8_setting = "float8_scales";
+
 IntegerLayout layout_of(const EncodedTensor& tensor) {
     return {.num_bits = static_cast<unsigned>(tensor.settings.at("num_bits")),
             .group_size = static_cast<std::size_t>(tensor.settings.at("group_size")),
-            .symmetric = tensor.settings.at("symmetric") != 0};
+            .symmetric = tensor.settings.at("symmetric") != 0,
+            .float8_scales = tensor.settings.contains(float8_setting)};
 }
+
+/// Reads the scales and zeros of rows of a valid tensor, which must outlive it.
+class GridRows {
+public:
+    explicit GridRows(const EncodedTensor& tensor)
+        : layout_(layout_of(tensor)),
+          n_groups_(groups_per_row(matrix_extents(tensor.shape).second, layout_.group_size)),
+          scales_(tensor.parts[1].bytes.data()),
+          zeros_(layout_.symmetric ? nullptr : tensor.parts[2].bytes.data()),
+          unpack_(unpack_row_of(layout_.num_bits)) {}
+
+    [[nodiscard]] const IntegerLayout& layout() const { return layout_; }
+    [[nodiscard]] std::size_t n_groups() const { return n_groups_; }
+
+    /// scales, zeros [n_groups()]
+    void read(std::size_t row, float* scales, std::uint8_t* zeros) const {
+        if (layout_.float8_scales) {
+            const std::byte* codes = scales_ + row * n_groups_;
+            std::transform(codes, codes + n_groups_, scales, float8_scale);
+        } else {
+            to_float(scales_ + row * n_groups_ * 2, DType::f16, {scales, n_groups_});
+        }
+        if (zeros_ == nullptr) {
+            std::fill_n(zeros, n_groups_, middle_code(layout_.num_bits));
+        } else if (layout_.float8_scales) {
+            const std::size_t words = words_per_row(n_groups_, layout_.num_bits);
+            unpack_(zeros_ + row * words * word_bytes, n_groups_, zeros);
+        } else {
+            std::memcpy(zeros, zeros_ + row * n_groups_, n_groups_);
+        }
+    }
+
+private:
+    IntegerLayout layout_;
+    std::size_t n_groups_;
+    const std::byte* scales_;
+    const std::byte* zeros_;  ///< null: symmetric
+    UnpackRow unpack_;
+};
 
 // ---- the row of the table --------------------------------------------------------------------
 
+void check_zeros(const TensorPart& zeros, const IntegerLayout& layout, const Shape& grid,
+                 const std::string& where) {
+    if (layout.float8_scales) {
+        check_part(zeros, DType::u32, {grid[0], words_per_row(grid[1], layout.num_bits)}, where);
+        check_unused_bits(zeros, "zero", grid[1], layout.num_bits, where);
+    } else {
+        check_part(zeros, DType::u8, grid, where);
+        check_bytes_at_most(zeros, largest_code(layout.num_bits), where);
+    }
+}
+
 void validate_integer(const EncodedTensor& tensor, const std::string& where) {
-    check_setting_names(tensor, {"num_bits", "group_size", "symmetric"}, where);
+    const bool is_float8 = tensor.settings.contains(float8_setting);
+    if (is_float8) {
+        checked_setting(tensor, float8_setting, 1, 1, where);
+        check_setting_names(tensor, {"num_bits", "group_size", "symmetric", float8_setting}, where);
+    } else {
+        check_setting_names(tensor, {"num_bits", "group_size", "symmetric"}, where);
+    }
     checked_setting(tensor, "num_bits", 2, 8, where);
     checked_setting(tensor, "group_size", 1, std::numeric_limits<std::int64_t>::max(), where);
     checked_setting(tensor, "symmetric", 0, 1, where);
@@ -34,32 +93,31 @@ void validate_integer(const EncodedTensor& tensor, const std::string& where) {
         check_part_names(tensor, {"codes", "scales"}, where);
     } else {
         check_part_names(tensor, {"codes", "scales", "zeros"}, where);
-        check_part(tensor.parts[2], DType::u8, grid, where);
-        check_bytes_at_most(tensor.parts[2], largest_code(layout.num_bits), where);
+        check_zeros(tensor.parts[2], layout, grid, where);
     }
     check_part(tensor.parts[0], DType::u32, {rows, words_per_row(cols, layout.num_bits)}, where);
     check_unused_bits(tensor.parts[0], "code", cols, layout.num_bits, where);
-    check_part(tensor.parts[1], DType::f16, grid, where);
-    check_finite_halves(tensor.parts[1], where);
+    check_part(tensor.parts[1], is_float8 ? DType::u8 : DType::f16, grid, where);
+    if (!is_float8) {
+        check_finite_halves(tensor.parts[1], where);
+    }
 }
 
 void decode_integer(const EncodedTensor& tensor, MatrixView<float> values) {
-    const IntegerLayout layout = layout_of(tensor);
+    const GridRows grid(tensor);
+    const IntegerLayout& layout = grid.layout();
     const UnpackRow unpack = unpack_row_of(layout.num_bits);
     const std::size_t row_bytes = words_per_row(values.cols, layout.num_bits) * word_bytes;
-    const std::size_t groups = groups_per_row(values.cols, layout.group_size);
     const std::byte* codes = tensor.parts[0].bytes.data();
-    const std::byte* scales = tensor.parts[1].bytes.data();
-    const std::byte* zeros = layout.symmetric ? nullptr : tensor.parts[2].bytes.data();
 
     std::vector<std::uint8_t> row_codes(values.cols);
-    std::vector<float> row_scales(groups);
+    std::vector<float> row_scales(grid.n_groups());
+    std::vector<std::uint8_t> row_zeros(grid.n_groups());
     for (std::size_t i = 0; i < values.rows; ++i) {
         unpack(codes + i * row_bytes, values.cols, row_codes.data());
-        to_float(scales + i * groups * 2, DType::f16, row_scales);
-        for (std::size_t g = 0; g < groups; ++g) {
-            const int zero = zeros == nullptr ? middle_code(layout.num_bits)
-                                              : std::to_integer<int>(zeros[i * groups + g]);
+        grid.read(i, row_scales.data(), row_zeros.data());
+        for (std::size_t g = 0; g < grid.n_groups(); ++g) {
+            const int zero = row_zeros[g];
             const float scale = row_scales[g];
             const std::size_t begin = g * layout.group_size;
             const std::size_t count = std::min(layout.group_size, values.cols - begin);
@@ -83,20 +141,28 @@ void check_layout(const IntegerLayout& layout) {
 }  // namespace
 
 EncodedTensor integer_outline(const Shape& shape, const IntegerLayout& layout) {
-    return {.encoding = "integer",
-            .shape = shape,
-            .settings = {{"num_bits", layout.num_bits},
-                         {"group_size", static_cast<std::int64_t>(layout.group_size)},
-                         {"symmetric", layout.symmetric ? 1 : 0}},
-            .parts = {}};
+    EncodedTensor outline{.encoding = "integer",
+                          .shape = shape,
+                          .settings = {{"num_bits", layout.num_bits},
+                                       {"group_size", static_cast<std::int64_t>(layout.group_size)},
+                                       {"symmetric", layout.symmetric ? 1 : 0}},
+                          .parts = {}};
+    if (layout.float8_scales) {
+        outline.settings[float8_setting] = 1;
+    }
+    return outline;
 }
 
 std::uint64_t integer_bytes(const Shape& shape, const IntegerLayout& layout) {
     check_layout(layout);
     const auto [rows, cols] = matrix_extents(shape);
-    const std::uint64_t bytes_per_group = layout.symmetric ? 2 : 3;
+    const std::size_t groups = groups_per_row(cols, layout.group_size);
+    const std::uint64_t zeros = layout.symmetric ? 0
+                                : layout.float8_scales
+                                    ? words_per_row(groups, layout.num_bits) * word_bytes
+                                    : groups;
     return rows * (words_per_row(cols, layout.num_bits) * word_bytes +
-                   groups_per_row(cols, layout.group_size) * bytes_per_group);
+                   groups * (layout.float8_scales ? 1 : 2) + zeros);
 }
 
 EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
@@ -109,10 +175,15 @@ EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
     check_matrix("scales", scales, rows, groups);
     EncodedTensor tensor = integer_outline(shape, layout);
     tensor.parts.push_back(pack_symbols("codes", codes, layout.num_bits));
-    tensor.parts.push_back(pack_scales(scales));
+    tensor.parts.push_back(layout.float8_scales ? pack_float8_scales(scales) : pack_scales(scales));
     if (!layout.symmetric) {
         check_matrix("zeros", zeros, rows, groups);
         tensor.parts.push_back(pack_zeros(zeros, layout.num_bits));
+        if (layout.float8_scales) {
+            TensorPart& part = tensor.parts.back();
+            const auto* codes_of = reinterpret_cast<const std::uint8_t*>(part.bytes.data());
+            part = pack_symbols("zeros", {codes_of, rows, groups}, layout.num_bits);
+        }
     }
     return tensor;
 }
@@ -127,30 +198,30 @@ void unpack_codes(const EncodedTensor& tensor, std::size_t row, std::uint8_t* co
     unpack_row_of(layout.num_bits)(tensor.parts[0].bytes.data() + row * row_bytes, cols, codes);
 }
 
+void read_grid(const EncodedTensor& tensor, std::size_t row, float* scales, std::uint8_t* zeros) {
+    GridRows(tensor).read(row, scales, zeros);
+}
+
 namespace {
 
 std::optional<StoredMatrix> integer_matrix(const EncodedTensor& tensor) {
     const auto [rows, cols] = matrix_extents(tensor.shape);
-    const auto group_size = static_cast<std::size_t>(tensor.settings.at("group_size"));
-    const std::size_t n_groups = groups_per_row(cols, group_size);
-    const std::byte* scale_bytes = part(tensor, "scales").bytes.data();
-    const bool symmetric = tensor.settings.at("symmetric") != 0;
-    const std::byte* zeros = symmetric ? nullptr : part(tensor, "zeros").bytes.data();
+    const GridRows grid(tensor);
+    const IntegerLayout& layout = grid.layout();
     return CodedMatrix{
         rows,
         cols,
-        static_cast<unsigned>(tensor.settings.at("num_bits")),
-        group_size,
+        layout.num_bits,
+        layout.group_size,
         true,
-        !symmetric,
+        !layout.symmetric,
         LookupTables::fp32,
-        [&tensor, scale_bytes, zeros, n_groups](std::size_t row, std::uint8_t* codes, float* scales,
-                                                float* offsets) {
+        [&tensor, grid](std::size_t row, std::uint8_t* codes, float* scales, float* offsets) {
             unpack_codes(tensor, row, codes);
-            to_float(scale_bytes + row * n_groups * 2, DType::f16, {scales, n_groups});
-            for (std::size_t g = 0; zeros != nullptr && g < n_groups; ++g) {
-                offsets[g] =
-                    static_cast<float>(std::to_integer<std::uint8_t>(zeros[row * n_groups + g]));
+            std::vector<std::uint8_t> zeros(grid.n_groups());
+            grid.read(row, scales, zeros.data());
+            if (!grid.layout().symmetric) {
+                std::ranges::copy(zeros, offsets);
             }
         }};
 }

@@ -139,10 +139,25 @@ EncodedTensor from_blocks(const EncodedTensor& tensor, const IntegerLayout& layo
     return grid.encode(tensor.shape, layout);
 }
 
+EncodedTensor from_float8(const EncodedTensor& tensor, const IntegerLayout& layout) {
+    Grid grid(tensor.shape, layout);
+    std::vector<std::uint8_t> zeros(grid.groups);
+    for (std::size_t i = 0; i < grid.rows; ++i) {
+        unpack_codes(tensor, i, grid.codes.data() + i * grid.cols);
+        read_grid(tensor, i, grid.scales.data() + i * grid.groups, zeros.data());
+        if (!layout.symmetric) {
+            std::ranges::copy(zeros,
+                              grid.zeros.begin() + static_cast<std::ptrdiff_t>(i * grid.groups));
+        }
+    }
+    return grid.encode(tensor.shape, layout);
+}
+
 }  // namespace
 
 std::optional<IntegerLayout> integer_form(const EncodedTensor& tensor) {
     if (tensor.encoding == "integer") {
+        // With scales in fp16, whatever the tensor's own.
         return IntegerLayout{static_cast<unsigned>(setting(tensor, "num_bits")),
                              setting(tensor, "group_size"), setting(tensor, "symmetric") != 0};
     }
@@ -162,7 +177,7 @@ EncodedTensor to_integer(const EncodedTensor& tensor) {
                             "' has no integer form with the same values");
     }
     if (tensor.encoding == "integer") {
-        return tensor;
+        return tensor.settings.contains("float8_scales") ? from_float8(tensor, *layout) : tensor;
     }
     if (tensor.encoding == "block_shift") {
         return from_blocks(tensor, *layout);

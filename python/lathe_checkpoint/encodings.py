@@ -85,15 +85,29 @@ def _dense(tensor: EncodedTensor, place: Place, rows: int, cols: int) -> Rows:
     return lambda block: values[block]
 
 
+def _float8(codes: Array) -> Array:
+    """Numbers of four bits of exponent and four of fraction as float16: normal ones, from 2^-14."""
+    return ((codes.astype(np.uint16) << np.uint16(6)) + np.uint16(1 << 10)).view(np.float16)
+
+
 def _integer(tensor: EncodedTensor, place: Place, rows: int, cols: int) -> Rows:
     bits = tensor.setting("num_bits", 2, 8, place)
     groups, group = _groups(cols, tensor.setting("group_size", 1, INT64_MAX, place))
     symmetric = tensor.setting("symmetric", 0, 1, place)
-    tensor.check_names({"num_bits", "group_size", "symmetric"}, {"codes", "scales"} | (set() if symmetric else {"zeros"}), place)
+    float8 = {"float8_scales"} & set(tensor.settings)
+    if float8:
+        tensor.setting("float8_scales", 1, 1, place)
+    tensor.check_names({"num_bits", "group_size", "symmetric"} | float8,
+                       {"codes", "scales"} | (set() if symmetric else {"zeros"}), place)
     codes = check_words(tensor, "codes", rows, cols, bits, place)
-    scales = tensor.check_halves("scales", (rows, groups), place)
+    if float8:
+        scales = _float8(tensor.check_part("scales", "uint8", (rows, groups), place))
+    else:
+        scales = tensor.check_halves("scales", (rows, groups), place)
     if symmetric:
         zeros: Array = np.full((rows, groups), 1 << (bits - 1), np.int16)
+    elif float8:
+        zeros = unpack(check_words(tensor, "zeros", rows, groups, bits, place), groups, bits).astype(np.int16)
     else:
         zeros = tensor.check_zeros("zeros", (rows, groups), (1 << bits) - 1, place).astype(np.int16)
 

@@ -102,6 +102,8 @@ def expect_equal(checkpoint, export, transposed=(), seen=None):
 def encodings_that_methods_make():
     integers = [f"method: integer, num_bits: {bits}, group_size: {size}, symmetric: {symmetric}, solver: rtn"
                 for bits, size in zip(range(2, 9), (7, 32, 100000, 13, 40, 1, 64)) for symmetric in ("true", "false")]
+    integers += [f"method: integer, num_bits: {bits}, group_size: 9, symmetric: {symmetric}, scale_dtype: float8, solver: rtn"
+                 for bits, symmetric in ((3, "false"), (4, "true"))]
     sparse = [f"method: nm, pattern: '{pattern}', {more}solver: {solver}" for pattern, more, solver in [
         ("2:4", "", "sparsegpt"), ("1:4", "", "wanda"), ("2:4", "dtype: float16, ", "wanda"), ("2:4", "dtype: bfloat16, ", "magnitude"),
         ("1:2", "", "wanda"), ("3:4", "", "wanda"), ("2:4", "num_bits: 3, group_size: 12, ", "sparsegpt"),
@@ -141,6 +143,7 @@ def expect_all_were_seen(seen):
     assert {encoding for encoding, _, _ in seen} == set(encodings()), {encoding for encoding, _, _ in seen}
     of = lambda encoding, *keys: {tuple(settings[k] for k in keys) for name, settings, _ in seen if name == encoding}
     assert of("integer", "num_bits", "symmetric") >= {(bits, symmetric) for bits in range(2, 9) for symmetric in (0, 1)}
+    assert {settings["symmetric"] for name, settings, _ in seen if name == "integer" and "float8_scales" in settings} == {0, 1}
     assert of("bcq", "num_bits", "offset") >= {(bits, offset) for bits in range(1, 5) for offset in (0, 1)}
     assert of("block_shift", "scale_bits") == {(6,), (8,), (16,)} and len(of("block_shift", "num_bits")) == 7
     assert of("nm", "n", "m") == {(2, 4), (1, 4), (1, 2), (3, 4)}, of("nm", "n", "m")

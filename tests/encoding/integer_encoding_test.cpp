@@ -10,6 +10,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/half.hpp"
 #include "lib/encoding/bit_packing.hpp"
+#include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer.hpp"
 
 namespace lathe {
@@ -43,7 +44,9 @@ Example make_example(std::size_t rows, std::size_t cols, const IntegerLayout& la
     }
     for (std::size_t i = 0; i < rows * groups; ++i) {
         const float scale = 0.001F * static_cast<float>(1 + random() % 1000);
-        example.scales.push_back(half_to_float(float_to_half(scale)));
+        example.scales.push_back(layout.float8_scales
+                                     ? float8_scale(static_cast<std::byte>(random() % 256))
+                                     : half_to_float(float_to_half(scale)));
         example.zeros.push_back(static_cast<float>(random() % n_codes));
     }
     return example;
@@ -112,11 +115,11 @@ TEST(IntegerPacking, AllWidthsAndLengthsComeBack) {
 }
 
 TEST(IntegerEncoding, DecodesByTheFormula) {
-    for (const bool symmetric : {true, false}) {
+    for (const auto& [symmetric, float8_scales] :
+         {std::pair{true, false}, {false, false}, {true, true}, {false, true}}) {
         for (unsigned num_bits = 2; num_bits <= 8; ++num_bits) {
             // 70 columns in groups of 32: the last group is short.
-            const Example e = make_example(
-                3, 70, {.num_bits = num_bits, .group_size = 32, .symmetric = symmetric});
+            const Example e = make_example(3, 70, {num_bits, 32, symmetric, float8_scales});
             const EncodedTensor tensor = e.encode();
             validate(tensor, "test");
             EXPECT_EQ(stored_bytes(tensor), integer_bytes(e.shape, e.layout));
@@ -149,9 +152,34 @@ TEST(IntegerEncoding, BytesWorkedOutByHand) {
               2U * (7 * 4 + 3 * 2));
     EXPECT_EQ(integer_bytes({2, 70}, {.num_bits = 3, .group_size = 32, .symmetric = false}),
               2U * (7 * 4 + 3 * 3));
+    // Zeros of 3 bits fill one word.
+    EXPECT_EQ(integer_bytes({2, 70}, {3, 32, false, true}), 2U * (7 * 4 + 3 + 4));
+    EXPECT_EQ(integer_bytes({2, 70}, {3, 32, true, true}), 2U * (7 * 4 + 3));
     EXPECT_EQ(integer_bytes({5, 2, 8}, {.num_bits = 4, .group_size = 128, .symmetric = true}),
               10U * (4 + 2));
     EXPECT_EQ(integer_bytes({0, 70}, {}), 0U);
+}
+
+TEST(IntegerEncoding, ScalesOfEightBits) {
+    // By the formula: 2^(code / 16 - 14) * (1 + code mod 16 / 16).
+    EXPECT_EQ(float8_scale(std::byte{0x00}), 0x1p-14F);
+    EXPECT_EQ(float8_scale(std::byte{0x01}), 0x1.1p-14F);
+    EXPECT_EQ(float8_scale(std::byte{0xE0}), 1.0F);
+    EXPECT_EQ(float8_scale(std::byte{0xFF}), 3.875F);
+    for (unsigned code = 0; code < 256; ++code) {
+        const float scale = float8_scale(static_cast<std::byte>(code));
+        EXPECT_EQ(scale, std::ldexp(1.0F + static_cast<float>(code % 16) / 16.0F,
+                                    static_cast<int>(code / 16) - 14));
+        EXPECT_EQ(pack_float8_scales({&scale, 1, 1}).bytes[0], static_cast<std::byte>(code));
+    }
+    for (const float other : {0.0F, -1.0F, 0x1.08p0F, 0x1.Fp-15F, 4.0F, 65504.0F, 1e30F,
+                              std::numeric_limits<float>::quiet_NaN()}) {
+        EXPECT_THAT(
+            [&] {
+                (void)pack_float8_scales({&other, 1, 1});
+            },
+            ThrowsMessage<InternalError>(HasSubstr("is not a number of 8 bits")));
+    }
 }
 
 TEST(IntegerEncoding, OddShapesComeBack) {
@@ -256,6 +284,22 @@ TEST_F(DamagedInteger, Values) {
     tensor = example.encode();
     tensor.parts[0].bytes[7] |= std::byte{0x40};  // bit 30 of row 1, codes end at bit 29
     expect_refused("bits set behind the last code of row 1");
+}
+
+TEST_F(DamagedInteger, ScalesOfEightBits) {
+    example = make_example(2, 10, {3, 4, false, true});
+    tensor = example.encode();
+    validate(tensor, "test");
+    tensor.settings["float8_scales"] = 0;
+    expect_refused("setting 'float8_scales' is 0, expected 1 to 1");
+    tensor.settings.erase("float8_scales");
+    expect_refused("part 'zeros' has type uint32, expected uint8");
+    tensor.settings["float8_scales"] = 1;
+    tensor.parts[2].bytes[5] = std::byte{2};  // 3 zeros end at bit 8 of row 1
+    expect_refused("bits set behind the last zero of row 1");
+    tensor = example.encode();
+    tensor.parts[1].dtype = DType::f16;
+    expect_refused("part 'scales' has type float16, expected uint8");
 }
 
 TEST_F(DamagedInteger, ShapeThatWouldOverflow) {

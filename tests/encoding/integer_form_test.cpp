@@ -65,6 +65,23 @@ void expect_same_values(const EncodedTensor& tensor, unsigned bits, bool symmetr
     EXPECT_EQ(decoded(integer), decoded(tensor));  // -0 == 0
 }
 
+TEST(IntegerForm, OfScalesOfOneByteHasThoseOfTwo) {
+    for (const bool symmetric : {true, false}) {
+        const auto zeros_as_codes = random_codes(3, rows * groups);
+        const std::vector<float> zeros(zeros_as_codes.begin(), zeros_as_codes.end());
+        std::vector<float> powers(rows * groups);
+        for (std::size_t g = 0; g < powers.size(); ++g) {
+            powers[g] = std::ldexp(1.25F, -static_cast<int>(g % 15));
+        }
+        const EncodedTensor tensor = encode_integer(shape, {3, group, symmetric, true},
+                                                    view(random_codes(3, rows * cols), cols),
+                                                    view(powers, groups), view(zeros, groups));
+        expect_same_values(tensor, 3, symmetric);
+        EXPECT_EQ(part(to_integer(tensor), "scales").dtype, DType::f16);
+        EXPECT_EQ(decoded(bcq_from_integer(tensor)), decoded(tensor));
+    }
+}
+
 TEST(IntegerForm, OfUniformBinaryCodesAreTheirCodes) {
     for (const unsigned bits : {1U, 2U, 3U, 5U, 8U}) {
         for (const bool offset : {false, true}) {

@@ -251,6 +251,30 @@ TEST_P(Compression, ScalesOfEightBitsAreNumbersOfBothTypesOfSixteen) {
     EXPECT_EQ(scale_of(0.0F), 0x1p-24F);
 }
 
+TEST_P(Compression, ScalesOfOneByte) {
+    const Quantiser on(GetParam(), 1);
+    IntegerGridSettings settings{4, 64, true};
+    settings.float8_scales = true;
+    const std::vector<float> w = test_data::layer_weights(40, 130, 24);
+    const Quantised q = on.round_to_nearest(w, std::vector<float>(130, 1.0F), settings);
+    for (const float scale : q.scales) {
+        int exponent = 0;
+        const float fraction = std::frexp(scale, &exponent);  // 0.5 to 1
+        EXPECT_EQ(fraction * 32.0F, std::nearbyint(fraction * 32.0F)) << scale;
+    }
+    const auto scale_of = [&](float largest) {
+        settings.whole_range = true;
+        return on.round_to_nearest({largest * 7.0F}, {1.0F}, settings).scales[0];
+    };
+    EXPECT_EQ(scale_of(0x1.08p0F), 0x1.0p0F);  // half way: to the even one
+    EXPECT_EQ(scale_of(0x1.18p0F), 0x1.2p0F);
+    EXPECT_EQ(scale_of(0x1.19p0F), 0x1.2p0F);
+    EXPECT_EQ(scale_of(0x1.FFp0F), 2.0F);
+    EXPECT_EQ(scale_of(1e9F), 3.875F);
+    EXPECT_EQ(scale_of(0x1.8p-16F), 0x1p-14F);
+    EXPECT_EQ(scale_of(0.0F), 0x1p-14F);
+}
+
 /// A layer and what a sweep needs.
 struct Layer {
     std::vector<float> w;

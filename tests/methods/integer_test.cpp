@@ -58,6 +58,37 @@ TEST(IntegerMethod, ReportsTheErrorOfWhatIsStored) {
     }
 }
 
+TEST(IntegerMethod, ScalesOfOneByteOfAnySolver) {
+    const LinearUnit unit(131, {20, 5});
+    const MethodRow& method = find_method("integer", "");
+    const auto settings = method.expand(entry("integer", {{"num_bits", {"3"}},
+                                                          {"symmetric", {"true", "false"}},
+                                                          {"solver", {"admm", "gptq", "rtn"}},
+                                                          {"scale_bits", {"8"}},
+                                                          {"scale_dtype", {"float16", "float8"}}}));
+    ASSERT_EQ(settings.size(), 12U);
+    const auto solutions = solve(settings, unit);
+    for (std::size_t i = 0; i < settings.size(); i += 2) {
+        SCOPED_TRACE(to_string(settings[i + 1]));
+        // 131 columns in groups of 64: 3 scales of one byte less, 3 zeros in one word more.
+        const bool symmetric = settings[i].values.at("symmetric") == "true";
+        EXPECT_EQ(settings[i + 1].values.count("scale_bits"), 0U);
+        // Of few rows: 0.97 to 1.09 were seen.
+        EXPECT_LT(solutions[i + 1].error, 1.15 * solutions[i].error);
+        for (std::size_t t = 0; t < 2; ++t) {
+            const EncodedTensor& tensor = solutions[i + 1].tensors[t];
+            validate(tensor, "test");
+            const std::size_t rows = tensor.shape[0];
+            EXPECT_EQ(stored_bytes(tensor),
+                      stored_bytes(solutions[i].tensors[t]) - 3 * rows + (symmetric ? 0 : rows));
+            EXPECT_EQ(stored_bytes(tensor),
+                      method.bytes(settings[i + 1], tensor.shape, DType::f32));
+        }
+        const double direct = unit.direct_error(solutions[i + 1]);
+        EXPECT_NEAR(solutions[i + 1].error, direct, 1e-3 * direct);
+    }
+}
+
 TEST(IntegerMethod, ShortScalesOfAnySolverCostNoBytesAndHardlyAnything) {
     const LinearUnit unit(131, {20, 5});
     const auto settings = find_method("integer", "")

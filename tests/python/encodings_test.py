@@ -50,6 +50,22 @@ def integers_by_the_formula():
                         assert found[i, j] == scale * F(code - zero), (bits, cols, size, i, j)
 
 
+def scales_of_one_byte_by_the_formula():
+    for bits in range(2, 9):
+        for cols, size in ((1, 1), (31, 8), (70, 9)):
+            for symmetric in (True, False):
+                tensor = support.integer(RANDOM, (3, cols), bits, size, symmetric, float8=True)
+                groups = -(-cols // size)
+                scales = tensor.parts["scales"].array
+                halves = Part("float16", np.ldexp(1 + scales % 16 / 16, scales.astype(int) // 16 - 14).astype(np.float16))
+                parts = tensor.parts | {"scales": halves}
+                if not symmetric:
+                    rows = [codes_by_bits(row, groups, bits) for row in tensor.parts["zeros"].array]
+                    parts["zeros"] = Part("uint8", np.array(rows, np.uint8))
+                plain = EncodedTensor("integer", (3, cols), {k: v for k, v in tensor.settings.items() if k != "float8_scales"}, parts)
+                assert np.array_equal(decode(tensor, PLACE), decode(plain, PLACE)), (bits, cols, size, symmetric)
+
+
 def uniform_codes_are_what_integers_are():
     for bits in range(2, 9):
         integer = support.integer(RANDOM, (4, 45), bits, 11, False)
@@ -159,5 +175,5 @@ def what_an_encoding_does_not_allow():
     refused(EncodedTensor("dense", (2, 3), {}, whole.parts, (whole,)), "has pieces")
 
 
-support.main([examples_of_the_format, integers_by_the_formula, uniform_codes_are_what_integers_are, blocks_by_the_formula,
+support.main([examples_of_the_format, integers_by_the_formula, scales_of_one_byte_by_the_formula, uniform_codes_are_what_integers_are, blocks_by_the_formula,
               products_are_summed_in_order, shapes_of_all_kinds, what_an_encoding_does_not_allow])

@@ -88,14 +88,20 @@ def matrix_of(shape):
     return int(np.prod(shape[:-1])), shape[-1]
 
 
-def integer(random, shape, bits, size, symmetric):
+def integer(random, shape, bits, size, symmetric, float8=False):
     rows, cols = matrix_of(shape)
     codes = random.integers(0, 1 << bits, (rows, cols))
     groups = -(-cols // size)
     parts = {"codes": packed(codes, bits), "scales": halves(random, rows, groups)}
     if not symmetric:
         parts["zeros"] = Part("uint8", random.integers(0, 1 << bits, (rows, groups), np.uint8))
-    return tensor("integer", shape, {"num_bits": bits, "group_size": size, "symmetric": int(symmetric)}, parts)
+    settings = {"num_bits": bits, "group_size": size, "symmetric": int(symmetric)}
+    if float8:
+        settings["float8_scales"] = 1
+        parts["scales"] = Part("uint8", random.integers(0, 256, (rows, groups), np.uint8))
+        if not symmetric:
+            parts["zeros"] = packed(parts["zeros"].array, bits)
+    return tensor("integer", shape, settings, parts)
 
 
 def bcq(random, shape, bits, size, uniform, offset):

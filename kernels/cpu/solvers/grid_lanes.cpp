@@ -85,6 +85,10 @@ LATHE_ALWAYS_INLINE Lanes storable_scales(const Lanes& scale, const IntegerGridS
         return next_powers(scale);
     }
     const Lanes half = storable_scales(scale);
+    if (settings.float8_scales) {
+        return at_least(at_most(scales_of_bits(half, float8_scale_bits), all(largest_float8_scale)),
+                        all(smallest_float8_scale));
+    }
     return settings.scale_bits == 11 ? half : scales_of_bits(half, settings.scale_bits);
 }
 
