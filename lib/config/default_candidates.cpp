@@ -15,9 +15,10 @@ namespace {
 constexpr double four_bits = 3.99;
 constexpr double three_bits = 2.99;
 
+const SourcePlace place{"default candidates"};
+
 CandidateEntry entry(const char* method, std::vector<std::string> num_bits, const char* group_size,
                      const char* solver) {
-    const SourcePlace place{"default candidates"};
     return {method,
             {{"num_bits", std::move(num_bits), place},
              {"group_size", {group_size}, place},
@@ -25,15 +26,25 @@ CandidateEntry entry(const char* method, std::vector<std::string> num_bits, cons
             place};
 }
 
+/// Integers with zeros, whose groups take hardly more bytes than without.
+CandidateEntry with_zeros(std::vector<std::string> num_bits, const char* solver) {
+    CandidateEntry zeros = entry("integer", std::move(num_bits), "64", solver);
+    zeros.keys.push_back({"symmetric", {"false"}, place});
+    zeros.keys.push_back({"scale_dtype", {"float8"}, place});
+    return zeros;
+}
+
 }  // namespace
 
 std::vector<CandidateEntry> default_candidates(double bits_per_weight) {
-    // At 8 bits nothing is left to gain for ADMM. Embeddings are look-ups without a Gram matrix:
-    // only what needs none can do them.
-    std::vector<CandidateEntry> candidates{{"dense", {}, {"default candidates"}},
-                                           entry("integer", {"2", "3", "4"}, "64", "admm"),
+    // At 8 bits nothing is left to gain for ADMM, nor for zeros. Embeddings are look-ups without a
+    // Gram matrix: only what needs none can do them.
+    CandidateEntry few_bits = with_zeros({"2", "3", "4"}, "admm");
+    few_bits.keys.push_back({"actorder", {"true"}, place});
+    std::vector<CandidateEntry> candidates{{"dense", {}, place},
+                                           std::move(few_bits),
                                            entry("integer", {"8"}, "64", "gptq"),
-                                           entry("integer", {"2", "3", "4", "8"}, "64", "rtn")};
+                                           with_zeros({"2", "3", "4", "8"}, "rtn")};
     if (bits_per_weight < four_bits) {
         const std::vector<std::string> planes = bits_per_weight < three_bits
                                                     ? std::vector<std::string>{"1", "2", "3"}
@@ -61,12 +72,11 @@ std::vector<std::string> texts(std::span<const std::string_view> views) {
 }  // namespace
 
 std::vector<CandidateEntry> served_candidates(const ServeConfig& serve) {
-    std::vector<CandidateEntry> candidates{{"dense", {}, {"default candidates"}}};
+    std::vector<CandidateEntry> candidates{{"dense", {}, place}};
     for (const ServedCandidates& own : target_of(serve).candidates) {
         if (own.is_low && !serve.low_bits) {
             continue;
         }
-        const SourcePlace place{"default candidates"};
         candidates.push_back({"integer",
                               {{"num_bits", texts(own.num_bits), place},
                                {"group_size", texts(own.group_sizes), place},

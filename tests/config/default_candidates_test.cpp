@@ -17,9 +17,9 @@ std::string listed(double bits_per_weight) {
 
 const std::string integer = R"(
   - {method: dense}
-  - {method: integer, num_bits: [2, 3, 4], group_size: 64, solver: admm}
+  - {method: integer, num_bits: [2, 3, 4], group_size: 64, solver: admm, symmetric: false, scale_dtype: float8, actorder: true}
   - {method: integer, num_bits: 8, group_size: 64, solver: gptq}
-  - {method: integer, num_bits: [2, 3, 4, 8], group_size: 64, solver: rtn}
+  - {method: integer, num_bits: [2, 3, 4, 8], group_size: 64, solver: rtn, symmetric: false, scale_dtype: float8}
 )";
 
 TEST(DefaultCandidates, HaveGridsAlone) {
