@@ -90,6 +90,7 @@ std::vector<TaskResult> Coordinator::run(std::span<const Task> tasks, std::size_
     if (stage.n_done() == stage.n_tasks()) {
         return stage.take_results();
     }
+    tell_all_unfinished(stage, stage.failure() ? "another task failed" : "the job stopped");
     if (stage.failure()) {
         throw_error(stage.failure()->code, stage.failure()->message);
     }
@@ -266,6 +267,22 @@ void Coordinator::handle_failure(StageState& stage, std::size_t position,
     log_warning("task_failed task=" + result.id + " rank=" + std::to_string(result.rank) +
                 " host=" + host + " exit_code=" + std::to_string(result.exit_code) +
                 " again=" + (retried ? "yes" : "no") + " reason=\"" + result.text + "\"");
+    tell_unfinished(stage.task(position), result.rank, result.seconds, "failed: " + result.text);
+}
+
+void Coordinator::tell_unfinished(const Task& task, int rank, double seconds,
+                                  const std::string& why) const {
+    if (options_.on_unfinished) {
+        options_.on_unfinished(task, rank, seconds, why);
+    }
+}
+
+void Coordinator::tell_all_unfinished(const StageState& stage, const std::string& why) const {
+    for (const RunningTask& running : running_tasks()) {
+        if (const auto position = stage.find_open(running.task)) {
+            tell_unfinished(stage.task(*position), running.rank, running.seconds, why);
+        }
+    }
 }
 
 void Coordinator::forgive_own_pause() {
@@ -360,6 +377,8 @@ void Coordinator::declare_lost(StageState& stage, int rank, const std::string& w
     if (!position) {
         return;
     }
+    tell_unfinished(stage.task(*position), rank, seconds_between(worker.task_start, time_.now()),
+                    "the rank was lost");
     if (stage.task(*position).rank != any_rank) {
         stage.fail({ExitCode::stopped,
                     "rank " + std::to_string(rank) + " on host " + host + " was lost with task " +

@@ -37,6 +37,8 @@ struct StageProgress {
 /// costs its task and nothing else. Not thread-safe: one thread uses it.
 class Coordinator {
 public:
+    using OnUnfinished =
+        std::function<void(const Task&, int rank, double seconds, const std::string& why)>;
     struct Options {
         /// A rank that sends nothing for this long, not even a sign of life, is lost. It gets no
         /// task again, and its own task goes to another rank. If its result comes after all, it
@@ -69,6 +71,9 @@ public:
         /// Each finished task, as soon as it is known (for the journal), before on_progress.
         /// Failed attempts are not reported; they are logged.
         std::function<void(const Task&, const TaskResult&)> on_result;
+        /// What a rank had for how many seconds without a result, as soon as that is known: it was
+        /// lost, failed, or the stage ends without it. Why, in words.
+        OnUnfinished on_unfinished;
     };
 
     /// Works on rank 0 only; `communicator` must outlive it.
@@ -98,6 +103,10 @@ public:
     /// Replaces Options::on_result, between two stages.
     void set_on_result(std::function<void(const Task&, const TaskResult&)> on_result) {
         options_.on_result = std::move(on_result);
+    }
+    /// The same of Options::on_unfinished.
+    void set_on_unfinished(OnUnfinished on_unfinished) {
+        options_.on_unfinished = std::move(on_unfinished);
     }
 
     /// Replaces Options::worker_timeout_seconds, between two stages: jobs have their own.
@@ -148,6 +157,8 @@ private:
     [[nodiscard]] bool must_stop(StageState& stage) const;
     void hand_out(StageState& stage);
     void give(int rank, const Task& task);
+    void tell_unfinished(const Task& task, int rank, double seconds, const std::string& why) const;
+    void tell_all_unfinished(const StageState& stage, const std::string& why) const;
     [[nodiscard]] bool is_running(bool pinned_only) const;
     [[nodiscard]] double estimate_remaining_seconds(const StageState& stage) const;
     [[nodiscard]] int n_alive() const;

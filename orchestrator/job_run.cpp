@@ -164,6 +164,8 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
         return;
     }
     const TokenSequences& calibration = samples_.calibration;
+    // Of the start before, if it was killed: its status is written over soon.
+    const auto killed = tasks_at_work(read_status_file(run().status()), "the program was killed");
     schedule_.emplace(run().schedule(),
                       RunSchedule{n_ranks(),
                                   calibration.ranges(tokens_per_batch).size(),
@@ -172,6 +174,9 @@ JobRun::JobRun(std::unique_ptr<const JobContext> context, Coordinator& coordinat
                                   seconds_since_1970(),
                                   ranks_text(given_->world->places(), job().runtime.backend,
                                              job().runtime.threads)});
+    for (const UnfinishedTask& task : killed) {
+        schedule_->record(task);
+    }
 }
 
 bool JobRun::continue_existing_run(Record record, const std::string& samples_now) {
@@ -287,7 +292,7 @@ void JobRun::time_stage(const std::string& name, const std::function<void()>& wo
     work();
     const double ended = schedule_->seconds();
     stage_report(name).seconds += ended - began;
-    schedule_->record({name, began, ended, 0, {}});
+    schedule_->record(ScheduledCall{name, began, ended, 0, {}});
 }
 
 std::vector<std::string> JobRun::run_stage(const std::string& name, std::vector<StageTask> tasks) {
@@ -319,6 +324,14 @@ std::vector<std::string> JobRun::run_stage(const std::string& name, std::vector<
                           .text = result.text,
                           .ended = seconds_since_1970()});
     });
+    coordinator_.set_on_unfinished(
+        [&](const Task& task, int rank, double seconds, const std::string& why) {
+            try {
+                schedule_->record({task.id, name, rank, seconds_since_1970(), seconds, why});
+            } catch (const Error& error) {  // must not hide why the task came to no end
+                log_warning(std::string("schedule_not_written reason=\"") + error.what() + "\"");
+            }
+        });
     const auto results = coordinator_.run(open, tasks.size() - open.size());
     try {
         source_files_->require_unchanged(*given_->device->pool);

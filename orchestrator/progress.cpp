@@ -13,6 +13,7 @@
 #include "lib/core/log.hpp"
 #include "lib/core/standard_streams.hpp"
 #include "orchestrator/run_records.hpp"
+#include "orchestrator/timekeeper.hpp"
 
 namespace lathe {
 
@@ -158,6 +159,7 @@ void Progress::write_status(const std::string& status) noexcept {
         record.running = running_;
         record.running.resize(std::min(running_.size(), RunStatus::most_running));
         record.lost = lost_;
+        record.written = seconds_since_1970();
         write_file(status_file_, to_json(record) + "\n");
     } catch (const std::exception& e) {
         // Only a courtesy to readers: the job itself will meet the full disk where it matters.

@@ -109,6 +109,7 @@ std::string to_json(const RunStatus& status) {
                 {"job_share", status.job_share},
                 {"running", running},
                 {"lost", status.lost},
+                {"written", status.written},
                 {"status", status.status}}
         .dump();
 }
@@ -132,6 +133,7 @@ RunStatus read_status_file(const fs::path& file) {
     status.job_eta_seconds = number_in(stored, "job_eta_seconds", longest_time);
     status.job_share = number_in(stored, "job_share", 1.0);
     status.running = running_in(stored);
+    status.written = number_in(stored, "written", longest_time);
     if (const auto lost = stored.find("lost"); lost != stored.end() && lost->is_array()) {
         for (const json& rank : *lost) {
             if (const auto number = rank_of(rank)) {
@@ -140,6 +142,17 @@ RunStatus read_status_file(const fs::path& file) {
         }
     }
     return status;
+}
+
+std::vector<UnfinishedTask> tasks_at_work(const RunStatus& written, const std::string& why) {
+    std::vector<UnfinishedTask> tasks;
+    if (written.status == "running" && written.written > 0.0) {
+        for (const RunningTask& task : written.running) {
+            tasks.push_back(
+                {task.task, written.stage, task.rank, written.written, task.seconds, why});
+        }
+    }
+    return tasks;
 }
 
 RunStatus read_live_status(const RunDirectory& run) {

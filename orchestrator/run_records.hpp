@@ -39,6 +39,7 @@ struct RunStatus {
     double job_share = 0.0;              ///< of its time that is over, 0 to 1
     std::vector<RunningTask> running{};  ///< at most `most_running`, the longest at work first
     std::vector<int> lost{};             ///< ranks
+    double written = 0.0;                ///< seconds since 1970; 0: by a version that did not say
     static constexpr std::size_t most_running = 4096;
     bool operator==(const RunStatus&) const = default;
 };
@@ -46,6 +47,10 @@ struct RunStatus {
 [[nodiscard]] std::string to_json(const RunStatus& status);
 /// A courtesy to readers: what is missing, damaged or makes no sense counts as not said.
 [[nodiscard]] RunStatus read_status_file(const std::filesystem::path& file);
+/// What ranks had when the file was written, if it says that the run works: as it stands or, where
+/// nobody holds the run's lock, when the program was killed. Who ends in good order empties it.
+[[nodiscard]] std::vector<UnfinishedTask> tasks_at_work(const RunStatus& written,
+                                                        const std::string& why);
 /// The same, corrected by what the lock says: a killed process leaves "running". @throws IoError
 [[nodiscard]] RunStatus read_live_status(const RunDirectory& run);
 

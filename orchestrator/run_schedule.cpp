@@ -35,6 +35,12 @@ std::string to_line(const ScheduledCall& call) {
         .dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
+std::string to_line(const UnfinishedTask& task) {
+    return Json{{"unfinished", task.task}, {"stage", task.stage},     {"rank", task.rank},
+                {"ended", task.ended},     {"seconds", task.seconds}, {"why", task.why}}
+        .dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 ScheduledCall call_from(const Json& line) {
     ScheduledCall call;
     call.stage = line.at("stage").get<std::string>();
@@ -56,6 +62,9 @@ ScheduledCall call_from(const Json& line) {
 
 void add_line(const std::string& text, RunSchedule& schedule) {
     const Json line = Json::parse(text);
+    if (line.contains("unfinished")) {
+        return;
+    }
     if (!line.contains("ranks")) {
         schedule.calls.push_back(call_from(line));
         return;
@@ -85,6 +94,12 @@ double ScheduleRecorder::seconds() const {
 void ScheduleRecorder::record(const ScheduledCall& call) {
     if (file_) {
         file_->append(to_line(call));
+    }
+}
+
+void ScheduleRecorder::record(const UnfinishedTask& task) {
+    if (file_) {
+        file_->append(to_line(task));
     }
 }
 

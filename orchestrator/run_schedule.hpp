@@ -9,6 +9,7 @@
 
 #include "lib/core/file.hpp"
 #include "lib/job/task.hpp"
+#include "orchestrator/running_task.hpp"
 
 namespace lathe {
 
@@ -32,8 +33,9 @@ struct RunSchedule {
     std::string where;     ///< ranks_text(): hosts, processors, threads
 };
 
-/// Writes schedule.jsonl: a line for each start and each call. With the journal's times it is what
-/// a simulation of the run needs; the run itself never reads it.
+/// Writes schedule.jsonl: a line for each start, each call and each task that came to no end. With
+/// the journal's times it is what a simulation or a picture of the run needs; the run itself never
+/// reads it.
 class ScheduleRecorder {
 public:
     /// Keeps time and writes nothing.
@@ -42,6 +44,7 @@ public:
     ScheduleRecorder(const std::filesystem::path& file, const RunSchedule& start);
     [[nodiscard]] double seconds() const;  ///< since the object was made
     void record(const ScheduledCall& call);
+    void record(const UnfinishedTask& task);
 
 private:
     std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

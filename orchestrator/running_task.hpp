@@ -16,4 +16,17 @@ struct RunningTask {
     bool operator==(const RunningTask&) const = default;
 };
 
+/// A task that a rank had and that came to no end there: the rank was lost, the task failed, or the
+/// job stopped.
+struct UnfinishedTask {
+    std::string task;  ///< id
+    std::string stage;
+    int rank = 0;
+    double ended = 0.0;    ///< seconds since 1970
+    double seconds = 0.0;  ///< since it was handed out
+    std::string why;       ///< for people
+
+    bool operator==(const UnfinishedTask&) const = default;
+};
+
 }  // namespace lathe

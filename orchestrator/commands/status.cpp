@@ -1,4 +1,5 @@
 #include <chrono>
+#include <cstdint>
 #include <ctime>
 #include <thread>
 
@@ -16,6 +17,7 @@
 #include "orchestrator/live_view.hpp"
 #include "orchestrator/run_records.hpp"
 #include "orchestrator/stop_request.hpp"
+#include "orchestrator/timekeeper.hpp"
 
 namespace lathe {
 
@@ -55,9 +57,7 @@ void add_queue(nlohmann::json& status, const batch::BatchFolder& folder) {
         return;
     }
     const batch::Slurm slurm([](const auto& command) { return batch::run_process(command); });
-    const auto now = std::chrono::duration_cast<std::chrono::seconds>(
-                         std::chrono::system_clock::now().time_since_epoch())
-                         .count();
+    const auto now = static_cast<std::int64_t>(seconds_since_1970());
     const auto absent_before = submission->absent_since;
     const batch::QueueState queue = ask_queue(slurm, *submission, now);
     if (submission->absent_since != absent_before) {

@@ -1,4 +1,4 @@
-#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 
 #include <fmt/format.h>
@@ -11,6 +11,7 @@
 #include "orchestrator/batch/submission.hpp"
 #include "orchestrator/batch_demand.hpp"
 #include "orchestrator/commands.hpp"
+#include "orchestrator/timekeeper.hpp"
 
 namespace lathe {
 namespace fs = std::filesystem;
@@ -159,9 +160,7 @@ batch::Submission submit(const batch::Slurm& slurm, const JobConfig& job, const 
     std::error_code ignored;
     fs::remove(folder.cancelled(), ignored);
     batch::Submission submission;
-    submission.submitted = std::chrono::duration_cast<std::chrono::seconds>(
-                               std::chrono::system_clock::now().time_since_epoch())
-                               .count();
+    submission.submitted = static_cast<std::int64_t>(seconds_since_1970());
     submission.job_id = slurm.submit(folder.script().string(), {});
     write_submission(folder, submission);
     if (!scripts.budgets.empty()) {

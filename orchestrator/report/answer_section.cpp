@@ -31,9 +31,9 @@ std::string ratio_text(Node difference) {
     return text;
 }
 
-std::string test_text(Node difference) {
-    return fmt::format("t {:.1f}, {} windows", difference["t"].number_or(NAN),
-                       difference["groups"].count());
+std::string test_text(Node difference, const char* groups = "windows") {
+    return fmt::format("t {:.1f}, {} {}", difference["t"].number_or(NAN),
+                       difference["groups"].count(), groups);
 }
 
 std::string file_name(const std::string& path) {
@@ -56,9 +56,10 @@ std::string perplexity_line(Node text) {
         }
         line += ". ";
     }
-    line += fmt::format("KL to the source {} nats, same first choice {}.",
+    line += fmt::format("KL to the source {} nats, same {} {}.",
                         plus_minus(short_number(text["kl"].number_or(NAN)),
                                    text["kl_standard_error"].number_or(NAN)),
+                        after ? "first choice" : "answer",
                         percent(text["top1_agreement"].number_or(NAN)));
     return line;
 }
@@ -75,7 +76,7 @@ std::string uniform_line(Node text, const SettingLabels& labels) {
         "Against the best uniform plan within the budget ({}): KL <b>{}</b> by {} nats, paired, {}",
         escaped(labels.label(uniform["plan"].text())), *mean < 0.0 ? "lower" : "higher",
         plus_minus(short_number(std::abs(*mean)), kl["standard_error"].number_or(NAN)),
-        test_text(kl));
+        test_text(kl, text["perplexity"].number() ? "windows" : "texts"));
     if (const Node nll = uniform["difference"]["nll"]; nll["mean"].number()) {
         line += ", perplexity " + ratio_text(nll);
     }
@@ -122,9 +123,21 @@ std::string quality_list(const RunFacts& facts, const SettingLabels& labels) {
            "come to it.</p>\n";
 }
 
-/// The first number that says how good it is.
+/// The first text with a perplexity or task with a metric.
+Node first_quality(const RunFacts& facts) {
+    const Node evaluation = Node(facts.report)["evaluation"];
+    for (std::size_t i = 0; i < evaluation.size(); ++i) {
+        const Node entry = evaluation.at(i);
+        if (entry["perplexity"].number() || entry["metrics"].at(0)["value"].number()) {
+            return entry;
+        }
+    }
+    return {};
+}
+
+/// How good it is, in a number.
 std::string quality_tile(const RunFacts& facts) {
-    const Node first = Node(facts.report)["evaluation"].at(0);
+    const Node first = first_quality(facts);
     if (const auto after = first["perplexity"].number()) {
         const double half =
             half_of_interval_95(first["nll_difference"]["standard_error"].number_or(NAN),

@@ -2,6 +2,8 @@
 
 #include <cmath>
 
+#include "lib/core/json.hpp"
+
 namespace lathe::report {
 
 Node Node::operator[](const char* key) const {
@@ -18,6 +20,10 @@ Node Node::at(std::size_t index) const {
 
 std::size_t Node::size() const {
     return value_ != nullptr && value_->is_array() ? value_->size() : 0;
+}
+
+bool Node::has_value() const {
+    return value_ != nullptr && !value_->is_null();
 }
 
 std::optional<double> Node::number() const {

@@ -4,7 +4,7 @@
 #include <optional>
 #include <string>
 
-#include <nlohmann/json.hpp>
+#include <nlohmann/json_fwd.hpp>
 
 namespace lathe::report {
 
@@ -21,7 +21,7 @@ public:
     [[nodiscard]] Node at(std::size_t index) const;
     [[nodiscard]] std::size_t size() const;  ///< of an array, else 0
 
-    [[nodiscard]] bool has_value() const { return value_ != nullptr && !value_->is_null(); }
+    [[nodiscard]] bool has_value() const;
     /// A finite one.
     [[nodiscard]] std::optional<double> number() const;
     [[nodiscard]] double number_or(double other) const { return number().value_or(other); }

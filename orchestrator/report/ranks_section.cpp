@@ -25,8 +25,12 @@ nlohmann::json timeline_data(const Timeline& timeline) {
     };
     // A row a span, not an object: there are thousands.
     for (const Span& span : timeline.spans) {
-        data["spans"].push_back({span.rank, span.stage, rounded(span.begin), rounded(span.end),
-                                 span.tasks, span.longest});
+        nlohmann::json row{span.rank,         span.stage, rounded(span.begin),
+                           rounded(span.end), span.tasks, span.longest};
+        if (!span.unfinished.empty()) {
+            row.push_back(span.unfinished);
+        }
+        data["spans"].push_back(std::move(row));
     }
     return data;
 }
@@ -39,6 +43,26 @@ std::string rank_table(const Timeline& timeline) {
                    rank.there > 0.0 ? percent(std::min(1.0, rank.busy / rank.there)) : "–"});
     }
     return table.html();
+}
+
+/// The tasks that came to no end; the last ones where there are many.
+std::string unfinished_html(const Timeline& timeline) {
+    constexpr std::size_t most_rows = 100;
+    const std::vector<const Span*> spans = timeline.unfinished();
+    if (spans.empty()) {
+        return "";
+    }
+    Table table({"Task", "#Rank", "#After", "Why"});
+    const std::size_t first = spans.size() - std::min(spans.size(), most_rows);
+    for (std::size_t s = first; s < spans.size(); ++s) {
+        table.row({"<code>" + escaped(spans[s]->longest) + "</code>",
+                   std::to_string(spans[s]->rank), duration_text(spans[s]->longest_seconds),
+                   escaped(spans[s]->unfinished)});
+    }
+    return fmt::format("<p>{} came to no end{}; where they matter they were begun again:</p>\n",
+                       spans.size() == 1 ? "1 task" : grouped(spans.size()) + " tasks",
+                       first > 0 ? fmt::format(", of which the last {}", most_rows) : "") +
+           table.html();
 }
 
 std::string start_table(const Timeline& timeline) {
@@ -85,6 +109,7 @@ Section ranks_section(const RunFacts& facts) {
             percent(there > 0.0 ? std::min(1.0, busy / there) : 0.0));
         section.html += figure("timeline", "timeline", "A row a rank, a colour a stage");
         section.data["timeline"] = timeline_data(timeline);
+        section.html += unfinished_html(timeline);
         section.html += start_table(timeline) + details("Table of the ranks", rank_table(timeline));
     }
     section.html += stage_table(Node(facts.report)["stages"]);

@@ -3,14 +3,17 @@
 #include <algorithm>
 #include <cmath>
 #include <sstream>
+#include <unordered_map>
 #include <unordered_set>
 
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
+#include "lib/core/file_lock.hpp"
 #include "lib/core/json.hpp"
 #include "lib/job/task.hpp"
 #include "orchestrator/journal.hpp"
 #include "orchestrator/report/node.hpp"
+#include "orchestrator/run_records.hpp"
 
 namespace lathe::report {
 namespace {
@@ -29,6 +32,7 @@ struct Schedule {
     std::vector<Start> starts;
     std::unordered_set<std::string> of_all_ranks;  ///< ids of tasks
     std::size_t n_damaged = 0;                     ///< lines
+    std::vector<UnfinishedTask> unfinished;
 };
 
 void add_call(const Node& call, Schedule& schedule) {
@@ -44,6 +48,16 @@ void add_call(const Node& call, Schedule& schedule) {
     }
 }
 
+/// Of a damaged line something that is_on_timeline() does not hold for.
+UnfinishedTask unfinished_from(const Node& line) {
+    return {line["unfinished"].text(),
+            line["stage"].text(),
+            static_cast<int>(std::clamp(line["rank"].number_or(-1.0), -1.0, 1.0 * most_ranks)),
+            line["ended"].number_or(0.0),
+            line["seconds"].number_or(-1.0),
+            line["why"].text()};
+}
+
 Schedule read_starts(const std::filesystem::path& file) {
     std::istringstream lines(read_file(file));
     Schedule schedule;
@@ -57,11 +71,17 @@ Schedule read_starts(const std::filesystem::path& file) {
             const double started = node["started"].number_or(0.0);
             schedule.starts.push_back({static_cast<int>(std::clamp(ranks, 1.0, 1.0 * most_ranks)),
                                        started, started, node["where"].text()});
+        } else if (line.contains("unfinished")) {
+            schedule.unfinished.push_back(unfinished_from(node));
         } else {
             add_call(node, schedule);
         }
     }
     return schedule;
+}
+
+bool is_on_timeline(double ended, double seconds, int rank) {
+    return ended > 0.0 && seconds >= 0.0 && rank >= 0 && rank < most_ranks;
 }
 
 /// Tasks of the journal that have a time, in the order in which they ended.
@@ -72,8 +92,7 @@ std::vector<JournalEntry> timed_entries(const RunDirectory& run, std::vector<std
     }
     const std::size_t n_all = journal.entries.size();
     std::erase_if(journal.entries, [](const JournalEntry& entry) {
-        return !(entry.ended > 0.0) || !(entry.seconds >= 0.0) || entry.rank < 0 ||
-               entry.rank >= most_ranks;
+        return !is_on_timeline(entry.ended, entry.seconds, entry.rank);
     });
     if (journal.entries.size() < n_all) {
         notes.push_back("when tasks ended: " + std::to_string(n_all - journal.entries.size()) +
@@ -82,6 +101,31 @@ std::vector<JournalEntry> timed_entries(const RunDirectory& run, std::vector<std
     }
     std::ranges::stable_sort(journal.entries, {}, &JournalEntry::ended);
     return std::move(journal.entries);
+}
+
+/// Adds those that a killed program or one that still works has by its status; takes out damaged
+/// ones, and those whose result came after all.
+void complete_unfinished(const RunDirectory& run, const std::vector<JournalEntry>& entries,
+                         double last_start, std::vector<UnfinishedTask>& tasks) {
+    const RunStatus written = read_status_file(run.status());
+    const bool works = FileLock::is_held(run.lock());
+    // What the status of an earlier start had, the last one has put into the schedule.
+    if (written.written >= last_start) {
+        const auto at_work = tasks_at_work(written, works ? "at work" : "the program was killed");
+        tasks.insert(tasks.end(), at_work.begin(), at_work.end());
+    }
+    std::unordered_map<std::string_view, const JournalEntry*> finished;
+    for (const JournalEntry& entry : entries) {
+        finished.emplace(entry.task, &entry);
+    }
+    std::erase_if(tasks, [&](const UnfinishedTask& task) {
+        const auto found = finished.find(task.task);
+        // Begun again it would have begun later. The journal has one rank of a task of all ranks.
+        const bool came_late =
+            found != finished.end() && found->second->ended - found->second->seconds < task.ended;
+        return came_late || !is_on_timeline(task.ended, task.seconds, task.rank);
+    });
+    std::ranges::stable_sort(tasks, {}, &UnfinishedTask::ended);
 }
 
 std::size_t index_in(const std::string& name, std::vector<std::string>& names) {
@@ -93,14 +137,19 @@ std::size_t index_in(const std::string& name, std::vector<std::string>& names) {
     return names.size() - 1;
 }
 
+/// Whether what ended then belongs to this start; what is before the first one does to that.
+bool is_in_start(const Schedule& schedule, std::size_t position, double ended) {
+    return (position == 0 || ended >= schedule.starts[position].started) &&
+           (position + 1 == schedule.starts.size() ||
+            ended < schedule.starts[position + 1].started);
+}
+
 /// Adds what a start did; `offset` is what lies between 1970 and the timeline's zero there.
 void add_spans(const std::vector<JournalEntry>& entries, const Schedule& schedule,
                std::size_t position, double offset, Timeline& timeline) {
     const Start& start = schedule.starts[position];
-    const bool is_last = position + 1 == schedule.starts.size();
     for (const JournalEntry& entry : entries) {
-        const bool is_before = position > 0 && entry.ended < start.started;
-        if (is_before || (!is_last && entry.ended >= schedule.starts[position + 1].started)) {
+        if (!is_in_start(schedule, position, entry.ended)) {
             continue;
         }
         const double end = entry.ended - offset;
@@ -115,6 +164,14 @@ void add_spans(const std::vector<JournalEntry>& entries, const Schedule& schedul
         for (int rank = 0; rank < (is_of_all ? start.n_ranks : 1); ++rank) {
             span.rank = is_of_all ? rank : entry.rank;
             timeline.spans.push_back(span);
+        }
+    }
+    for (const UnfinishedTask& task : schedule.unfinished) {
+        if (is_in_start(schedule, position, task.ended)) {
+            const double end = task.ended - offset;
+            timeline.spans.push_back({task.rank, index_in(task.stage, timeline.stages),
+                                      std::max(0.0, end - task.seconds), end, 1, task.task,
+                                      task.seconds, task.why});
         }
     }
 }
@@ -148,7 +205,8 @@ std::vector<Span> joined(const std::vector<Span>& spans, double length) {
     std::vector<Span> result;
     for (const Span& span : spans) {
         const bool joins = !result.empty() && result.back().rank == span.rank &&
-                           result.back().stage == span.stage &&
+                           result.back().stage == span.stage && span.unfinished.empty() &&
+                           result.back().unfinished.empty() &&
                            span.end - result.back().begin <= length;
         if (!joins) {
             result.push_back(span);
@@ -167,6 +225,17 @@ std::vector<Span> joined(const std::vector<Span>& spans, double length) {
 
 }  // namespace
 
+std::vector<const Span*> Timeline::unfinished() const {
+    std::vector<const Span*> found;
+    for (const Span& span : spans) {
+        if (!span.unfinished.empty()) {
+            found.push_back(&span);
+        }
+    }
+    std::ranges::stable_sort(found, {}, [](const Span* span) { return span->end; });
+    return found;
+}
+
 Timeline read_timeline(const RunDirectory& run, std::vector<std::string>& notes,
                        std::size_t most_spans) {
     Timeline timeline;
@@ -183,18 +252,22 @@ Timeline read_timeline(const RunDirectory& run, std::vector<std::string>& notes,
     }
     std::erase_if(schedule.starts, [](const Start& start) { return !(start.started > 0.0); });
     const std::vector<JournalEntry> entries = timed_entries(run, notes);
-    if (schedule.starts.empty() || entries.empty()) {
+    if (schedule.starts.empty()) {
+        return timeline;
+    }
+    complete_unfinished(run, entries, schedule.starts.back().started, schedule.unfinished);
+    if (entries.empty() && schedule.unfinished.empty()) {
         return timeline;
     }
     for (std::size_t s = 0; s < schedule.starts.size(); ++s) {
         Start& start = schedule.starts[s];
-        const bool is_last = s + 1 == schedule.starts.size();
-        for (const JournalEntry& entry : entries) {
-            if (entry.ended >= start.started &&
-                (is_last || entry.ended < schedule.starts[s + 1].started)) {
-                start.ended = std::max(start.ended, entry.ended);
+        const auto include = [&](double ended) {
+            if (is_in_start(schedule, s, ended)) {
+                start.ended = std::max(start.ended, ended);
             }
-        }
+        };
+        std::ranges::for_each(entries, include, &JournalEntry::ended);
+        std::ranges::for_each(schedule.unfinished, include, &UnfinishedTask::ended);
         const double before = s == 0 ? start.started : schedule.starts[s - 1].ended;
         timeline.starts.push_back(
             {start.n_ranks, timeline.seconds, std::max(0.0, start.started - before), start.where});

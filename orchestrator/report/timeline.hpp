@@ -8,7 +8,8 @@
 
 namespace lathe::report {
 
-/// Time in which a rank had a task, or several short ones of a stage, one after another.
+/// Time in which a rank had a task, or several short ones of a stage, one after another; or one
+/// that came to no end there.
 struct Span {
     int rank = 0;
     std::size_t stage = 0;  ///< index into Timeline::stages
@@ -17,6 +18,7 @@ struct Span {
     std::size_t tasks = 1;
     std::string longest;  ///< id of the longest task in it
     double longest_seconds = 0.0;
+    std::string unfinished{};  ///< why the task came to no end; "": it did
 };
 
 /// A start of the run: the first one, and one after each stop.
@@ -42,6 +44,8 @@ struct Timeline {
     std::vector<Span> spans;  ///< by rank, then time
     std::vector<RankTime> ranks;
     double seconds = 0.0;
+    [[nodiscard]] std::vector<const Span*> unfinished()
+        const;  ///< in the order in which they ended
 };
 
 /// Where there are more than `most_spans`, short ones are drawn together until there are not. Adds

@@ -96,8 +96,9 @@ std::string text_html(const RunFacts& facts, Node windows, std::size_t number,
     const std::vector<double> source = per_token(windows["reference_nll"], counts.predicted);
     std::string html =
         "<h3>" + escaped(std::filesystem::path(file).filename().string()) + "</h3>\n";
-    Table table({"Difference, nats a token", "#Mean", "#Standard error", "#95 % interval", "#t",
-                 "#p", "#Windows"});
+    const std::string unit = is_classifier ? "text" : "token";
+    Table table({"Difference, nats a " + unit, "#Mean", "#Standard error", "#95 % interval", "#t",
+                 "#p", is_classifier ? "#Texts" : "#Windows"});
     add_difference(entry["nll_difference"], "-log p: compressed less source", table);
     add_difference(entry["uniform"]["difference"]["nll"], "-log p: compressed less uniform", table);
     add_difference(entry["uniform"]["difference"]["kl"], "KL: compressed less uniform", table);
@@ -107,7 +108,8 @@ std::string text_html(const RunFacts& facts, Node windows, std::size_t number,
     if (kl.empty()) {
         return html + "<p>No figures of its windows are there.</p>\n";
     }
-    data[key] = {{"kl", rounded(kl)},
+    data[key] = {{"unit", unit},
+                 {"kl", rounded(kl)},
                  {"uniform", rounded(uniform_kl)},
                  {"toSource", rounded(differences(nll, source))},
                  {"toUniform", rounded(differences(kl, uniform_kl))}};

@@ -98,6 +98,40 @@ def a_stopped_run_has_a_report_of_what_is_there():
         assert len(data_of(whole(run / "report.html"))["timeline"]["starts"]) == 2
 
 
+def crosses(page):
+    """Spans of tasks that came to no end: task, rank, why."""
+    return sorted((s[5], s[0], s[6]) for s in data_of(page)["timeline"]["spans"] if len(s) > 6)
+
+
+def tasks_without_an_end_are_on_the_timeline():
+    with lathe.Scratch() as scratch:
+        run = scratch / "run"
+        page = run / "report.html"
+        reports.example(run)
+        assert crosses(whole(page)) == []
+        # As a kill leaves it: one task at work, and one whose result came just after the status was written.
+        last = max(lathe.journal(run), key=lambda entry: entry["ended"])
+        lathe.edit_json(run / "status.json", lambda status: status.update(
+            status="running", stage="search", written=last["ended"] - 0.01 * last["seconds"],
+            running=[{"task": "search/x", "rank": 0, "seconds": 0.25}, {"task": last["task"], "rank": last["rank"], "seconds": 0.9 * last["seconds"]}]))
+        lathe.run(["report", run])
+        killed = ("search/x", 0, "the program was killed")
+        assert crosses(whole(page)) == [killed], crosses(page)
+        assert re.search(r"1 task came to no end.*search/x\s+0\s+0.2 s\s+the program was killed", text_of(page), re.S), text_of(page)
+        # Begun again, the run has a status of its own; what the kill cost is there still.
+        lathe.run(["resume", run])
+        assert crosses(whole(page)) == [killed], crosses(page)
+        begun = {"stage": last["stage"], "rank": last["rank"], "ended": last["ended"]}
+        lines = [begun | {"unfinished": "search/y", "seconds": 0.5, "why": "the rank was lost"},
+                 begun | {"unfinished": last["task"], "seconds": 0.1, "why": "its result came after all"},
+                 {"unfinished": 7, "rank": -3}, begun | {"unfinished": "search/z", "seconds": "no"}]
+        with open(run / "schedule.jsonl", "a") as schedule:
+            schedule.write("".join(json.dumps(line) + "\n" for line in lines))
+        lathe.run(["report", run])
+        assert crosses(whole(page)) == [killed, ("search/y", 0, "the rank was lost")], crosses(page)
+        lathe.run(["simulate", run, "--ranks", "1"])  # passes over them
+
+
 def damaged_runs_say_what_is_missing():
     with lathe.Scratch() as scratch:
         reports.example(scratch / "whole")
@@ -175,4 +209,4 @@ def runs_side_by_side():
 
 if __name__ == "__main__":
     lathe.main([a_job_ends_with_its_report, runs_of_other_kinds, a_stopped_run_has_a_report_of_what_is_there,
-                damaged_runs_say_what_is_missing, hostile_names_are_text, a_large_run_takes_seconds, runs_side_by_side])
+                tasks_without_an_end_are_on_the_timeline, damaged_runs_say_what_is_missing, hostile_names_are_text, a_large_run_takes_seconds, runs_side_by_side])

@@ -31,12 +31,23 @@ Coordinator::Options impatient() {
     return options;
 }
 
+/// For tasks that come to no end, after some time.
+Coordinator::OnUnfinished noting(std::vector<std::string>& notes) {
+    return [&notes](const Task& task, int rank, double seconds, const std::string& why) {
+        EXPECT_GT(seconds, 0.0);
+        notes.push_back(task.id + " on rank " + std::to_string(rank) + ": " + why);
+    };
+}
+
 TEST(LostRank, WithoutAnyRankTheStageStops) {
     const auto world = comm::make_local_communicator();
     Coordinator coordinator(*world, impatient());
     const auto tasks = make_tasks(2);
+    std::vector<std::string> unfinished;
+    coordinator.set_on_unfinished(noting(unfinished));
     EXPECT_THAT(text_of_error<StoppedError>([&] { coordinator.run(tasks); }),
                 HasSubstr("no rank is left to work"));
+    EXPECT_THAT(unfinished, ElementsAre("t0 on rank 0: the rank was lost"));
     EXPECT_THAT(coordinator.lost_ranks(), ElementsAre(0));
     EXPECT_FALSE(coordinator.shut_down());
     // The task it had got; no stop: a rank that is lost is not sent to.
@@ -114,6 +125,8 @@ TEST(LostRank, ARankThatIsStuckIsNotWaitedForAndTheOthersAreTold) {
     options.grace_seconds = 0.1;
     std::atomic<bool> stuck = false;
     options.stop_requested = [&] { return stuck.load(); };
+    std::vector<std::string> unfinished;
+    options.on_unfinished = noting(unfinished);
     Coordinator coordinator(*world, options);
     std::atomic<bool> release = false;
     std::optional<int> exit_code;
@@ -128,6 +141,7 @@ TEST(LostRank, ARankThatIsStuckIsNotWaitedForAndTheOthersAreTold) {
         exit_code = serve(*world, wait, {0.01});
     });
     EXPECT_THROW(coordinator.run(make_tasks(1)), StoppedError);
+    EXPECT_THAT(unfinished, ElementsAre("t0 on rank 0: the job stopped"));
     EXPECT_THAT(coordinator.busy_ranks(), ElementsAre(0));
     EXPECT_FALSE(coordinator.shut_down(75));
     EXPECT_THAT(coordinator.busy_ranks(), ElementsAre(0));

@@ -30,8 +30,25 @@ TEST_F(RunRecords, AreReadAsTheyWereWritten) {
     const RunStatus status{
         "running", "compress", 3, 9, 12.5, 4, "compress/unit 40 % on rank 1 for 2.0 s"};
     EXPECT_EQ(status_of(to_json(status)), status);
+    RunStatus later = status;
+    later.running = {{"compress/unit", 1, 2.0, 0.4, 1000}, {"compress/other", 0, 1.0}};
+    later.written = 1.8e9;
+    EXPECT_EQ(status_of(to_json(later)), later);
     const RunManifest manifest{"m", "s", "1.2", "avx2"};
     EXPECT_EQ(manifest_of(to_json(manifest)), manifest);
+}
+
+TEST_F(RunRecords, TasksAtWorkAreThoseOfARunThatDidNotEnd) {
+    RunStatus status;
+    status.status = "running";
+    status.stage = "compress";
+    status.running = {{"compress/unit", 1, 2.0, 0.4, 1000}};
+    EXPECT_TRUE(tasks_at_work(status, "").empty()) << "nobody knows when";
+    status.written = 1.8e9;
+    const UnfinishedTask expected{"compress/unit", "compress", 1, 1.8e9, 2.0, "killed"};
+    EXPECT_EQ(tasks_at_work(status, "killed"), std::vector{expected});
+    status.status = "stopped";
+    EXPECT_TRUE(tasks_at_work(status, "killed").empty());
 }
 
 TEST_F(RunRecords, AStatusThatMakesNoSenseIsNotSaid) {
@@ -39,7 +56,8 @@ TEST_F(RunRecords, AStatusThatMakesNoSenseIsNotSaid) {
     for (const char* text :
          {"", "{", "[]", "7", R"({"tasks_done": "x", "tasks_total": -1, "ranks": 1e9})",
           R"({"stage": 1, "status": null, "eta_seconds": "soon", "ranks": 4294967297})",
-          R"({"eta_seconds": 1e300, "tasks_done": 1.5})", R"({"eta_seconds": -1})"}) {
+          R"({"eta_seconds": 1e300, "tasks_done": 1.5, "written": -1})",
+          R"({"eta_seconds": -1})"}) {
         EXPECT_EQ(status_of(text), RunStatus()) << text;
     }
     // More done than there are.

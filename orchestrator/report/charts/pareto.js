@@ -44,6 +44,8 @@ charts.pareto = function (figure, data, width) {
   svg.append("g").selectAll("line").data(data.plans.filter((p) => p.error > 0)).join("line").attr("class", "error")
     .attr("x1", (p) => x(p.bytes)).attr("x2", (p) => x(p.bytes))
     .attr("y1", (p) => y(Math.max(least / 4, shown(p) - p.error))).attr("y2", (p) => y(shown(p) + p.error));
+  const budgets = svg.append("g").attr("class", "labels").selectAll("text").data(data.budgets).join("text").attr("class", "of-budget")
+    .attr("x", (b) => x(b.bytes) - 5).attr("y", box.top + 10).attr("text-anchor", "end").text((b) => `budget ${b.name}`);
   const shape = (p) => p.chosen ? d3.symbolDiamond : p.uniform ? d3.symbolSquare : d3.symbolCircle;
   const ordered = data.plans.slice().sort((a, b) => a.chosen - b.chosen || a.bytes - b.bytes);
   const points = svg.append("g").selectAll("path").data(ordered).join("path")
@@ -53,13 +55,21 @@ charts.pareto = function (figure, data, width) {
   marks(points, (p) => `${p.label}${p.chosen ? " (chosen)" : ""}\n${bytes(p.bytes)}` +
     (data.source > 0 ? `, ${number(data.source / p.bytes, 4)}× smaller` : "") +
     `\nKL ${number(p.kl)}${p.error > 0 ? ` ± ${number(p.error, 2)}` : ""} nats`);
+  const taken = stepsOf(front.map((p) => [x(p.bytes), y(shown(p))]))
+    .concat(data.budgets.map((b) => ({ x1: x(b.bytes) - 2, x2: x(b.bytes) + 2, y1: box.top, y2: box.bottom })))
+    .concat(data.plans.filter((p) => p.error > 0).map((p) => ({ x1: x(p.bytes) - 1, x2: x(p.bytes) + 1,
+      y1: y(shown(p) + p.error), y2: y(Math.max(least / 4, shown(p) - p.error)) })))
+    .concat(boxesOf(budgets));
   labelPoints(svg, ordered.filter((p) => p.chosen || p.front || p.uniform)
     .sort((a, b) => b.chosen - a.chosen || b.front - a.front)
     .map((p) => ({ x: x(p.bytes), y: y(shown(p)), text: p.chosen ? `${p.label} (chosen)` : p.label, strong: p.chosen })),
-  ordered.map((p) => ({ x: x(p.bytes), y: y(shown(p)) })), box, stepsOf(front.map((p) => [x(p.bytes), y(shown(p))])));
-  svg.append("g").attr("class", "labels").selectAll("text").data(data.budgets).join("text").attr("class", "of-budget")
-    .attr("x", (b) => x(b.bytes) - 5).attr("y", box.top + 10).attr("text-anchor", "end").text((b) => `budget ${b.name}`);
+  ordered.map((p) => ({ x: x(p.bytes), y: y(shown(p)) })), box, taken);
 };
+
+// What texts take up.
+function boxesOf(texts) {
+  return texts.nodes().map((node) => node.getBBox()).map((b) => ({ x1: b.x, x2: b.x + b.width, y1: b.y, y2: b.y + b.height }));
+}
 
 // The boxes of a line that goes right, then down.
 function stepsOf(points) {

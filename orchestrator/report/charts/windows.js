@@ -2,12 +2,12 @@
 // Histograms over the windows of a text: KL, and differences of the same window under two models.
 
 charts.windows = function (figure, data, width) {
-  const panels = [{ title: "KL to the source, nats a token", zero: false,
+  const panels = [{ title: `KL to the source, nats a ${data.unit}`, zero: false,
                     series: [{ name: "compressed", colour: "var(--chosen)", values: data.kl },
                              { name: "best uniform plan", colour: "var(--uniform)", values: data.uniform }] },
-                  { title: "−log p: compressed less source, nats a token", zero: true,
+                  { title: `−log p: compressed less source, nats a ${data.unit}`, zero: true,
                     series: [{ name: "", colour: "var(--chosen)", values: data.toSource }] },
-                  { title: "KL: compressed less uniform, nats a token", zero: true,
+                  { title: `KL: compressed less uniform, nats a ${data.unit}`, zero: true,
                     series: [{ name: "", colour: "var(--mixed)", values: data.toUniform }] }]
     .map((p) => ({ ...p, series: p.series.filter((s) => s.values.length > 0) })).filter((p) => p.series.length > 0);
   const across = Math.max(1, Math.min(panels.length, Math.floor(width / 320)));
@@ -16,11 +16,11 @@ charts.windows = function (figure, data, width) {
   const h = 220;
   if (data.uniform.length) legend(figure, panels[0].series);
   const svg = frame(figure, width, h * Math.ceil(panels.length / across));
-  panels.forEach((panel, i) => histogram(group(svg, (i % across) * (w + gap), Math.floor(i / across) * h), panel, w, h));
+  panels.forEach((panel, i) => histogram(group(svg, (i % across) * (w + gap), Math.floor(i / across) * h), panel, w, h, data.unit));
 };
 
-function histogram(svg, panel, w, h) {
-  const box = { left: 34, right: w - 10, top: 32, bottom: h - 30 };
+function histogram(svg, panel, w, h, unit) {
+  const box = { left: 34, right: w - 18, top: 32, bottom: h - 30 };
   const all = [].concat(...panel.series.map((s) => s.values));
   let [low, high] = d3.extent(all);
   if (panel.zero) { low = Math.min(low, 0); high = Math.max(high, 0); }
@@ -39,7 +39,7 @@ function histogram(svg, panel, w, h) {
     marks(svg.append("g").selectAll("rect").data(filled).join("rect").attr("class", "bar").style("fill", series.colour)
       .attr("x", (b) => x(b.x0) + 0.5).attr("width", (b) => Math.max(1, x(b.x1) - x(b.x0) - 1))
       .attr("y", (b) => y(b.length)).attr("height", (b) => box.bottom - y(b.length)),
-    (b) => `${series.name ? series.name + ": " : ""}${b.length} of ${series.values.length} windows\n${number(b.x0)} to ${number(b.x1)}`);
+    (b) => `${series.name ? series.name + ": " : ""}${b.length} of ${series.values.length} ${unit === "token" ? "windows" : "texts"}\n${number(b.x0)} to ${number(b.x1)}`);
     const mean = x(d3.mean(series.values));
     svg.append("line").attr("class", "mean").style("stroke", series.colour).attr("x1", mean).attr("x2", mean).attr("y1", box.top - 6).attr("y2", box.bottom);
   });
