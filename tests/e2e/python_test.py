@@ -227,6 +227,7 @@ def sliced_models():
             opened = expect_equal(run / "checkpoint", run / "export")
             assert (opened.slicing is not None) == (rotation == "per_boundary")
         lathe.edit_json(model / "config.json", lambda config: config.update(tie_word_embeddings=True))
+        lathe.edit_tensors(model, lambda tensors: tensors.pop("lm_head.weight"))
         for rotation in ("per_boundary", "global"):
             run = scratch / f"tied_{rotation}"
             lathe.run(["run", *job(model, run, "[{method: integer, num_bits: 6, group_size: 12, solver: rtn}]", budget="0.5x",
