@@ -100,7 +100,8 @@ def a_tied_model_stays_small():
         evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128", "--limit", "64"]
         for directory in (checkpoint, scratch / "small/export"):
             found = lathe.run_json(["eval", directory, *evaluate])["perplexity"]
-            assert abs(found / perplexity(quantised) - 1) < 1e-5, (directory, found, perplexity(quantised))
+            within = 1e-5 if directory == checkpoint else 1e-3  # the export is rounded to float16
+            assert abs(found / perplexity(quantised) - 1) < within, (directory, found, perplexity(quantised))
         assert lathe.run_json(["generate", checkpoint, "--prompt", "In the beginning", "--max-new-tokens", "4"])["ids"]
         done = lathe.run(["run", *slice_job(scratch / "refused", model=model, slice__rotation="global", slice__tables="shared",
                                             export="[gguf]")], code=65)
