@@ -55,6 +55,25 @@ ModelOutline compressed_model(const JobContext& context) {
     return sliced_outline(source, slice, constant_widths(source, slice));
 }
 
+Preflight::Slice slice_sizes(const JobContext& context, const ModelSpec& sliced) {
+    Preflight::Slice sizes{context.spec().hidden_size, constant_width(context),
+                           sliced.parameters()};
+    const bool splits = context.given_model().spec.tied_head && !sliced.tied_head;
+    for (const TensorSpec& tensor : sliced.tensors) {
+        const std::uint64_t count = element_count(tensor.shape);
+        if (is_shortcut(tensor.role)) {
+            sizes.shortcuts += count;
+        } else if (tensor.role == Role::embedding_projection ||
+                   tensor.role == Role::head_projection) {
+            sizes.projections += count;
+        } else if (splits &&
+                   (tensor.role == Role::token_embedding || tensor.role == Role::lm_head)) {
+            sizes.split_tables += count;
+        }
+    }
+    return sizes;
+}
+
 /// Of the given model, and of what is made of it.
 void require_known_names(const JobContext& context, const ModelSpec& compressed) {
     KnownNames known;
@@ -84,8 +103,7 @@ Preflight preflight(const JobContext& context, const JobQuestions& questions) {
     result.is_lower_bound = context.has_open_bytes();
     result.dropped = dropped_settings(context, model);
     if (context.job.slice) {
-        result.slice = {context.spec().hidden_size, constant_width(context),
-                        model.spec.parameters()};
+        result.slice = slice_sizes(context, model.spec);
     }
     result.memory = stage_memory(context, units);
     result.memory_limit = memory_limit_of(context.job, *context.world);

@@ -25,6 +25,12 @@ struct Preflight {
         std::size_t hidden_size = 0;
         std::size_t width = 0;  ///< of the stream, where it is cut
         std::uint64_t parameters = 0;
+        // What of them is not a weight of the source made narrower:
+        std::uint64_t shortcuts = 0;
+        std::uint64_t projections = 0;  ///< around a table that embedding and head share
+        /// Parameters of the tables, if embedding and head share one in the source and have two
+        /// here; else 0.
+        std::uint64_t split_tables = 0;
     };
     std::uint64_t parameters = 0;
     std::uint64_t source_bytes = 0;

@@ -170,6 +170,7 @@ std::optional<SliceConfig> read_slice(const YamlValue* value) {
     read_choice(map, "widths", slice_names::widths, slice.widths);
     read_choice(map, "orientation", slice_names::orientation, slice.orientation);
     map.read_flag("head", slice.head);
+    read_choice(map, "tables", slice_names::tables, slice.tables);
     map.read_flag("refit", slice.refit);
     map.finish();
     require_consistent(slice, value->place);

@@ -56,6 +56,10 @@ struct SliceConfig {
     enum class Widths { constant, energy, search };
     enum class Weighting { effect, equal };
     enum class Orientation { pca, random };
+    /// Of a tied embedding and head: one table at full width with projections around it, or two
+    /// that are cut. `automatic`: one, but two with a global rotation, where they keep a stock
+    /// model a stock one.
+    enum class Tables { automatic, shared, own };
 
     /// Share of the hidden size that is removed, if there is no parameter_reduction.
     double sparsity = 0.0;
@@ -70,6 +74,7 @@ struct SliceConfig {
     Widths widths = Widths::constant;
     Orientation orientation = Orientation::pca;
     bool head = false;  ///< cut what the head reads as well
+    Tables tables = Tables::automatic;
     /// Fit what reads and writes the cut stream again (workers/slicing/slice_refit.hpp).
     bool refit = false;
 

@@ -27,6 +27,7 @@ inline constexpr std::array<std::string_view, 2> signal{"raw", "normalised"};
 inline constexpr std::array<std::string_view, 2> weighting{"effect", "equal"};
 inline constexpr std::array<std::string_view, 3> widths{"constant", "energy", "search"};
 inline constexpr std::array<std::string_view, 2> orientation{"pca", "random"};
+inline constexpr std::array<std::string_view, 3> tables{"auto", "shared", "own"};
 }  // namespace slice_names
 
 /// The same of CalibrationConfig.

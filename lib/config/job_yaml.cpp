@@ -132,6 +132,7 @@ std::vector<JobKey> slice_keys(const std::optional<SliceConfig>& slice) {
         {"slice", "widths", name(slice_names::widths, slice->widths), {}, cut_later},
         {"slice", "orientation", name(slice_names::orientation, slice->orientation), {}, true},
         {"slice", "head", slice->head ? "true" : "false", {}, cut_later},
+        {"slice", "tables", name(slice_names::tables, slice->tables), {}, cut_later},
         {"slice", "refit", slice->refit ? "true" : "false", {}, true},
     };
 }

@@ -50,6 +50,12 @@ void apply_to_slice(SliceConfig& slice, const YamlValue* section, const ServeTar
                       " runs no shortcut matrices between rotations; expected slice.rotation: "
                       "global");
     }
+    if (slice.tables == SliceConfig::Tables::shared) {
+        refuse_at(*place_of("tables"),
+                  "serve: " + name +
+                      " runs no projections around a table that embedding and head share; expected "
+                      "slice.tables: own");
+    }
     const auto place = place_of("round_interval");
     if (!place) {
         slice.round_interval = target.slice_multiple;

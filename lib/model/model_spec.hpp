@@ -181,6 +181,8 @@ struct ModelSpec {
         return head == HeadKind::classifier ? labels.size() : vocab_size;
     }
     [[nodiscard]] bool is_sliced() const { return !stream_widths.empty(); }
+    /// Of a sliced model: whether embedding and head keep one table (StreamShape::shares_table).
+    [[nodiscard]] bool shares_table() const { return is_sliced() && tied_head; }
     /// Steps of a block that add to the residual stream: attention and MLP, or both as one.
     [[nodiscard]] std::size_t steps_per_block() const {
         return form == BlockForm::parallel ? 1 : 2;
@@ -192,7 +194,7 @@ struct ModelSpec {
     }
     /// Width of what the head reads.
     [[nodiscard]] std::size_t head_width() const {
-        if (is_sliced()) return stream_widths.back();
+        if (is_sliced() && !shares_table()) return stream_widths.back();
         return head == HeadKind::classifier ? hidden_size : embedding_size;
     }
 };

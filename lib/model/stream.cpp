@@ -3,10 +3,7 @@
 #include <algorithm>
 
 #include "lib/core/errors.hpp"
-#include "lib/core/file.hpp"
-#include "lib/core/json.hpp"
 #include "lib/model/family.hpp"
-#include "lib/model/generation_config.hpp"
 
 namespace lathe {
 namespace {
@@ -39,8 +36,8 @@ public:
         sliced_.tensors.clear();
         sliced_.units.clear();
         sliced_.stream_widths = shape.widths;
-        sliced_.embedding_size = shape.widths.front();
-        sliced_.tied_head = false;
+        if (!shape.shares_table) sliced_.embedding_size = shape.widths.front();
+        sliced_.tied_head = shape.shares_table;
         place_of_.resize(source.tensors.size());
     }
 
@@ -48,13 +45,17 @@ public:
         std::optional<std::size_t> block;
         for (std::size_t t = 0; t < source_.tensors.size(); ++t) {
             if (source_.tensors[t].block != block) {
+                if (!block && shape_.shares_table) add_projection(Role::embedding_projection);
                 end_of_block(block);
                 block = source_.tensors[t].block;
             }
             take(t);
         }
         end_of_block(block);
-        add_own_head();
+        if (shape_.shares_table)
+            add_projection(Role::head_projection);
+        else
+            add_own_head();
         set_widths();
         take_units();
         return std::move(sliced_);
@@ -96,6 +97,18 @@ private:
         sliced_.tensors.push_back(std::move(tensor));
     }
 
+    /// Between the table and the stream; named beside the table.
+    void add_projection(Role role) {
+        const std::size_t table = source_.find(Role::token_embedding, std::nullopt).value();
+        const std::string& name_of_table = source_.tensors[table].name;
+        const std::string module = name_of_table.substr(0, name_of_table.rfind('.'));
+        TensorSpec tensor;
+        tensor.name = module.substr(0, module.rfind('.') + 1) + std::string(name(role)) + ".weight";
+        tensor.role = role;
+        tensor.shape = {source_.hidden_size, source_.hidden_size};
+        add_bias(sliced_.tensors.emplace_back(std::move(tensor)), norm_before(source_, tensor));
+    }
+
     /// A tied head and the embedding are treated differently: they become two tensors.
     void add_own_head() {
         if (!source_.tied_head) return;
@@ -118,10 +131,11 @@ private:
     void take_units() {
         for (UnitSpec unit : source_.units) {
             for (std::size_t& t : unit.tensors) t = place_of_[t];
-            // All norms of a parallel block are the same now; the embedding feeds no head.
+            // All norms of a parallel block are the same now; a table of its own feeds no head.
             if (unit.input == Signal::mlp_in && source_.form == BlockForm::parallel)
                 unit.input = Signal::attention_in;
-            if (sliced_.tensors[unit.tensors.front()].role == Role::token_embedding)
+            if (!shape_.shares_table &&
+                sliced_.tensors[unit.tensors.front()].role == Role::token_embedding)
                 unit.input = Signal::token_ids;
             sliced_.units.push_back(std::move(unit));
         }
@@ -168,9 +182,13 @@ StreamSides stream_sides(const ModelSpec& spec, const TensorSpec& tensor) {
     const std::size_t last = in + per_block - 1;  // the boundary before the block's last step
     switch (tensor.role) {
         case Role::token_embedding:
+            if (spec.shares_table()) return {};
+            return {std::nullopt, 0};
         case Role::position_embedding:
         case Role::segment_embedding:
             return {std::nullopt, 0};
+        case Role::embedding_projection:
+            return {0, std::nullopt};
         case Role::qkv_proj:
         case Role::q_proj:
         case Role::k_proj:
@@ -188,6 +206,7 @@ StreamSides stream_sides(const ModelSpec& spec, const TensorSpec& tensor) {
             return {in + 1, in};
         case Role::mlp_shortcut:
             return {last + 1, last};
+        case Role::head_projection:
         case Role::lm_head:
             return {std::nullopt, n_boundaries(spec) - 1};
         default:
@@ -212,6 +231,7 @@ std::optional<Role> norm_before(const ModelSpec& spec, const TensorSpec& tensor)
             const auto own = if_there(Role::mlp_norm, tensor.block);
             return own ? own : if_there(Role::attention_norm, tensor.block);
         }
+        case Role::head_projection:
         case Role::lm_head:
             return if_there(Role::final_norm, std::nullopt);
         default:
@@ -250,6 +270,13 @@ std::string reason_not_to_slice(const ModelSpec& spec) {
     return "";
 }
 
+std::string reason_not_to_share_table(const ModelSpec& spec) {
+    if (!spec.tied_head) return "its head has weights of its own";
+    if (spec.has(Role::embedding_norm, std::nullopt))
+        return "it norms its embeddings, before which nothing can be turned";
+    return "";
+}
+
 ModelSpec sliced_spec(const ModelSpec& source, const StreamShape& shape, const std::string& where) {
     const std::string reason = reason_not_to_slice(source);
     if (!reason.empty())
@@ -264,50 +291,24 @@ ModelSpec sliced_spec(const ModelSpec& source, const StreamShape& shape, const s
             throw DataError(where + ": a residual stream " + std::to_string(width) +
                             " wide; expected 1 to " + std::to_string(source.hidden_size) +
                             ", the model's own width");
+    if (const std::string why = reason_not_to_share_table(source);
+        shape.shares_table && !why.empty())
+        throw DataError(where + ": embedding and head cannot share a table: " + why);
     if (!shape.has_shortcuts &&
         std::ranges::adjacent_find(shape.widths, std::not_equal_to<>()) != shape.widths.end())
         throw DataError(where + ": without shortcuts all widths of the stream must be equal");
     return Slicer(source, shape).slice();
 }
 
-std::string to_json(const StreamShape& shape, const ModelSpec& spec) {
-    const nlohmann::json json{{"format_version", 1},
-                              {"hidden_size", spec.hidden_size},
-                              {"stream_widths", shape.widths},
-                              {"shortcuts", shape.has_shortcuts}};
-    return json.dump(1) + "\n";
-}
-
-StreamShape stream_shape_from_json(const std::string& text, const std::string& where) {
-    const auto json = try_parse_json(text);
-    const auto has = [&](const char* key, auto&& is_right) {
-        return json.is_object() && json.contains(key) && is_right(json[key]);
-    };
-    const auto is_width = [](const nlohmann::json& v) { return v.is_number_unsigned(); };
-    if (!has("format_version", [](const auto& v) { return v == 1; }))
-        throw DataError(where + ": expected an object with \"format_version\": 1");
-    if (!has("stream_widths",
-             [&](const auto& v) { return v.is_array() && std::ranges::all_of(v, is_width); }))
-        throw DataError(where + ": expected \"stream_widths\", a list of whole numbers");
-    if (!has("shortcuts", [](const auto& v) { return v.is_boolean(); }))
-        throw DataError(where + ": expected \"shortcuts\": true or false");
-    return {json["stream_widths"].template get<std::vector<std::size_t>>(),
-            json["shortcuts"].template get<bool>()};
-}
-
-ModelSpec read_model_directory(const std::filesystem::path& directory) {
-    return read_model_directory(directory, read_file(directory / "config.json"));
-}
-
-ModelSpec read_model_directory(const std::filesystem::path& directory,
-                               const std::string& config_json) {
-    ModelSpec spec = read_model_spec(config_json, (directory / "config.json").string());
-    if (auto ends = read_end_tokens(directory)) spec.eos_ids = *std::move(ends);
-    const std::filesystem::path slicing = directory / slicing_file;
-    std::error_code ignored;
-    if (!std::filesystem::exists(slicing, ignored)) return spec;
-    const StreamShape shape = stream_shape_from_json(read_file(slicing), slicing.string());
-    return sliced_spec(spec, shape, slicing.string());
+std::string reason_not_stock(const ModelSpec& sliced) {
+    if (std::ranges::any_of(sliced.tensors, is_shortcut, &TensorSpec::role))
+        return "the model is sliced with a rotation for each boundary, whose shortcut matrices no "
+               "server runs; expected slice.rotation: global";
+    if (sliced.shares_table())
+        return "the sliced model has projections around the table that embedding and head share, "
+               "which no server runs; expected slice.tables: own";
+    return "the sliced model's norms have no parameters, and no server runs such a " +
+           sliced.family;
 }
 
 }  // namespace lathe

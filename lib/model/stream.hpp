@@ -36,7 +36,8 @@ struct StreamSides {
 }
 
 /// The source's tensor that the weight of a fused or sliced model's tensor is made of: the one of
-/// its role, of a head that was tied the embedding. None for shortcuts and norms that went away.
+/// its role, of a head that was tied the embedding. None for shortcuts, for norms that went away
+/// and for projections around a shared table.
 [[nodiscard]] std::optional<std::size_t> source_weight(const ModelSpec& source,
                                                        const TensorSpec& tensor);
 
@@ -46,6 +47,12 @@ struct StreamShape {
     /// Whether the bases differ from boundary to boundary, so that the stream passes a matrix of
     /// its own beside attention and MLP. False: one basis for all.
     bool has_shortcuts = true;
+    /// Whether a tied embedding and head keep their one table, at the source's full width. A matrix
+    /// behind it turns and cuts what it gives (Role::embedding_projection, [first width,
+    /// hidden_size]), another one takes what the head reads back to its width
+    /// (Role::head_projection, [hidden_size, last width], with a bias if the final norm has one).
+    /// False: two tables, each of its boundary's width.
+    bool shares_table = false;
 
     /// Nothing is cut and nothing rotated: the norms' parameters have gone into their neighbours.
     static StreamShape uncut(const ModelSpec& spec);
@@ -54,12 +61,18 @@ struct StreamShape {
 /// "" if the model can be sliced; else why not.
 [[nodiscard]] std::string reason_not_to_slice(const ModelSpec& spec);
 
-/// The sliced model: no norms of the stream, biases where a norm's bias needs a place, a head of
-/// its own, shortcuts, and the widths of `shape`.
+/// "" if a sliced model's embedding and head can keep one table; else why not.
+[[nodiscard]] std::string reason_not_to_share_table(const ModelSpec& spec);
+
+/// The sliced model: no norms of the stream, biases where a norm's bias needs a place, shortcuts, a
+/// head of its own or the projections around the table it shares, and the widths of `shape`.
 /// @throws DataError  beginning with `where`, if the model cannot be sliced or the shape does not
 ///   fit it
 [[nodiscard]] ModelSpec sliced_spec(const ModelSpec& source, const StreamShape& shape,
                                     const std::string& where);
+
+/// Why no other program runs a model that is_sliced(), and what to ask for instead.
+[[nodiscard]] std::string reason_not_stock(const ModelSpec& sliced);
 
 /// slicing.json, which makes a directory's config.json that of a sliced model.
 inline constexpr const char* slicing_file = "slicing.json";

@@ -83,22 +83,44 @@ nlohmann::json plan_json(const Preflight& p, const std::vector<TensorCoverage>& 
                          {"width", p.slice->width},
                          {"sparsity", shares.hidden},
                          {"parameters", p.slice->parameters},
+                         {"shortcut_parameters", p.slice->shortcuts},
+                         {"projection_parameters", p.slice->projections},
+                         {"split_table_parameters", p.slice->split_tables},
                          {"parameter_reduction", shares.parameters}};
     }
     return json;
 }
 
+/// What slicing makes of the size, and what of it the source does not have.
+std::string slice_text(const Preflight& p) {
+    const SliceShares shares(p);
+    const auto millions = [](std::uint64_t n) { return 1e-6 * static_cast<double>(n); };
+    std::string text = fmt::format(
+        "slice: width {} of {} ({:.2f} % smaller), {} parameters ({:.2f} % "
+        "{})\n",
+        p.slice->width, p.slice->hidden_size, 100.0 * shares.hidden, p.slice->parameters,
+        100.0 * std::abs(shares.parameters), shares.parameters < 0.0 ? "more" : "fewer");
+    if (p.slice->shortcuts > 0) {
+        text += fmt::format("  {:.2f} M of them are shortcut matrices between rotations\n",
+                            millions(p.slice->shortcuts));
+    }
+    if (p.slice->projections > 0) {
+        text += fmt::format(
+            "  {:.2f} M of them are projections around the one table of embedding and head\n",
+            millions(p.slice->projections));
+    }
+    if (p.slice->split_tables > 0) {
+        text += fmt::format(
+            "  {:.2f} M of them are tables of embedding and head, which the source has as one "
+            "(slice.tables)\n",
+            millions(p.slice->split_tables));
+    }
+    return text;
+}
+
 std::string plan_text(const JobContext& context, const Preflight& p,
                       const std::vector<TensorCoverage>& tensors) {
-    std::string slice;
-    if (p.slice) {
-        const SliceShares shares(p);
-        slice = fmt::format(
-            "slice: width {} of {} ({:.2f} % smaller), {} parameters ({:.2f} % "
-            "{})\n",
-            p.slice->width, p.slice->hidden_size, 100.0 * shares.hidden, p.slice->parameters,
-            100.0 * std::abs(shares.parameters), shares.parameters < 0.0 ? "more" : "fewer");
-    }
+    const std::string slice = p.slice ? slice_text(p) : "";
     std::string table;
     for (const Preflight::Stage& stage : p.stages) {
         table += fmt::format("  {:<10} {:>6} tasks  {:>10.3g} FLOP  about {}\n", stage.name,

@@ -167,8 +167,10 @@ SliceReport slice(JobRun& run) {
     const bool in_order = slice.order == SliceConfig::Order::sequential;
     SliceReport report;
     report.widths = in_order ? measure_in_order(run) : measure_dense(run, report.considered);
+    const bool shares = shares_table(run.given_model().spec, slice);
     const std::string identity = run.given_fingerprint(
-        {"slice", rotation_key(run, last_rotation(slice), report.widths), text_of(report.widths),
+        {shares ? "slice around one table" : "slice",
+         rotation_key(run, last_rotation(slice), report.widths), text_of(report.widths),
          std::to_string(static_cast<int>(slice.orientation)), slice.head ? "head" : "",
          slice.refit ? "refit" : "", std::to_string(run.given_context().job.seed)});
     if (slice.refit) {

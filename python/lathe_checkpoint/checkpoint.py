@@ -57,7 +57,7 @@ class Checkpoint:
         directory: as given.
         attributes: of the root group: family, budget, source_dtype, checkpoint_hash, ...
         config: config.json. Of a sliced model its `hidden_size` and the like are not all, see `slicing`.
-        slicing: slicing.json, of a model that was sliced with a rotation for each boundary; else None.
+        slicing: slicing.json, of a sliced model that no stock class computes; else None.
         checks_hashes: whether hashes are checked.
     """
 

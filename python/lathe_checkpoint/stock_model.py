@@ -14,6 +14,10 @@ _TURNED = {"gpt2": re.compile(r"\.(c_attn|c_proj|c_fc)\.weight$")}
 
 def reason_without_stock_model(checkpoint: Checkpoint) -> str:
     """Why no class of transformers computes this model, as far as the checkpoint says; "" if one should."""
+    if checkpoint.slicing is not None and checkpoint.slicing.get("shortcuts") is False and checkpoint.slicing.get("shared_table") is True:
+        return ("the model was sliced around the table that its embedding and head share: it has projections between table and blocks "
+                "and norms without parameters, which no class of transformers has; slice with `tables: own` for a stock model, or run "
+                "it with `lathe eval` and `lathe generate`")
     if checkpoint.slicing is not None:
         return ("the model was sliced with a rotation for each boundary: its blocks have shortcut matrices, widths of their own and "
                 "norms without parameters, which no class of transformers has; slice with `rotation: global` for a stock model, "

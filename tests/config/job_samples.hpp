@@ -28,6 +28,7 @@ slice:
   touch_up: 2
   orientation: random
   head: true
+  tables: own
   refit: true
 budget: {bits_per_weight: 3.5}
 candidates:

@@ -33,7 +33,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     ASSERT_EQ(slice.has_value(), b.slice.has_value());
     if (slice) {
         const auto& [sparsity, reduction, interval, rotation, order, touch_up, signal, weighting,
-                     widths, orientation, head, refit] = *slice;
+                     widths, orientation, head, tables, refit] = *slice;
         EXPECT_EQ(sparsity, b.slice->sparsity);
         EXPECT_EQ(reduction, b.slice->parameter_reduction);
         EXPECT_EQ(interval, b.slice->round_interval);
@@ -45,6 +45,7 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
         EXPECT_EQ(widths, b.slice->widths);
         EXPECT_EQ(orientation, b.slice->orientation);
         EXPECT_EQ(head, b.slice->head);
+        EXPECT_EQ(tables, b.slice->tables);
         EXPECT_EQ(refit, b.slice->refit);
     }
     ASSERT_EQ(ffsplit.has_value(), b.ffsplit.has_value());
@@ -146,6 +147,7 @@ TEST(ToYaml, SliceSectionIsWrittenWhole) {
   widths: constant
   orientation: pca
   head: false
+  tables: auto
   refit: false
 budget: 4x
 )"));

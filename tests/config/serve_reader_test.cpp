@@ -67,6 +67,8 @@ TEST(Serve, ASliceHasOneRotationAndAWidthForItsKernels) {
               256U);
     EXPECT_THAT(refusal_of("serve: vllm\n" + slice + ", round_interval: 64}\n"),
                 AllOf(HasSubstr("job.yaml:4:"), HasSubstr("multiples of 128")));
+    EXPECT_THAT(refusal_of("serve: vllm\n" + slice + ", tables: shared}\n"),
+                HasSubstr("expected slice.tables: own"));
     EXPECT_THAT(refusal_of("serve: mlx\nslice: {sparsity: 0.2}\n"),
                 AllOf(HasSubstr("job.yaml:4:"), HasSubstr("slice.rotation: global")));
 }

@@ -12,7 +12,7 @@ import support  # noqa: E402  may start another Python, or skip
 
 import h5py  # noqa: E402
 import numpy as np  # noqa: E402
-from lathe_checkpoint import Checkpoint, encodings, hashing  # noqa: E402
+from lathe_checkpoint import Checkpoint, encodings, hashing, stock_model  # noqa: E402
 
 # Widths that fill no words and no groups; float32, so that an export rounds nothing.
 HIDDEN, INNER, VOCABULARY, BLOCKS = 40, 52, 67, 4
@@ -229,6 +229,16 @@ def sliced_models():
                                    slice__sparsity=0.2, slice__rotation=rotation, slice__round_interval=4)])
             opened = expect_equal(run / "checkpoint", run / "export")
             assert (opened.slicing is not None) == (rotation == "per_boundary")
+        lathe.edit_json(model / "config.json", lambda config: config.update(tie_word_embeddings=True))
+        lathe.edit_tensors(model, lambda tensors: tensors.pop("lm_head.weight"))
+        for rotation in ("per_boundary", "global"):
+            run = scratch / f"tied_{rotation}"
+            lathe.run(["run", *job(model, run, "[{method: integer, num_bits: 6, group_size: 12, solver: rtn}]", budget="0.5x",
+                                   slice__sparsity=0.2, slice__rotation=rotation, slice__tables="shared", slice__round_interval=4)])
+            opened = expect_equal(run / "checkpoint", run / "export")
+            assert opened.slicing["shared_table"] is True
+            reason = stock_model.reason_without_stock_model(opened)
+            assert ("projections" if rotation == "global" else "shortcut matrices") in reason, reason
 
 
 def the_documented_examples_run():

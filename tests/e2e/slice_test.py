@@ -74,6 +74,40 @@ def every_command_reads_a_sliced_checkpoint():
         assert {"block_0000.attention_shortcut", "block_0005.mlp_shortcut", "head"} <= names, names
 
 
+def a_tied_model_stays_small():
+    """One table for embedding and head, as the example model has not: on any ranks, through every command."""
+    with lathe.Scratch() as scratch:
+        model = lathe.copy_model(scratch / "model")
+        lathe.edit_json(model / "config.json", lambda config: config.update(tie_word_embeddings=True))
+        lathe.edit_tensors(model, lambda tensors: tensors.pop("lm_head.weight"))
+        def run(name, ranks=0, **changes):
+            return lathe.run_json(["run", *slice_job(scratch / name, model=model, calibration__num_calibration_samples=16,
+                                                     **changes)], ranks)
+        plan = lathe.run_json(["plan", *slice_job(scratch / "one", model=model)])
+        text = lathe.run(["plan", *slice_job(scratch / "one", model=model, slice__tables="own")]).stdout
+        assert "tables of embedding and head, which the source has as one (slice.tables)" in text, text
+        one = run("one", slice__refit="true")
+        assert one["slice"]["parameters"] == plan["slice"]["parameters"] < plan["parameters"], (one["slice"], plan)
+        assert run("ranks", 2, slice__refit="true")["checkpoint_hash"] == one["checkpoint_hash"]
+        own = run("one", slice__refit="true", slice__tables="own")  # the same run again
+        assert own["slice"]["parameters"] > one["slice"]["parameters"], (own["slice"], one["slice"])
+        assert abs(perplexity(own) / perplexity(one) - 1) < 1e-2, (perplexity(own), perplexity(one))
+        quantised = run("small", budget="3x", export="[hf]",
+                        candidates="[{method: integer, num_bits: [4, 8], solver: gptq}, {method: dense}]")
+        checkpoint = scratch / "small/checkpoint"
+        assert json.loads((checkpoint / "slicing.json").read_text())["shared_table"] is True
+        assert lathe.run_json(["verify", checkpoint])["ok"]
+        evaluate = ["--text", lathe.TEXTS / "validation.txt", "--seqlen", "128", "--limit", "64"]
+        for directory in (checkpoint, scratch / "small/export"):
+            found = lathe.run_json(["eval", directory, *evaluate])["perplexity"]
+            within = 1e-5 if directory == checkpoint else 1e-3  # the export is rounded to float16
+            assert abs(found / perplexity(quantised) - 1) < within, (directory, found, perplexity(quantised))
+        assert lathe.run_json(["generate", checkpoint, "--prompt", "In the beginning", "--max-new-tokens", "4"])["ids"]
+        done = lathe.run(["run", *slice_job(scratch / "refused", model=model, slice__rotation="global", slice__tables="shared",
+                                            export="[gguf]")], code=65)
+        assert "expected slice.tables: own" in done.stderr, done.stderr
+
+
 def more_cut_is_worse_and_nothing_cut_is_the_source():
     with lathe.Scratch() as scratch:
         found = []
@@ -216,7 +250,7 @@ def what_cannot_be_is_refused():
 
 
 lathe.main([ranks_and_threads_do_not_show, killed_and_resumed_on_other_ranks,
-            statistics_that_are_gone_are_made_again, every_command_reads_a_sliced_checkpoint,
+            statistics_that_are_gone_are_made_again, every_command_reads_a_sliced_checkpoint, a_tied_model_stays_small,
             more_cut_is_worse_and_nothing_cut_is_the_source, another_width_and_back_is_the_same_checkpoint,
             one_budget_covers_slicing_and_quantisation, one_rotation_for_all_is_a_stock_model,
             searched_widths_are_never_worse_than_constant_ones, a_touch_up_lies_between, calibrated_in_bfloat16_it_is_as_good,

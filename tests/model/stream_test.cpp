@@ -127,6 +127,27 @@ TEST(Stream, ATiedHeadBecomesATensorAndAUnitOfItsOwn) {
     EXPECT_EQ(spec.units.front().input, Signal::token_ids);
 }
 
+TEST(Stream, ATiedHeadMayKeepTheTableWithProjectionsAroundIt) {
+    const ModelSpec source = read(opt_config());
+    StreamShape shape = cut_to(source, 608);
+    shape.shares_table = true;
+    const ModelSpec spec = sliced_spec(source, shape, "here");
+    EXPECT_TRUE(spec.shares_table());
+    EXPECT_FALSE(spec.has(Role::lm_head, std::nullopt));
+    EXPECT_EQ(tensor(spec, Role::token_embedding, std::nullopt).shape, (Shape{50272, 768}));
+    const TensorSpec& before = tensor(spec, Role::embedding_projection, std::nullopt);
+    EXPECT_EQ(before.shape, (Shape{608, 768}));
+    EXPECT_EQ(before.name, "model.decoder.embedding_projection.weight");
+    EXPECT_EQ(tensor(spec, Role::head_projection, std::nullopt).shape, (Shape{768, 768}));
+    EXPECT_EQ(tensor(spec, Role::head_projection, std::nullopt, true).shape, Shape{768})
+        << "for the bias of the final norm";
+    EXPECT_EQ(tensor(spec, Role::position_embedding, std::nullopt).shape.back(), 608U);
+    EXPECT_EQ(spec.units.front().input, Signal::head_in);
+    EXPECT_EQ(spec.head_width(), 768U);
+    const std::size_t two = sliced(source, 608).parameters();
+    EXPECT_EQ(spec.parameters(), two - 50272 * 608 - 50272 + 608 * 768 + 768 * 768 + 768);
+}
+
 TEST(Stream, ShortcutsAreUnitsThatReadTheStream) {
     const ModelSpec spec = sliced(read(sample_config()), 24);
     std::vector<std::string> names;
@@ -159,6 +180,10 @@ TEST(Stream, ShapeSurvivesJson) {
     const StreamShape again = stream_shape_from_json(to_json(shape, spec), "slicing.json");
     EXPECT_EQ(again.widths, shape.widths);
     EXPECT_EQ(again.has_shortcuts, shape.has_shortcuts);
+    EXPECT_FALSE(again.shares_table);
+    StreamShape shared = shape;
+    shared.shares_table = true;
+    EXPECT_TRUE(stream_shape_from_json(to_json(shared, spec), "slicing.json").shares_table);
 }
 
 TEST(Stream, RefusesDamagedDescriptions) {
@@ -166,7 +191,12 @@ TEST(Stream, RefusesDamagedDescriptions) {
         return message_of<DataError>([&] { (void)stream_shape_from_json(text, "slicing.json"); });
     };
     EXPECT_THAT(refusal("{"), HasSubstr("slicing.json: expected an object"));
-    EXPECT_THAT(refusal(R"({"format_version": 2})"), HasSubstr("\"format_version\": 1"));
+    EXPECT_THAT(refusal(R"({"format_version": 3})"), HasSubstr("\"format_version\": 1 or 2"));
+    EXPECT_THAT(refusal(R"({"format_version": 2, "stream_widths": [1], "shortcuts": true})"),
+                HasSubstr("expected \"shared_table\""));
+    EXPECT_THAT(refusal(R"({"format_version": 1, "stream_widths": [1], "shortcuts": true,
+                            "shared_table": true})"),
+                HasSubstr("with \"format_version\": 2 alone"));
     EXPECT_THAT(refusal(R"({"format_version": 1, "stream_widths": [1.5]})"),
                 HasSubstr("\"stream_widths\", a list of whole numbers"));
     EXPECT_THAT(refusal(R"({"format_version": 1, "stream_widths": [1]})"),

@@ -8,6 +8,41 @@
 namespace lathe {
 namespace {
 
+/// Of what the head reads from a table that it shares with the embedding, of a sliced model: W x +
+/// b, W and b the projection before the head and x the last boundary's normed stream, with `gram`
+/// in the given model's basis. x is taken to be zero in the mean, which only b's part could tell.
+std::vector<float> shared_head_gram(const JobContext& context, const std::vector<double>& gram) {
+    const ModelSpec& spec = context.spec();
+    const SourceWeights source(*context.source);
+    const auto load = [&](bool is_bias) {
+        const auto index = spec.find(Role::head_projection, std::nullopt, is_bias);
+        const auto [rows, cols] = index ? matrix_extents(spec.tensors[*index].shape)
+                                        : std::pair<std::size_t, std::size_t>{};
+        std::vector<float> values(rows * cols);
+        if (index) {
+            source.load(*index, context.backend(), {values.data(), rows, cols});
+        }
+        return std::vector<double>(values.begin(), values.end());
+    };
+    const std::size_t width = spec.stream_widths.back();
+    const std::size_t d = spec.embedding_size;
+    const std::vector<double> cut = rotate_gram(context, n_boundaries(spec) - 1, gram, width);
+    const std::vector<double> projection = load(false);
+    const std::vector<double> bias = load(true);
+    std::vector<double> half(d * width);
+    std::vector<double> whole(d * d);
+    const MatrixView<const double> w(projection.data(), d, width);
+    context.backend().multiply(w, false, {cut.data(), width, width}, false,
+                               {half.data(), d, width});
+    context.backend().multiply({half.data(), d, width}, false, w, true, {whole.data(), d, d});
+    for (std::size_t i = 0; i < bias.size(); ++i) {
+        for (std::size_t j = 0; j < bias.size(); ++j) {
+            whole[i * d + j] += bias[i] * bias[j];
+        }
+    }
+    return {whole.begin(), whole.end()};
+}
+
 /// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis and
 /// with its neurons as they are stored. For a unit that reads a sliced stream it is turned into the
 /// stream's basis and cut; for one that reads neurons these are put in order.
@@ -20,6 +55,9 @@ std::vector<float> read_input_gram(const JobContext& context, const UnitSpec& un
     if (unit.input == Signal::mlp_hidden && context.orders_neurons()) {
         return in_neuron_order(read_statistics(file, unit.input).gram,
                                context.source->neuron_orders.at(unit.block.value()));
+    }
+    if (context.spec().shares_table() && unit.input == Signal::head_in) {
+        return shared_head_gram(context, read_wide_gram(file, unit.input));
     }
     const auto boundary = stream_sides(context.spec(), first).columns;
     if (!context.is_sliced() || !boundary) {

@@ -14,6 +14,7 @@
 #include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer_form.hpp"
 #include "lib/model/module_name.hpp"
+#include "lib/model/stream.hpp"
 #include "workers/exports/compressed_tensors_form.hpp"
 #include "workers/exports/safetensors_export.hpp"
 #include "workers/exports/serving_config.hpp"
@@ -238,8 +239,7 @@ std::unique_ptr<ExportWriter> make_compressed_tensors_writer(
 
 std::string compressed_tensors_refuses(const ModelSpec& spec) {
     if (spec.is_sliced()) {
-        return "the model is sliced with a rotation for each boundary, whose shortcut matrices no "
-               "server runs; expected slice.rotation: global";
+        return reason_not_stock(spec);
     }
     if (std::ranges::any_of(spec.tensors, &TensorSpec::transposed)) {
         return "family " + spec.family +

@@ -11,6 +11,7 @@
 #include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer_form.hpp"
 #include "lib/model/module_name.hpp"
+#include "lib/model/stream.hpp"
 #include "workers/exports/safetensors_export.hpp"
 #include "workers/exports/serving_config.hpp"
 
@@ -235,8 +236,7 @@ std::string mlx_refuses(const ModelSpec& spec) {
                spec.family + " otherwise or has none";
     }
     if (spec.is_sliced()) {
-        return "the model is sliced with a rotation for each boundary, whose shortcut matrices no "
-               "server runs; expected slice.rotation: global";
+        return reason_not_stock(spec);
     }
     const bool has_window = std::ranges::any_of(spec.windows, [&](std::size_t window) {
         return window != 0 && window < spec.max_positions;

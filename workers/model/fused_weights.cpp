@@ -143,6 +143,27 @@ std::vector<double> FusedWeights::values(std::size_t index, const kernels::Backe
     return tensor.is_bias ? bias(tensor, backend) : weight(tensor, backend);
 }
 
+std::vector<double> FusedWeights::around_shared_table(const TensorSpec& tensor,
+                                                      const kernels::Backend& backend) const {
+    if (tensor.role == Role::token_embedding) {
+        return source_values(source_weight(spec_, tensor).value(), backend);
+    }
+    const std::vector<double> of_norm =
+        norm_values(norm_before(spec_, tensor), std::nullopt, tensor.is_bias, backend);
+    if (tensor.is_bias) {
+        return of_norm;
+    }
+    const std::size_t d = spec_.hidden_size;
+    std::vector<double> values(d * d, 0.0);
+    for (std::size_t i = 0; i < d; ++i) {
+        values[i * d + i] = of_norm.empty() ? 1.0 : of_norm[i];
+    }
+    if (tensor.role == Role::embedding_projection && spec_.norm == NormKind::layer) {
+        centre_columns({values.data(), d, d});
+    }
+    return values;
+}
+
 void FusedWeights::load(std::size_t index, const kernels::Backend& backend,
                         MatrixView<float> values) const {
     const std::vector<double> exact = this->values(index, backend);

@@ -26,6 +26,12 @@ public:
     void load(std::size_t index, const kernels::Backend& backend,
               MatrixView<float> values) const override;
 
+    /// The same of a tensor that a model has which keeps one table for embedding and head: the
+    /// source's table itself, and between it and the stream the projections [hidden_size,
+    /// hidden_size], which hold what else would go into the two tables.
+    [[nodiscard]] std::vector<double> around_shared_table(const TensorSpec& tensor,
+                                                          const kernels::Backend& backend) const;
+
 private:
     [[nodiscard]] std::vector<double> source_values(std::size_t index,
                                                     const kernels::Backend& backend) const;

@@ -21,7 +21,8 @@ std::string stock_config(const SourceModel& source, std::size_t width) {
 
 DType sliced_dtype(const SourceModel& source, const TensorSpec& tensor) {
     const ModelSpec& spec = source.spec;
-    if (is_shortcut(tensor.role)) {
+    if (is_shortcut(tensor.role) || tensor.role == Role::embedding_projection ||
+        tensor.role == Role::head_projection) {
         const DType like = source.dtype(spec.find(Role::token_embedding, std::nullopt).value());
         return size_bytes(like) > 2 ? DType::f32 : DType::f16;
     }
@@ -30,15 +31,24 @@ DType sliced_dtype(const SourceModel& source, const TensorSpec& tensor) {
     return source.dtype(own ? *own : source_weight(spec, tensor).value());
 }
 
+bool shares_table(const ModelSpec& source, const SliceConfig& slice) {
+    using Tables = SliceConfig::Tables;
+    if (slice.tables == Tables::automatic) {
+        return !slice.is_global() && reason_not_to_share_table(source).empty();
+    }
+    return slice.tables == Tables::shared;
+}
+
 SlicedModel describe_sliced(const SourceModel& source, const SliceConfig& slice,
                             const std::vector<std::size_t>& widths) {
     const std::string where = source.directory.string();
     const std::string config = source.config_text();
-    if (slice.is_global() && source.spec.norm == NormKind::rms) {
+    const bool shares = shares_table(source.spec, slice);
+    if (slice.is_global() && source.spec.norm == NormKind::rms && !shares) {
         const std::string stock = stock_config(source, widths.front());
         return {stock, "", read_model_spec(stock, where)};
     }
-    const StreamShape shape{widths, !slice.is_global()};
+    const StreamShape shape{widths, !slice.is_global(), shares};
     const ModelSpec canonical = read_model_spec(config, where);
     return {config, to_json(shape, canonical), sliced_spec(canonical, shape, where)};
 }

@@ -14,6 +14,11 @@ bool is_norm_of_stream(Role role) {
     return role == Role::attention_norm || role == Role::mlp_norm || role == Role::final_norm;
 }
 
+bool is_around_table(Role role) {
+    return role == Role::token_embedding || role == Role::embedding_projection ||
+           role == Role::head_projection;
+}
+
 }  // namespace
 
 std::vector<double> SlicedWeights::values(const TensorSpec& tensor) {
@@ -21,15 +26,17 @@ std::vector<double> SlicedWeights::values(const TensorSpec& tensor) {
     if (is_norm_of_stream(tensor.role)) {
         return std::vector<double>(element_count(tensor.shape), 1.0);
     }
-    const StreamSides sides = stream_sides(fused, tensor);
+    const StreamSides sides = stream_sides(target_.spec, tensor);
     if (is_shortcut(tensor.role)) {
         return product(basis(*sides.rows), widths_[*sides.rows], false, basis(*sides.columns), true,
                        widths_[*sides.columns], fused.hidden_size);
     }
     const auto index = fused.find(tensor.role, tensor.block, tensor.is_bias);
-    std::vector<double> values = context_.fused->weights.values(index.value(), context_.backend());
-    const Shape& whole = fused.tensors[*index].shape;
-    const std::size_t rows = whole.front();
+    const bool is_shared = target_.spec.shares_table() && is_around_table(tensor.role);
+    const FusedWeights& source = context_.fused->weights;
+    std::vector<double> values = is_shared ? source.around_shared_table(tensor, context_.backend())
+                                           : source.values(index.value(), context_.backend());
+    const std::size_t rows = sides.rows ? fused.hidden_size : tensor.shape.front();
     const std::size_t cols = tensor.is_bias ? 1 : values.size() / rows;
     if (sides.columns && !tensor.is_bias) {
         values = product(values, rows, false, reading_basis(tensor, *sides.columns), true,

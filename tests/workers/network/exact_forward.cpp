@@ -34,6 +34,9 @@ public:
         }
         block_.reset();
         x = norm(x, Role::final_norm);
+        if (spec_.has(Role::head_projection, block_)) {
+            x = linear(x, Role::head_projection);
+        }
         std::vector<double> all;
         for (const auto& row : linear(x, spec_.tied_head ? Role::token_embedding : Role::lm_head)) {
             all.insert(all.end(), row.begin(), row.end());
@@ -58,14 +61,19 @@ private:
         block_.reset();
         const std::vector<double> tokens = tensor(Role::token_embedding);
         const std::vector<double> positions = tensor(Role::position_embedding);
-        const std::size_t width = spec_.stream_width(0);
-        Rows x(ids.size(), std::vector<double>(width));
+        const std::size_t table_width = tokens.size() / spec_.vocab_size;
+        Rows x(ids.size());
         for (std::size_t t = 0; t < ids.size(); ++t) {
+            const auto row = tokens.begin() + static_cast<std::ptrdiff_t>(ids[t] * table_width);
+            x[t].assign(row, row + static_cast<std::ptrdiff_t>(table_width));
+        }
+        if (spec_.has(Role::embedding_projection, block_)) {
+            x = linear(x, Role::embedding_projection);
+        }
+        const std::size_t width = spec_.stream_width(0);
+        for (std::size_t t = 0; t < ids.size() && !positions.empty(); ++t) {
             for (std::size_t j = 0; j < width; ++j) {
-                x[t][j] = tokens[ids[t] * width + j];
-                if (!positions.empty()) {
-                    x[t][j] += positions[(t + spec_.position_offset) * width + j];
-                }
+                x[t][j] += positions[(t + spec_.position_offset) * width + j];
             }
         }
         return x;

@@ -11,7 +11,9 @@
 #include "lib/core/errors.hpp"
 #include "tests/workers/network/exact_forward.hpp"
 #include "tests/workers/slicing/slice_job.hpp"
+#include "workers/candidates/unit_data.hpp"
 #include "workers/model/fused_weights.hpp"
+#include "workers/network/final_states.hpp"
 #include "workers/slicing/rotation.hpp"
 #include "workers/slicing/sliced_model.hpp"
 #include "workers/slicing/sliced_weights.hpp"
@@ -43,6 +45,35 @@ TEST_P(SlicedFamily, RotationWithoutCutsLeavesTheLogits) {
     job.rotate_dense();
     const std::vector<float> expected = job.given_logits();
     EXPECT_LT(relative_l2(job.slice(), expected), 5e-6);
+}
+
+// Two tables in place of the one that a tied embedding and head share by default.
+TEST_P(SlicedFamily, TablesOfTheirOwnLeaveTheLogits) {
+    SliceConfig slice;
+    slice.tables = SliceConfig::Tables::own;
+    SliceJob job(GetParam(), slice);
+    job.rotate_dense();
+    const std::vector<float> expected = job.given_logits();
+    EXPECT_LT(relative_l2(job.slice(), expected), 5e-6);
+    EXPECT_FALSE(job.context().spec().tied_head);
+}
+
+// A cut before the table's rows are read and one behind them are the same cut.
+TEST_P(SlicedFamily, OneTableComputesWhatTwoDo) {
+    SliceConfig slice;
+    slice.sparsity = 0.25;
+    slice.round_interval = 4;
+    slice.head = true;
+    slice.tables = SliceConfig::Tables::own;
+    SliceJob two(GetParam(), slice);
+    two.rotate_dense();
+    const std::vector<float> expected = two.slice();
+    slice.tables = SliceConfig::Tables::automatic;
+    SliceJob one(GetParam(), slice);
+    one.rotate_dense();
+    EXPECT_LT(relative_l2(one.slice(), expected), 1e-5);
+    const ModelSpec& given = one.context().given_model().spec;
+    EXPECT_EQ(one.context().spec().shares_table(), reason_not_to_share_table(given).empty());
 }
 
 TEST_P(SlicedFamily, RandomOrientationLeavesTheFunction) {
@@ -164,6 +195,65 @@ TEST(Slicing, OneRotationWithoutCutsLeavesTheLogits) {
         const std::vector<float> expected = job.given_logits();
         EXPECT_LT(relative_l2(job.slice(), expected), 5e-6) << model;
     }
+}
+
+// The table is the source's to the last bit, and the model is smaller than one with two.
+TEST(Slicing, ASharedTableIsTheSources) {
+    SliceConfig slice;
+    slice.sparsity = 0.25;
+    slice.round_interval = 4;
+    SliceJob job("opt", slice);
+    job.rotate_dense();
+    (void)job.slice();
+    const SourceModel& given = job.context().given_model();
+    const SourceModel& sliced = *job.context().source;
+    const auto table = [&](const SourceModel& model) {
+        const std::size_t index = model.spec.find(Role::token_embedding, std::nullopt).value();
+        const auto [rows, cols] = matrix_extents(model.spec.tensors[index].shape);
+        std::vector<float> values(rows * cols);
+        SourceWeights(model).load(index, job.context().backend(), {values.data(), rows, cols});
+        return values;
+    };
+    EXPECT_EQ(table(sliced), table(given));
+    slice.tables = SliceConfig::Tables::own;
+    EXPECT_LT(sliced.spec.parameters(),
+              describe_sliced(given, slice, job.widths()).spec.parameters());
+}
+
+// What the head reads through its projection: measured on the fused model, turned, without cuts.
+// The mean of what stands before the projection's bias is left out, so the bias is set aside.
+TEST(Slicing, TheStatisticsOfASharedTableAreThoseOfTheHeadsInput) {
+    SliceJob job("llama3", {});
+    job.rotate_dense();
+    (void)job.slice();
+    const JobContext& context = job.context();
+    ASSERT_TRUE(context.spec().shares_table());
+    const UnitSpec& table = context.spec().units.front();
+    const UnitData data = load_unit(context, table, {0, context.spec().vocab_size});
+    const SourceModel& given = context.given_model();
+    const FinalStates states =
+        final_states(given.spec, SourceWeights(given), context.backend(), job.samples());
+    const std::size_t d = given.spec.hidden_size;
+    const std::size_t tokens = states.size() / d;
+    std::vector<double> expected(d * d, 0.0);
+    for (std::size_t t = 0; t < tokens; ++t) {
+        for (std::size_t i = 0; i < d; ++i) {
+            for (std::size_t j = 0; j < d; ++j) {
+                expected[i * d + j] += double{states.data()[t * d + i]} * states.data()[t * d + j] /
+                                       static_cast<double>(tokens);
+            }
+        }
+    }
+    EXPECT_LT(relative_l2({data.gram.begin(), data.gram.end()}, expected), 1e-5);
+}
+
+TEST(Slicing, RefusesToShareWhatTheSourceDoesNot) {
+    SliceConfig slice;
+    slice.tables = SliceConfig::Tables::shared;
+    SliceJob job("llama", slice);
+    EXPECT_THAT([&] { (void)describe_sliced(*job.context().source, slice, job.widths()); },
+                ::testing::ThrowsMessage<DataError>(::testing::HasSubstr(
+                    "embedding and head cannot share a table: its head has weights of its own")));
 }
 
 TEST(Slicing, WidthsOfASparsityAreRoundedDown) {

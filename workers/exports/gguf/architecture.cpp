@@ -6,6 +6,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/model/rope.hpp"
+#include "lib/model/stream.hpp"
 #include "workers/model/weight_source.hpp"
 
 namespace lathe::gguf {
@@ -116,8 +117,7 @@ std::string refuses(const ModelSpec& spec) {
                "; expected a language model of " + known;
     }
     if (spec.is_sliced()) {
-        return "the model is sliced with a rotation for each boundary, whose shortcut matrices no "
-               "server runs; expected slice.rotation: global";
+        return reason_not_stock(spec);
     }
     if (is_windowed(spec)) {
         return "llama.cpp's architecture \"" + std::string(architecture->name) +
