@@ -7,6 +7,17 @@ def integer(bits, **keys):
 
 
 ASYMMETRIC = {"symmetric": "false", "actorder": "true"}
+SMALL = ASYMMETRIC | {"scale_dtype": "float8"}
+
+# What a search chooses from: ADMM where it has something to gain.
+FINE = "[" + ", ".join(integer(bits, solver=solver, group_size=groups, **SMALL)[1:-1] for bits, groups, solver in [
+    ("[2, 3, 4]", "[32, 64]", "admm"), ("[3, 4]", 128, "admm"), ("[5, 6]", "[32, 64]", "gptq")]) + "]"
+
+
+def searched(budget):
+    """The budget is that of all files: SmolLM2-135M's embedding and tokenizer take 58.5 MB of it."""
+    return {"candidates": FINE, "budget": budget, "search.strategy": "knapsack", "search.scores": "gradient"}
+
 
 ROWS = {
     "int3-rtn": {"candidates": integer(3, solver="rtn")},
@@ -18,6 +29,14 @@ ROWS = {
     "int4-gptq": {"candidates": integer(4)},
     "int4-gptq-zeros-order": {"candidates": integer(4, **ASYMMETRIC)},
     "int4-admm-zeros-order": {"candidates": integer(4, solver="admm", **ASYMMETRIC)},
+    "int3-admm-zeros-order-float8": {"candidates": integer(3, solver="admm", **SMALL)},
+    "int3-g32-admm-zeros-order-float8": {"candidates": integer(3, solver="admm", **SMALL | {"group_size": 32})},
+    "int4-admm-zeros-order-float8": {"candidates": integer(4, solver="admm", **SMALL)},
+    "searched-3.5-bits": searched("104.97MB"),
+    "searched-4.04-bits": searched("112.15MB"),
+    "searched-4.23-bits": searched("114.67MB"),
+    "searched-4.63-bits": searched("120.0MB"),
+    "searched-5.53-bits": searched("131.9MB"),
     "bcq3": {"candidates": "[{method: bcq, num_bits: 3, group_size: 128, solver: admm}]"},
     "2:4": {"candidates": "[{method: nm, pattern: '2:4'}]"},
 }

@@ -60,10 +60,10 @@ TEST(ReadJob, EveryKey) {
     EXPECT_EQ(job.budget, (Budget{Budget::Kind::bits_per_weight, 3.5}));
     ASSERT_EQ(job.candidates.size(), 3U);
     EXPECT_EQ(job.candidates[0].method, "nm");
-    EXPECT_EQ(job.candidates[0].place.text, "job.yaml:17:5");
+    EXPECT_EQ(job.candidates[0].place.text, "job.yaml:18:5");
     ASSERT_EQ(job.candidates[0].keys.size(), 2U);
     EXPECT_EQ(job.candidates[0].keys[0].name, "pattern");
-    EXPECT_EQ(job.candidates[0].keys[0].place.text, "job.yaml:18:5");
+    EXPECT_EQ(job.candidates[0].keys[0].place.text, "job.yaml:19:5");
     EXPECT_THAT(job.candidates[0].keys[0].values, ElementsAre("2:4", "4:8"));
     EXPECT_THAT(job.candidates[0].keys[1].values, ElementsAre("a \"quote\" \\ and: more"));
     EXPECT_THAT(job.candidates[1].keys[0].values, ElementsAre("3"));

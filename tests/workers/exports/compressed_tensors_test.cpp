@@ -9,6 +9,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "lib/model/stream.hpp"
 #include "tests/workers/exports/checkpoint_fixture.hpp"
 #include "tests/workers/exports/export_test_support.hpp"
 
@@ -234,10 +235,11 @@ TEST(CompressedTensors, RefusesLayersThatRunAsOneUnderSeveralSettings) {
 }
 
 TEST(CompressedTensors, RefusesModelsThatNoReaderHasAPathFor) {
-    ModelSpec spec = read_model_spec(small_config(), "config.json");
+    const ModelSpec spec = read_model_spec(small_config(), "config.json");
     EXPECT_EQ(compressed_tensors_refuses(spec), "");
-    spec.stream_widths = {96};
-    EXPECT_THAT(compressed_tensors_refuses(spec), HasSubstr("slice.rotation: global"));
+    const std::vector<std::size_t> widths(n_boundaries(spec), 8);
+    EXPECT_THAT(compressed_tensors_refuses(sliced_spec(spec, {widths, true, false}, "test")),
+                HasSubstr("slice.rotation: global"));
     const ModelSpec gpt2 = read_model_spec(
         read_file(fs::path(LATHE_SOURCE_DIR) / "tests/data/parity/gpt2/config.json"), "gpt2");
     EXPECT_THAT(compressed_tensors_refuses(gpt2), HasSubstr("[in, out]"));

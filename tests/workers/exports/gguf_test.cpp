@@ -6,6 +6,7 @@
 #include "lib/core/errors.hpp"
 #include "lib/core/file.hpp"
 #include "lib/encoding/integer.hpp"
+#include "lib/model/stream.hpp"
 #include "tests/workers/exports/checkpoint_fixture.hpp"
 #include "tests/workers/exports/export_test_support.hpp"
 #include "workers/exports/gguf/architecture.hpp"
@@ -208,8 +209,13 @@ TEST(Gguf, RefusesWhatLlamaCppComputesOtherwise) {
     spec.activation = Activation::gelu;
     EXPECT_THAT(gguf::refuses(spec), HasSubstr("another activation"));
     spec = config_of("llama");
-    spec.stream_widths = {48};
-    EXPECT_THAT(gguf::refuses(spec), HasSubstr("slice.rotation: global"));
+    const std::vector<std::size_t> widths(n_boundaries(spec), 8);
+    EXPECT_THAT(gguf::refuses(sliced_spec(spec, {widths, true, false}, "test")),
+                HasSubstr("slice.rotation: global"));
+    const ModelSpec tied = config_of("llama3");
+    const std::vector<std::size_t> of_tied(n_boundaries(tied), 8);
+    EXPECT_THAT(gguf::refuses(sliced_spec(tied, {of_tied, false, true}, "test")),
+                HasSubstr("slice.tables: own"));
 }
 
 }  // namespace
