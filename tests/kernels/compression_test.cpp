@@ -226,6 +226,12 @@ TEST_P(Compression, ScalesAreStorableWhateverTheWeights) {
     }
 }
 
+/// The scale of a symmetric grid of 4 bits whose whole range would be `scale` a step.
+float scale_near(float scale, const Quantiser& on, IntegerGridSettings settings) {
+    settings.whole_range = true;
+    return on.round_to_nearest({scale * 7.0F}, {1.0F}, settings).scales[0];
+}
+
 TEST_P(Compression, ScalesOfEightBitsAreNumbersOfBothTypesOfSixteen) {
     const Quantiser on(GetParam(), 1);
     const std::vector<float> w = test_data::layer_weights(40, 130, 24);
@@ -239,10 +245,7 @@ TEST_P(Compression, ScalesOfEightBitsAreNumbersOfBothTypesOfSixteen) {
     }
     const Quantised all = on.round_to_nearest(w, ones, {4, 64, true});
     EXPECT_NE(all.scales, q.scales);
-    const auto scale_of = [&](float largest) {
-        settings.whole_range = true;
-        return on.round_to_nearest({largest * 7.0F}, {1.0F}, settings).scales[0];
-    };
+    const auto scale_of = [&](float scale) { return scale_near(scale, on, settings); };
     EXPECT_EQ(scale_of(0x1.01p0F), 0x1.00p0F);  // half way: to the even one
     EXPECT_EQ(scale_of(0x1.03p0F), 0x1.04p0F);
     EXPECT_EQ(scale_of(0x1.014p0F), 0x1.02p0F);
@@ -262,10 +265,7 @@ TEST_P(Compression, ScalesOfOneByte) {
         const float fraction = std::frexp(scale, &exponent);  // 0.5 to 1
         EXPECT_EQ(fraction * 32.0F, std::nearbyint(fraction * 32.0F)) << scale;
     }
-    const auto scale_of = [&](float largest) {
-        settings.whole_range = true;
-        return on.round_to_nearest({largest * 7.0F}, {1.0F}, settings).scales[0];
-    };
+    const auto scale_of = [&](float scale) { return scale_near(scale, on, settings); };
     EXPECT_EQ(scale_of(0x1.08p0F), 0x1.0p0F);  // half way: to the even one
     EXPECT_EQ(scale_of(0x1.18p0F), 0x1.2p0F);
     EXPECT_EQ(scale_of(0x1.19p0F), 0x1.2p0F);
