@@ -273,11 +273,11 @@ EncodedTensor bcq_from_integer(const EncodedTensor& integer) {
         throw InternalError("a tensor in encoding '" + integer.encoding +
                             "' has no integer codes to take over");
     }
-    const BcqLayout layout{
-        .num_bits = static_cast<unsigned>(integer.settings.at("num_bits")),
-        .group_size = static_cast<std::size_t>(integer.settings.at("group_size")),
-        .uniform = true,
-        .offset = integer.settings.at("symmetric") == 0};
+    const IntegerLayout grid = integer_layout(integer);
+    const BcqLayout layout{.num_bits = grid.num_bits,
+                           .group_size = grid.group_size,
+                           .uniform = true,
+                           .offset = !grid.symmetric};
     const auto [rows, cols] = matrix_extents(integer.shape);
     const std::size_t groups = groups_per_row(cols, layout.group_size);
     std::vector<std::uint8_t> codes(rows * cols);

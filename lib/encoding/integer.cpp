@@ -15,18 +15,22 @@ namespace {
 
 constexpr const char* float8_setting = "float8_scales";
 
-IntegerLayout layout_of(const EncodedTensor& tensor) {
+}  // namespace
+
+IntegerLayout integer_layout(const EncodedTensor& tensor) {
     return {.num_bits = static_cast<unsigned>(tensor.settings.at("num_bits")),
             .group_size = static_cast<std::size_t>(tensor.settings.at("group_size")),
             .symmetric = tensor.settings.at("symmetric") != 0,
             .float8_scales = tensor.settings.contains(float8_setting)};
 }
 
+namespace {
+
 /// Reads the scales and zeros of rows of a valid tensor, which must outlive it.
 class GridRows {
 public:
     explicit GridRows(const EncodedTensor& tensor)
-        : layout_(layout_of(tensor)),
+        : layout_(integer_layout(tensor)),
           n_groups_(groups_per_row(matrix_extents(tensor.shape).second, layout_.group_size)),
           scales_(tensor.parts[1].bytes.data()),
           zeros_(layout_.symmetric ? nullptr : tensor.parts[2].bytes.data()),
@@ -86,7 +90,7 @@ void validate_integer(const EncodedTensor& tensor, const std::string& where) {
     checked_setting(tensor, "group_size", 1, std::numeric_limits<std::int64_t>::max(), where);
     checked_setting(tensor, "symmetric", 0, 1, where);
 
-    const IntegerLayout layout = layout_of(tensor);
+    const IntegerLayout layout = integer_layout(tensor);
     const auto [rows, cols] = matrix_extents(tensor.shape);
     const Shape grid{rows, groups_per_row(cols, layout.group_size)};
     if (layout.symmetric) {
@@ -189,7 +193,7 @@ EncodedTensor encode_integer(const Shape& shape, const IntegerLayout& layout,
 }
 
 void unpack_codes(const EncodedTensor& tensor, std::size_t row, std::uint8_t* codes) {
-    const IntegerLayout layout = layout_of(tensor);
+    const IntegerLayout layout = integer_layout(tensor);
     const auto [rows, cols] = matrix_extents(tensor.shape);
     if (row >= rows) {
         throw ShapeError("row " + std::to_string(row) + " of a tensor of " + std::to_string(rows));

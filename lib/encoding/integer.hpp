@@ -25,6 +25,9 @@ struct IntegerLayout {
     bool float8_scales = false;
 };
 
+/// Of a tensor in encoding "integer".
+[[nodiscard]] IntegerLayout integer_layout(const EncodedTensor& tensor);
+
 /// What encode_integer() will produce, without its parts: encoding, shape and settings.
 [[nodiscard]] EncodedTensor integer_outline(const Shape& shape, const IntegerLayout& layout);
 

@@ -157,9 +157,9 @@ EncodedTensor from_float8(const EncodedTensor& tensor, const IntegerLayout& layo
 
 std::optional<IntegerLayout> integer_form(const EncodedTensor& tensor) {
     if (tensor.encoding == "integer") {
-        // With scales in fp16, whatever the tensor's own.
-        return IntegerLayout{static_cast<unsigned>(setting(tensor, "num_bits")),
-                             setting(tensor, "group_size"), setting(tensor, "symmetric") != 0};
+        IntegerLayout layout = integer_layout(tensor);
+        layout.float8_scales = false;
+        return layout;
     }
     if (tensor.encoding == "bcq") {
         return form_of_bcq(tensor);
@@ -177,7 +177,7 @@ EncodedTensor to_integer(const EncodedTensor& tensor) {
                             "' has no integer form with the same values");
     }
     if (tensor.encoding == "integer") {
-        return tensor.settings.contains("float8_scales") ? from_float8(tensor, *layout) : tensor;
+        return integer_layout(tensor).float8_scales ? from_float8(tensor, *layout) : tensor;
     }
     if (tensor.encoding == "block_shift") {
         return from_blocks(tensor, *layout);
