@@ -119,6 +119,8 @@ CASES = {  # candidates, and the types of matrices of 256 and of 704 columns
     "{method: integer, num_bits: 6, group_size: 256, solver: rtn}": {"Q6_K", "Q8_0"},
     "{method: integer, num_bits: 5, group_size: 32, solver: rtn}": {"Q5_0"},
     "{method: integer, num_bits: 8, group_size: 32, solver: rtn}": {"Q8_0"},
+    "{method: integer, num_bits: 4, group_size: 32, symmetric: false, scale_dtype: float8, solver: rtn}": {"Q4_1"},
+    "{method: integer, num_bits: 5, group_size: 32, symmetric: false, scale_dtype: float8, solver: rtn}": {"Q5_1"},
 }
 
 

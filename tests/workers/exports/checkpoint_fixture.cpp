@@ -44,6 +44,15 @@ public:
         return values;
     }
 
+    /// All of the numbers that a scale of one byte has, from 2^-14 to 3.875.
+    std::vector<float> float8_scales(std::size_t count) {
+        std::vector<float> values(count);
+        for (float& value : values) {
+            value = float8_scale(static_cast<std::byte>(engine_() % 256));
+        }
+        return values;
+    }
+
 private:
     std::mt19937 engine_;
 };
@@ -113,16 +122,21 @@ EncodedTensor random_dense(const Shape& shape, DType dtype, unsigned seed) {
     return encode_dense(view(Random(seed).scales(rows * cols), rows), shape, dtype);
 }
 
+EncodedTensor random_integer(const Shape& shape, const IntegerLayout& layout, unsigned seed) {
+    const auto [rows, cols] = matrix_extents(shape);
+    const std::size_t count = rows * groups_per_row(cols, layout.group_size);
+    const unsigned levels = 1U << layout.num_bits;
+    Random random(seed);
+    const auto zeros = random.below(levels, count);
+    const auto codes = random.below(levels, rows * cols);
+    const auto scales = layout.float8_scales ? random.float8_scales(count) : random.scales(count);
+    return encode_integer(shape, layout, view(codes, rows), view(scales, rows),
+                          view(std::vector<float>(zeros.begin(), zeros.end()), rows));
+}
+
 EncodedTensor random_integer(const Shape& shape, unsigned num_bits, std::size_t group_size,
                              bool symmetric, unsigned seed) {
-    const auto [rows, cols] = matrix_extents(shape);
-    const std::size_t groups = groups_per_row(cols, group_size);
-    Random random(seed);
-    const auto zeros = random.below(1U << num_bits, rows * groups);
-    return encode_integer(shape, {num_bits, group_size, symmetric},
-                          view(random.below(1U << num_bits, rows * cols), rows),
-                          view(random.scales(rows * groups), rows),
-                          view(std::vector<float>(zeros.begin(), zeros.end()), rows));
+    return random_integer(shape, {num_bits, group_size, symmetric}, seed);
 }
 
 EncodedTensor random_bcq(const Shape& shape, unsigned planes, std::size_t group_size, bool uniform,

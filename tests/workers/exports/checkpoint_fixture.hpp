@@ -4,7 +4,7 @@
 #include <functional>
 #include <string>
 
-#include "lib/encoding/encoded_tensor.hpp"
+#include "lib/encoding/integer.hpp"
 #include "lib/model/model_spec.hpp"
 
 namespace lathe {
@@ -37,6 +37,8 @@ void write_checkpoint(const std::filesystem::path& directory, const Encode& enco
 
 /// Random content under an encoding's settings, the same for the same seed.
 [[nodiscard]] EncodedTensor random_dense(const Shape& shape, DType dtype, unsigned seed);
+[[nodiscard]] EncodedTensor random_integer(const Shape& shape, const IntegerLayout& layout,
+                                           unsigned seed);
 [[nodiscard]] EncodedTensor random_integer(const Shape& shape, unsigned num_bits,
                                            std::size_t group_size, bool symmetric, unsigned seed);
 [[nodiscard]] EncodedTensor random_bcq(const Shape& shape, unsigned planes, std::size_t group_size,

@@ -74,6 +74,21 @@ TEST(GgufBlocks, HoldEveryGridBitForBitInTheFewestBits) {
     expect_exact(at(narrow, 8, 64, symmetric), Type::q8_0);
 }
 
+// A scale of five significant bits times a zero fits into the fp16 minimum of Q4_1 and Q5_1.
+TEST(GgufBlocks, HoldGridsWithScalesOfOneByteInFewerBits) {
+    const auto at = [](const Shape& shape, unsigned bits, std::size_t group, bool sym) {
+        return random_integer(shape, {bits, group, sym, /*float8_scales=*/true}, bits);
+    };
+    expect_exact(at(wide, 4, 32, asymmetric), Type::q4_1);
+    expect_exact(at(narrow, 4, 1000, asymmetric), Type::q4_1);
+    expect_exact(at(wide, 4, 256, asymmetric), Type::q4_k);
+    expect_exact(at(wide, 5, 64, asymmetric), Type::q5_1);
+    expect_exact(at(wide, 5, 256, asymmetric), Type::q5_k);
+    expect_exact(at(wide, 3, 64, asymmetric), Type::q4_0);
+    expect_exact(at(wide, 6, 64, asymmetric), Type::q8_0);
+    expect_exact(at(wide, 4, 64, symmetric), Type::q4_0);
+}
+
 TEST(GgufBlocks, HoldWhatStandsForAGrid) {
     expect_exact(random_bcq(wide, 1, 128, false, false, 1), Type::q1_0);
     expect_exact(random_bcq(wide, 1, 64, false, false, 1), Type::q2_0);

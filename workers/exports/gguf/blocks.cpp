@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/half.hpp"
 #include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer_form.hpp"
 
@@ -37,24 +38,47 @@ unsigned code(const Content& content, std::size_t j) {
 }
 
 // Of blocks of 32, byte j has element j in its low half and element j + 16 in its high one.
-template <int offset>
-void put_nibbles(const Content& content, std::byte* at) {
+template <class Number>
+void put_nibbles(Number&& number, std::byte* at) {
     for (std::size_t j = 0; j < 32; ++j) {
-        add_bits(at[j % 16], shifted<offset>(content, j) & 15U, j / 16 * 4);
+        add_bits(at[j % 16], number(j) & 15U, j / 16 * 4);
     }
+}
+
+/// The fifth bits of 32 numbers, then their nibbles.
+template <class Number>
+void put_five_bits(Number&& number, std::byte* at) {
+    for (std::size_t j = 0; j < 32; ++j) {
+        add_bits(at[j / 8], number(j) >> 4, j % 8);
+    }
+    put_nibbles(number, at + 4);
 }
 
 void pack_q4_0(const Content& content, std::byte* at) {
     put_half(at, content.scale);
-    put_nibbles<8>(content, at + 2);
+    put_nibbles([&](std::size_t j) { return shifted<8>(content, j); }, at + 2);
 }
 
 void pack_q5_0(const Content& content, std::byte* at) {
     put_half(at, content.scale);
-    for (std::size_t j = 0; j < 32; ++j) {
-        add_bits(at[2 + j / 8], shifted<16>(content, j) >> 4, j % 8);
-    }
-    put_nibbles<16>(content, at + 6);
+    put_five_bits([&](std::size_t j) { return shifted<16>(content, j); }, at + 2);
+}
+
+/// Scale and minimum, d * q + m with m = -scale * zero. A scale of one byte has 5 significant bits,
+/// a zero at most 5: the product is exact, and at most 3.875 * 31.
+void put_scale_and_minimum(const Content& content, std::byte* at) {
+    put_half(at, content.scale);
+    put_half(at + 2, float_to_half(-half_to_float(content.scale) * content.zero));
+}
+
+void pack_q4_1(const Content& content, std::byte* at) {
+    put_scale_and_minimum(content, at);
+    put_nibbles([&](std::size_t j) { return code(content, j); }, at + 4);
+}
+
+void pack_q5_1(const Content& content, std::byte* at) {
+    put_scale_and_minimum(content, at);
+    put_five_bits([&](std::size_t j) { return code(content, j); }, at + 4);
 }
 
 void pack_q8_0(const Content& content, std::byte* at) {
@@ -157,16 +181,30 @@ struct Row {
     Block block;
     unsigned most_bits_symmetric;   ///< of codes it holds; 0: none
     unsigned most_bits_asymmetric;  ///< the same of codes with zeros
+    unsigned most_bits_of_bytes;    ///< the same of codes with zeros and scales of one byte
     void (*pack)(const Content& content, std::byte* at);
+
+    [[nodiscard]] unsigned most_bits(bool symmetric, bool scales_are_bytes) const {
+        return symmetric          ? most_bits_symmetric
+               : scales_are_bytes ? most_bits_of_bytes
+                                  : most_bits_asymmetric;
+    }
 };
 
 /// By falling thrift. Q1_0 is for signs alone.
 constexpr std::array rows{
-    Row{Type::q1_0, {128, 18}, 0, 0, pack_q1_0},  Row{Type::q2_0, {64, 18}, 2, 0, pack_q2_0},
-    Row{Type::q2_k, {256, 84}, 2, 2, pack_q2_k},  Row{Type::q3_k, {256, 110}, 3, 0, pack_q3_k},
-    Row{Type::q4_0, {32, 18}, 4, 3, pack_q4_0},   Row{Type::q4_k, {256, 144}, 0, 4, pack_q4_k},
-    Row{Type::q5_0, {32, 22}, 5, 4, pack_q5_0},   Row{Type::q5_k, {256, 176}, 0, 5, pack_q5_k},
-    Row{Type::q6_k, {256, 210}, 6, 0, pack_q6_k}, Row{Type::q8_0, {32, 34}, 8, 7, pack_q8_0},
+    Row{Type::q1_0, {128, 18}, 0, 0, 0, pack_q1_0},
+    Row{Type::q2_0, {64, 18}, 2, 0, 0, pack_q2_0},
+    Row{Type::q2_k, {256, 84}, 2, 2, 2, pack_q2_k},
+    Row{Type::q3_k, {256, 110}, 3, 0, 0, pack_q3_k},
+    Row{Type::q4_0, {32, 18}, 4, 3, 3, pack_q4_0},
+    Row{Type::q4_k, {256, 144}, 0, 4, 4, pack_q4_k},
+    Row{Type::q4_1, {32, 20}, 0, 0, 4, pack_q4_1},
+    Row{Type::q5_0, {32, 22}, 5, 4, 4, pack_q5_0},
+    Row{Type::q5_k, {256, 176}, 0, 5, 5, pack_q5_k},
+    Row{Type::q5_1, {32, 24}, 0, 0, 5, pack_q5_1},
+    Row{Type::q6_k, {256, 210}, 6, 0, 0, pack_q6_k},
+    Row{Type::q8_0, {32, 34}, 8, 7, 7, pack_q8_0},
 };
 
 const Row& row_of(Type type) {
@@ -181,6 +219,10 @@ const Row& row_of(Type type) {
 bool is_of_signs(const EncodedTensor& tensor) {
     return tensor.encoding == "bcq" && tensor.settings.at("num_bits") == 1 &&
            tensor.settings.at("uniform") == 0 && tensor.settings.at("offset") == 0;
+}
+
+bool has_scales_of_bytes(const EncodedTensor& tensor) {
+    return tensor.encoding == "integer" && integer_layout(tensor).float8_scales;
 }
 
 }  // namespace
@@ -200,8 +242,7 @@ std::optional<Type> exact_type(const EncodedTensor& tensor) {
     const std::size_t cols = matrix_extents(tensor.shape).second;
     const bool one_group = groups_per_row(cols, layout->group_size) == 1;
     for (const Row& row : rows) {
-        const unsigned most =
-            layout->symmetric ? row.most_bits_symmetric : row.most_bits_asymmetric;
+        const unsigned most = row.most_bits(layout->symmetric, has_scales_of_bytes(tensor));
         const bool holds = row.type == Type::q1_0 ? is_of_signs(tensor) : layout->num_bits <= most;
         if (holds && cols % row.block.elements == 0 &&
             (one_group || layout->group_size % row.block.elements == 0)) {

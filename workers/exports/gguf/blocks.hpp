@@ -15,7 +15,9 @@ enum class Type : std::uint32_t {
     f32 = 0,
     f16 = 1,
     q4_0 = 2,
+    q4_1 = 3,
     q5_0 = 6,
+    q5_1 = 7,
     q8_0 = 8,
     q2_k = 10,
     q3_k = 11,
@@ -43,6 +45,8 @@ struct Block {
 ///                        6 bits  Q6_K; 6 to 8 bits  Q8_0
 ///   integer, asymmetric  2 bits  Q2_K; 2, 3 bits  Q4_0; 4 bits  Q4_K, Q5_0; 5 bits  Q5_K;
 ///                        5 to 7 bits  Q8_0; 8 bits  none: code - zero takes 9
+///   the same with scales of one byte (`float8_scales`), whose products with zeros fit into fp16:
+///                        4 bits  Q4_1; 5 bits  Q5_1
 ///   bcq of one plane     Q1_0, then as integer
 ///
 /// and what to_integer() makes of other encodings. Source: ggml/src/ggml-common.h and

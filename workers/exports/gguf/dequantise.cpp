@@ -67,13 +67,36 @@ void read_q4_0(const std::byte* x, Out& y) {
     }
 }
 
+void read_q4_1(const std::byte* x, Out& y) {
+    const float d = fp16(x);
+    const float m = fp16(x + 2);
+    for (const unsigned shift : {0U, 4U}) {
+        for (int j = 0; j < 16; ++j) {
+            y.push_back(d * static_cast<float>(u8(x + 4 + j) >> shift & 15) + m);
+        }
+    }
+}
+
+/// Element j of 32 numbers of 5 bits: 4 bytes of fifth bits, then 16 of halves.
+unsigned five_bits(const std::byte* x, int j) {
+    std::uint32_t high = 0;
+    std::memcpy(&high, x, sizeof(high));
+    const unsigned low = j < 16 ? u8(x + 4 + j) & 15 : u8(x + 4 + j - 16) >> 4;
+    return low | (high >> j & 1) << 4;
+}
+
 void read_q5_0(const std::byte* x, Out& y) {
     const float d = fp16(x);
-    std::uint32_t high = 0;
-    std::memcpy(&high, x + 2, sizeof(high));
     for (int j = 0; j < 32; ++j) {
-        const unsigned low = j < 16 ? u8(x + 6 + j) & 15 : u8(x + 6 + j - 16) >> 4;
-        y.push_back(d * static_cast<float>(static_cast<int>(low | (high >> j & 1) << 4) - 16));
+        y.push_back(d * static_cast<float>(static_cast<int>(five_bits(x + 2, j)) - 16));
+    }
+}
+
+void read_q5_1(const std::byte* x, Out& y) {
+    const float d = fp16(x);
+    const float m = fp16(x + 2);
+    for (int j = 0; j < 32; ++j) {
+        y.push_back(d * static_cast<float>(five_bits(x + 4, j)) + m);
     }
 }
 
@@ -190,10 +213,10 @@ struct Reading {
 const std::map<std::uint32_t, Reading>& readings() {
     static const std::map<std::uint32_t, Reading> all{
         {0, {{1, 4}, read_f32}},       {1, {{1, 2}, read_f16}},       {2, {{32, 18}, read_q4_0}},
-        {6, {{32, 22}, read_q5_0}},    {8, {{32, 34}, read_q8_0}},    {10, {{256, 84}, read_q2_k}},
-        {11, {{256, 110}, read_q3_k}}, {12, {{256, 144}, read_q4_k}}, {13, {{256, 176}, read_q5_k}},
-        {14, {{256, 210}, read_q6_k}}, {30, {{1, 2}, read_bf16}},     {41, {{128, 18}, read_q1_0}},
-        {42, {{64, 18}, read_q2_0}},
+        {3, {{32, 20}, read_q4_1}},    {6, {{32, 22}, read_q5_0}},    {7, {{32, 24}, read_q5_1}},
+        {8, {{32, 34}, read_q8_0}},    {10, {{256, 84}, read_q2_k}},  {11, {{256, 110}, read_q3_k}},
+        {12, {{256, 144}, read_q4_k}}, {13, {{256, 176}, read_q5_k}}, {14, {{256, 210}, read_q6_k}},
+        {30, {{1, 2}, read_bf16}},     {41, {{128, 18}, read_q1_0}},  {42, {{64, 18}, read_q2_0}},
     };
     return all;
 }

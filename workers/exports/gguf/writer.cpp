@@ -53,9 +53,10 @@ std::string no_type(const EncodedTensor& header) {
 std::uint32_t file_type(gguf::Type most) {
     static const std::map<gguf::Type, std::uint32_t> known{
         {gguf::Type::f32, 0},   {gguf::Type::f16, 1},   {gguf::Type::q4_0, 2},
-        {gguf::Type::q8_0, 7},  {gguf::Type::q5_0, 8},  {gguf::Type::q2_k, 10},
-        {gguf::Type::q3_k, 12}, {gguf::Type::q4_k, 15}, {gguf::Type::q5_k, 17},
-        {gguf::Type::q6_k, 18}, {gguf::Type::bf16, 32}};
+        {gguf::Type::q4_1, 3},  {gguf::Type::q8_0, 7},  {gguf::Type::q5_0, 8},
+        {gguf::Type::q5_1, 9},  {gguf::Type::q2_k, 10}, {gguf::Type::q3_k, 12},
+        {gguf::Type::q4_k, 15}, {gguf::Type::q5_k, 17}, {gguf::Type::q6_k, 18},
+        {gguf::Type::bf16, 32}};
     const auto found = known.find(most);
     return found == known.end() ? 2 : found->second;
 }
