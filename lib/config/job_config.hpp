@@ -86,7 +86,7 @@ struct SliceConfig {
 struct FfsplitConfig {
     /// Mean square, mean or frequency among the largest of what a neuron adds to the layer's output
     /// (workers/statistics/neuron_ranking.hpp); or any order, from the job's seed.
-    enum class Score { second_moment, mean, frequency, random };
+    enum class Score { second_moment, mean, frequency, removal, random };
     Score score = Score::second_moment;
 };
 

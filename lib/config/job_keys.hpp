@@ -35,8 +35,8 @@ inline constexpr std::array<std::string_view, 2> precision_names{"fp32", "bf16"}
 inline constexpr std::array<std::string_view, 2> token_weighting_names{"equal", "loss"};
 
 /// The same of FfsplitConfig.
-inline constexpr std::array<std::string_view, 4> neuron_score_names{"second_moment", "mean",
-                                                                    "frequency", "random"};
+inline constexpr std::array<std::string_view, 5> neuron_score_names{
+    "second_moment", "mean", "frequency", "removal", "random"};
 
 /// The same of SearchConfig.
 inline constexpr std::array<std::string_view, 3> score_names{"divergence", "gradient", "both"};

@@ -59,6 +59,9 @@ std::vector<Preflight::Memory> stage_memory(const JobContext& context, const Uni
     if (context.weighs_tokens()) {
         stages.push_back({stage::weigh_tokens, memory.differentiate()});
     }
+    if (job.ffsplit && job.ffsplit->score == FfsplitConfig::Score::removal) {
+        stages.push_back({stage::order_neurons, memory.remove_neurons()});
+    }
     if (job.slice) {
         stages.push_back({"rotate", memory.rotate()});
     }

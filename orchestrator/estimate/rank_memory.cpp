@@ -79,6 +79,12 @@ std::uint64_t RankMemory::refit_slices() const {
     return 2 * stream_ + 12 * block_ + 60 * grams_;
 }
 
+// A Gram matrix in fp32, its factor, the inverse and what is taken from it in fp64; down twice.
+std::uint64_t RankMemory::remove_neurons() const {
+    const std::uint64_t n = spec_.intermediate_size;
+    return 24 * n * (n + spec_.hidden_size);
+}
+
 // Two streams, a unit being compressed, a block of each model in fp32; sums over each half of the
 // batches, those of what is missing in fp64, matrices of the choice of a penalty.
 std::uint64_t RankMemory::refine(std::uint64_t compressing) const {

@@ -29,6 +29,8 @@ public:
     /// Eigenproblems of a stream. @pre  the job slices
     [[nodiscard]] std::uint64_t rotate() const;
     [[nodiscard]] std::uint64_t refit_slices() const;
+    /// Neurons removed in turn, ffsplit.score `removal`.
+    [[nodiscard]] std::uint64_t remove_neurons() const;
     /// `compressing`: compress() of the unit that takes most.
     [[nodiscard]] std::uint64_t refine(std::uint64_t compressing) const;
     /// Scores from derivatives.

@@ -116,9 +116,14 @@ std::vector<Preflight::Stage> estimate_stages(const JobContext& context, const M
     } else {
         add("calibrate", spec.n_blocks + 1, forward);
     }
-    if (context.orders_neurons()) {  // no more than a sort a block
-        add("order_neurons", spec.n_blocks,
-            static_cast<double>(spec.n_blocks * spec.intermediate_size));
+    if (context.orders_neurons()) {
+        const auto n = static_cast<double>(spec.intermediate_size);
+        const bool removes =
+            context.job.ffsplit && context.job.ffsplit->score == FfsplitConfig::Score::removal;
+        // By a number no more than a sort.
+        const double block =
+            removes ? 4.0 * n * n * (n + static_cast<double>(spec.hidden_size)) : n;
+        add(stage::order_neurons, spec.n_blocks, static_cast<double>(spec.n_blocks) * block);
     }
     add("compress", model.spec.units.size(), solvers.all);
     if (context.job.search.scores != SearchConfig::Scores::divergence) {

@@ -175,7 +175,8 @@ INSTANTIATE_TEST_SUITE_P(
             "evaluate, export, runtime"},
         Refusal{"model: x", "job.yaml:3:1: key \"model\" is given twice, first at job.yaml:1:1"},
         Refusal{"ffsplit: {score: best}",
-                "ffsplit.score is \"best\"; expected second_moment, mean, frequency or random"},
+                "ffsplit.score is \"best\"; expected second_moment, mean, frequency, removal or "
+                "random"},
         Refusal{"ffsplit: {width: 3}", "unknown key \"width\""},
         Refusal{"ffsplit: true", "ffsplit is \"true\""},
         Refusal{"slice: {}", "slice has neither of sparsity and parameter_reduction"},

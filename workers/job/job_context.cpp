@@ -44,12 +44,13 @@ std::unique_ptr<JobContext> JobContext::of_sliced_model() const {
 
 namespace {
 
-/// What counts as a neuron's energy: its score. A random order has the second moments.
+/// What counts as a neuron's energy: its score; the second moment where that is no number.
 std::string energy_name(const JobConfig& job) {
     using Score = FfsplitConfig::Score;
     const Score score = job.ffsplit.value_or(FfsplitConfig{}).score;
-    return std::string(neuron_score_names.at(
-        static_cast<std::size_t>(score == Score::random ? Score::second_moment : score)));
+    const bool is_number = score != Score::random && score != Score::removal;
+    return std::string(
+        neuron_score_names.at(static_cast<std::size_t>(is_number ? score : Score::second_moment)));
 }
 
 }  // namespace

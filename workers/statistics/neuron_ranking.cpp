@@ -1,12 +1,15 @@
 #include "workers/statistics/neuron_ranking.hpp"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <numeric>
 
 #include "lib/core/json.hpp"
 #include "lib/core/random.hpp"
+#include "workers/statistics/neuron_removal.hpp"
+#include "workers/statistics/signal_statistics.hpp"
 
 namespace lathe {
 namespace {
@@ -29,6 +32,19 @@ std::vector<double> random_scores(std::uint64_t seed, std::size_t count) {
         scores[i] = random_unit(seed, i);
     }
     return scores;
+}
+
+/// removal_order() of a block, by the statistics in a file.
+NeuronOrder removed_in_turn(const JobContext& context, std::size_t block,
+                            const std::filesystem::path& file) {
+    constexpr std::array roles{Role::down_proj};
+    const LoadedWeights weights = LoadedWeights::load(
+        context.spec(), SourceWeights(*context.source), context.backend(), block, roles);
+    const MatrixView<const float> down = weights.table(Role::down_proj);
+    const std::vector<float> host = context.backend().to_host(down);
+    const SignalStatistics statistics = read_statistics(file, Signal::mlp_hidden);
+    return removal_order({statistics.gram.data(), statistics.width, statistics.width},
+                         {host.data(), down.rows, down.cols}, context.backend());
 }
 
 }  // namespace
@@ -87,11 +103,14 @@ NeuronStatistics read_neuron_values(const std::filesystem::path& file, const std
 
 void run_neuron_ranking(const JobContext& context, const NeuronTask& task) {
     const std::string place = block_name(task.block);
-    const NeuronStatistics statistics = read_neuron_values(
-        context.run.statistics(place, task.sweep), "/" + std::string(name(Signal::mlp_hidden)));
+    const std::filesystem::path measured = context.run.statistics(place, task.sweep);
+    const NeuronStatistics statistics =
+        read_neuron_values(measured, "/" + std::string(name(Signal::mlp_hidden)));
     const FfsplitConfig settings = context.job.ffsplit.value_or(FfsplitConfig{});
     const NeuronOrder order =
-        rank_neurons(statistics, settings.score, random_word(context.job.seed, task.block));
+        settings.score == FfsplitConfig::Score::removal
+            ? removed_in_turn(context, task.block, measured)
+            : rank_neurons(statistics, settings.score, random_word(context.job.seed, task.block));
     ArtifactWriter file(context.run.neurons(place));
     file.group("/", {{"fingerprint", task.fingerprint}});
     file.dataset("/order", DType::u32, {order.size()},

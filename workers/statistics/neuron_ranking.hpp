@@ -34,6 +34,7 @@ struct NeuronStatistics {
                                               const kernels::Backend& backend);
 
 /// The neurons by falling score, equal ones by index. `seed`: for a random order, of this layer.
+/// @pre  `score` is not `removal`, which removal_order() finds
 [[nodiscard]] NeuronOrder rank_neurons(const NeuronStatistics& statistics,
                                        FfsplitConfig::Score score, std::uint64_t seed);
 
