@@ -34,7 +34,7 @@ Section neurons_section(const RunFacts& facts) {
         "heaviest neurons hold.</p>\n" +
         figure("neurons", "neurons",
                "Share of the energy in the top 1, 5, 10 and 25 % of neurons") +
-        details(fmt::format("Table of {} layers", table.rows()), table.html());
+        details(fmt::format("Table of layers ({})", table.rows()), table.html());
     section.data["neurons"] = {{"percents", NeuronConcentration::percents},
                                {"layers", std::move(layers)}};
     return section;

@@ -115,12 +115,13 @@ Section plans_section(const RunFacts& facts) {
     Section section{"plans", "Bytes against divergence", ""};
     section.html =
         fmt::format(
-            "<p>Each plan that the search ran on its evaluation samples ({} of them): what "
-            "it takes, and how far it is from the source. {} of them are the best of their "
-            "size. Bars are one standard error.</p>\n",
+            "<p>Each plan that the search ran on its evaluation samples ({} of them, {} the best "
+            "of "
+            "their size): what it takes, and how far it is from the source. Bars are one standard "
+            "error.</p>\n",
             plans.size(), n_best) +
         figure("pareto", "pareto", "Bytes of the checkpoint against KL to the source") +
-        details(fmt::format("Table of {} plans", plans.size()), table_of(facts, plans));
+        details(fmt::format("Table of plans ({})", plans.size()), table_of(facts, plans));
     section.data["pareto"] = pareto_data(facts, plans);
     return section;
 }

@@ -26,7 +26,7 @@ std::string generations_html(Node generations, nlohmann::json& data) {
         }
     }
     return figure("generations", "generations", "Least KL after each generation of evolution") +
-           details(fmt::format("Table of {} generations", generations.size()), table.html());
+           details(fmt::format("Table of generations ({})", generations.size()), table.html());
 }
 
 /// What each way of scoring foretold of each plan, beside what was measured.

@@ -75,10 +75,11 @@ Section slicing_section(const RunFacts& facts) {
     }
     section.html += considered_html(slice["considered"]);
     if (!spectra.places.empty()) {
-        section.html += figure("spectra", "spectra",
-                               "Eigenvalues of the residual stream at each boundary, as shares of "
-                               "their sum; dots where it is cut") +
-                        details(fmt::format("Table of {} boundaries", table.rows()), table.html());
+        section.html +=
+            figure("spectra", "spectra",
+                   "Eigenvalues of the residual stream at each boundary, as shares of "
+                   "their sum; dots where it is cut") +
+            details(fmt::format("Table of boundaries ({})", table.rows()), table.html());
         section.data["spectra"] = std::move(lines);
     }
     return section;

@@ -30,9 +30,9 @@ Section tensors_section(const RunFacts& facts) {
                          grouped(count)});
         }
     }
-    return {
-        "tensors", "Every tensor of the source",
-        summary.html() + details(fmt::format("Table of {} tensors", tensors.size()), table.html())};
+    return {"tensors", "Every tensor of the source",
+            summary.html() +
+                details(fmt::format("Table of tensors ({})", tensors.size()), table.html())};
 }
 
 }  // namespace lathe::report

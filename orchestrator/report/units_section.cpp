@@ -103,7 +103,7 @@ Section units_section(const RunFacts& facts) {
                                score.empty() ? "" : " Scores are by " + escaped(score) + ".") +
                    figure("heatMap", "units", "Bits a weight of each unit, block by block") +
                    summary.html() +
-                   details(fmt::format("Table of {} units", units.size()), table.html());
+                   details(fmt::format("Table of units ({})", units.size()), table.html());
     section.data["units"] = std::move(cells);
     return section;
 }

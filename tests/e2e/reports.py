@@ -43,7 +43,7 @@ def with_sum(entry):
     """A line of the journal."""
     import xxhash
     body = json.dumps(entry, separators=(",", ":"), ensure_ascii=False)
-    return f'{body[:-1]},"crc":"{xxhash.xxh3_64_hexdigest(body)}"}}\n'
+    return f'{body[:-1]},"crc":"{xxhash.xxh3_64_hexdigest(body.encode())}"}}\n'
 
 
 def can_make_large():
