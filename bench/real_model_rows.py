@@ -19,6 +19,23 @@ def searched(budget):
     return {"candidates": FINE, "budget": budget, "search.strategy": "knapsack", "search.scores": "gradient"}
 
 
+# Shares of a feed-forward layer's neurons that stay, each unit dense.
+SHARES = "0.0625, 0.125, 0.1875, 0.25, 0.3125, 0.375, 0.4375, 0.5, 0.583334, 0.666667, 0.75, 0.833334, 0.916667"
+DROPPED = f"[{{method: dense}}, {{method: ffsplit, heavy_fraction: [{SHARES}], heavy: {{method: dense}}, light: dropped}}]"
+
+
+def fewer_neurons(budget):
+    """The budget is that of all files: of a tenth of the parameters less, say."""
+    return {"candidates": DROPPED, "ffsplit.score": "removal", "budget": budget, "search.strategy": "knapsack",
+            "search.scores": "gradient"}
+
+
+def sliced(width):
+    """The published order of SliceGPT, to a hidden size of `width` of 576."""
+    return {"candidates": "[{method: dense}]", "slice.sparsity": 1 - (width + 1) / 576, "slice.order": "sequential",
+            "slice.tables": "own"}
+
+
 ROWS = {
     "int3-rtn": {"candidates": integer(3, solver="rtn")},
     "int3-gptq": {"candidates": integer(3)},
@@ -38,5 +55,11 @@ ROWS = {
     "searched-4.63-bits": searched("120.0MB"),
     "searched-5.53-bits": searched("131.9MB"),
     "bcq3": {"candidates": "[{method: bcq, num_bits: 3, group_size: 128, solver: admm}]"},
+    "neurons-10-percent-less": fewer_neurons("244.4MB"),
+    "neurons-20-percent-less": fewer_neurons("217.5MB"),
+    "neurons-25-percent-less": fewer_neurons("204.0MB"),
+    "slice-360": sliced(360),
+    "slice-312": sliced(312),
+    "slice-288": sliced(288),
     "2:4": {"candidates": "[{method: nm, pattern: '2:4'}]"},
 }
