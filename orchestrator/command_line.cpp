@@ -73,8 +73,9 @@ void add_ignore_option(CLI::App& app, std::vector<std::string>& names) {
 
 void add_new_job_options(CLI::App& app, CommandLine& line, ShortOptions& shorts) {
     app.add_option("job", line.path, "Job file (YAML); may be left out if --model is given");
-    app.add_option("--preset", line.preset,
-                   "Begin with a job file that comes with the program: bct-8, bct-48")
+    app.add_option(
+           "--preset", line.preset,
+           "Begin with a job file that comes with the program: bct-8, bct-48, fewer-neurons")
         ->excludes("job");
     app.add_option("--model", shorts.model,
                    "Hugging Face directory; plan also takes a config.json without weights");

@@ -85,7 +85,8 @@ struct SliceConfig {
 /// score, so that a split at any width h is "the first h neurons" (FFSplit, arXiv:2401.04044).
 struct FfsplitConfig {
     /// Mean square, mean or frequency among the largest of what a neuron adds to the layer's output
-    /// (workers/statistics/neuron_ranking.hpp); or any order, from the job's seed.
+    /// (workers/statistics/neuron_ranking.hpp); how late it goes when they are removed one by one
+    /// (neuron_removal.hpp); or any order, from the job's seed.
     enum class Score { second_moment, mean, frequency, removal, random };
     Score score = Score::second_moment;
 };

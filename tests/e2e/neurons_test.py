@@ -120,7 +120,7 @@ def the_order_is_by_the_score_asked_for():
             result = lathe.run_json(["run", *ordered_job(scratch / run, ffsplit__score=score, **keys)])
             return result["checkpoint_hash"], layers(scratch / run)
         hashes = {}
-        for score in ("second_moment", "mean", "frequency", "random"):
+        for score in ("second_moment", "mean", "frequency", "removal", "random"):
             hashes[score], found = ordered(score)
             energy = [layer["energy"]["top_10"] for layer in found]
             if score == "second_moment":
@@ -128,11 +128,28 @@ def the_order_is_by_the_score_asked_for():
             assert energy == by_moment, "the concentration is the model's, not the order's"
             heaviest = [layer["heaviest"] for layer in found]
             assert (heaviest == [layer["heaviest"] for layer in first]) == (score == "second_moment"), score
-        assert len(set(hashes.values())) == 4, hashes
+        assert len(set(hashes.values())) == 5, hashes
         # The same directory once more, another one, another seed.
         assert ordered("second_moment")[0] == hashes["second_moment"]
         assert ordered("random", "again")[0] == hashes["random"]
         assert ordered("random", "seed", seed=5)[0] != hashes["random"]
+
+
+def a_preset_removes_neurons():
+    with lathe.Scratch() as scratch:
+        def removed(name, ranks=0):
+            keys = {"calibration.num_calibration_samples": 16, "calibration.max_seq_length": 128, "search.num_evaluation_samples": 4}
+            words = ["--preset", "fewer-neurons", "--model", lathe.MODEL, "--output", scratch / name,
+                     "--calibration", lathe.TEXTS / "train.txt", "--budget", "1.3x"]
+            words += [word for key, value in keys.items() for word in ("--set", f"{key}={value}")]
+            return lathe.run_json(["run", *words], ranks)
+        found = removed("one")
+        assert found["ratio"] >= 1.3 and found["checkpoint_hash"] == removed("two", 2)["checkpoint_hash"]
+        # Nothing but neurons is gone, in both units of a layer alike; not as many in each.
+        units = {u["name"]: round(u["bits_per_weight"], 3) for u in lathe.run_json(["inspect", scratch / "one/checkpoint"])["units"]}
+        pairs = [(units[f"block_{b:04}.gate_up"], units[f"block_{b:04}.down"]) for b in range(6)]
+        assert all(up == down <= 16 for up, down in pairs) and len(set(pairs)) > 1, pairs
+        assert all(bits == 16 for name, bits in units.items() if name.split(".")[-1] not in ("gate_up", "down")), units
 
 
 def concentration_is_reported():
@@ -173,5 +190,5 @@ def refinement_works_on_the_ordered_model():
 if __name__ == "__main__":
     lathe.main([the_model_stays_what_it_is, small_models_of_other_kinds_stay_too, ranks_do_not_show,
                 killed_and_resumed_on_other_ranks, what_is_gone_is_made_again, sliced_before,
-                the_order_is_by_the_score_asked_for, concentration_is_reported,
+                the_order_is_by_the_score_asked_for, a_preset_removes_neurons, concentration_is_reported,
                 refinement_works_on_the_ordered_model])

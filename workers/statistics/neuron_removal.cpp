@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <vector>
 
 namespace lathe {
@@ -34,7 +35,10 @@ public:
         const MatrixView<const double> u(wide.data(), n_, n_);
         backend.multiply(u, true, u, false, inverse());
         for (std::size_t i = 0; i < out_; ++i) {
-            std::copy_n(down.row(i), n_, down_.begin() + static_cast<std::ptrdiff_t>(i * n_));
+            for (std::size_t k = 0; k < n_; ++k) {
+                // A dead neuron, for which the factor has a 1, is missed by nobody.
+                down_[i * n_ + k] = gram.row(k)[k] == 0 ? 0.0 : down.row(i)[k];
+            }
         }
         count();
     }

@@ -17,8 +17,8 @@ namespace lathe {
 /// Source: optimal brain surgeon for columns, as in ZipLM (arXiv:2302.04089).
 ///   gram [n, n]    of the neurons' activations, a mean; both triangles, host memory
 ///   down [out, n]  host memory
-/// 1 % of the mean diagonal is added to gram. Equal ones: the higher index goes first. About
-/// 3 n^2 (n + out) FLOP and 8 (3 n^2 + 2 n out) bytes.
+/// 1 % of the mean diagonal is added to gram. Neurons that are always 0 go first. Equal ones: the
+/// higher index goes first. About 3 n^2 (n + out) FLOP and 8 (3 n^2 + 2 n out) bytes.
 /// @throws DataError  if gram is not positive definite
 [[nodiscard]] NeuronOrder removal_order(MatrixView<const float> gram, MatrixView<const float> down,
                                         const kernels::Backend& backend);

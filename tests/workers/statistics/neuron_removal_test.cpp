@@ -157,5 +157,11 @@ TEST(RemovalOrder, DoesWithoutTheLouderOfWhatIsSaidTwice) {
     EXPECT_LT(order[3], 2U);
 }
 
+TEST(RemovalOrder, BeginsWithNeuronsThatAreAlwaysZero) {
+    const Neurons neurons{3, 1, {0.01F, 0, 0, 0, 0, 0, 0, 0, 0.02F}, {1, 100, 1}};
+    const NeuronOrder order = neurons.order(kernels::BackendKind::reference);
+    EXPECT_EQ(order, (NeuronOrder{2, 0, 1}));
+}
+
 }  // namespace
 }  // namespace lathe
