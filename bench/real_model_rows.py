@@ -26,8 +26,7 @@ DROPPED = f"[{{method: dense}}, {{method: ffsplit, heavy_fraction: [{SHARES}], h
 
 def fewer_neurons(budget):
     """The budget is that of all files: of a tenth of the parameters less, say."""
-    return {"candidates": DROPPED, "ffsplit.score": "removal", "budget": budget, "search.strategy": "knapsack",
-            "search.scores": "gradient"}
+    return searched(budget) | {"candidates": DROPPED, "ffsplit.score": "removal"}
 
 
 def sliced(width):

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 #include <vector>
 
 namespace lathe {
@@ -11,6 +12,17 @@ namespace {
 constexpr double damping = 0.01;
 /// Removals between two updates of the whole matrices. Within, what changes is kept as factors.
 constexpr std::size_t batch = 64;
+
+double dot(const double* a, const double* b, std::size_t n) {
+    return std::inner_product(a, a + n, b, 0.0);
+}
+
+/// y -= factor * x
+void subtract_multiple(double factor, const double* x, std::size_t n, double* y) {
+    for (std::size_t k = 0; k < n; ++k) {
+        y[k] -= factor * x[k];
+    }
+}
 
 /// What is left of a layer. V = V0 - R^T R and W = W0 - P R, with a row of R and a column of P for
 /// each removal since the matrices V0 and W0 were brought up to date.
@@ -54,10 +66,7 @@ public:
         copy_current(j, row, column);
         ++n_removed_;
         const std::vector<double> seen = products(column);
-        double power = 0;
-        for (std::size_t i = 0; i < out_; ++i) {
-            power += column[i] * column[i];
-        }
+        const double power = dot(column, column, out_);
         for (std::size_t k = 0; k < n_; ++k) {
             diagonal_[k] -= row[k] * row[k];
             powers_[k] += row[k] * (row[k] * power - 2 * seen[k]);
@@ -90,13 +99,8 @@ private:
         }
         for (std::size_t t = 0; t < n_removed_; ++t) {
             const double* past = rows_.data() + t * n_;
-            const double* past_column = columns_.data() + t * out_;
-            for (std::size_t k = 0; k < n_; ++k) {
-                row[k] -= past[j] * past[k];
-            }
-            for (std::size_t i = 0; i < out_; ++i) {
-                column[i] -= past[j] * past_column[i];
-            }
+            subtract_multiple(past[j], past, n_, row);
+            subtract_multiple(past[j], columns_.data() + t * out_, out_, column);
         }
         const double root = std::sqrt(row[j]);
         std::for_each_n(row, n_, [&](double& value) { value /= root; });
@@ -109,15 +113,8 @@ private:
         backend_.multiply({p, 1, out_}, false, {down_.data(), out_, n_}, false,
                           {sums.data(), 1, n_});
         for (std::size_t t = 0; t + 1 < n_removed_; ++t) {
-            const double* past = rows_.data() + t * n_;
-            const double* past_column = columns_.data() + t * out_;
-            double common = 0;
-            for (std::size_t i = 0; i < out_; ++i) {
-                common += p[i] * past_column[i];
-            }
-            for (std::size_t k = 0; k < n_; ++k) {
-                sums[k] -= common * past[k];
-            }
+            const double common = dot(p, columns_.data() + t * out_, out_);
+            subtract_multiple(common, rows_.data() + t * n_, n_, sums.data());
         }
         return sums;
     }
