@@ -4,9 +4,12 @@ include_guard()
 # must not fail a build.
 add_library(lathe_warnings INTERFACE)
 add_library(lathe::warnings ALIAS lathe_warnings)
+# Sources compiled as one: GCC takes all but the first for headers, and a local name may hide one that
+# another source has for itself.
+set(gcc_unity $<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${CMAKE_UNITY_BUILD}>>)
 target_compile_options(lathe_warnings INTERFACE
-  -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Woverloaded-virtual
+  -Wall -Wextra -Wnon-virtual-dtor -Woverloaded-virtual
+  $<IF:${gcc_unity},-Wshadow=local,-Wshadow>
+  $<${gcc_unity}:-Wno-subobject-linkage>
   $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # GCC 12 false alarm on std::string + (bug 105651)
-  # Sources compiled as one: the compiler takes all but the first for headers.
-  $<$<AND:$<CXX_COMPILER_ID:GNU>,$<BOOL:${CMAKE_UNITY_BUILD}>>:-Wno-subobject-linkage>
   $<$<BOOL:${LATHE_WERROR}>:-Werror>)
