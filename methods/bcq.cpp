@@ -104,7 +104,7 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
     return solve_bcq(tasks, tensors, statistics, backend);
 }
 
-EncodedTensor outline(const Setting& setting, const Shape& shape) {
+std::optional<EncodedTensor> outline(const Setting& setting, const Shape& shape) {
     return bcq_outline(shape, layout_of(setting));
 }
 

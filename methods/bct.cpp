@@ -78,7 +78,7 @@ ContainerParts container(const Setting& /*setting*/) {
     return {0, 1};  // shifts or scales
 }
 
-EncodedTensor outline(const Setting& setting, const Shape& shape) {
+std::optional<EncodedTensor> outline(const Setting& setting, const Shape& shape) {
     return block_shift_outline(shape, layout_of(setting));
 }
 

@@ -102,8 +102,8 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
     return solutions;
 }
 
-EncodedTensor outline(const Setting& /*setting*/, const Shape& shape) {
-    return {.encoding = "dense", .shape = shape, .settings = {}, .parts = {}};
+std::optional<EncodedTensor> outline(const Setting& /*setting*/, const Shape& shape) {
+    return EncodedTensor{.encoding = "dense", .shape = shape, .settings = {}, .parts = {}};
 }
 
 }  // namespace

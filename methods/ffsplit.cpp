@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <limits>
 
+#include "lib/encoding/zeros.hpp"
 #include "methods/ffsplit_settings.hpp"
 #include "methods/setting_keys.hpp"
 
@@ -112,6 +113,25 @@ std::string tie(const Setting& setting) {
     return ties ? setting_value(setting, "heavy") + " neurons" : "";
 }
 
+std::optional<EncodedTensor> outline(const Setting& setting, const Shape& shape) {
+    if (!setting.values.contains("heavy")) {
+        return std::nullopt;
+    }
+    const FfSplit split = known_split(setting);
+    std::vector<EncodedTensor> pieces;
+    for (const FfSplit::Range& range : split.ranges()) {
+        const Shape own = split.shape_of(range, shape);
+        const Setting* const part = split.setting_of(range);
+        std::optional<EncodedTensor> piece =
+            part == nullptr ? encode_zeros(own) : outline_of(*part, own);
+        if (!piece) {
+            return std::nullopt;
+        }
+        pieces.push_back(std::move(*piece));
+    }
+    return encode_split(split.axis, std::move(pieces));
+}
+
 std::vector<UnitSolution> solve(std::span<const Setting> settings,
                                 std::span<const UnitTensor> tensors,
                                 const UnitStatistics& statistics, const kernels::Backend& backend) {
@@ -126,6 +146,7 @@ MethodRow ffsplit_method() {
     MethodRow row{"ffsplit", expand_ffsplit, bytes, flops, refuses, solve};
     row.for_unit = ffsplit_of_unit;
     row.container = container;
+    row.outline = outline;
     row.tie = tie;
     row.is_open = [](const Setting& setting) { return setting.values.contains("heavy_energy"); };
     row.orders_neurons = true;

@@ -99,7 +99,7 @@ double flops(const Setting& setting, const Shape& shape) {
     return integer_flops(task_of(setting), shape);
 }
 
-EncodedTensor outline(const Setting& setting, const Shape& shape) {
+std::optional<EncodedTensor> outline(const Setting& setting, const Shape& shape) {
     return integer_outline(shape, layout_of(setting));
 }
 

@@ -103,9 +103,9 @@ struct MethodRow {
     bool (*is_open)(const Setting& setting) = nullptr;
 
     /// What solve() stores of a tensor of this shape, without its parts: encoding, shape and
-    /// settings, as far as the setting says it. Null: for methods that store several pieces, or of
-    /// which no server has an equivalent.
-    EncodedTensor (*outline)(const Setting& setting, const Shape& shape) = nullptr;
+    /// settings; none if only the solution says it. Null: for methods of which no server has an
+    /// equivalent.
+    std::optional<EncodedTensor> (*outline)(const Setting& setting, const Shape& shape) = nullptr;
 
     /// Whether the neurons of feed-forward layers are to be in order, heaviest first, in jobs with
     /// such a candidate.
@@ -123,6 +123,9 @@ struct MethodRow {
 
 /// Of a tensor under a setting of any method.
 [[nodiscard]] ContainerParts container_parts(const Setting& setting);
+
+/// MethodRow::outline of a setting of any method.
+[[nodiscard]] std::optional<EncodedTensor> outline_of(const Setting& setting, const Shape& shape);
 
 /// MethodRow::tie of a setting of any method.
 [[nodiscard]] std::string tie_of(const Setting& setting);

@@ -61,6 +61,11 @@ bool is_open(const Setting& setting) {
     return method.is_open != nullptr && method.is_open(setting);
 }
 
+std::optional<EncodedTensor> outline_of(const Setting& setting, const Shape& shape) {
+    const MethodRow& method = find_method(setting.method, "candidates");
+    return method.outline == nullptr ? std::nullopt : method.outline(setting, shape);
+}
+
 std::string tie_of(const Setting& setting) {
     const MethodRow& method = find_method(setting.method, "");
     return method.tie == nullptr ? "" : method.tie(setting);

@@ -4,6 +4,7 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/job/serve_targets.hpp"
+#include "methods/method.hpp"
 #include "orchestrator/serving.hpp"
 #include "workers/exports/export_format.hpp"
 
@@ -36,13 +37,24 @@ PlanSize::Headers PlanSize::headers_under(const Choose& choose) const {
     }
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const Setting* const setting = choose(u);
-        if (setting == nullptr) {
-            continue;
-        }
-        Headers own = unit_outlines(spec, spec.units[u], *setting);
+        Headers own =
+            setting != nullptr ? unit_outlines(spec, spec.units[u], *setting) : without_codes(u);
         for (std::size_t i = 0; i < own.size(); ++i) {
             headers[spec.units[u].tensors[i]] = std::move(own[i]);
         }
+    }
+    return headers;
+}
+
+PlanSize::Headers PlanSize::without_codes(std::size_t unit) const {
+    const Setting& first = settings_[unit].front();
+    if (tie_of(first).empty()) {
+        return {};
+    }
+    Headers headers = unit_outlines(model_->spec, model_->spec.units[unit], first);
+    for (EncodedTensor& header : headers) {
+        EncodedTensor& piece = header.pieces.front();
+        piece = {.encoding = "dense", .shape = piece.shape, .settings = {}, .parts = {}};
     }
     return headers;
 }

@@ -33,6 +33,8 @@ private:
 
     PlanSize(const JobContext& context, const ModelOutline& model);
     void count_export();
+    /// Of a unit's tensors, dense: none, or what is left where its settings drop neurons.
+    [[nodiscard]] Headers without_codes(std::size_t unit) const;
     /// Of all tensors; those of units that choose() gives none are dense.
     template <class Choose>
     [[nodiscard]] Headers headers_under(const Choose& choose) const;

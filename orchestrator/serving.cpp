@@ -1,6 +1,8 @@
 #include "orchestrator/serving.hpp"
 
 #include <algorithm>
+#include <map>
+#include <utility>
 
 #include <fmt/format.h>
 
@@ -8,6 +10,8 @@
 #include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer_form.hpp"
 #include "lib/job/serve_targets.hpp"
+#include "methods/method.hpp"
+#include "workers/checkpoint/kept_neurons.hpp"
 
 namespace lathe {
 namespace {
@@ -54,11 +58,12 @@ std::string why_not_these_codes(const ServeTarget& target, const ServeConfig& se
                                 : fmt::format("{} has no kernel for {}", target.name, what);
 }
 
-/// The rules of the program for one tensor with such codes. `rows`: of all that it fuses.
-std::string why_not_this_layer(const ServeTarget& target, std::size_t devices,
-                               const TensorSpec& tensor, std::size_t rows,
+/// The rules of the program for one tensor with such codes. `extents`: rows of all that it fuses,
+/// and columns.
+std::string why_not_this_layer(const ServeTarget& target, std::size_t devices, Role role,
+                               std::pair<std::size_t, std::size_t> extents,
                                const IntegerLayout& layout) {
-    std::size_t cols = matrix_extents(tensor.shape).second;
+    auto [rows, cols] = extents;
     const bool one_group = groups_per_row(cols, layout.group_size) == 1;
     if (!one_group && !target.group_sizes.empty() &&
         std::ranges::find(target.group_sizes, layout.group_size) == target.group_sizes.end()) {
@@ -66,7 +71,7 @@ std::string why_not_this_layer(const ServeTarget& target, std::size_t devices,
                            target.name, layout.group_size, fmt::join(target.group_sizes, ", "));
     }
     std::string shares;
-    if (const Split split = split_of(tensor.role); devices > 1 && split != Split::none) {
+    if (const Split split = split_of(role); devices > 1 && split != Split::none) {
         std::size_t& extent = split == Split::rows ? rows : cols;
         const char* side = split == Split::rows ? "rows" : "columns";
         if (extent % devices != 0) {
@@ -92,6 +97,11 @@ const ServeTarget& target_of(const JobContext& context) {
     return *find_serve_target(context.job.serve.value().reader);
 }
 
+[[noreturn]] void refuse_serve(const JobContext& context, const std::string& why) {
+    const ServeConfig& serve = *context.job.serve;
+    refuse_at(serve.place, "serve: " + serve.reader + ": " + why);
+}
+
 /// "" if the program takes the unit under the setting.
 std::string why_not_served(const JobContext& context, const ModelSpec& spec, const UnitSpec& unit,
                            const Setting& setting) {
@@ -101,25 +111,31 @@ std::string why_not_served(const JobContext& context, const ModelSpec& spec, con
                    ? ""
                    : fmt::format("{} has dense weights in the source's type", target.format);
     }
-    const std::vector<EncodedTensor> outlines = unit_outlines(spec, unit, setting);
+    std::vector<EncodedTensor> outlines = unit_outlines(spec, unit, setting);
     if (outlines.empty()) {
         return fmt::format("what method {} stores has no equivalent in {}", setting.method,
                            target.format);
+    }
+    for (EncodedTensor& outline : outlines) {
+        if (const EncodedTensor* const piece = kept_piece(outline)) {
+            outline = EncodedTensor(*piece);
+        }
     }
     const UnitFate fate = find_export_format(target.format).unit_fate(spec, unit, outlines);
     if (fate.kind != UnitFate::Kind::packed) {
         return fate.reason;
     }
     std::size_t rows = 0;
-    for (const std::size_t t : unit.tensors) {
-        rows += matrix_extents(spec.tensors[t].shape).first;
+    for (const EncodedTensor& outline : outlines) {
+        rows += matrix_extents(outline.shape).first;
     }
     for (std::size_t i = 0; i < outlines.size(); ++i) {
         const IntegerLayout layout = integer_form(outlines[i]).value();
         std::string why = why_not_these_codes(target, *context.job.serve, layout);
         if (why.empty()) {
+            const std::size_t cols = matrix_extents(outlines[i].shape).second;
             why = why_not_this_layer(target, context.job.serve->tensor_parallel,
-                                     spec.tensors[unit.tensors[i]], rows, layout);
+                                     spec.tensors[unit.tensors[i]].role, {rows, cols}, layout);
         }
         if (!why.empty()) {
             return why;
@@ -128,9 +144,23 @@ std::string why_not_served(const JobContext& context, const ModelSpec& spec, con
     return "";
 }
 
-[[noreturn]] void refuse_serve(const JobContext& context, const std::string& why) {
-    const ServeConfig& serve = *context.job.serve;
-    refuse_at(serve.place, "serve: " + serve.reader + ": " + why);
+/// For each of a unit's settings, as why_not_served(). A served model has one number of neurons:
+/// where some settings drop neurons, those that drop none are left out.
+std::vector<std::string> why_not_served(const JobContext& context, const ModelSpec& spec,
+                                        const UnitSpec& unit,
+                                        const std::vector<Setting>& settings) {
+    std::vector<std::string> reasons;
+    bool drops = false;
+    for (const Setting& setting : settings) {
+        reasons.push_back(why_not_served(context, spec, unit, setting));
+        drops = drops || (reasons.back().empty() && !tie_of(setting).empty());
+    }
+    for (std::size_t i = 0; drops && i < settings.size(); ++i) {
+        if (reasons[i].empty() && tie_of(settings[i]).empty()) {
+            reasons[i] = "all layers have one number of neurons, and other candidates drop some";
+        }
+    }
+    return reasons;
 }
 
 /// Heads are shared out whole.
@@ -144,29 +174,69 @@ void require_shared_heads(const JobContext& context, const ModelSpec& spec) {
     }
 }
 
+bool has_neurons(const ModelSpec& spec, const UnitSpec& unit) {
+    const Role role = spec.tensors[unit.tensors.front()].role;
+    return role == Role::gate_up_proj || role == Role::gate_proj || role == Role::up_proj ||
+           role == Role::down_proj;
+}
+
+/// Neurons are dropped in all layers, as many in each, and config.json can say how many.
+void require_one_width(const JobContext& context, const ModelOutline& model) {
+    std::map<std::string, std::string> first_units;  // by tie
+    std::vector<EncodedTensor> headers(model.spec.tensors.size());
+    for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
+        const UnitSpec& unit = model.spec.units[u];
+        if (!has_neurons(model.spec, unit)) {
+            continue;
+        }
+        const std::vector<Setting> settings = settings_of_unit(context, model, u);
+        for (const Setting& setting : settings) {
+            const std::string tie = tie_of(setting);
+            first_units.try_emplace(tie.empty() ? "all neurons" : tie, unit.name);
+        }
+        auto outlines = unit_outlines(model.spec, unit, settings.front());
+        for (std::size_t i = 0; i < outlines.size(); ++i) {
+            headers[unit.tensors[i]] = std::move(outlines[i]);
+        }
+    }
+    if (first_units.size() > 1) {
+        const auto& [one, there] = *first_units.begin();
+        const auto& [other, elsewhere] = *std::next(first_units.begin());
+        refuse_serve(context, fmt::format("all layers have one number of neurons, and candidates "
+                                          "leave {} in {}, {} in {}",
+                                          one, there, other, elsewhere));
+    }
+    const bool drops = !first_units.empty() && !first_units.contains("all neurons");
+    if (drops && !kept_neurons(model.spec, headers, model.config_text(), "config.json")) {
+        refuse_serve(context, "config.json of family " + model.spec.family +
+                                  " has no key for the number of neurons, so none can be dropped");
+    }
+}
+
 }  // namespace
 
 std::vector<Setting> settings_of_unit(const JobContext& context, const ModelOutline& model,
                                       std::size_t unit_index) {
-    std::vector<Setting> settings = usable_settings(context, model, unit_index);
+    const std::vector<Setting> settings = usable_settings(context, model, unit_index);
     if (!context.job.serve) {
         return settings;
     }
     const UnitSpec& unit = model.spec.units.at(unit_index);
+    const std::vector<std::string> reasons = why_not_served(context, model.spec, unit, settings);
+    std::vector<Setting> served;
     std::string last_reason;
-    std::erase_if(settings, [&](const Setting& setting) {
-        std::string why = why_not_served(context, model.spec, unit, setting);
-        if (why.empty()) {
-            return false;
+    for (std::size_t i = 0; i < settings.size(); ++i) {
+        if (reasons[i].empty()) {
+            served.push_back(settings[i]);
+        } else {
+            last_reason = to_string(settings[i]) + ": " + reasons[i];
         }
-        last_reason = to_string(setting) + ": " + std::move(why);
-        return true;
-    });
-    if (settings.empty()) {
+    }
+    if (served.empty()) {
         refuse_serve(context, "of the candidates whose targets name " + unit.name +
                                   " none is left; " + last_reason);
     }
-    return settings;
+    return served;
 }
 
 std::vector<DroppedSetting> dropped_settings(const JobContext& context, const ModelOutline& model) {
@@ -176,17 +246,20 @@ std::vector<DroppedSetting> dropped_settings(const JobContext& context, const Mo
     }
     for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
         const UnitSpec& unit = model.spec.units[u];
-        for (const Setting& setting : usable_settings(context, model, u)) {
-            std::string why = why_not_served(context, model.spec, unit, setting);
+        const std::vector<Setting> settings = usable_settings(context, model, u);
+        const std::vector<std::string> reasons =
+            why_not_served(context, model.spec, unit, settings);
+        for (std::size_t i = 0; i < settings.size(); ++i) {
+            const std::string& why = reasons[i];
             if (why.empty()) {
                 continue;
             }
-            const std::string text = to_string(setting);
+            const std::string text = to_string(settings[i]);
             const auto known = std::ranges::find_if(dropped, [&](const DroppedSetting& d) {
                 return d.setting == text && d.reason == why;
             });
             if (known == dropped.end()) {
-                dropped.push_back({text, std::move(why), unit.name, 1});
+                dropped.push_back({text, why, unit.name, 1});
             } else {
                 ++known->n_units;
             }
@@ -211,17 +284,21 @@ void require_servable(const JobContext& context, const ModelOutline& model) {
     if (context.job.serve->tensor_parallel > 1) {
         require_shared_heads(context, spec);
     }
+    const auto compresses = [](const std::vector<Setting>& settings) {
+        return settings != std::vector{source_setting()};
+    };
     bool takes_any = false;
     bool wants_any = false;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
-        takes_any = takes_any || settings_of_unit(context, model, u).size() > 1;
-        wants_any = wants_any || usable_settings(context, model, u).size() > 1;
+        takes_any = takes_any || compresses(settings_of_unit(context, model, u));
+        wants_any = wants_any || compresses(usable_settings(context, model, u));
     }
     if (wants_any && !takes_any) {
         const std::vector<DroppedSetting> dropped = dropped_settings(context, model);
         refuse_serve(context, "none of the candidates is one that it takes; " +
                                   (dropped.empty() ? "" : describe(dropped.front())));
     }
+    require_one_width(context, model);
 }
 
 std::string describe(const DroppedSetting& dropped) {

@@ -66,6 +66,9 @@ struct SliceConfig {
     /// Share of the parameters that is removed, shortcuts counted.
     std::optional<double> parameter_reduction;
     std::size_t round_interval = 8;  ///< widths are rounded down to a multiple
+    /// With one rotation: widths are multiples of the number of heads, as transformers wants it of
+    /// a stock model. No key: false where the job makes files that state the size of a head alone.
+    bool heads_divide_width = true;
     Rotation rotation = Rotation::per_boundary;
     Order order = Order::dense;
     std::size_t touch_up = 0;  ///< further sweeps after the dense order's first

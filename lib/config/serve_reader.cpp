@@ -115,6 +115,7 @@ void apply_serve(JobConfig& job, const YamlValue* slice) {
     }
     if (job.slice) {
         apply_to_slice(*job.slice, slice, target);
+        job.slice->heads_divide_width = target.heads_divide_width || job.exports.size() > 1;
     }
     if (!job.kept_tensors.empty()) {
         refuse_at(job.kept_tensors.front().place,

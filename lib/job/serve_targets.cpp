@@ -84,6 +84,7 @@ constexpr std::array targets{
                 .codes = {},
                 .group_sizes = {},
                 .slice_multiple = 32,
+                .heads_divide_width = false,
                 .low_bits = "",
                 .candidates = gguf_candidates},
     ServeTarget{.name = "mlx",

@@ -36,6 +36,7 @@ struct ServeTarget {
     std::size_t row_multiple = 1;              ///< of a layer with codes; fused ones together
     std::size_t column_multiple = 1;           ///< the same
     std::size_t slice_multiple = 1;            ///< of a sliced hidden size
+    bool heads_divide_width = true;            ///< so must the number of heads divide it
     bool splits_layers = false;                ///< has key `tensor_parallel`
     std::string_view low_bits;                 ///< the word of key `low_bits`; "": has none
     unsigned scale_bits = 0;                   ///< of integer codes that do not say; 0: all

@@ -32,11 +32,12 @@ void expect_same(const JobConfig& a, const JobConfig& b) {
     EXPECT_EQ(calibration.max_seq_length, b.calibration.max_seq_length);
     ASSERT_EQ(slice.has_value(), b.slice.has_value());
     if (slice) {
-        const auto& [sparsity, reduction, interval, rotation, order, touch_up, signal, weighting,
-                     widths, orientation, head, tables, refit] = *slice;
+        const auto& [sparsity, reduction, interval, by_heads, rotation, order, touch_up, signal,
+                     weighting, widths, orientation, head, tables, refit] = *slice;
         EXPECT_EQ(sparsity, b.slice->sparsity);
         EXPECT_EQ(reduction, b.slice->parameter_reduction);
         EXPECT_EQ(interval, b.slice->round_interval);
+        EXPECT_EQ(by_heads, b.slice->heads_divide_width);
         EXPECT_EQ(rotation, b.slice->rotation);
         EXPECT_EQ(order, b.slice->order);
         EXPECT_EQ(touch_up, b.slice->touch_up);

@@ -62,6 +62,11 @@ TEST(Serve, ASliceHasOneRotationAndAWidthForItsKernels) {
     const std::string slice = "slice: {sparsity: 0.2, rotation: global";
     EXPECT_EQ(read(required_keys + "serve: vllm\n" + slice + "}\n").slice->round_interval, 128U);
     EXPECT_EQ(read(required_keys + "serve: gguf\n" + slice + "}\n").slice->round_interval, 32U);
+    // llama.cpp is told the size of a head, transformers divides.
+    EXPECT_FALSE(read(required_keys + "serve: gguf\n" + slice + "}\n").slice->heads_divide_width);
+    EXPECT_TRUE(read(required_keys + "serve: gguf\nexport: [hf]\n" + slice + "}\n")
+                    .slice->heads_divide_width);
+    EXPECT_TRUE(read(required_keys + "serve: mlx\n" + slice + "}\n").slice->heads_divide_width);
     EXPECT_EQ(read(required_keys + "serve: vllm\n" + slice + ", round_interval: 256}\n")
                   .slice->round_interval,
               256U);

@@ -124,6 +124,26 @@ with lathe.Scratch() as scratch:
         assert result["slice"]["widths"][0] % 32 == 0, result["slice"]
         assert result["serve"]["predicted_bytes"] == result["serve"]["bytes"] == bytes_in(scratch / "sliced/export-gguf")
 
+    def neurons_are_dropped_in_all_layers_or_none():
+        codes = "{method: integer, num_bits: [4, 8], group_size: 32, solver: rtn}"
+        split = "{method: ffsplit, heavy_fraction: %s, round_interval: 64, heavy: %s, light: dropped}"
+        for serve, form in FORMATS.items():
+            run = scratch / f"fewer-{serve}"
+            result = lathe.run_json(["run", *job(run, serve, budget="3x", candidates=f"[{codes}, {split % (0.75, codes)}]")])
+            assert result["serve"]["predicted_bytes"] == result["serve"]["bytes"] == bytes_in(run / f"export-{form}"), result["serve"]
+            assert not result["exports"][form]["dense"], result["exports"][form]["dense"]
+            settings = settings_of(run)
+            assert all("light.method=dropped" in settings[f"block_{b:04}.{unit}"] for b in range(6) for unit in ("gate_up", "down")), settings
+            if serve != "gguf":
+                assert json.loads((run / f"export-{form}/config.json").read_text())["intermediate_size"] == 512
+        dropped = plan_of(scratch / "none", "vllm", candidates=f"[{codes}, {split % (0.75, codes)}]")["dropped"]
+        assert any("one number of neurons" in d["reason"] and d["unit"] == "block_0000.gate_up" for d in dropped), dropped
+        # Two widths, none in one layer, a family whose config.json has no key for it.
+        for word, candidates in (("leave 384 neurons in block_0000.gate_up, 512 neurons", f"[{split % ('[0.5, 0.75]', codes)}]"),
+                                 ("all neurons", f"[{codes}, {split[:-1] % (0.75, codes)}, targets: 're:block_000[0-3].(gate_up|down)'}}]")):
+            done = lathe.run(["plan", *job(scratch / "none", "vllm", candidates=candidates)], code=USAGE)
+            assert "all layers have one number of neurons" in done.stderr and word in done.stderr, done.stderr
+
     def a_finished_run_is_searched_in_the_same_bytes():
         found = lathe.run_json(["search", scratch / "gguf", "--budget", "2.4x"])["plans"][0]
         assert found["predicted_bytes"] <= found["budget_bytes"], found
@@ -131,4 +151,5 @@ with lathe.Scratch() as scratch:
     lathe.main([a_plan_takes_what_is_written, vllm_has_its_widths_groups_and_scales, plan_says_what_is_dropped,
                 shares_of_several_devices_hold_whole_groups, the_budget_is_that_of_the_format,
                 what_it_cannot_take_is_refused_before_work, a_sliced_model_meets_its_budget_too,
+                neurons_are_dropped_in_all_layers_or_none,
                 a_finished_run_is_searched_in_the_same_bytes])

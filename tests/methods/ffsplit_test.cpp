@@ -53,6 +53,31 @@ TEST(FfSplitMethod, HasTheBytesItSays) {
     }
 }
 
+TEST(FfSplitMethod, IsOutlinedAsItIsSolved) {
+    for (const Unit kind : {gate_up, down}) {
+        const LinearUnit unit(kind == down ? neurons : 40, {kind == down ? 40 : neurons});
+        const Shape shape{kind == down ? 40 : neurons, unit.d};
+        for (const Setting& s :
+             settings_of(ffsplit({"0.25"}, {codes8, dense}, {codes3, dropped}), kind)) {
+            const auto outline = outline_of(s, shape);
+            ASSERT_TRUE(outline) << to_string(s);
+            const EncodedTensor solved = solve(s, unit).tensors[0];
+            EXPECT_EQ(outline->encoding, solved.encoding);
+            EXPECT_EQ(outline->settings, solved.settings);
+            EXPECT_EQ(outline->shape, shape);
+            ASSERT_EQ(outline->pieces.size(), solved.pieces.size());
+            for (std::size_t i = 0; i < solved.pieces.size(); ++i) {
+                EXPECT_EQ(outline->pieces[i].encoding, solved.pieces[i].encoding);
+                EXPECT_EQ(outline->pieces[i].settings, solved.pieces[i].settings);
+                EXPECT_EQ(outline->pieces[i].shape, solved.pieces[i].shape);
+            }
+        }
+        // Whose encoding only the solution says.
+        const auto other = settings_of(ffsplit({"0.25"}, {narrow}, {dropped}), kind).at(0);
+        EXPECT_FALSE(outline_of(other, shape));
+    }
+}
+
 TEST(FfSplitMethod, TheLightPartMakesUpForTheHeavyOne) {
     // Two bits for the heavy part leave much to make up for, and inputs are correlated. Without the
     // fit the light part is what its method makes of W_l by itself.

@@ -52,13 +52,13 @@ std::vector<Setting> usable_settings(const JobContext& context, const ModelOutli
 
 std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& unit,
                                          const Setting& setting) {
-    const MethodRow& method = find_method(setting.method, "candidates");
     std::vector<EncodedTensor> outlines;
-    if (method.outline == nullptr) {
-        return outlines;
-    }
     for (const std::size_t t : unit.tensors) {
-        outlines.push_back(method.outline(setting, spec.tensors[t].shape));
+        auto outline = outline_of(setting, spec.tensors[t].shape);
+        if (!outline) {
+            return {};
+        }
+        outlines.push_back(std::move(*outline));
     }
     return outlines;
 }

@@ -51,7 +51,7 @@ void require_candidates_of_use(const JobContext& context, const ModelOutline& mo
 /// Settings of candidates that calibration shows to suit no unit: a line for each.
 [[nodiscard]] std::vector<std::string> candidates_of_no_use(const JobContext& context);
 
-/// What each tensor of a unit has under a setting, without its parts; none if only the solution
+/// What each tensor of a unit has under a setting, without its parts; empty if only the solution
 /// says it (MethodRow::outline).
 [[nodiscard]] std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& unit,
                                                        const Setting& setting);

@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "lib/core/errors.hpp"
-#include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
 #include "lib/encoding/split.hpp"
 
@@ -90,15 +89,16 @@ std::vector<float> KeptNeurons::take(const TensorSpec& tensor,
     return kept;
 }
 
-std::optional<KeptNeurons> kept_neurons(const CompressedCheckpoint& checkpoint) {
-    const ModelSpec& spec = checkpoint.spec();
+std::optional<KeptNeurons> kept_neurons(const ModelSpec& spec,
+                                        std::span<const EncodedTensor> headers,
+                                        const std::string& config, const std::string& where) {
     std::optional<std::size_t> kept;
     for (std::size_t t = 0; t < spec.tensors.size(); ++t) {
         const auto neurons = neuron_axis(spec.tensors[t]);
         if (!neurons || spec.tensors[t].is_bias) {
             continue;
         }
-        const auto own = count_kept(checkpoint.read_header(t), *neurons);
+        const auto own = count_kept(headers[t], *neurons);
         if (!own || (kept && *kept != *own)) {
             return std::nullopt;
         }
@@ -107,10 +107,14 @@ std::optional<KeptNeurons> kept_neurons(const CompressedCheckpoint& checkpoint) 
     if (!kept) {
         return std::nullopt;
     }
-    const std::filesystem::path file = checkpoint.directory() / "config.json";
-    auto config = config_with(read_file(file), *kept, file.string());
-    return config ? std::optional(KeptNeurons{spec.intermediate_size, *kept, std::move(*config)})
-                  : std::nullopt;
+    auto smaller = config_with(config, *kept, where);
+    return smaller ? std::optional(KeptNeurons{spec.intermediate_size, *kept, std::move(*smaller)})
+                   : std::nullopt;
+}
+
+const EncodedTensor* kept_piece(const EncodedTensor& tensor) {
+    const bool is_pair = tensor.encoding == "split" && tensor.pieces.size() == 2;
+    return is_pair && tensor.pieces.back().encoding == "zeros" ? &tensor.pieces.front() : nullptr;
 }
 
 }  // namespace lathe

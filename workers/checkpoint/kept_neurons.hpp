@@ -1,11 +1,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "lib/encoding/encoded_tensor.hpp"
 #include "lib/model/model_spec.hpp"
-#include "workers/checkpoint/compressed_checkpoint.hpp"
 
 namespace lathe {
 
@@ -25,8 +26,15 @@ struct KeptNeurons {
 };
 
 /// None unless gate, up and down of every block drop as many neurons (method ffsplit), and the
-/// family's config.json has a key for how many there are. Reads headers only.
-/// @throws DataError
-[[nodiscard]] std::optional<KeptNeurons> kept_neurons(const CompressedCheckpoint& checkpoint);
+/// family's config.json has a key for how many there are. `headers`: of all tensors; `config`: the
+/// text of config.json, `where` it is from. @throws DataError
+[[nodiscard]] std::optional<KeptNeurons> kept_neurons(const ModelSpec& spec,
+                                                      std::span<const EncodedTensor> headers,
+                                                      const std::string& config,
+                                                      const std::string& where);
+
+/// What is left of a tensor of which only the first neurons are kept, as one piece; null: it is not
+/// such a one.
+[[nodiscard]] const EncodedTensor* kept_piece(const EncodedTensor& tensor);
 
 }  // namespace lathe

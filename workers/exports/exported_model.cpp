@@ -13,13 +13,6 @@ namespace fs = std::filesystem;
 
 namespace {
 
-/// What is left of a tensor that is split into one piece that is kept and one that is dropped;
-/// null: it is not such a one.
-const EncodedTensor* kept_piece(const EncodedTensor& tensor, const Shape& kept) {
-    const bool is_pair = tensor.encoding == "split" && tensor.pieces.size() == 2;
-    return is_pair && tensor.pieces.front().shape == kept ? &tensor.pieces.front() : nullptr;
-}
-
 EncodedTensor dense_header(const Shape& shape) {
     return {.encoding = "dense", .shape = shape, .settings = {}, .parts = {}, .pieces = {}};
 }
@@ -32,17 +25,12 @@ ExportedModel::ExportedModel(fs::path checkpoint)
       spec_(checkpoint_->spec()),
       main_dtype_(dtype_from_name(
           text_attribute(checkpoint_->attributes(), "source_dtype", directory_.string()))),
-      kept_(kept_neurons(*checkpoint_)) {
-    config_ = kept_ ? kept_->config : read_file(directory_ / "config.json");
+      config_(read_file(directory_ / "config.json")) {
     for (std::size_t t = 0; t < spec().tensors.size(); ++t) {
         dtypes_.push_back(checkpoint_->source_dtype(t));
-        EncodedTensor header = checkpoint_->read_header(t);
-        if (const Shape kept = shape(t); header.shape != kept) {
-            const EncodedTensor* piece = kept_piece(header, kept);
-            header = piece == nullptr ? dense_header(kept) : EncodedTensor(*piece);
-        }
-        headers_.push_back(std::move(header));
+        headers_.push_back(checkpoint_->read_header(t));
     }
+    leave_out_neurons();
 }
 
 ExportedModel::ExportedModel(const ModelOutline& source, std::vector<EncodedTensor> headers)
@@ -51,7 +39,23 @@ ExportedModel::ExportedModel(const ModelOutline& source, std::vector<EncodedTens
       main_dtype_(lathe::main_dtype(source)),
       config_(source.config_text()),
       dtypes_(source.dtypes),
-      headers_(std::move(headers)) {}
+      headers_(std::move(headers)) {
+    leave_out_neurons();
+}
+
+void ExportedModel::leave_out_neurons() {
+    kept_ = kept_neurons(spec_, headers_, config_, (directory_ / "config.json").string());
+    if (!kept_) {
+        return;
+    }
+    config_ = kept_->config;
+    for (std::size_t t = 0; t < headers_.size(); ++t) {
+        if (const Shape kept = shape(t); headers_[t].shape != kept) {
+            const EncodedTensor* const piece = kept_piece(headers_[t]);
+            headers_[t] = piece == nullptr ? dense_header(kept) : EncodedTensor(*piece);
+        }
+    }
+}
 
 const CompressedCheckpoint& ExportedModel::checkpoint() const {
     if (!checkpoint_) {
@@ -77,7 +81,7 @@ EncodedTensor ExportedModel::read(std::size_t tensor) const {
     if (stored.shape == kept) {
         return stored;
     }
-    if (const EncodedTensor* piece = kept_piece(stored, kept)) {
+    if (const EncodedTensor* const piece = kept_piece(stored)) {
         return EncodedTensor(*piece);
     }
     const auto [rows, cols] = matrix_extents(stored.shape);

@@ -52,6 +52,8 @@ public:
 
 private:
     [[nodiscard]] const CompressedCheckpoint& checkpoint() const;
+    /// Makes of headers_ and config_ those of the smaller model, if there is one.
+    void leave_out_neurons();
 
     std::optional<CompressedCheckpoint> checkpoint_;  ///< none: still to be made
     std::filesystem::path directory_;

@@ -29,10 +29,11 @@ std::vector<std::size_t> uniform(const SourceModel& source, const SliceConfig& s
     return widths;
 }
 
-/// Widths are multiples of it. A stock model's has to be one of its heads too.
+/// Widths are multiples of it.
 std::size_t width_step(const SourceModel& source, const SliceConfig& slice) {
-    return slice.is_global() ? std::lcm(slice.round_interval, source.spec.n_heads)
-                             : slice.round_interval;
+    return slice.is_global() && slice.heads_divide_width
+               ? std::lcm(slice.round_interval, source.spec.n_heads)
+               : slice.round_interval;
 }
 
 std::uint64_t wanted_parameters(const SourceModel& source, double reduction) {

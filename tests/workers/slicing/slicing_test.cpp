@@ -4,6 +4,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <numeric>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -268,6 +269,21 @@ TEST(Slicing, WidthsOfASparsityAreRoundedDown) {
     EXPECT_EQ(widths.back(), source.spec.hidden_size) << "the head is not cut";
     slice.head = true;
     EXPECT_EQ(constant_widths(source, slice).back(), exact / 8 * 8);
+}
+
+TEST(Slicing, WidthsWithOneRotationAreMultiplesOfTheHeadsWhereReadersDivideByThem) {
+    SliceConfig slice;
+    slice.sparsity = 0.3;
+    slice.round_interval = 3;
+    slice.rotation = SliceConfig::Rotation::global;
+    SliceJob job("llama", slice);
+    const SourceModel& source = *job.context().source;
+    const auto exact = static_cast<std::size_t>(0.7 * static_cast<double>(source.spec.hidden_size));
+    const std::size_t step = std::lcm(std::size_t{3}, source.spec.n_heads);
+    ASSERT_NE(exact / step * step, exact / 3 * 3);
+    EXPECT_EQ(constant_widths(source, slice).front(), exact / step * step);
+    slice.heads_divide_width = false;
+    EXPECT_EQ(constant_widths(source, slice).front(), exact / 3 * 3);
 }
 
 TEST(Slicing, ParameterReductionTakesTheLargestWidthThatFits) {
