@@ -2,96 +2,18 @@
 
 #include <algorithm>
 #include <map>
-#include <utility>
 
 #include <fmt/format.h>
 
 #include "lib/config/yaml_reader.hpp"
-#include "lib/encoding/code_parts.hpp"
 #include "lib/encoding/integer_form.hpp"
 #include "lib/job/serve_targets.hpp"
 #include "methods/method.hpp"
+#include "orchestrator/served_layer.hpp"
 #include "workers/checkpoint/kept_neurons.hpp"
 
 namespace lathe {
 namespace {
-
-/// How a layer is shared out to several devices.
-enum class Split { none, rows, columns };
-
-Split split_of(Role role) {
-    switch (role) {
-        case Role::qkv_proj:
-        case Role::q_proj:
-        case Role::k_proj:
-        case Role::v_proj:
-        case Role::gate_up_proj:
-        case Role::gate_proj:
-        case Role::up_proj:
-        case Role::lm_head:
-            return Split::rows;
-        case Role::o_proj:
-        case Role::down_proj:
-            return Split::columns;
-        default:
-            return Split::none;
-    }
-}
-
-std::string why_not_these_codes(const ServeTarget& target, const ServeConfig& serve,
-                                const IntegerLayout& layout) {
-    const std::string what = fmt::format(
-        "{} codes of {} bits", layout.symmetric ? "symmetric" : "asymmetric", layout.num_bits);
-    bool with_package = false;
-    for (const ServedCodes& codes : target.codes) {
-        if (codes.symmetric == layout.symmetric &&
-            std::ranges::find(codes.num_bits, layout.num_bits) != codes.num_bits.end()) {
-            if (!codes.is_low || serve.low_bits) {
-                return "";
-            }
-            with_package = true;
-        }
-    }
-    return target.codes.empty() ? ""
-           : with_package       ? fmt::format("{} has kernels for {} with serve.low_bits: {} only",
-                                              target.name, what, target.low_bits)
-                                : fmt::format("{} has no kernel for {}", target.name, what);
-}
-
-/// The rules of the program for one tensor with such codes. `extents`: rows of all that it fuses,
-/// and columns.
-std::string why_not_this_layer(const ServeTarget& target, std::size_t devices, Role role,
-                               std::pair<std::size_t, std::size_t> extents,
-                               const IntegerLayout& layout) {
-    auto [rows, cols] = extents;
-    const bool one_group = groups_per_row(cols, layout.group_size) == 1;
-    if (!one_group && !target.group_sizes.empty() &&
-        std::ranges::find(target.group_sizes, layout.group_size) == target.group_sizes.end()) {
-        return fmt::format("{} has no kernel for groups of {}; expected {} or one group a row",
-                           target.name, layout.group_size, fmt::join(target.group_sizes, ", "));
-    }
-    std::string shares;
-    if (const Split split = split_of(role); devices > 1 && split != Split::none) {
-        std::size_t& extent = split == Split::rows ? rows : cols;
-        const char* side = split == Split::rows ? "rows" : "columns";
-        if (extent % devices != 0) {
-            return fmt::format("{} {} cannot be shared out to {} devices", extent, side, devices);
-        }
-        extent /= devices;
-        shares = fmt::format(" on each of {} devices", devices);
-    }
-    if (!one_group && cols % layout.group_size != 0) {
-        return fmt::format("groups of {} do not divide rows of {}{}", layout.group_size, cols,
-                           shares);
-    }
-    if (rows % target.row_multiple != 0 || cols % target.column_multiple != 0) {
-        return fmt::format(
-            "{} has kernels for multiples of {} rows and {} columns, and these are "
-            "{} and {}{}",
-            target.name, target.row_multiple, target.column_multiple, rows, cols, shares);
-    }
-    return "";
-}
 
 const ServeTarget& target_of(const JobContext& context) {
     return *find_serve_target(context.job.serve.value().reader);
@@ -130,13 +52,10 @@ std::string why_not_served(const JobContext& context, const ModelSpec& spec, con
         rows += matrix_extents(outline.shape).first;
     }
     for (std::size_t i = 0; i < outlines.size(); ++i) {
-        const IntegerLayout layout = integer_form(outlines[i]).value();
-        std::string why = why_not_these_codes(target, *context.job.serve, layout);
-        if (why.empty()) {
-            const std::size_t cols = matrix_extents(outlines[i].shape).second;
-            why = why_not_this_layer(target, context.job.serve->tensor_parallel,
-                                     spec.tensors[unit.tensors[i]].role, {rows, cols}, layout);
-        }
+        std::string why =
+            why_not_this_layer(*context.job.serve, {spec.tensors[unit.tensors[i]].role, rows,
+                                                    matrix_extents(outlines[i].shape).second,
+                                                    integer_form(outlines[i]).value()});
         if (!why.empty()) {
             return why;
         }
