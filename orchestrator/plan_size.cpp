@@ -4,7 +4,6 @@
 
 #include "lib/core/errors.hpp"
 #include "lib/job/serve_targets.hpp"
-#include "methods/method.hpp"
 #include "orchestrator/serving.hpp"
 #include "workers/exports/export_format.hpp"
 
@@ -48,7 +47,7 @@ PlanSize::Headers PlanSize::headers_under(const Choose& choose) const {
 
 PlanSize::Headers PlanSize::without_codes(std::size_t unit) const {
     const Setting& first = settings_[unit].front();
-    if (tie_of(first).empty()) {
+    if (neurons_left(first).empty()) {
         return {};
     }
     Headers headers = unit_outlines(model_->spec, model_->spec.units[unit], first);

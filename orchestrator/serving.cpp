@@ -8,7 +8,6 @@
 #include "lib/config/yaml_reader.hpp"
 #include "lib/encoding/integer_form.hpp"
 #include "lib/job/serve_targets.hpp"
-#include "methods/method.hpp"
 #include "orchestrator/served_layer.hpp"
 #include "workers/checkpoint/kept_neurons.hpp"
 
@@ -72,10 +71,10 @@ std::vector<std::string> why_not_served(const JobContext& context, const ModelSp
     bool drops = false;
     for (const Setting& setting : settings) {
         reasons.push_back(why_not_served(context, spec, unit, setting));
-        drops = drops || (reasons.back().empty() && !tie_of(setting).empty());
+        drops = drops || (reasons.back().empty() && !neurons_left(setting).empty());
     }
     for (std::size_t i = 0; drops && i < settings.size(); ++i) {
-        if (reasons[i].empty() && tie_of(settings[i]).empty()) {
+        if (reasons[i].empty() && neurons_left(settings[i]).empty()) {
             reasons[i] = "all layers have one number of neurons, and other candidates drop some";
         }
     }
@@ -101,7 +100,7 @@ bool has_neurons(const ModelSpec& spec, const UnitSpec& unit) {
 
 /// Neurons are dropped in all layers, as many in each, and config.json can say how many.
 void require_one_width(const JobContext& context, const ModelOutline& model) {
-    std::map<std::string, std::string> first_units;  // by tie
+    std::map<std::string, std::string> first_units;  // by what is left
     std::vector<EncodedTensor> headers(model.spec.tensors.size());
     for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
         const UnitSpec& unit = model.spec.units[u];
@@ -110,8 +109,8 @@ void require_one_width(const JobContext& context, const ModelOutline& model) {
         }
         const std::vector<Setting> settings = settings_of_unit(context, model, u);
         for (const Setting& setting : settings) {
-            const std::string tie = tie_of(setting);
-            first_units.try_emplace(tie.empty() ? "all neurons" : tie, unit.name);
+            const std::string left = neurons_left(setting);
+            first_units.try_emplace(left.empty() ? "all neurons" : left, unit.name);
         }
         auto outlines = unit_outlines(model.spec, unit, settings.front());
         for (std::size_t i = 0; i < outlines.size(); ++i) {

@@ -63,6 +63,10 @@ std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& 
     return outlines;
 }
 
+std::string neurons_left(const Setting& setting) {
+    return tie_of(setting);
+}
+
 std::uint64_t predicted_bytes(const ModelOutline& source, std::size_t unit,
                               const Setting& setting) {
     const MethodRow& method = find_method(setting.method, "candidates");

@@ -56,6 +56,10 @@ void require_candidates_of_use(const JobContext& context, const ModelOutline& mo
 [[nodiscard]] std::vector<EncodedTensor> unit_outlines(const ModelSpec& spec, const UnitSpec& unit,
                                                        const Setting& setting);
 
+/// How many neurons a setting that drops some leaves in its layer, "1152 neurons" (MethodRow::tie);
+/// "": it drops none.
+[[nodiscard]] std::string neurons_left(const Setting& setting);
+
 /// Payload bytes of a unit under a setting, before any work is done.
 [[nodiscard]] std::uint64_t predicted_bytes(const ModelOutline& source, std::size_t unit,
                                             const Setting& setting);
