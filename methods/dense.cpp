@@ -103,7 +103,7 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
 }
 
 std::optional<EncodedTensor> outline(const Setting& /*setting*/, const Shape& shape) {
-    return EncodedTensor{.encoding = "dense", .shape = shape, .settings = {}, .parts = {}};
+    return dense_outline(shape);
 }
 
 }  // namespace

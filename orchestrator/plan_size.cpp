@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/core/errors.hpp"
+#include "lib/encoding/dense.hpp"
 #include "lib/job/serve_targets.hpp"
 #include "orchestrator/serving.hpp"
 #include "workers/exports/export_format.hpp"
@@ -31,8 +32,7 @@ PlanSize::Headers PlanSize::headers_under(const Choose& choose) const {
     const ModelSpec& spec = model_->spec;
     Headers headers;
     for (const TensorSpec& tensor : spec.tensors) {
-        headers.push_back(
-            {.encoding = "dense", .shape = tensor.shape, .settings = {}, .parts = {}});
+        headers.push_back(dense_outline(tensor.shape));
     }
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
         const Setting* const setting = choose(u);
@@ -53,7 +53,7 @@ PlanSize::Headers PlanSize::without_codes(std::size_t unit) const {
     Headers headers = unit_outlines(model_->spec, model_->spec.units[unit], first);
     for (EncodedTensor& header : headers) {
         EncodedTensor& piece = header.pieces.front();
-        piece = {.encoding = "dense", .shape = piece.shape, .settings = {}, .parts = {}};
+        piece = dense_outline(piece.shape);
     }
     return headers;
 }

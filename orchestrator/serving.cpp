@@ -92,27 +92,22 @@ void require_shared_heads(const JobContext& context, const ModelSpec& spec) {
     }
 }
 
-bool has_neurons(const ModelSpec& spec, const UnitSpec& unit) {
-    const Role role = spec.tensors[unit.tensors.front()].role;
-    return role == Role::gate_up_proj || role == Role::gate_proj || role == Role::up_proj ||
-           role == Role::down_proj;
-}
-
 /// Neurons are dropped in all layers, as many in each, and config.json can say how many.
-void require_one_width(const JobContext& context, const ModelOutline& model) {
+/// `settings`: settings_of_unit() of each unit.
+void require_one_width(const JobContext& context, const ModelOutline& model,
+                       const std::vector<std::vector<Setting>>& settings) {
     std::map<std::string, std::string> first_units;  // by what is left
     std::vector<EncodedTensor> headers(model.spec.tensors.size());
     for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
         const UnitSpec& unit = model.spec.units[u];
-        if (!has_neurons(model.spec, unit)) {
+        if (!has_neurons(model.spec.tensors[unit.tensors.front()])) {
             continue;
         }
-        const std::vector<Setting> settings = settings_of_unit(context, model, u);
-        for (const Setting& setting : settings) {
+        for (const Setting& setting : settings[u]) {
             const std::string left = neurons_left(setting);
             first_units.try_emplace(left.empty() ? "all neurons" : left, unit.name);
         }
-        auto outlines = unit_outlines(model.spec, unit, settings.front());
+        auto outlines = unit_outlines(model.spec, unit, settings[u].front());
         for (std::size_t i = 0; i < outlines.size(); ++i) {
             headers[unit.tensors[i]] = std::move(outlines[i]);
         }
@@ -207,8 +202,10 @@ void require_servable(const JobContext& context, const ModelOutline& model) {
     };
     bool takes_any = false;
     bool wants_any = false;
+    std::vector<std::vector<Setting>> settings;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
-        takes_any = takes_any || compresses(settings_of_unit(context, model, u));
+        settings.push_back(settings_of_unit(context, model, u));
+        takes_any = takes_any || compresses(settings.back());
         wants_any = wants_any || compresses(usable_settings(context, model, u));
     }
     if (wants_any && !takes_any) {
@@ -216,7 +213,7 @@ void require_servable(const JobContext& context, const ModelOutline& model) {
         refuse_serve(context, "none of the candidates is one that it takes; " +
                                   (dropped.empty() ? "" : describe(dropped.front())));
     }
-    require_one_width(context, model);
+    require_one_width(context, model, settings);
 }
 
 std::string describe(const DroppedSetting& dropped) {

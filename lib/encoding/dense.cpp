@@ -71,6 +71,10 @@ EncodedTensor dense_from_bytes(std::span<const std::byte> bytes, const Shape& sh
     return tensor;
 }
 
+EncodedTensor dense_outline(const Shape& shape) {
+    return {.encoding = "dense", .shape = shape, .settings = {}, .parts = {}};
+}
+
 EncodingRow dense_encoding() {
     return {"dense", validate_dense, decode_dense};
 }

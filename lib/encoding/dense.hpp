@@ -15,6 +15,9 @@ namespace lathe {
 [[nodiscard]] EncodedTensor dense_from_bytes(std::span<const std::byte> bytes, const Shape& shape,
                                              DType dtype);
 
+/// Such a tensor without its part.
+[[nodiscard]] EncodedTensor dense_outline(const Shape& shape);
+
 [[nodiscard]] EncodingRow dense_encoding();
 
 }  // namespace lathe

@@ -138,11 +138,17 @@ with lathe.Scratch() as scratch:
                 assert json.loads((run / f"export-{form}/config.json").read_text())["intermediate_size"] == 512
         dropped = plan_of(scratch / "none", "vllm", candidates=f"[{codes}, {split % (0.75, codes)}]")["dropped"]
         assert any("one number of neurons" in d["reason"] and d["unit"] == "block_0000.gate_up" for d in dropped), dropped
-        # Two widths, none in one layer, a family whose config.json has no key for it.
+        # Two widths; all neurons in some layers.
         for word, candidates in (("leave 384 neurons in block_0000.gate_up, 512 neurons", f"[{split % ('[0.5, 0.75]', codes)}]"),
                                  ("all neurons", f"[{codes}, {split[:-1] % (0.75, codes)}, targets: 're:block_000[0-3].(gate_up|down)'}}]")):
             done = lathe.run(["plan", *job(scratch / "none", "vllm", candidates=candidates)], code=USAGE)
             assert "all layers have one number of neurons" in done.stderr and word in done.stderr, done.stderr
+        bloom = lathe.ROOT / "tests/data/parity/bloom"
+        done = lathe.run(["plan", *job(scratch / "none", "transformers", model=bloom, calibration__data=bloom / "reference.h5",
+                                       search__evaluation="[]", calibration__max_seq_length=16, budget="0.5x", candidates=
+                                       "[{method: ffsplit, heavy_fraction: 0.5, round_interval: 36, light: dropped, heavy:"
+                                       " {method: integer, num_bits: 4, group_size: 36, solver: rtn}}]")], code=USAGE)
+        assert "config.json of family bloom has no key for the number of neurons" in done.stderr, done.stderr
 
     def a_finished_run_is_searched_in_the_same_bytes():
         found = lathe.run_json(["search", scratch / "gguf", "--budget", "2.4x"])["plans"][0]

@@ -89,6 +89,10 @@ std::vector<float> KeptNeurons::take(const TensorSpec& tensor,
     return kept;
 }
 
+bool has_neurons(const TensorSpec& tensor) {
+    return neuron_axis(tensor).has_value();
+}
+
 std::optional<KeptNeurons> kept_neurons(const ModelSpec& spec,
                                         std::span<const EncodedTensor> headers,
                                         const std::string& config, const std::string& where) {

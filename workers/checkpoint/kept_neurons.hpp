@@ -25,6 +25,9 @@ struct KeptNeurons {
                                           const std::vector<float>& values) const;
 };
 
+/// Whether the tensor is of gate, up or down: a part of it belongs to each neuron.
+[[nodiscard]] bool has_neurons(const TensorSpec& tensor);
+
 /// None unless gate, up and down of every block drop as many neurons (method ffsplit), and the
 /// family's config.json has a key for how many there are. `headers`: of all tensors; `config`: the
 /// text of config.json, `where` it is from. @throws DataError

@@ -11,14 +11,6 @@
 namespace lathe {
 namespace fs = std::filesystem;
 
-namespace {
-
-EncodedTensor dense_header(const Shape& shape) {
-    return {.encoding = "dense", .shape = shape, .settings = {}, .parts = {}, .pieces = {}};
-}
-
-}  // namespace
-
 ExportedModel::ExportedModel(fs::path checkpoint)
     : checkpoint_(std::move(checkpoint)),
       directory_(checkpoint_->directory()),
@@ -52,7 +44,7 @@ void ExportedModel::leave_out_neurons() {
     for (std::size_t t = 0; t < headers_.size(); ++t) {
         if (const Shape kept = shape(t); headers_[t].shape != kept) {
             const EncodedTensor* const piece = kept_piece(headers_[t]);
-            headers_[t] = piece == nullptr ? dense_header(kept) : EncodedTensor(*piece);
+            headers_[t] = piece == nullptr ? dense_outline(kept) : EncodedTensor(*piece);
         }
     }
 }
