@@ -91,7 +91,8 @@ Status check(Status status, const std::string& what) {
 void write_attributes(hid_t object, const Attributes& attributes, const std::string& where);
 
 /// Reads attributes that are one integer, real number, boolean or text of fixed length; others are
-/// left out.
+/// left out, and so are all of an object whose header has no checksum (version 1, what other
+/// programs write unless told otherwise).
 /// @throws DataError
 [[nodiscard]] Attributes read_attributes(hid_t object, const std::string& where);
 

@@ -123,6 +123,14 @@ std::size_t TokenTemplate::n_special() const {
     return static_cast<std::size_t>(std::ranges::count(pieces_, Kind::special_token, &Piece::kind));
 }
 
+std::size_t TokenTemplate::id_limit() const {
+    std::size_t limit = 0;
+    for (const Piece& piece : pieces_) {
+        if (piece.kind == Kind::special_token) limit = std::max(limit, std::size_t{piece.id} + 1);
+    }
+    return limit;
+}
+
 EncodedText TokenTemplate::apply(std::span<const std::uint32_t> first,
                                  std::span<const std::uint32_t> second) const {
     EncodedText result;

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <span>
 #include <utility>
@@ -23,6 +24,8 @@ public:
     explicit TokenTemplate(std::vector<Piece> pieces) : pieces_(std::move(pieces)) {}
 
     [[nodiscard]] std::size_t n_special() const;
+    /// One more than the largest id of a special token; 0 without any.
+    [[nodiscard]] std::size_t id_limit() const;
     [[nodiscard]] EncodedText apply(std::span<const std::uint32_t> first,
                                     std::span<const std::uint32_t> second = {}) const;
 

@@ -43,7 +43,8 @@ public:
                                           std::size_t max_length) const;
     /// Special tokens are left out. @throws DataError  for an id that is not in the vocabulary
     [[nodiscard]] virtual std::string decode(std::span<const std::uint32_t> ids) const = 0;
-    /// One more than the largest id, added tokens included.
+    /// One more than the largest id that encoding gives: of the vocabulary, of added tokens and of
+    /// what the post-processor adds, which need be in neither.
     [[nodiscard]] virtual std::size_t id_limit() const = 0;
 
 private:

@@ -58,7 +58,8 @@ public:
     }
 
     std::size_t id_limit() const override {
-        return std::max(model_->vocabulary().id_limit(), added_tokens_.id_limit());
+        return std::max({model_->vocabulary().id_limit(), added_tokens_.id_limit(),
+                         post_processor_.single.id_limit(), post_processor_.pair.id_limit()});
     }
 
 private:

@@ -20,7 +20,7 @@ def damaged(scratch, checkpoint, name, offset):
 
 with lathe.Scratch() as scratch:
     run = scratch / "run"
-    arguments = ["run", *lathe.job(run, export="[hf]", evaluate__max_seq_length=256,
+    arguments = ["run", *lathe.job(run, **lathe.WHOLE, export="[hf]", evaluate__max_seq_length=256,
                                    evaluate__perplexity=lathe.TEXTS / "test.txt")]
     result = lathe.run_json(arguments, 2)
     checkpoint = run / "checkpoint"

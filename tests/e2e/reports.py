@@ -115,7 +115,7 @@ def add_rotations(folder, blocks, size):
     import xxhash
     folder.mkdir(parents=True)
     for block in range(blocks):
-        with h5py.File(folder / f"block_{block:04}.h5", "w") as file:
+        with h5py.File(folder / f"block_{block:04}.h5", "w", libver="latest") as file:
             for boundary in range(2):
                 values = numpy.arange(1, size + 1, dtype=numpy.float64)**(-1 - block / blocks)
                 dataset = file.create_dataset(f"{boundary}/values", data=values)

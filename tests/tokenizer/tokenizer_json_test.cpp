@@ -47,6 +47,19 @@ TEST(JsonTokenizer, RefusesALengthWithoutRoomForItsSpecialTokens) {
                 HasSubstr("at most 2 tokens leave no room for the tokenizer's 3 special tokens"));
 }
 
+// Found by the fuzzer: such an id stands in neither the vocabulary nor the added tokens.
+TEST(JsonTokenizer, IdsOfThePostProcessorCountForTheLimit) {
+    for (const std::string processor :
+         {R"({"type":"RobertaProcessing","sep":["</s>",9],"cls":["<s>",0]})",
+          R"({"type":"TemplateProcessing","single":[{"Sequence":{"id":"A"}}],
+              "pair":[{"Sequence":{"id":"A"}},{"SpecialToken":{"id":"x"}},{"Sequence":{"id":"B"}}],
+              "special_tokens":{"x":{"ids":[1,9]}}})"}) {
+        const TemporaryFile file(
+            "tokenizer.json", "{" + model + "," + added + ",\"post_processor\":" + processor + "}");
+        EXPECT_EQ(load_tokenizer_file(file.path())->id_limit(), 10U) << processor;
+    }
+}
+
 TEST(JsonTokenizer, DecodePassesOverIdsWithoutAToken) {
     const TemporaryFile file("tokenizer.json", "{" + model + "," + added + "}");
     const auto tokenizer = load_tokenizer_file(file.path());
