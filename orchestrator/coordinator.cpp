@@ -1,10 +1,8 @@
 #include "orchestrator/coordinator.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <string>
-#include <tuple>
 #include <utility>
 
 #include "lib/comm/backoff.hpp"
@@ -42,22 +40,6 @@ constexpr double listen_seconds = 0.02;
     throw InternalError(message);
 }
 
-/// What a rank tells of itself: how far its task is, bytes of memory. 0 for what is no such number:
-/// progress is a courtesy.
-std::pair<double, std::uint64_t> progress_in(const std::string& text) {
-    double fraction = 0.0;
-    const char* const last = text.data() + text.size();
-    const auto [end, error] = std::from_chars(text.data(), last, fraction);
-    if (error != std::errc() || !(fraction >= 0.0 && fraction <= 1.0)) {
-        return {0.0, 0};
-    }
-    std::uint64_t bytes = 0;
-    if (end == last || *end != ' ' || std::from_chars(end + 1, last, bytes).ptr != last) {
-        return {end == last ? fraction : 0.0, 0};
-    }
-    return {fraction, bytes};
-}
-
 double seconds_between(std::chrono::steady_clock::time_point from,
                        std::chrono::steady_clock::time_point to) {
     return std::chrono::duration<double>(to - from).count();
@@ -69,7 +51,7 @@ Coordinator::Coordinator(comm::Communicator& communicator, Options options)
     : communicator_(communicator),
       options_(std::move(options)),
       time_(options_.time != nullptr ? *options_.time : real_time()),
-      workers_(static_cast<std::size_t>(communicator.size())) {
+      workers_(communicator.size(), time_) {
     if (communicator.rank() != 0) {
         throw InternalError("the coordinator runs on rank 0, not on rank " +
                             std::to_string(communicator.rank()));
@@ -82,9 +64,7 @@ std::vector<TaskResult> Coordinator::run(std::span<const Task> tasks, std::size_
     // Nobody listened between two stages: every rank gets its full time again.
     last_listen_ = time_.now();
     last_report_ = last_listen_;
-    for (Worker& worker : workers_) {
-        worker.last_heard = last_listen_;
-    }
+    workers_.hear_all();
 
     work(stage, n_reused);
     if (stage.n_done() == stage.n_tasks()) {
@@ -121,8 +101,8 @@ void Coordinator::work(StageState& stage, std::size_t n_reused) {
             }
             const bool in_grace =
                 seconds_between(*ending_since, time_.now()) < options_.grace_seconds;
-            const bool has_time_limit = stopping || is_running(/*pinned_only=*/true);
-            if (!is_running(/*pinned_only=*/false) || (has_time_limit && !in_grace)) {
+            const bool has_time_limit = stopping || workers_.is_running(/*pinned_only=*/true);
+            if (!workers_.is_running(/*pinned_only=*/false) || (has_time_limit && !in_grace)) {
                 return;
             }
         } else {
@@ -144,7 +124,7 @@ bool Coordinator::must_stop(StageState& stage) const {
         return true;
     }
     // Idle ranks take what there is time for; when all are idle and tasks are left, there is none.
-    if (is_running(/*pinned_only=*/false) || stage.queue().is_empty() || !held_back_) {
+    if (workers_.is_running(/*pinned_only=*/false) || stage.queue().is_empty() || !held_back_) {
         return false;
     }
     log_info("no_time_for_another_task seconds_left=" +
@@ -163,21 +143,7 @@ bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
         }
         heard = true;
         const comm::Control control = comm::parse_control(*message);
-        Worker& worker = workers_[static_cast<std::size_t>(control.source)];
-        worker.last_heard = time_.now();
-        worker.spoke_again = worker.lost;
-        if (control.kind == comm::ControlKind::stopped) {
-            worker.left = true;
-        }
-        if (control.kind == comm::ControlKind::failed) {
-            worker.failure = control.text;
-        }
-        if (control.kind == comm::ControlKind::heartbeat) {
-            note_instruction_set(control.source, control.text);
-        }
-        if (control.kind == comm::ControlKind::progress) {
-            std::tie(worker.fraction, worker.memory_bytes) = progress_in(control.text);
-        }
+        workers_.hear(control);
         if (control.kind == comm::ControlKind::asked && !asked_rank_) {
             asked_rank_ = control.source;
             if (options_.on_rank_asked) {
@@ -187,6 +153,7 @@ bool Coordinator::listen(const std::function<void(TaskResult)>& on_result) {
         if (control.kind == comm::ControlKind::result) {
             TaskResult result = task_result_from_json(control.text);
             result.rank = control.source;
+            Worker& worker = workers_.at(control.source);
             if (worker.task == result.id) {
                 worker.task.reset();
             }
@@ -202,7 +169,7 @@ void Coordinator::accept(StageState& stage, TaskResult result, std::size_t n_reu
         log_detail("result_ignored task=" + result.id + " rank=" + std::to_string(result.rank));
         return;
     }
-    if (!result.ok && workers_[static_cast<std::size_t>(result.rank)].lost) {
+    if (!result.ok && workers_.at(result.rank).lost) {
         return;  // had its failure counted when it fell silent
     }
     auto answer = stage.answer(*position, std::move(result));
@@ -230,7 +197,7 @@ void Coordinator::report(const StageState& stage, std::size_t n_reused, const Ta
     progress.elapsed_seconds = stage.elapsed_seconds();
     progress.eta_seconds = estimate_remaining_seconds(stage);
     progress.last = last;
-    progress.running = running_tasks();
+    progress.running = workers_.running_tasks();
     progress.lost = lost_ranks();
     options_.on_progress(progress);
 }
@@ -240,19 +207,6 @@ void Coordinator::report_signs(const StageState& stage, std::size_t n_reused) {
     if (seconds_between(last_report_, time_.now()) >= report_seconds) {
         report(stage, n_reused, nullptr);
     }
-}
-
-std::vector<RunningTask> Coordinator::running_tasks() const {
-    std::vector<RunningTask> running;
-    for (int rank = 0; rank < communicator_.size(); ++rank) {
-        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
-        if (worker.task && !worker.lost) {
-            running.push_back({*worker.task, rank, seconds_between(worker.task_start, time_.now()),
-                               worker.fraction, worker.memory_bytes});
-        }
-    }
-    std::ranges::stable_sort(running, std::ranges::greater(), &RunningTask::seconds);
-    return running;
 }
 
 void Coordinator::handle_failure(StageState& stage, std::size_t position,
@@ -278,7 +232,7 @@ void Coordinator::tell_unfinished(const Task& task, int rank, double seconds,
 }
 
 void Coordinator::tell_all_unfinished(const StageState& stage, const std::string& why) const {
-    for (const RunningTask& running : running_tasks()) {
+    for (const RunningTask& running : workers_.running_tasks()) {
         if (const auto position = stage.find_open(running.task)) {
             tell_unfinished(stage.task(*position), running.rank, running.seconds, why);
         }
@@ -293,33 +247,12 @@ void Coordinator::forgive_own_pause() {
         time_.longest_sleep() + std::min(1.0, options_.worker_timeout_seconds / 4)) {
         return;
     }
-    for (Worker& worker : workers_) {
-        worker.last_heard += pause;
-    }
-}
-
-/// Once for all: every rank says it with each sign of life.
-void Coordinator::note_instruction_set(int rank, const std::string& name) {
-    workers_[static_cast<std::size_t>(rank)].instruction_set = name;
-    if (name.empty() || told_of_mixed_sets_) {
-        return;
-    }
-    for (int other = 0; other < communicator_.size(); ++other) {
-        const std::string& found = workers_[static_cast<std::size_t>(other)].instruction_set;
-        if (!found.empty() && found != name) {
-            told_of_mixed_sets_ = true;
-            log_warning("ranks_compute_differently rank=" + std::to_string(other) + " with=\"" +
-                        found + "\" rank=" + std::to_string(rank) + " with=\"" + name +
-                        "\" results=may_differ_in_their_last_bits "
-                        "to_make_them_agree=runtime.instruction_set");
-            return;
-        }
-    }
+    workers_.forgive(pause);
 }
 
 void Coordinator::find_lost_ranks(StageState& stage) {
-    for (int rank = 0; rank < communicator_.size(); ++rank) {
-        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
+    for (int rank = 0; rank < workers_.n_ranks(); ++rank) {
+        const Worker& worker = workers_.at(rank);
         const std::string why = worker.lost ? "" : why_lost(stage, worker);
         if (!why.empty()) {
             declare_lost(stage, rank, why);
@@ -330,7 +263,7 @@ void Coordinator::find_lost_ranks(StageState& stage) {
                                                "it; run again to continue"});
         }
     }
-    if (n_alive() > 0) {
+    if (workers_.n_alive() > 0) {
         return;
     }
     for (const Worker& worker : workers_) {
@@ -363,7 +296,7 @@ std::string Coordinator::why_lost(const StageState& stage, const Worker& worker)
 }
 
 void Coordinator::declare_lost(StageState& stage, int rank, const std::string& why) {
-    Worker& worker = workers_[static_cast<std::size_t>(rank)];
+    Worker& worker = workers_.at(rank);
     worker.lost = true;
     const std::string task = std::exchange(worker.task, std::nullopt).value_or("");
     const std::string& host = communicator_.places()[static_cast<std::size_t>(rank)].host;
@@ -404,18 +337,18 @@ void Coordinator::hand_out(StageState& stage) {
     }
     if (stage.queue().has_joint()) {
         // Begun by all or by none, so that a stop leaves no rank waiting for the others.
-        if (!is_running(/*pinned_only=*/false)) {
+        if (!workers_.is_running(/*pinned_only=*/false)) {
             const auto position = stage.queue().take_joint(fits);
-            for (int rank = 0; position && rank < communicator_.size(); ++rank) {
+            for (int rank = 0; position && rank < workers_.n_ranks(); ++rank) {
                 give(rank, stage.task(*position));
             }
         }
         return;
     }
-    const bool is_alone = n_alive() == 1;
-    for (int rank = 0; rank < communicator_.size(); ++rank) {
-        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
-        if (worker.lost || worker.left || worker.task) {
+    const bool is_alone = workers_.n_alive() == 1;
+    for (int rank = 0; rank < workers_.n_ranks(); ++rank) {
+        const Worker& worker = workers_.at(rank);
+        if (!worker.is_alive() || worker.task) {
             continue;
         }
         if (const auto position = stage.queue().take(rank, is_alone, fits)) {
@@ -425,18 +358,8 @@ void Coordinator::hand_out(StageState& stage) {
 }
 
 void Coordinator::give(int rank, const Task& task) {
-    Worker& worker = workers_[static_cast<std::size_t>(rank)];
-    worker.task = task.id;
-    worker.is_pinned = task.rank != any_rank;
-    worker.task_start = time_.now();
-    worker.fraction = 0.0;
+    workers_.give(rank, task);
     comm::send_control(communicator_, rank, comm::ControlKind::task, to_json(task));
-}
-
-bool Coordinator::is_running(bool pinned_only) const {
-    return std::ranges::any_of(workers_, [&](const Worker& worker) {
-        return worker.task && !worker.lost && (worker.is_pinned || !pinned_only);
-    });
 }
 
 double Coordinator::estimate_remaining_seconds(const StageState& stage) const {
@@ -449,39 +372,16 @@ double Coordinator::estimate_remaining_seconds(const StageState& stage) const {
         seconds -= std::min(seconds_between(worker.task_start, time_.now()),
                             stage.estimated_seconds(*position));
     }
-    return std::max({0.0, seconds / std::max(1, n_alive()), stage.estimated_pinned_seconds()});
-}
-
-int Coordinator::n_alive() const {
-    return static_cast<int>(
-        std::ranges::count_if(workers_, [](const Worker& w) { return !w.lost && !w.left; }));
-}
-
-std::vector<int> Coordinator::ranks_where(bool (*condition)(const Worker&)) const {
-    std::vector<int> ranks;
-    for (int rank = 0; rank < communicator_.size(); ++rank) {
-        if (condition(workers_[static_cast<std::size_t>(rank)])) {
-            ranks.push_back(rank);
-        }
-    }
-    return ranks;
-}
-
-std::vector<int> Coordinator::lost_ranks() const {
-    return ranks_where([](const Worker& worker) { return worker.lost; });
-}
-
-std::vector<int> Coordinator::busy_ranks() const {
-    return ranks_where([](const Worker& worker) { return worker.task && !worker.lost; });
+    return std::max(
+        {0.0, seconds / std::max(1, workers_.n_alive()), stage.estimated_pinned_seconds()});
 }
 
 bool Coordinator::shut_down(int exit_code) {
     listen([](const TaskResult&) {});  // a rank that was taken for lost may have spoken again
-    const bool all_leave =
-        busy_ranks().empty() && ranks_where([](const Worker& w) { return w.is_gone(); }).empty();
+    const bool all_leave = busy_ranks().empty() && std::ranges::none_of(workers_, &Worker::is_gone);
     const std::string text = all_leave ? "" : std::to_string(exit_code);
-    for (int rank = 0; rank < communicator_.size(); ++rank) {
-        const Worker& worker = workers_[static_cast<std::size_t>(rank)];
+    for (int rank = 0; rank < workers_.n_ranks(); ++rank) {
+        const Worker& worker = workers_.at(rank);
         if (worker.is_gone() || worker.left) {
             continue;
         }
@@ -497,7 +397,7 @@ bool Coordinator::shut_down(int exit_code) {
         listen([](const TaskResult&) {});
         time_.sleep(backoff.next());
     }
-    return std::ranges::all_of(workers_, [](const Worker& worker) { return worker.left; });
+    return std::ranges::all_of(workers_, &Worker::left);
 }
 
 }  // namespace lathe

@@ -13,6 +13,7 @@
 #include "lib/job/task.hpp"
 #include "orchestrator/running_task.hpp"
 #include "orchestrator/timekeeper.hpp"
+#include "orchestrator/worker_table.hpp"
 
 namespace lathe {
 
@@ -120,36 +121,19 @@ public:
     bool shut_down(int exit_code = 0);
 
     /// Ranks that live, as far as is known, and have not finished their task.
-    [[nodiscard]] std::vector<int> busy_ranks() const;
+    [[nodiscard]] std::vector<int> busy_ranks() const { return workers_.busy_ranks(); }
     /// Ranks that were lost so far, in order.
-    [[nodiscard]] std::vector<int> lost_ranks() const;
+    [[nodiscard]] std::vector<int> lost_ranks() const { return workers_.lost_ranks(); }
 
 private:
     using Clock = Timekeeper::Clock;
-    struct Worker {
-        bool lost = false;
-        bool spoke_again = false;            ///< after it was declared lost, so it does live
-        bool left = false;                   ///< was told to stop, and did
-        std::optional<std::string> failure;  ///< why it cannot go on, in its own words
-        [[nodiscard]] bool is_gone() const { return (lost && !spoke_again) || failure; }
-        std::string instruction_set;      ///< what it computes with, once it has said so
-        std::optional<std::string> task;  ///< id of what it does
-        bool is_pinned = false;           ///< that task, or for all ranks
-        Clock::time_point task_start;
-        double fraction = 0.0;           ///< of it that is done
-        std::uint64_t memory_bytes = 0;  ///< resident, as it last told
-        Clock::time_point last_heard;
-    };
-
     void work(StageState& stage, std::size_t n_reused);
     bool listen(const std::function<void(TaskResult)>& on_result);
     void accept(StageState& stage, TaskResult result, std::size_t n_reused);
     void report(const StageState& stage, std::size_t n_reused, const TaskResult* last);
     void report_signs(const StageState& stage, std::size_t n_reused);
-    [[nodiscard]] std::vector<RunningTask> running_tasks() const;
     void handle_failure(StageState& stage, std::size_t position, const TaskResult& result) const;
     void forgive_own_pause();
-    void note_instruction_set(int rank, const std::string& name);
     void find_lost_ranks(StageState& stage);
     void declare_lost(StageState& stage, int rank, const std::string& why);
     /// Why a rank is lost; "": it is not.
@@ -159,18 +143,14 @@ private:
     void give(int rank, const Task& task);
     void tell_unfinished(const Task& task, int rank, double seconds, const std::string& why) const;
     void tell_all_unfinished(const StageState& stage, const std::string& why) const;
-    [[nodiscard]] bool is_running(bool pinned_only) const;
     [[nodiscard]] double estimate_remaining_seconds(const StageState& stage) const;
-    [[nodiscard]] int n_alive() const;
-    [[nodiscard]] std::vector<int> ranks_where(bool (*condition)(const Worker&)) const;
 
     comm::Communicator& communicator_;
     Options options_;
     Timekeeper& time_;
-    std::vector<Worker> workers_;  // for each rank
+    WorkerTable workers_;
     Clock::time_point last_listen_;
     Clock::time_point last_report_;
-    bool told_of_mixed_sets_ = false;
     std::optional<int> asked_rank_;  ///< to stop, the first of them
     bool held_back_ = false;         ///< a task, when they were last handed out, for want of time
 };
