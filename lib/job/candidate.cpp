@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "lib/core/errors.hpp"
+#include "lib/core/json.hpp"
 
 namespace lathe {
 namespace {
@@ -68,6 +69,38 @@ Setting setting_from_string(const std::string& text) {
         setting.values.emplace(key, value);
     }
     return setting;
+}
+
+std::string choice_to_json(const std::vector<Setting>& choice) {
+    std::map<Setting, std::size_t> places;
+    nlohmann::json settings = nlohmann::json::array();
+    nlohmann::json units = nlohmann::json::array();
+    for (const Setting& setting : choice) {
+        const auto [found, is_new] = places.try_emplace(setting, places.size());
+        if (is_new) {
+            settings.push_back(to_string(setting));
+        }
+        units.push_back(found->second);
+    }
+    return nlohmann::json{{"settings", settings}, {"units", units}}.dump();
+}
+
+std::vector<Setting> choice_from_json(const std::string& text) {
+    const auto json = parse_json(text);
+    std::vector<Setting> settings;
+    for (const auto& setting : json.at("settings")) {
+        settings.push_back(setting_from_string(setting.get<std::string>()));
+    }
+    std::vector<Setting> choice;
+    for (const auto& unit : json.at("units")) {
+        const auto place = unit.get<std::size_t>();
+        if (place >= settings.size()) {
+            throw DataError("a unit has setting " + std::to_string(place) + " of " +
+                            std::to_string(settings.size()));
+        }
+        choice.push_back(settings[place]);
+    }
+    return choice;
 }
 
 }  // namespace lathe

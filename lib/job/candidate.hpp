@@ -28,6 +28,13 @@ struct Setting {
 /// Inverse of to_string(). @throws DataError  for a text that to_string() does not write
 [[nodiscard]] Setting setting_from_string(const std::string& text);
 
+/// Settings of all units, e.g. Plan::choice, as JSON. Each setting stands there once, however many
+/// units have it: one task a block gets this text, and the texts of a stage lie in memory together.
+[[nodiscard]] std::string choice_to_json(const std::vector<Setting>& choice);
+
+/// Inverse of choice_to_json(). @throws DataError
+[[nodiscard]] std::vector<Setting> choice_from_json(const std::string& text);
+
 /// A unit under one setting: what it costs and what it does to the unit's output. Or the tensors of
 /// no unit: they stand behind the last one, and `error` is that of their values.
 struct Candidate {

@@ -60,5 +60,19 @@ TEST(Setting, ATextThatWouldNotReadBackIsABug) {
         ThrowsMessage<InternalError>(HasSubstr("the value \"1=2\"")));
 }
 
+TEST(Choice, IsWrittenWithEachSettingOnce) {
+    const Setting four{"integer", {{"num_bits", "4"}}};
+    const std::vector<Setting> choice{four, {"dense", {}}, four, four};
+    const std::string text = choice_to_json(choice);
+    EXPECT_EQ(text, R"({"settings":["integer num_bits=4","dense"],"units":[0,1,0,0]})");
+    EXPECT_EQ(choice_from_json(text), choice);
+    EXPECT_TRUE(choice_from_json(choice_to_json({})).empty());
+}
+
+TEST(Choice, AUnitWithoutASettingIsRefused) {
+    EXPECT_THAT([] { (void)choice_from_json(R"({"settings":["dense"],"units":[0,1]})"); },
+                ThrowsMessage<DataError>(HasSubstr("a unit has setting 1 of 1")));
+}
+
 }  // namespace
 }  // namespace lathe

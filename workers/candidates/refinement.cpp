@@ -217,12 +217,8 @@ void Refiner::refine_head(const RefinementTask& task, PartlyRefined& weights) {
 }
 
 std::string to_json(const RefinementTask& task) {
-    nlohmann::json choice = nlohmann::json::array();
-    for (const Setting& setting : task.choice) {
-        choice.push_back(to_string(setting));
-    }
     return nlohmann::json{{"block", task.block},
-                          {"choice", choice},
+                          {"choice", choice_to_json(task.choice)},
                           {"name", task.name},
                           {"fingerprint", task.fingerprint},
                           {"streams", to_text(task.streams)}}
@@ -231,15 +227,8 @@ std::string to_json(const RefinementTask& task) {
 
 RefinementTask refinement_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
-    RefinementTask task{json.at("block"),
-                        {},
-                        json.at("name"),
-                        json.at("fingerprint"),
-                        stored_streams_from_text(json.at("streams"))};
-    for (const auto& setting : json.at("choice")) {
-        task.choice.push_back(setting_from_string(setting.get<std::string>()));
-    }
-    return task;
+    return {json.at("block"), choice_from_json(json.at("choice").get<std::string>()),
+            json.at("name"), json.at("fingerprint"), stored_streams_from_text(json.at("streams"))};
 }
 
 }  // namespace lathe

@@ -61,11 +61,7 @@ std::string checkpoint_hash(std::vector<ShardTensor> tensors) {
 }
 
 std::string to_json(const AssemblyTask& task) {
-    nlohmann::json choice = nlohmann::json::array();
-    for (const Setting& setting : task.choice) {
-        choice.push_back(to_string(setting));
-    }
-    nlohmann::json json{{"choice", choice},
+    nlohmann::json json{{"choice", choice_to_json(task.choice)},
                         {"refined", task.refined},
                         {"directory", task.directory.string()},
                         {"fingerprint", task.fingerprint}};
@@ -81,9 +77,7 @@ AssemblyTask assembly_task_from_json(const std::string& text) {
     if (json.contains("block")) {
         task.block = json["block"].get<std::size_t>();
     }
-    for (const auto& setting : json.at("choice")) {
-        task.choice.push_back(setting_from_string(setting.get<std::string>()));
-    }
+    task.choice = choice_from_json(json.at("choice").get<std::string>());
     task.refined = json.at("refined");
     task.directory = json.at("directory").get<std::string>();
     task.fingerprint = json.at("fingerprint");

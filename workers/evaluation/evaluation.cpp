@@ -183,12 +183,8 @@ SampleLosses run_evaluation(const Backend& backend, const EvaluationTask& task) 
 }
 
 std::string to_json(const EvaluationTask& task) {
-    nlohmann::json choice = nlohmann::json::array();
-    for (const Setting& setting : task.choice) {
-        choice.push_back(to_string(setting));
-    }
     return nlohmann::json{
-        {"model", task.model.string()},     {"choice", choice},
+        {"model", task.model.string()},     {"choice", choice_to_json(task.choice)},
         {"refined", task.refined},          {"reference", task.reference.string()},
         {"reading", to_json(task.reading)}, {"against_source", task.against_source},
         {"integer", to_json(task.integer)}, {"samples", to_json(task.samples)}}
@@ -199,9 +195,7 @@ EvaluationTask evaluation_task_from_json(const std::string& text) {
     const auto json = parse_json(text);
     EvaluationTask task;
     task.model = json.at("model").get<std::string>();
-    for (const auto& setting : json.at("choice")) {
-        task.choice.push_back(setting_from_string(setting.get<std::string>()));
-    }
+    task.choice = choice_from_json(json.at("choice").get<std::string>());
     task.refined = json.at("refined");
     task.reference = json.at("reference").get<std::string>();
     task.reading = model_reading_from_json(json.at("reading").get<std::string>());
