@@ -112,10 +112,13 @@ RuntimeConfig runtime_of(const CommandLine& line) {
     }
 }
 
-/// What BLAS is to be started with for the job's instruction set; empty: it is right as it is.
+/// What BLAS is to be started with for the instruction set of what is computed; empty: it is right
+/// as it is.
 std::string wanted_blas(const CommandLine& line, const RuntimeConfig& runtime) {
     try {
-        return works_on_job(line) ? use_instruction_set(runtime.instruction_set) : "";
+        const bool computes =
+            works_on_job(line) || line.command == "eval" || line.command == "generate";
+        return computes ? use_instruction_set(runtime.instruction_set) : "";
     } catch (const std::exception&) {
         return "";
     }
@@ -124,16 +127,15 @@ std::string wanted_blas(const CommandLine& line, const RuntimeConfig& runtime) {
 /// BLAS takes the instruction set when it is loaded, from the environment: if that says another,
 /// this process begins again. Before MPI knows of it.
 void choose_instruction_set(const CommandLine& line, const RuntimeConfig& runtime, char** argv) {
-    constexpr const char* variable = "OPENBLAS_CORETYPE";
     const std::string blas = wanted_blas(line, runtime);
-    const char* const set = std::getenv(variable);
+    const char* const set = std::getenv(blas_variable);
     if (blas.empty() || (set != nullptr && set == blas)) {
         return;
     }
-    ::setenv(variable, blas.c_str(), 1);
+    ::setenv(blas_variable, blas.c_str(), 1);
     ::execv("/proc/self/exe", argv);
-    print_message("BLAS goes on with another instruction set: start with " + std::string(variable) +
-                  "=" + blas);
+    print_message("BLAS goes on with another instruction set: start with " +
+                  std::string(blas_variable) + "=" + blas);
 }
 
 /// Ranks wait for each other when MPI starts. If one of them is gone, a launcher that goes on

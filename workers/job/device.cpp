@@ -25,6 +25,8 @@ Device Device::open(const std::string& backend, std::size_t threads,
     return device;
 }
 
+const char* const blas_variable = kernels::blas::core_variable;
+
 std::string instruction_set() {
     const bool is_first_of_all = kernels::runnable_vector_kernels().size() == 1;
     // Loops that the compiler translates for several instruction sets see what the processor has.

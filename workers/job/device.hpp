@@ -28,9 +28,11 @@ struct Device {
 /// that say the same get the same bits.
 [[nodiscard]] std::string instruction_set();
 
+/// The environment variable that tells BLAS its instruction set.
+extern const char* const blas_variable;
+
 /// Makes it the one of this name, `runtime.instruction_set`, as far as a running process can: for
-/// BLAS it must have been started with the environment variable OPENBLAS_CORETYPE at the value
-/// returned. Empty: as it is.
+/// BLAS it must have been started with blas_variable at the value returned. Empty: as it is.
 /// @throws UsageError  if this processor does not have it
 std::string use_instruction_set(const std::string& name);
 
