@@ -1,7 +1,9 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <filesystem>
 #include <iostream>
+#include <system_error>
 
 #include <unistd.h>
 
@@ -133,6 +135,12 @@ void choose_instruction_set(const CommandLine& line, const RuntimeConfig& runtim
         return;
     }
     ::setenv(blas_variable, blas.c_str(), 1);
+    // By its own path, so that it keeps its name in lists of processes.
+    std::error_code error;
+    const auto own = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (!error) {
+        ::execv(own.c_str(), argv);
+    }
     ::execv("/proc/self/exe", argv);
     print_message("BLAS goes on with another instruction set: start with " +
                   std::string(blas_variable) + "=" + blas);

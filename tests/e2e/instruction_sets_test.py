@@ -3,6 +3,7 @@ import json
 import os
 import pathlib
 import subprocess
+import time
 
 import lathe
 
@@ -46,6 +47,21 @@ def the_manifest_says_which():
         assert ("run_of_another_instruction_set" in words) == (own != generic), words
 
 
+def it_keeps_its_name_when_it_starts_again():
+    # For one of them at least OpenBLAS would have taken other kernels.
+    for name in ("generic", "avx2") if processor_has("avx2") else ("generic",):
+        with lathe.Scratch() as scratch:
+            process = lathe.start(["run", *lathe.job(scratch / "run", runtime__instruction_set=name)])
+            try:
+                while not (scratch / "run/status.json").exists():
+                    assert process.poll() is None, "the run ended"
+                    time.sleep(0.01)
+                found = pathlib.Path(f"/proc/{process.pid}/comm").read_text().strip()
+                assert found == lathe.BINARY.name[:15], found
+            finally:
+                lathe.kill(process)
+
+
 def what_the_processor_lacks_is_refused():
     if processor_has("avx512vbmi") and processor_has("avx512_vnni"):
         print("skipped: this processor has all of them")
@@ -71,4 +87,4 @@ def ranks_of_two_kinds_are_told_and_can_agree():
         assert len(hashes) == 1, hashes
 
 
-lathe.main([the_manifest_says_which, what_the_processor_lacks_is_refused, ranks_of_two_kinds_are_told_and_can_agree])
+lathe.main([the_manifest_says_which, it_keeps_its_name_when_it_starts_again, what_the_processor_lacks_is_refused, ranks_of_two_kinds_are_told_and_can_agree])
