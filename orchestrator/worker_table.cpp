@@ -55,8 +55,9 @@ void WorkerTable::hear(const comm::Control& message) {
 }
 
 void WorkerTable::hear_all() {
+    const auto now = time_.now();
     for (Worker& worker : workers_) {
-        worker.last_heard = time_.now();
+        worker.last_heard = now;
     }
 }
 

@@ -12,9 +12,7 @@ ROUNDED = "{method: bct, num_bits: 8, solver: rtn}"
 
 def preset_job(preset, output):
     """A job that the preset decides but for its inputs: lathe.job() without budget and candidates."""
-    arguments = lathe.job(output, **lathe.WHOLE, **SMALL)
-    at = arguments.index("budget=4x")
-    return ["--preset", preset, *arguments[:at - 1], *arguments[at + 1:]]
+    return ["--preset", preset, *lathe.job(output, **lathe.WHOLE, **SMALL, budget=None)]
 
 
 def evaluate(directory, *options, seqlen=128, limit=4):

@@ -87,4 +87,5 @@ def ranks_of_two_kinds_are_told_and_can_agree():
         assert len(hashes) == 1, hashes
 
 
-lathe.main([the_manifest_says_which, it_keeps_its_name_when_it_starts_again, what_the_processor_lacks_is_refused, ranks_of_two_kinds_are_told_and_can_agree])
+lathe.main([the_manifest_says_which, it_keeps_its_name_when_it_starts_again, what_the_processor_lacks_is_refused,
+            ranks_of_two_kinds_are_told_and_can_agree])

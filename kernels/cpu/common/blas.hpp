@@ -28,10 +28,10 @@ void use_threads(std::size_t n);
 /// The environment variable by which OpenBLAS is told.
 inline constexpr const char* core_variable = "OPENBLAS_CORETYPE";
 
-/// The kind it is to take, by that variable and before it is loaded,
-/// so that processors which have an instruction set (vector_kernels.hpp) all compute alike. Empty:
-/// its own choice, which is also the answer for "auto" unless it chose as it does for a processor
-/// that it does not know, one newer than itself: then the kind for the best instruction set.
+/// The kind it is to take, by that variable and before it is loaded, so that processors which have
+/// an instruction set (vector_kernels.hpp) all compute alike. Empty: its own choice. So is "auto",
+/// unless OpenBLAS chose as it does for a processor that it does not know, one newer than itself:
+/// then it is the kind for the best instruction set.
 [[nodiscard]] std::string_view core_for(std::string_view instruction_set);
 
 /// c = alpha * op(a) @ op(b) + beta * c, with op(a) [m, k], op(b) [k, n], c [m, n].
