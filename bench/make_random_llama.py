@@ -121,9 +121,9 @@ def write_shard(path, tensors, generators, dtype):
             write_tensor(file, tensor, next(generators), dtype)
 
 
-def write_weights(out, args):
+def write_weights(out, args, tensors):
     item_size = ITEM_SIZES[args.dtype]
-    shards = shards_of(tensors_of(args), item_size, int(args.shard_gb * 1e9))
+    shards = shards_of(tensors, item_size, int(args.shard_gb * 1e9))
     # One generator for each tensor: its bytes do not depend on where the shards are cut.
     generators = (np.random.Generator(np.random.SFC64(seed))
                   for seed in np.random.SeedSequence(args.seed).spawn(sum(map(len, shards))))
@@ -229,7 +229,7 @@ def main():
     args.out.mkdir(parents=True, exist_ok=True)
     write_config(args.out, args)
     write_tokenizer(args.out, args)
-    write_weights(args.out, args)
+    write_weights(args.out, args, tensors_of(args))
 
 
 if __name__ == "__main__":

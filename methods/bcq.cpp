@@ -104,6 +104,14 @@ std::vector<UnitSolution> solve(std::span<const Setting> settings,
     return solve_bcq(tasks, tensors, statistics, backend);
 }
 
+GramFactors shared_by_rows(const Setting& setting) {
+    const BcqTask task = task_of(setting);
+    if (!task.damping) {
+        return {};
+    }
+    return {ErrorFeedback{*task.damping}, task.refine};
+}
+
 std::optional<EncodedTensor> outline(const Setting& setting, const Shape& shape) {
     return bcq_outline(shape, layout_of(setting));
 }
@@ -113,7 +121,7 @@ std::optional<EncodedTensor> outline(const Setting& setting, const Shape& shape)
 MethodRow bcq_method() {
     MethodRow row{"bcq", expand, bytes, flops, refuses, solve};
     row.outline = outline;
-    row.solves_rows_alone = true;
+    row.shared_by_rows = shared_by_rows;
     return row;
 }
 

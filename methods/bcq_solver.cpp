@@ -2,7 +2,6 @@
 
 #include <numeric>
 
-#include "lib/core/errors.hpp"
 #include "lib/core/task_progress.hpp"
 #include "methods/binary_coded.hpp"
 #include "methods/grid_refinement.hpp"
@@ -22,7 +21,7 @@ class UnitSolver {
 public:
     UnitSolver(std::span<const UnitTensor> tensors, const UnitStatistics& statistics,
                const Backend& backend)
-        : gram_(statistics.gram),
+        : statistics_(statistics),
           backend_(backend),
           unit_(tensors, statistics, backend),
           output_error_(statistics, backend),
@@ -33,10 +32,7 @@ public:
                std::span<UnitSolution> solutions) {
         std::optional<UnitFactors> factors;
         if (damping) {
-            if (gram_.rows == 0) {
-                throw InternalError("error feedback needs a Gram matrix; the unit has none");
-            }
-            factors.emplace(gram_, *damping, backend_);
+            factors.emplace(statistics_, ErrorFeedback{*damping}, backend_);
         }
         std::vector<std::size_t> own;
         std::vector<BinaryCoded> coded;
@@ -111,7 +107,7 @@ private:
         solution.error = std::accumulate(coded.errors.begin(), coded.errors.end(), 0.0);
     }
 
-    MatrixView<const float> gram_;
+    const UnitStatistics& statistics_;
     const Backend& backend_;
     StackedUnit unit_;
     OutputError output_error_;

@@ -111,7 +111,7 @@ std::optional<EncodedTensor> outline(const Setting& /*setting*/, const Shape& sh
 MethodRow dense_method() {
     MethodRow row{"dense", expand, bytes, flops, refuses, solve};
     row.outline = outline;
-    row.solves_rows_alone = true;
+    row.shared_by_rows = [](const Setting& /*setting*/) { return GramFactors(); };
     return row;
 }
 

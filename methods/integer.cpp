@@ -99,6 +99,11 @@ double flops(const Setting& setting, const Shape& shape) {
     return integer_flops(task_of(setting), shape);
 }
 
+GramFactors shared_by_rows(const Setting& setting) {
+    const IntegerTask task = task_of(setting);
+    return {task.feedback, task.refine};
+}
+
 std::optional<EncodedTensor> outline(const Setting& setting, const Shape& shape) {
     return integer_outline(shape, layout_of(setting));
 }
@@ -108,7 +113,7 @@ std::optional<EncodedTensor> outline(const Setting& setting, const Shape& shape)
 MethodRow integer_method() {
     MethodRow row{"integer", expand, bytes, flops, refuses_feedback, solve_settings<task_of>};
     row.outline = outline;
-    row.solves_rows_alone = true;
+    row.shared_by_rows = shared_by_rows;
     return row;
 }
 

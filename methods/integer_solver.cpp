@@ -4,7 +4,6 @@
 #include <numeric>
 
 #include "kernels/contract/backend.hpp"
-#include "lib/core/errors.hpp"
 #include "lib/core/task_progress.hpp"
 #include "methods/grid_refinement.hpp"
 #include "methods/grouped_tasks.hpp"
@@ -26,7 +25,7 @@ class UnitSolver {
 public:
     UnitSolver(std::span<const UnitTensor> tensors, const UnitStatistics& statistics,
                const Backend& backend)
-        : gram_(statistics.gram),
+        : statistics_(statistics),
           backend_(backend),
           unit_(tensors, statistics, backend),
           output_error_(statistics, backend),
@@ -35,8 +34,9 @@ public:
     /// All tasks of one feedback.
     void solve(const std::optional<ErrorFeedback>& feedback, std::span<const IntegerTask> tasks,
                std::span<UnitSolution> solutions) {
+        std::optional<UnitFactors> factors;
         if (feedback) {
-            prepare(*feedback);
+            factors.emplace(statistics_, *feedback, backend_);
         }
         std::vector<std::size_t> to_refine;
         std::vector<Quantised> starts;
@@ -45,7 +45,7 @@ public:
             if (tasks[i].feedback != feedback) {
                 continue;
             }
-            Quantised start = start_of(tasks[i]);
+            Quantised start = start_of(tasks[i], factors);
             if (tasks[i].refine) {
                 to_refine.push_back(i);
                 starts.push_back(std::move(start));
@@ -53,42 +53,20 @@ public:
                 store(tasks[i], start, solutions[i]);
             }
         }
-        factor_ = {};
         if (to_refine.empty()) {
             return;
         }
-        refine(feedback.value(), starts);
+        factors.value().release_inverse_factor();
+        refine(factors->system(), starts);
         for (std::size_t n = 0; n < to_refine.size(); ++n) {
             store(tasks[to_refine[n]], starts[n], solutions[to_refine[n]]);
         }
     }
 
 private:
-    /// Makes the factor for this feedback.
-    void prepare(const ErrorFeedback& feedback) {
-        if (gram_.rows == 0) {
-            throw InternalError("error feedback needs a Gram matrix; the unit has none");
-        }
-        const std::size_t d = gram_.rows;
-        factor_ = backend_.allocate<float>(d * d);
-        order_ = feedback.by_power ? columns_by_power() : std::vector<std::uint32_t>();
-        backend_.inverse_factor(gram_,
-                                {.damping = feedback.damping, .penalty = {}, .order = order_},
-                                factor_.matrix(d, d));
-    }
-
-    [[nodiscard]] std::vector<std::uint32_t> columns_by_power() const {
-        std::vector<std::uint32_t> order(gram_.rows);
-        std::iota(order.begin(), order.end(), 0U);
-        std::stable_sort(order.begin(), order.end(), [this](std::uint32_t a, std::uint32_t b) {
-            return gram_(a, a) > gram_(b, b);
-        });
-        return order;
-    }
-
-    /// Rounding to nearest or, if feedback is prepared, the better of that and error feedback for
-    /// each row.
-    [[nodiscard]] Quantised start_of(const IntegerTask& task) const {
+    /// Rounding to nearest or, with factors, the better of that and error feedback for each row.
+    [[nodiscard]] Quantised start_of(const IntegerTask& task,
+                                     std::optional<UnitFactors>& factors) const {
         const IntegerGridSettings grid{
             .num_bits = task.layout.num_bits,
             .group_size = task.layout.group_size,
@@ -99,8 +77,8 @@ private:
             .float8_scales = task.layout.float8_scales,
         };
         Quantised best = round_to_nearest(grid);
-        if (task.feedback) {
-            keep_better_rows(best, sweep(grid), backend_);
+        if (factors) {
+            keep_better_rows(best, sweep(grid, *factors), backend_);
         }
         return best;
     }
@@ -117,21 +95,20 @@ private:
         return q;
     }
 
-    [[nodiscard]] Quantised sweep(const IntegerGridSettings& grid) const {
+    [[nodiscard]] Quantised sweep(const IntegerGridSettings& grid, UnitFactors& factors) const {
         Quantised q(unit_.rows(), unit_.cols(), grid, backend_);
         backend_.copy(unit_.weight(), values());
-        backend_.gptq(values(), factor_.matrix(gram_.rows, gram_.rows), unit_.importance(), order_,
-                      grid, q.scales(), q.zeros(), q.codes());
+        backend_.gptq(values(), factors.inverse_factor(), unit_.importance(), factors.order(), grid,
+                      q.scales(), q.zeros(), q.codes());
         q.errors = output_error_.of_rows(unit_.weight(), values());
         return q;
     }
 
-    void refine(const ErrorFeedback& feedback, std::vector<Quantised>& solutions) const {
+    void refine(SplittingSystem& system, std::vector<Quantised>& solutions) const {
         std::vector<Quantised*> pointers;
         for (Quantised& solution : solutions) {
             pointers.push_back(&solution);
         }
-        SplittingSystem system(gram_, feedback.damping, backend_);
         refine_on_grid({unit_.weight(), &output_error_, {}}, system, pointers, backend_);
     }
 
@@ -152,13 +129,11 @@ private:
         solution.error = std::accumulate(q.errors.begin(), q.errors.end(), 0.0);
     }
 
-    MatrixView<const float> gram_;
+    const UnitStatistics& statistics_;
     const Backend& backend_;
     StackedUnit unit_;
     OutputError output_error_;
     Array<float> values_;
-    std::vector<std::uint32_t> order_;  ///< empty: left to right
-    Array<float> factor_;
 };
 
 }  // namespace

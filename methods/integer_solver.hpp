@@ -8,17 +8,10 @@
 
 #include "lib/encoding/block_shift.hpp"
 #include "lib/encoding/integer.hpp"
+#include "methods/error_feedback.hpp"
 #include "methods/method.hpp"
 
 namespace lathe {
-
-/// How GPTQ goes over the columns.
-struct ErrorFeedback {
-    double damping = 0.01;  ///< share of the mean diagonal added to the Gram matrix
-    bool by_power = false;  ///< columns by decreasing diagonal, ties by index; else left to right
-
-    bool operator==(const ErrorFeedback&) const = default;
-};
 
 /// What a setting of method "integer" or "bct" asks for.
 struct IntegerTask {

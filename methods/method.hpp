@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 #include <string>
@@ -12,10 +13,7 @@
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/job/candidate.hpp"
 #include "lib/model/model_spec.hpp"
-
-namespace lathe::kernels {
-class Backend;
-}
+#include "methods/error_feedback.hpp"
 
 namespace lathe {
 
@@ -27,6 +25,15 @@ struct UnitStatistics {
     /// For a unit that reads token ids: how often each row of the table is used, as a share of
     /// all tokens, plus a floor of one use shared by all rows. Size: rows of the table; else empty.
     std::span<const float> row_weights;
+    /// Gives make_inverse_factor() of `gram`, made before, [d, d]. Null: there are none.
+    std::function<std::vector<float>(const ErrorFeedback&)> stored_factor = {};
+};
+
+/// What solving a setting makes of the Gram matrix alone, whatever the rows.
+struct GramFactors {
+    std::optional<ErrorFeedback> inverse_factor = {};  ///< make_inverse_factor() for this
+    /// Also inverses as it goes, one after another, which are not stored: ADMM.
+    bool inverses = false;
 };
 
 /// A tensor of a unit as a method sees it: W [out_features, in_features], row-major, fp32, in host
@@ -111,9 +118,9 @@ struct MethodRow {
     /// such a candidate.
     bool orders_neurons = false;
 
-    /// Whether solve() gives a row of the unit the same bytes whatever other rows there are, so
-    /// that a large unit may be solved in pieces.
-    bool solves_rows_alone = false;
+    /// Not null: solve() gives a row of the unit the same bytes whatever other rows there are, so
+    /// that a large unit may be solved in pieces, and this says what they share.
+    GramFactors (*shared_by_rows)(const Setting& setting) = nullptr;
 };
 
 [[nodiscard]] std::span<const MethodRow> method_table();

@@ -29,7 +29,7 @@ class NmSolver {
 public:
     NmSolver(std::span<const UnitTensor> tensors, const UnitStatistics& statistics,
              const Backend& backend)
-        : gram_(statistics.gram),
+        : statistics_(statistics),
           backend_(backend),
           unit_(tensors, statistics, backend),
           output_error_(statistics, backend),
@@ -38,12 +38,13 @@ public:
     /// All tasks with these places.
     void solve(const PlaceTask& places, std::span<const NmTask> tasks,
                std::span<UnitSolution> solutions) {
-        if (gram_.rows > 0 && (!factors_ || factors_->damping() != places.damping)) {
-            factors_.emplace(gram_, places.damping, backend_);
+        const ErrorFeedback feedback{places.damping};
+        if (statistics_.gram.rows > 0 && (!factors_ || factors_->feedback() != feedback)) {
+            factors_.emplace(statistics_, feedback, backend_);
         }
-        const Pruned pruned =
-            prune(places.solver, {unit_, places.pattern, gram_, factors_ ? &*factors_ : nullptr},
-                  backend_);
+        const Pruned pruned = prune(
+            places.solver,
+            {unit_, places.pattern, statistics_.gram, factors_ ? &*factors_ : nullptr}, backend_);
         Coded<Quantised> integer;
         Coded<BinaryCoded> binary;
         for (std::size_t i = 0; i < tasks.size(); ++i) {
@@ -176,7 +177,7 @@ private:
         solution.error = std::accumulate(errors.begin(), errors.end(), 0.0);
     }
 
-    MatrixView<const float> gram_;
+    const UnitStatistics& statistics_;
     const Backend& backend_;
     StackedUnit unit_;
     OutputError output_error_;

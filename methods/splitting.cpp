@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cmath>
 
+#include "lib/core/errors.hpp"
+
 namespace lathe {
 
 SplittingSystem::SplittingSystem(MatrixView<const float> gram, double damping,
@@ -74,19 +76,45 @@ void SplittingSystem::invert_exactly(double rho) {
     backend_.mirror_upper(inverse_.matrix(n, n));
 }
 
-MatrixView<const float> UnitFactors::inverse_factor() {
-    const std::size_t n = gram_.rows;
-    if (factor_.size() == 0) {
-        factor_ = backend_.allocate<float>(n * n);
-        backend_.inverse_factor(gram_, {.damping = damping_, .penalty = {}, .order = {}},
-                                factor_.matrix(n, n));
+UnitFactors::UnitFactors(const UnitStatistics& statistics, const ErrorFeedback& feedback,
+                         const kernels::Backend& backend)
+    : statistics_(statistics),
+      feedback_(feedback),
+      backend_(backend),
+      order_(column_order(statistics.gram, feedback)) {
+    if (statistics.gram.rows == 0) {
+        throw InternalError("error feedback needs a Gram matrix; the unit has none");
     }
-    return factor_.matrix(n, n);
+}
+
+MatrixView<const float> UnitFactors::inverse_factor() {
+    const std::size_t n = statistics_.gram.rows;
+    if (factor_.rows > 0) {
+        return factor_;
+    }
+    if (statistics_.stored_factor) {
+        stored_factor_ = statistics_.stored_factor(feedback_);
+        factor_ = backend_.resident<float>({stored_factor_.data(), n, n}, made_factor_);
+        if (!backend_.works_on_host()) {
+            stored_factor_ = {};
+        }
+    } else {
+        made_factor_ = backend_.allocate<float>(n * n);
+        make_inverse_factor(statistics_.gram, feedback_, backend_, made_factor_.matrix(n, n));
+        factor_ = made_factor_.matrix(n, n);
+    }
+    return factor_;
+}
+
+void UnitFactors::release_inverse_factor() {
+    factor_ = {};
+    made_factor_ = {};
+    stored_factor_ = {};
 }
 
 SplittingSystem& UnitFactors::system() {
     if (!system_) {
-        system_.emplace(gram_, damping_, backend_);
+        system_.emplace(statistics_.gram, feedback_.damping, backend_);
     }
     return *system_;
 }

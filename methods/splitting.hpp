@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "kernels/contract/backend.hpp"
+#include "methods/method.hpp"
 
 namespace lathe {
 
@@ -41,25 +42,32 @@ private:
     kernels::Array<float> inverse_;
 };
 
-/// What solvers that work on one Gram matrix with one damping share. Each part is made when it is
+/// What solvers that work on one Gram matrix with one feedback share. Each part is made when it is
 /// first asked for.
 class UnitFactors {
 public:
-    UnitFactors(MatrixView<const float> gram, double damping, const kernels::Backend& backend)
-        : gram_(gram), damping_(damping), backend_(backend) {}
+    /// @pre  what `statistics` refers to outlives the object
+    /// @throws InternalError  if there is no Gram matrix
+    UnitFactors(const UnitStatistics& statistics, const ErrorFeedback& feedback,
+                const kernels::Backend& backend);
 
-    [[nodiscard]] double damping() const { return damping_; }
-    /// Backend::inverse_factor(), columns left to right. [d, d]
+    [[nodiscard]] const ErrorFeedback& feedback() const { return feedback_; }
+    /// column_order()
+    [[nodiscard]] std::span<const std::uint32_t> order() const { return order_; }
+    /// make_inverse_factor(), or what is stored of it. [d, d]
     [[nodiscard]] MatrixView<const float> inverse_factor();
     /// Frees it, until it is asked for again.
-    void release_inverse_factor() { factor_ = {}; }
+    void release_inverse_factor();
     [[nodiscard]] SplittingSystem& system();
 
 private:
-    MatrixView<const float> gram_;
-    double damping_;
+    const UnitStatistics& statistics_;
+    ErrorFeedback feedback_;
     const kernels::Backend& backend_;
-    kernels::Array<float> factor_;
+    std::vector<std::uint32_t> order_;
+    std::vector<float> stored_factor_;   ///< in host memory; empty: none
+    kernels::Array<float> made_factor_;  ///< or a copy of that, for kernels that do not read it
+    MatrixView<const float> factor_;     ///< of one of them; empty: not there
     std::optional<SplittingSystem> system_;
 };
 

@@ -25,7 +25,11 @@ std::string to_line(const RunSchedule& start) {
 std::string to_line(const ScheduledCall& call) {
     Json tasks = Json::array();
     for (const Task& task : call.tasks) {
-        tasks.push_back({{"id", task.id}, {"cost", task.cost}, {"rank", task.rank}});
+        Json& entry =
+            tasks.emplace_back(Json{{"id", task.id}, {"cost", task.cost}, {"rank", task.rank}});
+        if (!task.after.empty()) {
+            entry["after"] = task.after;
+        }
     }
     return Json{{"stage", call.stage},
                 {"began", call.began},
@@ -50,7 +54,8 @@ ScheduledCall call_from(const Json& line) {
     std::set<std::string> seen;
     for (const Json& task : line.at("tasks")) {
         call.tasks.push_back({call.stage, task.at("id").get<std::string>(), "",
-                              task.at("cost").get<double>(), whole_number<int>(task.at("rank"))});
+                              task.at("cost").get<double>(), whole_number<int>(task.at("rank")),
+                              task.value("after", std::vector<std::string>())});
     }
     for (const Task& task : call.tasks) {
         if (task.rank < all_ranks || !seen.insert(task.id).second) {

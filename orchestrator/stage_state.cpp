@@ -79,7 +79,7 @@ void StageState::add_pinned_cost(const Task& task, double cost) {
 
 const TaskResult& StageState::finish(std::size_t position, TaskResult result) {
     const Task& task = tasks_[position];
-    queue_.remove(position);
+    queue_.finish(position);
     done_[position] = true;
     ++n_done_;
     open_cost_ -= cost_of(task);

@@ -11,6 +11,7 @@
 #include "workers/calibration/token_weights.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/candidates/refinement.hpp"
+#include "workers/candidates/unit_factor.hpp"
 #include "workers/checkpoint/assembly.hpp"
 #include "workers/evaluation/evaluation.hpp"
 #include "workers/evaluation/scoring.hpp"
@@ -109,6 +110,7 @@ constexpr std::array table{
     Row{stage::refit, Model::given, chained<SliceRefitter, refit_task_from_json>},
     Row{stage::slice, Model::given, alone<run_slicing, slice_task_from_json>},
     Row{stage::order_neurons, Model::given, alone<run_neuron_ranking, neuron_task_from_json>},
+    Row{stage::factor, Model::compressed, alone<run_factor, factor_task_from_json>},
     Row{stage::compress, Model::compressed, alone<run_compression, compression_task_from_json>},
     Row{stage::gradients, Model::compressed, alone<run_gradients, gradient_task_from_json>},
     Row{stage::reference, Model::compressed, alone<run_reference, reference_task_from_json>},

@@ -20,6 +20,7 @@ inline constexpr const char* cut_effect = "cut_effect";
 inline constexpr const char* refit = "refit";
 inline constexpr const char* slice = "slice";
 inline constexpr const char* order_neurons = "order_neurons";
+inline constexpr const char* factor = "factor";
 inline constexpr const char* compress = "compress";
 inline constexpr const char* gradients = "gradients";
 inline constexpr const char* reference = "reference";

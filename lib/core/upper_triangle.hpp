@@ -1,6 +1,8 @@
 #pragma once
 
 #include <cstddef>
+#include <cstring>
+#include <span>
 #include <string>
 #include <type_traits>
 
@@ -43,5 +45,24 @@ struct UpperTriangle {
         return "[" + std::to_string(size) + ", " + std::to_string(size) + "]";
     }
 };
+
+/// Moves the upper triangle of a matrix of n rows, `whole`, to its beginning, packed.
+template <class T>
+void pack_upper(std::span<T> whole, std::size_t n) {
+    const UpperTriangle<T> packed(whole.data(), n);
+    for (std::size_t i = 0; i < n; ++i) {  // to the left of what is still to be moved
+        std::memmove(packed.diagonal(i), whole.data() + i * n + i, (n - i) * sizeof(T));
+    }
+}
+
+/// Moves a packed triangle from the end of the memory of a matrix of n rows, `whole`, to its place
+/// there. What then lies below the diagonal is of no use.
+template <class T>
+void spread_upper(std::span<T> whole, std::size_t n) {
+    const UpperTriangle<T> packed(whole.data() + whole.size() - triangle_size(n), n);
+    for (std::size_t i = 0; i < n; ++i) {  // to the left of what is still to be moved
+        std::memmove(whole.data() + i * n + i, packed.diagonal(i), (n - i) * sizeof(T));
+    }
+}
 
 }  // namespace lathe

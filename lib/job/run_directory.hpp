@@ -106,6 +106,12 @@ public:
                                                         std::size_t first_row) const {
         return root_ / "candidates" / (unit + ".row_" + std::to_string(first_row) + ".h5");
     }
+    /// A factor of the Gram matrix of a unit that is cut into pieces, named by what it is for,
+    /// until its candidates are joined.
+    [[nodiscard]] std::filesystem::path unit_factor(const std::string& unit,
+                                                    const std::string& use) const {
+        return root_ / "candidates" / (unit + ".factor_" + use + ".h5");
+    }
     /// What refinement made of one block of a plan, "block_0003", or of its "head". `plan` names
     /// the plan and how it was refined.
     [[nodiscard]] std::filesystem::path refined(const std::string& plan,

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace lathe {
 
@@ -18,6 +19,9 @@ struct Task {
     std::string arguments;  ///< what the stage needs to know, in its own form (JSON)
     double cost = 1.0;      ///< estimated work, any unit; the queue goes longest first
     int rank = any_rank;    ///< the only rank that may run it, any_rank or all_ranks
+    /// Ids of tasks that it begins after, if they are in the same list; then any rank may run it.
+    /// For the queue: it is not sent along.
+    std::vector<std::string> after = {};
 
     bool operator==(const Task&) const = default;
 };
@@ -34,8 +38,8 @@ struct TaskResult {
     bool operator==(const TaskResult&) const = default;
 };
 
-/// One line of JSON with every field, for messages between ranks and for the journal. Bytes of
-/// TaskResult::text that are no UTF-8 (a message may quote a file) become U+FFFD.
+/// One line of JSON with every field but Task::after, for messages between ranks and for the
+/// journal. Bytes of TaskResult::text that are no UTF-8 (a message may quote a file) become U+FFFD.
 /// @throws InternalError  if any other text is no UTF-8, or a number is not finite
 [[nodiscard]] std::string to_json(const Task& task);
 [[nodiscard]] std::string to_json(const TaskResult& result);

@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 #include <fmt/format.h>
 
+#include "orchestrator/estimate/compression_work.hpp"
 #include "orchestrator/estimate/job_sizes.hpp"
 #include "orchestrator/estimate/model_sums.hpp"
 #include "orchestrator/estimate/rank_memory.hpp"
@@ -83,51 +85,18 @@ private:
     void compress() {
         std::uint64_t rank_bytes = 0;
         WorkCall call = sizes_.call("compress", 0);
-        WorkCall joining = sizes_.call("compress", 0);
         const auto cuts = compression_pieces(sizes_.outline.model, sizes_.outline.settings,
                                              sizes_.n_ranks, sizes_.job.runtime.memory_limit);
         for (std::size_t u = 0; u < sizes_.spec.units.size(); ++u) {
-            const UnitSpec& unit = sizes_.spec.units[u];
-            const auto width =
-                static_cast<double>(sizes_.spec.tensors[unit.tensors.front()].shape.back());
-            const auto rows = static_cast<double>(row_count(sizes_.spec, unit));
-            const auto stored = static_cast<double>(
-                candidate_bytes(sizes_.outline.model, u, sizes_.outline.settings[u]));
-            const bool is_cut = cuts[u].size() > 1;
-            for (const UnitRows& piece : cuts[u]) {
-                const double share = static_cast<double>(piece.count) / rows;
+            for (const UnitRows& rows : cuts[u]) {
                 rank_bytes =
                     std::max(rank_bytes, RankMemory::compress(sizes_.outline.model, u,
-                                                              sizes_.outline.settings[u], piece));
-                Work work;
-                // A piece makes its own factors.
-                work.solve = share * sizes_.solver_flops(u).first +
-                             (is_cut ? (1.0 - share) * width * width * width : 0.0);
-                work.read = share * sizes_.unit_elements[u] * sizes_.bytes_of_element() +
-                            4.0 * width * width;
-                work.written = share * stored;
-                std::string id = "compress/" + unit.name;
-                id += is_cut ? "/row_" + std::to_string(piece.first) : "";
-                call.tasks.push_back(
-                    task_of(stage::compress, std::move(id),
-                            compression_cost(sizes_.spec, unit, sizes_.outline.settings[u].size(),
-                                             piece.count),
-                            work));
+                                                              sizes_.outline.settings[u], rows));
             }
-            if (is_cut) {
-                Work work;
-                work.reread = stored;
-                work.written = stored;
-                joining.tasks.push_back(
-                    task_of(stage::compress, "compress/" + unit.name, 0.0, work));
-            }
+            std::ranges::move(compression_work(sizes_, u, cuts[u]), std::back_inserter(call.tasks));
         }
         call.rank_bytes = add_panels(rank_bytes);
-        joining.rank_bytes = call.rank_bytes;  // at most: it holds a candidate of each setting
         calls_.push_back(std::move(call));
-        if (!joining.tasks.empty()) {
-            calls_.push_back(std::move(joining));
-        }
     }
 
     /// Forwards, each block once more, and backwards by inputs alone: four times a pass.

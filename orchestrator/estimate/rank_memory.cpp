@@ -14,30 +14,41 @@ bool has_admm(const Setting& setting) {
     return solver != setting.values.end() && solver->second.starts_with("admm");
 }
 
-/// What run_compression() holds for a unit of these settings. Of each element of the unit: the
-/// weight, the stack, the values and, by method, what stands in its solver; of each element of the
-/// Gram matrix: itself and two more, a factor and the triangle it is made in (8 bytes of one half),
-/// or ADMM's matrix and inverse.
-std::uint64_t solving_bytes(std::uint64_t elements, std::uint64_t square,
-                            const std::vector<Setting>& settings, std::uint64_t candidate_bytes) {
+/// Bytes of each element of a unit and of its Gram matrix.
+struct SolvingBytes {
+    std::uint64_t of_element = 0;
+    std::uint64_t of_square = 0;
+};
+
+/// While solutions are made. Of each element of the unit: the weight, the stack, the values and, by
+/// method, what stands in its solver; of each element of the Gram matrix: itself and its factor, or
+/// ADMM's matrix and inverse.
+SolvingBytes solving_bytes(const std::vector<Setting>& settings) {
     std::uint64_t refined = 0;
-    std::uint64_t of_element = 12 + 6;  // codes twice, a difference
-    std::uint64_t of_square = 12;
+    SolvingBytes bytes{12 + 6, 8};  // codes twice, a difference
     for (const Setting& setting : settings) {
         refined += has_admm(setting) ? 1 : 0;
         if (setting.method == "nm") {
-            of_element = std::max<std::uint64_t>(of_element, has_admm(setting) ? 52 : 24);
-            of_square = 16;
+            bytes.of_element =
+                std::max<std::uint64_t>(bytes.of_element, has_admm(setting) ? 52 : 24);
+            bytes.of_square = std::max<std::uint64_t>(bytes.of_square, 16);
         } else if (setting.method == "low_rank" || setting.method == "ffsplit") {
-            of_element = std::max<std::uint64_t>(of_element, 40);
-            of_square = std::max<std::uint64_t>(of_square, 40);
+            bytes.of_element = std::max<std::uint64_t>(bytes.of_element, 40);
+            bytes.of_square = std::max<std::uint64_t>(bytes.of_square, 40);
         }
     }
     if (refined > 0) {  // target, step and its product, a difference; of each its state and codes
-        of_element = std::max<std::uint64_t>(of_element, 12 + 16) + 6 * refined;
+        bytes.of_element = std::max<std::uint64_t>(bytes.of_element, 12 + 16) + 6 * refined;
+        bytes.of_square = std::max<std::uint64_t>(bytes.of_square, 12);
     }
-    return of_element * elements + of_square * square + candidate_bytes;
+    return bytes;
 }
+
+/// While a factor is made: the weights and the stack; the Gram matrix, the factor, and the triangle
+/// that it is made in (8 bytes of one half).
+constexpr SolvingBytes factoring_bytes{8, 12};
+/// The same by a task of its own, without the rows, where the factor takes the matrix's place.
+constexpr SolvingBytes factor_task_bytes{0, 8};
 
 }  // namespace
 
@@ -61,12 +72,17 @@ std::uint64_t RankMemory::compress(const ModelOutline& model, std::size_t unit,
                                    const std::vector<Setting>& settings, UnitRows rows) {
     const UnitSpec& spec = model.spec.units.at(unit);
     const std::uint64_t cols = model.spec.tensors[spec.tensors.front()].shape.back();
-    const double share =
-        static_cast<double>(rows.count) / static_cast<double>(row_count(model.spec, spec));
-    return solving_bytes(rows.count * cols, spec.input == Signal::token_ids ? 0 : cols * cols,
-                         settings,
-                         static_cast<std::uint64_t>(
-                             share * static_cast<double>(candidate_bytes(model, unit, settings))));
+    const std::uint64_t elements = rows.count * cols;
+    const std::uint64_t square = spec.input == Signal::token_ids ? 0 : cols * cols;
+    const std::size_t all_rows = row_count(model.spec, spec);
+    const auto take = [&](const SolvingBytes& bytes) {
+        return bytes.of_element * elements + bytes.of_square * square;
+    };
+    const double share = static_cast<double>(rows.count) / static_cast<double>(all_rows);
+    const auto candidates = static_cast<std::uint64_t>(
+        share * static_cast<double>(candidate_bytes(model, unit, settings)));
+    return std::max(take(solving_bytes(settings)) + candidates,
+                    take(rows.count < all_rows ? factor_task_bytes : factoring_bytes));
 }
 
 // The embedding in fp32 and, with its product, in fp64; three bases.

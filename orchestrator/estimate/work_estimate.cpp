@@ -6,7 +6,10 @@
 #include <limits>
 
 #include "lib/model/stream.hpp"
+#include "orchestrator/estimate/memory_limit.hpp"
 #include "orchestrator/estimate/model_sums.hpp"
+#include "orchestrator/serving.hpp"
+#include "orchestrator/stages/task_lists.hpp"
 #include "workers/calibration/output_gradients.hpp"
 #include "workers/candidates/compression.hpp"
 #include "workers/task_table.hpp"
@@ -64,13 +67,21 @@ void add_slice_stages(const JobContext& context, double tokens, double forward, 
 struct SolverWork {
     double all = 0.0;
     double costliest = 0.0;  ///< each unit once, under its costliest setting
+    std::size_t tasks = 0;
 };
 
 SolverWork solver_work(const JobContext& context, const ModelOutline& model) {
     SolverWork work;
+    std::vector<std::vector<Setting>> settings;
     for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
+        settings.push_back(settings_of_unit(context, model, u));
+    }
+    const auto pieces = compression_pieces(model, settings, context.world->size(),
+                                           memory_limit_of(context.job, *context.world).bytes);
+    for (std::size_t u = 0; u < model.spec.units.size(); ++u) {
+        work.tasks += n_compression_tasks(settings[u], pieces[u]);
         double most = 0.0;
-        for (const Setting& setting : settings_of_unit(context, model, u)) {
+        for (const Setting& setting : settings[u]) {
             work.all += predicted_flops(model, u, setting);
             most = std::max(most, predicted_flops(model, u, setting));
         }
@@ -125,7 +136,7 @@ std::vector<Preflight::Stage> estimate_stages(const JobContext& context, const M
             removes ? 4.0 * n * n * (n + static_cast<double>(spec.hidden_size)) : n;
         add(stage::order_neurons, spec.n_blocks, static_cast<double>(spec.n_blocks) * block);
     }
-    add("compress", model.spec.units.size(), solvers.all);
+    add("compress", solvers.tasks, solvers.all);
     if (context.job.search.scores != SearchConfig::Scores::divergence) {
         go_back(stage::gradients, model.spec,
                 std::min(tokens, static_cast<double>(gradient_tokens)));

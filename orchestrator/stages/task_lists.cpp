@@ -20,11 +20,35 @@ std::vector<PipelineLink> pipeline_links(std::size_t begin, std::size_t end, int
     return links;
 }
 
-double compression_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings,
-                        std::size_t n_rows) {
-    const std::size_t first = unit.tensors.front();
-    const auto n = static_cast<double>(matrix_extents(spec.tensors[first].shape).second);
-    return n * n * (n + static_cast<double>(n_rows * n_settings));
+namespace {
+
+double columns_of(const ModelSpec& spec, const UnitSpec& unit) {
+    return static_cast<double>(matrix_extents(spec.tensors[unit.tensors.front()].shape).second);
+}
+
+}  // namespace
+
+double rows_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings,
+                 std::size_t n_rows) {
+    const double n = columns_of(spec, unit);
+    return n * n * static_cast<double>(n_rows * n_settings);
+}
+
+double factor_cost(const ModelSpec& spec, const UnitSpec& unit) {
+    const double n = columns_of(spec, unit);
+    return n * n * n;
+}
+
+std::string compression_id(const UnitSpec& unit) {
+    return "compress/" + unit.name;
+}
+
+std::string piece_id(const UnitSpec& unit, UnitRows rows) {
+    return compression_id(unit) + "/row_" + std::to_string(rows.first);
+}
+
+std::string factor_id(const UnitSpec& unit, const ErrorFeedback& feedback) {
+    return "factor/" + unit.name + "/" + to_string(feedback);
 }
 
 namespace {
@@ -53,8 +77,9 @@ std::vector<std::vector<UnitRows>> compression_pieces(
     const ModelSpec& spec = model.spec;
     std::vector<double> costs;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
-        costs.push_back(compression_cost(spec, spec.units[u], settings[u].size(),
-                                         row_count(spec, spec.units[u])));
+        const UnitSpec& unit = spec.units[u];
+        costs.push_back(factor_cost(spec, unit) +
+                        rows_cost(spec, unit, settings[u].size(), row_count(spec, unit)));
     }
     const double large =
         std::accumulate(costs.begin(), costs.end(), 0.0) / (8.0 * static_cast<double>(n_ranks));
@@ -69,6 +94,14 @@ std::vector<std::vector<UnitRows>> compression_pieces(
                                                        : std::vector{all});
     }
     return pieces;
+}
+
+std::size_t n_compression_tasks(std::span<const Setting> settings,
+                                const std::vector<UnitRows>& pieces) {
+    if (pieces.size() == 1) {
+        return 1;
+    }
+    return shared_factors(settings).value().feedbacks.size() + pieces.size() + 1;
 }
 
 std::size_t variants_per_task(std::size_t n_variants, std::size_t n_parts, int n_ranks) {

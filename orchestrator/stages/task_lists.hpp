@@ -26,10 +26,16 @@ struct PipelineLink {
 [[nodiscard]] std::vector<PipelineLink> pipeline_links(std::size_t begin, std::size_t end,
                                                        int n_ranks);
 
-/// Cost of making `n_settings` candidates of some of a unit's rows, for the order of the tasks:
-/// operations of the factors, and of the rows.
-[[nodiscard]] double compression_cost(const ModelSpec& spec, const UnitSpec& unit,
-                                      std::size_t n_settings, std::size_t n_rows);
+/// Cost of making `n_settings` candidates of some of a unit's rows, for the order of the tasks, and
+/// of making a factor of its Gram matrix: operations.
+[[nodiscard]] double rows_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings,
+                               std::size_t n_rows);
+[[nodiscard]] double factor_cost(const ModelSpec& spec, const UnitSpec& unit);
+
+/// Names of the tasks of a unit; what it is made in (cuts.size() > 1) comes first.
+[[nodiscard]] std::string compression_id(const UnitSpec& unit);
+[[nodiscard]] std::string piece_id(const UnitSpec& unit, UnitRows rows);
+[[nodiscard]] std::string factor_id(const UnitSpec& unit, const ErrorFeedback& feedback);
 
 /// What each unit's candidates are made in, a task each: all its rows or pieces_of() it. Those of a
 /// unit that is a large part of all the work, with several ranks, so that no rank waits for the one
@@ -38,6 +44,10 @@ struct PipelineLink {
 [[nodiscard]] std::vector<std::vector<UnitRows>> compression_pieces(
     const ModelOutline& model, std::span<const std::vector<Setting>> settings, int n_ranks,
     std::uint64_t memory_limit);
+
+/// Tasks that a unit with these settings and pieces is made in.
+[[nodiscard]] std::size_t n_compression_tasks(std::span<const Setting> settings,
+                                              const std::vector<UnitRows>& pieces);
 
 /// Variants of a plan in one task, at most, and tokens they are measured on: small enough to keep a
 /// few ranks busy, large enough to share the loading of the plan.

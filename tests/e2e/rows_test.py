@@ -37,6 +37,8 @@ def cut_rows_do_not_show():
                 made[ranks] = (result["checkpoint_hash"], candidates)
                 journal = (run / "journal.jsonl").read_text()
                 assert ("/row_4096" in journal) == (ranks > 0), f"{ranks} ranks: cut, or not"
+                # What the pieces share is made once, and candidates/ shows below that it does not stay.
+                assert ('"factor/' in journal) == (ranks > 0), f"{ranks} ranks: a factor, or none"
             for ranks in (2, 3):
                 assert made[ranks][1].keys() == made[0][1].keys(), f"{ranks} ranks left {sorted(made[ranks][1])}"
                 other = [name for name in made[0][1] if made[ranks][1][name] != made[0][1][name]]

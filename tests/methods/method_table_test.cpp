@@ -140,17 +140,26 @@ TEST(MethodTable, MethodsThatSolveRowsAloneGiveTheSameBytesInPieces) {
         entry("dense", {{"dtype", {"float16"}}})};
     const SomeBackend backend(2);
     std::size_t n_alone = 0;
+    UnitStatistics with_factors = unit.statistics();
+    std::vector<ErrorFeedback> asked;
+    with_factors.stored_factor = [&](const ErrorFeedback& feedback) {
+        asked.push_back(feedback);
+        std::vector<float> factor(d * d);
+        make_inverse_factor(unit.statistics().gram, feedback, backend.get(), {factor.data(), d, d});
+        return factor;
+    };
     for (const CandidateEntry& e : entries) {
         const MethodRow& method = find_method(e.method, "");
-        EXPECT_TRUE(method.solves_rows_alone) << e.method;
+        ASSERT_NE(method.shared_by_rows, nullptr) << e.method;
         const std::vector<Setting> settings = method.expand(e);
         const auto whole = method.solve(settings, unit.tensors(), unit.statistics(), backend.get());
+        asked.clear();
         std::vector<std::vector<EncodedTensor>> pieces(settings.size());
         for (const auto& [first, count] : {std::pair(0, 256), std::pair(256, 256 + 37)}) {
             const UnitTensor rows{unit.tensors().front().weight.row_range(first, count),
                                   {static_cast<std::size_t>(count), d},
                                   DType::f32};
-            auto solved = method.solve(settings, {&rows, 1}, unit.statistics(), backend.get());
+            auto solved = method.solve(settings, {&rows, 1}, with_factors, backend.get());
             for (std::size_t s = 0; s < settings.size(); ++s) {
                 pieces[s].push_back(std::move(solved[s].tensors.front()));
             }
@@ -159,10 +168,13 @@ TEST(MethodTable, MethodsThatSolveRowsAloneGiveTheSameBytesInPieces) {
             EXPECT_EQ(content_hash(join_rows(std::move(pieces[s]))),
                       content_hash(whole[s].tensors.front()))
                 << to_string(settings[s]);
+            const auto factor = method.shared_by_rows(settings[s]).inverse_factor;
+            EXPECT_TRUE(!factor || std::ranges::count(asked, *factor) == 2)
+                << to_string(settings[s]) << " made it anew, or read it twice";
         }
     }
     for (const MethodRow& method : method_table()) {
-        n_alone += method.solves_rows_alone ? 1 : 0;
+        n_alone += method.shared_by_rows != nullptr ? 1 : 0;
     }
     EXPECT_EQ(n_alone, entries.size());
 }

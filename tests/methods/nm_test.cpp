@@ -146,7 +146,8 @@ TEST(NmMethod, SplittingStopsSoon) {
     const SomeBackend backend(2);
     const auto tensors = unit.tensors();
     const StackedUnit stack(tensors, unit.statistics(), backend.get());
-    UnitFactors factors(unit.statistics().gram, 0.01, backend.get());
+    const UnitStatistics statistics = unit.statistics();
+    UnitFactors factors(statistics, {0.01}, backend.get());
     for (const NmPattern pattern : {NmPattern{2, 4}, {4, 8}, {1, 4}}) {
         const Pruned pruned = prune(
             PruningSolver::admm, {stack, pattern, unit.statistics().gram, &factors}, backend.get());
@@ -226,7 +227,8 @@ TEST(Refit, AgreesWithTheExactSolutionAndNeverRaisesTheError) {
     const SomeBackend backend(2);
     const auto tensors = unit.tensors();
     const StackedUnit stack(tensors, unit.statistics(), backend.get());
-    UnitFactors factors(unit.statistics().gram, 0.01, backend.get());
+    const UnitStatistics statistics = unit.statistics();
+    UnitFactors factors(statistics, {0.01}, backend.get());
     for (const PruningSolver solver :
          {PruningSolver::magnitude, PruningSolver::wanda, PruningSolver::sparsegpt,
           PruningSolver::admm, PruningSolver::admm_fixed}) {

@@ -76,7 +76,7 @@ TEST(TaskQueue, TasksForAllRanksAreTakenByThemselvesInTheOrderGiven) {
     EXPECT_EQ(queue.take(1, false), 1U);
     EXPECT_EQ(queue.take(1, false), std::nullopt);
     EXPECT_EQ(queue.take_joint(), 0U);
-    queue.remove(2);
+    queue.finish(2);
     EXPECT_EQ(queue.take_joint(), std::nullopt);
     EXPECT_FALSE(queue.needs(1));
 }
@@ -103,10 +103,51 @@ TEST(TaskQueue, ALoneRankGetsItBack) {
 TEST(TaskQueue, ARemovedTaskIsNotHandedOut) {
     const std::vector<Task> tasks = {task_of(1), task_of(2), task_of(3, 0)};
     TaskQueue queue(tasks, 1);
-    queue.remove(1);
-    queue.remove(2);
+    queue.finish(1);
+    queue.finish(2);
     EXPECT_THAT(take_all(queue, 0), ElementsAre(0));
-    queue.remove(0);  // not in it any more: nothing happens
+    queue.finish(0);  // not in it any more: nothing happens
+}
+
+TEST(TaskQueue, ATaskWaitsForThoseBeforeIt) {
+    std::vector<Task> tasks = {task_of(1), task_of(5), task_of(9), task_of(8), task_of(0)};
+    for (std::size_t position = 0; position < tasks.size(); ++position) {
+        tasks[position].id = std::string(1, static_cast<char>('a' + position));
+    }
+    tasks[2].after = {"a", "not in the list"};
+    tasks[3].after = {"a"};
+    tasks[4].after = {"c", "d"};
+    TaskQueue queue(tasks, 2);
+    EXPECT_EQ(queue.take(0, false), 1U);
+    EXPECT_EQ(queue.take(0, false), 0U);
+    EXPECT_EQ(queue.take(1, false), std::nullopt);
+    EXPECT_FALSE(queue.is_empty()) << "three wait";
+    queue.finish(0);
+    EXPECT_EQ(queue.take(0, false), 2U);
+    EXPECT_EQ(queue.take(1, false), 3U);
+    queue.put_back(3, 1);  // so what waits for it goes on waiting
+    queue.finish(2);
+    EXPECT_EQ(queue.take(1, false), std::nullopt);
+    EXPECT_EQ(queue.take(0, false), 3U);
+    queue.finish(3);
+    EXPECT_EQ(queue.take(1, false), 4U);
+    EXPECT_TRUE(queue.is_empty());
+}
+
+TEST(TaskQueue, WhatHasWaitedGoesFirst) {
+    std::vector<Task> tasks = {task_of(9), task_of(8), task_of(1)};
+    tasks[0].id = "first";
+    tasks[2].after = {"first"};
+    TaskQueue queue(tasks, 1);
+    EXPECT_EQ(queue.take(0, true), 0U);
+    queue.finish(0);
+    EXPECT_THAT(take_all(queue, 0), ElementsAre(2, 1));
+}
+
+TEST(TaskQueue, APinnedTaskThatBeginsAfterOthersIsRefused) {
+    std::vector<Task> tasks = {task_of(1), task_of(1, 0)};
+    tasks[1].after = {"task"};
+    EXPECT_THROW(TaskQueue(tasks, 1), InternalError);
 }
 
 TEST(TaskQueue, ARankThatDoesNotExistIsRefused) {

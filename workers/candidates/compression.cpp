@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "lib/checkpoint/encoded_tensor_io.hpp"
+#include "lib/core/errors.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/task_progress.hpp"
 #include "lib/encoding/encoded_tensor.hpp"
@@ -120,7 +121,16 @@ void compress_piece(const JobContext& context, const CompressionTask& task) {
     const UnitSpec& unit = context.spec().units.at(task.unit);
     ArtifactWriter file(context.run.candidate_piece(unit.name, task.rows.first));
     file.group("/", {{"fingerprint", task.fingerprint}});
-    const UnitData data = load_unit(context, unit, task.rows);
+    UnitData data = load_unit(context, unit, task.rows);
+    if (!task.factors.empty()) {
+        data.statistics.stored_factor = [&](const ErrorFeedback& feedback) {
+            const auto factor = std::ranges::find(task.factors, feedback, &UnitFactor::feedback);
+            if (factor == task.factors.end()) {
+                throw InternalError("no factor " + to_string(feedback) + " of unit " + unit.name);
+            }
+            return read_unit_factor(context, unit, *factor);
+        };
+    }
     write_doubles(file, "/row_energies", row_energies(data, context.backend()));
     std::size_t number = 0;
     solve_rows(context, task, data, [&](const PieceCandidate& candidate) {
@@ -187,6 +197,11 @@ void write_source_candidate(const JobContext& context, ArtifactWriter& file, std
 
 void join_pieces(const JobContext& context, const CompressionTask& task) {
     const UnitSpec& unit = context.spec().units.at(task.unit);
+    for (const UnitFactor& factor : task.factors) {
+        std::error_code ignored;
+        std::filesystem::remove(context.run.unit_factor(unit.name, to_string(factor.feedback)),
+                                ignored);
+    }
     ArtifactWriter file(context.run.candidates(unit.name));
     file.group("/", {{"fingerprint", task.fingerprint}});
     std::vector<ArtifactReader> pieces;
@@ -249,11 +264,16 @@ std::string to_json(const CompressionTask& task) {
     for (const UnitRows& piece : task.pieces) {
         pieces.push_back({piece.first, piece.count});
     }
+    nlohmann::json factors = nlohmann::json::array();
+    for (const UnitFactor& factor : task.factors) {
+        factors.push_back({to_string(factor.feedback), factor.fingerprint});
+    }
     return nlohmann::json{{"unit", task.unit},
                           {"settings", settings},
                           {"fingerprint", task.fingerprint},
                           {"rows", {task.rows.first, task.rows.count}},
-                          {"pieces", pieces}}
+                          {"pieces", pieces},
+                          {"factors", factors}}
         .dump();
 }
 
@@ -266,6 +286,9 @@ CompressionTask compression_task_from_json(const std::string& text) {
     }
     for (const auto& piece : json.at("pieces")) {
         task.pieces.push_back(rows_of(piece));
+    }
+    for (const auto& factor : json.at("factors")) {
+        task.factors.push_back({error_feedback_from_string(factor.at(0)), factor.at(1)});
     }
     return task;
 }

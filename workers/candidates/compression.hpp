@@ -7,6 +7,7 @@
 #include "lib/encoding/encoded_tensor.hpp"
 #include "lib/job/candidate.hpp"
 #include "methods/dense.hpp"
+#include "workers/candidates/unit_factor.hpp"
 #include "workers/candidates/unit_rows.hpp"
 #include "workers/job/job_context.hpp"
 
@@ -30,6 +31,8 @@ struct CompressionTask {
     std::string fingerprint;
     UnitRows rows = {};                 ///< none: all
     std::vector<UnitRows> pieces = {};  ///< to be joined; empty: nothing is
+    /// Of a piece: what is stored for it. Of a join: what is of no more use, and is removed.
+    std::vector<UnitFactor> factors = {};
 };
 
 [[nodiscard]] std::string to_json(const CompressionTask& task);

@@ -43,9 +43,8 @@ std::vector<float> shared_head_gram(const JobContext& context, const std::vector
     return {whole.begin(), whole.end()};
 }
 
-/// The Gram matrix of what a unit reads. Calibration measured it in the given model's basis and
-/// with its neurons as they are stored. For a unit that reads a sliced stream it is turned into the
-/// stream's basis and cut; for one that reads neurons these are put in order.
+}  // namespace
+
 std::vector<float> read_input_gram(const JobContext& context, const UnitSpec& unit) {
     // A tied embedding stands before the blocks and is fed after them.
     const std::string place = place_name(unit.block, context.spec().n_blocks);
@@ -67,8 +66,6 @@ std::vector<float> read_input_gram(const JobContext& context, const UnitSpec& un
         rotate_gram(context, *boundary, read_wide_gram(file, unit.input), first.shape.back());
     return {turned.begin(), turned.end()};
 }
-
-}  // namespace
 
 UnitData load_unit(const JobContext& context, const UnitSpec& unit, UnitRows rows) {
     const ModelSpec& spec = context.spec();

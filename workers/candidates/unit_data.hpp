@@ -19,6 +19,12 @@ struct UnitData {
     UnitStatistics statistics;  ///< views of what stands above
 };
 
+/// The Gram matrix of what a unit reads, [d, d], both triangles. Calibration measured it in the
+/// given model's basis and with its neurons as they are stored. For a unit that reads a sliced
+/// stream it is turned into the stream's basis and cut; for one that reads neurons these are put in
+/// order. @pre  the unit reads no token ids
+[[nodiscard]] std::vector<float> read_input_gram(const JobContext& context, const UnitSpec& unit);
+
 /// From the source and what calibration left. @throws DataError  for weights that are not finite
 [[nodiscard]] UnitData load_unit(const JobContext& context, const UnitSpec& unit, UnitRows rows);
 

@@ -2,12 +2,14 @@
 
 #include <cstddef>
 #include <limits>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "lib/core/matrix_view.hpp"
 #include "lib/job/candidate.hpp"
 #include "lib/model/model_spec.hpp"
+#include "methods/method.hpp"
 
 namespace lathe {
 
@@ -24,6 +26,15 @@ struct TensorRows {
     std::size_t count = 0;
 };
 
+/// What settings of a unit make of its Gram matrix alone, whatever the rows.
+struct SharedFactors {
+    std::vector<ErrorFeedback> feedbacks;  ///< of make_inverse_factor(), each once
+    bool inverses = false;                 ///< GramFactors::inverses of one of them
+};
+
+/// None: one of the settings has a method that looks at all rows together.
+[[nodiscard]] std::optional<SharedFactors> shared_factors(std::span<const Setting> settings);
+
 [[nodiscard]] std::size_t row_count(const ModelSpec& spec, const UnitSpec& unit);
 
 /// The tensors that have some of the rows, in the unit's order.
@@ -32,9 +43,9 @@ struct TensorRows {
 
 /// The pieces that a unit's candidates can be made in, each by itself, with the same bytes as in
 /// one go: under one Gram matrix each row is solved alone. One piece if the unit is too small for
-/// more, or has a setting whose method looks at all rows together.
-/// A piece begins where kernels would begin a tile, and is large beside the factors that each task
-/// makes anew. With `most_rows` it has no more than these, but 256, or 4096 of a look-up, in any
+/// more, or has no shared_factors().
+/// A piece begins where kernels would begin a tile, and is large beside what each task makes or
+/// reads anew. With `most_rows` it has no more than these, but 256, or 4096 of a look-up, in any
 /// case.
 [[nodiscard]] std::vector<UnitRows> pieces_of(
     const ModelSpec& spec, const UnitSpec& unit, std::span<const Setting> settings,

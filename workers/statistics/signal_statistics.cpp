@@ -232,10 +232,7 @@ namespace {
 /// A matrix of n rows whose upper triangle stands packed at the end of `whole`: both triangles.
 template <class T>
 void unpack(std::vector<T>& whole, std::size_t n) {
-    const UpperTriangle<const T> packed(whole.data() + whole.size() - triangle_size(n), n);
-    for (std::size_t i = 0; i < n; ++i) {  // to the left of what is still to be moved
-        std::memmove(whole.data() + i * n + i, packed.diagonal(i), (n - i) * sizeof(T));
-    }
+    spread_upper(std::span(whole), n);
     // A few columns at a time: what is mirrored lies a row apart and shall stay in the cache.
     constexpr std::size_t step = 32;
     for (std::size_t first = 0; first < n; first += step) {

@@ -3,26 +3,41 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "lib/core/errors.hpp"
+
 namespace lathe {
 namespace {
 
-/// A unit of tensors with the given rows and 256 columns.
-ModelSpec spec_of(const std::vector<std::size_t>& rows) {
+/// A unit of tensors with the given rows.
+ModelSpec spec_of(const std::vector<std::size_t>& rows, std::size_t cols = 256) {
     ModelSpec spec;
     UnitSpec& unit = spec.units.emplace_back();
     for (const std::size_t n : rows) {
         unit.tensors.push_back(spec.tensors.size());
-        spec.tensors.emplace_back().shape = {n, 256};
+        spec.tensors.emplace_back().shape = {n, cols};
     }
     return spec;
 }
 
+std::vector<Setting> settings_of(
+    const char* method, const std::vector<std::pair<const char*, std::vector<std::string>>>& keys) {
+    CandidateEntry entry;
+    entry.method = method;
+    for (const auto& [name, values] : keys) {
+        entry.keys.push_back({name, values, {}});
+    }
+    return find_method(method, "").expand(entry);
+}
+
 std::vector<std::size_t> counts(const std::vector<std::size_t>& rows, const char* method,
                                 std::size_t most_rows = std::numeric_limits<std::size_t>::max(),
-                                Signal input = Signal::mlp_in) {
-    ModelSpec spec = spec_of(rows);
+                                Signal input = Signal::mlp_in, std::size_t cols = 256,
+                                const char* solver = "gptq") {
+    ModelSpec spec = spec_of(rows, cols);
     spec.units[0].input = input;
-    const std::vector<Setting> settings{{method, {}}};
+    const bool has_solver = std::string_view(method) != "low_rank";
+    const std::vector<Setting> settings =
+        has_solver ? settings_of(method, {{"solver", {solver}}}) : settings_of(method, {});
     std::vector<std::size_t> counts;
     std::size_t next = 0;
     for (const UnitRows& piece : pieces_of(spec, spec.units[0], settings, most_rows)) {
@@ -42,10 +57,39 @@ TEST(UnitRows, AreCutAtMultiplesOf4096) {
     EXPECT_THAT(counts({5120, 5120}, "integer"), ElementsAre(4096, 6144));
 }
 
+TEST(UnitRows, OfManyColumnsAreCutIfWhatTheyMakeOfTheGramMatrixIsShared) {
+    using ::testing::ElementsAre;
+    constexpr auto all = std::numeric_limits<std::size_t>::max();
+    EXPECT_THAT(counts({16384}, "integer", all, Signal::mlp_in, 8192, "admm"), ElementsAre(16384));
+    EXPECT_THAT(counts({16384}, "integer", all, Signal::mlp_in, 8192, "gptq"),
+                ElementsAre(4096, 4096, 4096, 4096));
+    EXPECT_THAT(counts({16384}, "integer", all, Signal::mlp_in, 65536, "gptq"),
+                ElementsAre(8192, 8192));
+}
+
+TEST(SharedFactors, AreThoseOfAllSettingsOnce) {
+    auto settings =
+        settings_of("integer", {{"solver", {"rtn", "gptq", "admm"}}, {"actorder", {"true"}}});
+    for (const Setting& setting :
+         settings_of("bcq", {{"solver", {"gptq"}}, {"dampening_frac", {"0.05"}}})) {
+        settings.push_back(setting);
+    }
+    const auto shared = shared_factors(settings);
+    ASSERT_TRUE(shared.has_value());
+    EXPECT_TRUE(shared->inverses);
+    ASSERT_EQ(shared->feedbacks.size(), 2U);
+    EXPECT_EQ(to_string(shared->feedbacks[0]), "0.01_by_power");
+    EXPECT_EQ(to_string(shared->feedbacks[1]), "0.05");
+    EXPECT_EQ(error_feedback_from_string("0.01_by_power"), shared->feedbacks[0]);
+    for (const char* text : {"", "fast", "0.01x", "0.010", "0.01_by_power_by_power"}) {
+        EXPECT_THROW((void)error_feedback_from_string(text), InternalError) << text;
+    }
+}
+
 TEST(UnitRows, AreCutFinerWhereMemoryIsShort) {
     using ::testing::ElementsAre;
     EXPECT_THAT(counts({1000}, "integer", 1000), ElementsAre(1000));
-    EXPECT_THAT(counts({1000}, "integer", 999), ElementsAre(768, 232));
+    EXPECT_THAT(counts({1000}, "integer", 999), ElementsAre(512, 488));
     EXPECT_THAT(counts({1000}, "integer", 1), ElementsAre(256, 256, 256, 232));
     EXPECT_THAT(counts({9000}, "integer", 5000), ElementsAre(4096, 4904));
     EXPECT_THAT(counts({9000}, "integer", 4800), ElementsAre(4608, 4392));
