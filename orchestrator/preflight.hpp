@@ -43,6 +43,7 @@ struct Preflight {
     struct Memory {
         std::string stage;
         std::uint64_t bytes = 0;
+        bool streams_in_files = false;  ///< in memory they would take more than a rank may use
     };
     std::vector<Memory> memory;  ///< of the stages that take much
     MemoryLimit memory_limit;

@@ -77,6 +77,14 @@ public:
     [[nodiscard]] std::filesystem::path stream(std::size_t block, std::size_t sweep = 0) const {
         return calibration(sweep) / ("stream_" + std::to_string(block) + ".h5");
     }
+    /// A batch of that stream on its way to the block, if streams go by files.
+    [[nodiscard]] std::filesystem::path passing_streams(std::size_t sweep = 0) const {
+        return calibration(sweep) / "passing";
+    }
+    [[nodiscard]] std::filesystem::path passing_stream(std::size_t block, std::size_t batch,
+                                                       std::size_t sweep = 0) const {
+        return passing_streams(sweep) / (std::to_string(block) + "_" + std::to_string(batch));
+    }
     /// The streams of a chain of tasks, likewise: all of them, those before a block, and of a part
     /// of the samples. `chain` is the fingerprint of the streams.
     [[nodiscard]] std::filesystem::path chain_streams(const std::string& chain) const {

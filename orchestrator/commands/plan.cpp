@@ -43,7 +43,9 @@ struct SliceShares {
 nlohmann::json memory_json(const Preflight& p) {
     nlohmann::json stages = nlohmann::json::array();
     for (const Preflight::Memory& stage : p.memory) {
-        stages.push_back({{"stage", stage.stage}, {"bytes", stage.bytes}});
+        stages.push_back({{"stage", stage.stage},
+                          {"bytes", stage.bytes},
+                          {"streams_in_files", stage.streams_in_files}});
     }
     return stages;
 }

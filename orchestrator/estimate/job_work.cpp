@@ -26,7 +26,9 @@ namespace {
 class JobList {
 public:
     JobList(const JobOutline& outline, int n_ranks)
-        : sizes_(outline, n_ranks), memory_(sizes_.spec, sizes_.job), search_(sizes_, calls_) {}
+        : sizes_(outline, n_ranks),
+          memory_(sizes_.spec, sizes_.job, sizes_.job.runtime.memory_limit),
+          search_(sizes_, calls_) {}
 
     std::vector<WorkCall> list() {
         if (sizes_.job.calibration.weighting == CalibrationConfig::Weighting::loss) {
@@ -64,7 +66,7 @@ private:
     }
 
     void calibrate() {
-        WorkCall& call = add("calibrate", memory_.calibrate());
+        WorkCall& call = add("calibrate", memory_.calibrate().bytes);
         call.is_pipeline = true;
         const auto batches = ranges_of(sizes_.job.calibration.num_calibration_samples,
                                        sizes_.length, tokens_per_batch);
@@ -121,7 +123,7 @@ private:
                 compressing,
                 RankMemory::compress(sizes_.outline.model, u, sizes_.outline.settings[u], all));
         }
-        WorkCall& call = add("refine", memory_.refine(compressing));
+        WorkCall& call = add("refine", memory_.refine(compressing).bytes);
         call.parts = SampleShare::n_parts(
             sequences(sizes_.job.calibration.num_calibration_samples, sizes_.length));
         call.message_bytes = 8.0 * 2.0 * sizes_.grams;

@@ -51,28 +51,40 @@ UnitSums sum_units(const JobContext& context, const ModelOutline& model) {
     return sums;
 }
 
+RankMemory rank_memory_of(const JobContext& context) {
+    return {context.spec(), context.job, memory_limit_of(context.job, *context.world).bytes};
+}
+
 std::vector<Preflight::Memory> stage_memory(const JobContext& context, const UnitSums& units) {
     const JobConfig& job = context.job;
-    const RankMemory memory(context.spec(), job);
-    std::vector<Preflight::Memory> stages{{"calibrate", memory.calibrate()},
-                                          {"compress", units.compressing_bytes}};
+    const RankMemory memory = rank_memory_of(context);
+    std::vector<Preflight::Memory> stages;
+    const auto add = [&](const char* stage, const RankMemory::Streamed& takes) {
+        stages.push_back({stage, takes.bytes, takes.in_files});
+    };
+    if (job.slice && job.slice->order == SliceConfig::Order::sequential) {
+        add(stage::rotate_in_order, memory.rotate_in_order());
+    } else {
+        add("calibrate", memory.calibrate());
+    }
+    add("compress", {units.compressing_bytes});
     if (context.weighs_tokens()) {
-        stages.push_back({stage::weigh_tokens, memory.differentiate()});
+        add(stage::weigh_tokens, {memory.differentiate()});
     }
     if (job.ffsplit && job.ffsplit->score == FfsplitConfig::Score::removal) {
-        stages.push_back({stage::order_neurons, memory.remove_neurons()});
+        add(stage::order_neurons, {memory.remove_neurons()});
     }
     if (job.slice) {
-        stages.push_back({"rotate", memory.rotate()});
+        add("rotate", {memory.rotate()});
     }
     if (job.slice && job.slice->refit) {
-        stages.push_back({"slice", memory.refit_slices()});
+        add("slice", memory.refit_slices());
     }
     if (job.refine != RefineMode::none) {
-        stages.push_back({"refine", memory.refine(units.refining_bytes)});
+        add("refine", memory.refine(units.refining_bytes));
     }
     if (job.search.scores != SearchConfig::Scores::divergence) {
-        stages.push_back({"gradients", memory.differentiate()});
+        add("gradients", {memory.differentiate()});
     }
     for (Preflight::Memory& stage : stages) {
         stage.bytes += RankMemory::panel_bytes;
@@ -84,7 +96,7 @@ std::uint64_t run_directory_bytes(const JobContext& context, const ModelSpec& sp
                                   const UnitSums& units, const Preflight& result) {
     const JobConfig& job = context.job;
     const ModelSpec& given = context.spec();
-    const RankMemory memory(given, job);
+    const RankMemory memory = rank_memory_of(context);
     std::uint64_t bytes = units.candidate_bytes + 2 * spec.n_blocks * memory.grams() +
                           std::min(result.budget_bytes, result.source_bytes) + 2 * memory.stream();
     bytes += job.refine == RefineMode::none ? 0 : result.budget_bytes;

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "orchestrator/estimate/rank_memory.hpp"
 #include "orchestrator/preflight.hpp"
 
 namespace lathe {
@@ -15,6 +16,9 @@ struct UnitSums {
     std::uint64_t refining_bytes = 0;     ///< as a whole
 };
 [[nodiscard]] UnitSums sum_units(const JobContext& context, const ModelOutline& model);
+
+/// For the job's model and what a rank may use. @pre  `context` outlives it
+[[nodiscard]] RankMemory rank_memory_of(const JobContext& context);
 
 /// Bytes of memory of a rank in each stage that takes much.
 [[nodiscard]] std::vector<Preflight::Memory> stage_memory(const JobContext& context,

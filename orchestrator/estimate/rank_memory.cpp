@@ -52,8 +52,9 @@ constexpr SolvingBytes factor_task_bytes{0, 8};
 
 }  // namespace
 
-RankMemory::RankMemory(const ModelSpec& spec, const JobConfig& job)
+RankMemory::RankMemory(const ModelSpec& spec, const JobConfig& job, std::uint64_t limit)
     : spec_(spec),
+      limit_(limit),
       block_(static_cast<std::uint64_t>(block_weights(spec))),
       square_(spec.hidden_size * spec.hidden_size),
       grams_(static_cast<std::uint64_t>(gram_elements(spec))),
@@ -61,11 +62,21 @@ RankMemory::RankMemory(const ModelSpec& spec, const JobConfig& job)
       length_(std::min(job.calibration.max_seq_length, spec.max_positions)),
       stream_(4 * job.calibration.num_calibration_samples * length_ * spec.hidden_size) {}
 
+RankMemory::Streamed RankMemory::with_streams(std::uint64_t n_streams, std::uint64_t rest) const {
+    const std::uint64_t in_memory = rest + n_streams * stream_;
+    if (limit_ == 0 || in_memory + panel_bytes <= limit_) {
+        return {in_memory, false};
+    }
+    // Two batches of each: one at work, one that is let go.
+    const std::uint64_t batch = 4 * std::max<std::uint64_t>(tokens_per_batch, length_);
+    return {rest + n_streams * std::min(stream_, 2 * batch * spec_.hidden_size), true};
+}
+
 // A block in fp32, its Gram matrices as triangles in fp32, those of streams whole in fp64; the
 // residual stream of all samples; the embedding, which the first block's rank has.
-std::uint64_t RankMemory::calibrate() const {
-    return 4 * block_ + 2 * grams_ + 8 * stream_grams_ + 2 * stream_ +
-           4 * spec_.vocab_size * spec_.hidden_size;
+RankMemory::Streamed RankMemory::calibrate() const {
+    return with_streams(
+        2, 4 * block_ + 2 * grams_ + 8 * stream_grams_ + 4 * spec_.vocab_size * spec_.hidden_size);
 }
 
 std::uint64_t RankMemory::compress(const ModelOutline& model, std::size_t unit,
@@ -90,9 +101,16 @@ std::uint64_t RankMemory::rotate() const {
     return 20 * spec_.vocab_size * spec_.hidden_size + 24 * square_;
 }
 
+// A stream; a block as it is and with its norms fused; sums over each half of the batches; a
+// problem and what is found; the embedding.
+RankMemory::Streamed RankMemory::rotate_in_order() const {
+    return with_streams(1, 8 * block_ + 4 * grams_ + 16 * stream_grams_ + 24 * square_ +
+                               4 * spec_.vocab_size * spec_.hidden_size);
+}
+
 // Two streams, a block in fp32 and fp64; sums as in refinement.
-std::uint64_t RankMemory::refit_slices() const {
-    return 2 * stream_ + 12 * block_ + 60 * grams_;
+RankMemory::Streamed RankMemory::refit_slices() const {
+    return with_streams(2, 12 * block_ + 60 * grams_);
 }
 
 // A Gram matrix in fp32, its factor, the inverse and what is taken from it in fp64; down twice.
@@ -103,8 +121,8 @@ std::uint64_t RankMemory::remove_neurons() const {
 
 // Two streams, a unit being compressed, a block of each model in fp32; sums over each half of the
 // batches, those of what is missing in fp64, matrices of the choice of a penalty.
-std::uint64_t RankMemory::refine(std::uint64_t compressing) const {
-    return 2 * stream_ + compressing + 8 * block_ + 60 * grams_;
+RankMemory::Streamed RankMemory::refine(std::uint64_t compressing) const {
+    return with_streams(2, compressing + 8 * block_ + 60 * grams_);
 }
 
 // A block in fp32 and, of a batch, the inputs of all blocks, some ten more like them, a few of the

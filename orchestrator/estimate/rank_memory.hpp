@@ -15,24 +15,35 @@ namespace lathe {
 /// once. What every process has (libraries, panels of products) is panel_bytes and counted once.
 class RankMemory {
 public:
-    /// `spec`: of the model that the job was given. @pre  both outlive the object
-    RankMemory(const ModelSpec& spec, const JobConfig& job);
+    /// `spec`: of the model that the job was given. `limit`: what a rank may use; 0: no limit.
+    /// @pre  both outlive the object
+    RankMemory(const ModelSpec& spec, const JobConfig& job, std::uint64_t limit);
 
     /// Panels of both operands of a product, at most (kernels/cpu), which threads keep.
     static constexpr std::uint64_t panel_bytes = std::uint64_t{128} << 20;
 
-    [[nodiscard]] std::uint64_t calibrate() const;
+    /// A stage that streams of all samples pass.
+    struct Streamed {
+        std::uint64_t bytes = 0;
+        /// In memory the streams would take more than the limit, so that they are in files but for
+        /// the batches at work. (Not on a device, where kernels do not read them there.)
+        bool in_files = false;
+    };
+
+    [[nodiscard]] Streamed calibrate() const;
     /// Of a unit, or of a piece of its rows, with candidates of all these settings.
     [[nodiscard]] static std::uint64_t compress(const ModelOutline& model, std::size_t unit,
                                                 const std::vector<Setting>& settings,
                                                 UnitRows rows);
     /// Eigenproblems of a stream. @pre  the job slices
     [[nodiscard]] std::uint64_t rotate() const;
-    [[nodiscard]] std::uint64_t refit_slices() const;
+    /// The same in sequential order, block after block.
+    [[nodiscard]] Streamed rotate_in_order() const;
+    [[nodiscard]] Streamed refit_slices() const;
     /// Neurons removed in turn, ffsplit.score `removal`.
     [[nodiscard]] std::uint64_t remove_neurons() const;
     /// `compressing`: compress() of the unit that takes most.
-    [[nodiscard]] std::uint64_t refine(std::uint64_t compressing) const;
+    [[nodiscard]] Streamed refine(std::uint64_t compressing) const;
     /// Scores from derivatives.
     [[nodiscard]] std::uint64_t differentiate() const;
 
@@ -44,7 +55,11 @@ public:
     [[nodiscard]] std::uint64_t stream() const { return stream_; }
 
 private:
+    /// `n_streams` of them and `rest`.
+    [[nodiscard]] Streamed with_streams(std::uint64_t n_streams, std::uint64_t rest) const;
+
     const ModelSpec& spec_;
+    std::uint64_t limit_;
     std::uint64_t block_;  ///< weights
     std::uint64_t square_, grams_;
     std::uint64_t stream_grams_;  ///< elements of those of its streams, in jobs that slice

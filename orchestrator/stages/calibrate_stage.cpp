@@ -1,5 +1,6 @@
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/file.hpp"
+#include "orchestrator/estimate/memory_estimate.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/stages/chain_stage.hpp"
 #include "orchestrator/stages/task_lists.hpp"
@@ -86,6 +87,13 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
     // Blocks before the first open one that have to be passed again only pass the stream on; they
     // are not tasks of their own account, but of this run.
     const std::size_t begin = first_block(run, sweep, widths, first_open);
+    const std::filesystem::path passing = run.run().passing_streams(sweep);
+    std::error_code ignored;
+    std::filesystem::remove_all(passing, ignored);  // what a killed run has left
+    const bool in_files = rank_memory_of(run.given_context()).calibrate().in_files;
+    if (in_files) {
+        make_directories(passing);
+    }
     std::vector<StageTask> tasks(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(begin));
     for (const PipelineLink& link : pipeline_links(begin, all.size(), run.n_ranks())) {
         const std::size_t b = link.block;
@@ -95,6 +103,7 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
         calibration.to = link.to;
         calibration.accumulate = !run.is_done(all[b]);
         calibration.stored_stream = b == begin && b > 0;
+        calibration.in_files = in_files;
         calibration.fingerprint = all[b].fingerprint;
         calibration.stream_fingerprint = stream_fingerprint(run, sweep, widths, b);
         calibration.next_stream_fingerprint = stream_fingerprint(run, sweep, widths, b + 1);
@@ -110,8 +119,8 @@ void calibrate_sweep(JobRun& run, std::size_t sweep, const std::vector<std::size
         tasks.push_back(std::move(task));
     }
     run.run_stage(stage::calibrate, std::move(tasks));
+    std::filesystem::remove_all(passing, ignored);
     for (std::size_t b = 0; b <= spec.n_blocks; ++b) {
-        std::error_code ignored;
         std::filesystem::remove(run.run().stream(b, sweep), ignored);
     }
 }

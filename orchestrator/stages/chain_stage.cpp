@@ -14,8 +14,9 @@ namespace {
 StoredStreams find_streams(const JobRun& run, const std::string& fingerprint,
                            const std::vector<StageTask>& tasks) {
     const std::size_t n_parts = SampleShare::n_parts(run.samples().calibration);
-    StoredStreams streams{fingerprint, last_stored_block(run.run(), fingerprint, n_parts,
-                                                         first_open_task(run, tasks))};
+    StoredStreams streams{
+        fingerprint,
+        last_stored_block(run.run(), fingerprint, n_parts, first_open_task(run, tasks)), false};
     std::error_code ignored;
     for (const auto& entry :
          fs::directory_iterator(run.run().chain_streams(fingerprint), ignored)) {
@@ -37,9 +38,10 @@ std::size_t first_open_task(const JobRun& run, const std::vector<StageTask>& tas
 
 void run_chain(
     JobRun& run, const std::string& name, std::vector<StageTask> tasks,
-    const std::string& fingerprint,
+    const std::string& fingerprint, bool in_files,
     const std::function<std::string(std::size_t block, const StoredStreams& streams)>& arguments) {
-    const StoredStreams streams = find_streams(run, fingerprint, tasks);
+    StoredStreams streams = find_streams(run, fingerprint, tasks);
+    streams.in_files = in_files;
     for (std::size_t b = 0; b < tasks.size(); ++b) {
         tasks[b].task.rank = all_ranks;
         tasks[b].task.arguments = arguments(b, streams);

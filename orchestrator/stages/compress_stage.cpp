@@ -87,14 +87,16 @@ void add_pieces(const JobRun& run, UnitWork work, const std::vector<UnitRows>& c
     std::vector<StageTask> pieces;
     for (const UnitRows& rows : cuts) {
         pieces.push_back(piece_task(run, work, rows));
-        work.task.task.after.push_back(pieces.back().task.id);
     }
     if (!std::ranges::all_of(pieces, [&](const StageTask& piece) { return run.is_done(piece); })) {
         for (const UnitFactor& factor : work.compression.factors) {
             tasks.push_back(factor_task(run, u, factor));
         }
     }
-    std::ranges::move(pieces, std::back_inserter(tasks));
+    for (StageTask& piece : pieces) {
+        work.task.task.after.push_back(piece.task.id);
+        tasks.push_back(std::move(piece));
+    }
     work.compression.pieces = cuts;
     work.task.task.arguments = to_json(work.compression);
     work.task.task.cost = 0.0;

@@ -3,6 +3,7 @@
 
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "orchestrator/estimate/memory_estimate.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/stages/chain_stage.hpp"
 #include "workers/candidates/refined_weights.hpp"
@@ -37,8 +38,10 @@ void refine_blocks(JobRun& run, const Plan& plan, const std::string& name) {
         make_directories(task.artifact.parent_path());
         tasks.push_back(std::move(task));
     }
+    const std::uint64_t compressing = sum_units(run.context(), run.source()).refining_bytes;
     run_chain(
         run, "refine", tasks, run.fingerprint({"streams", name}),
+        rank_memory_of(run.given_context()).refine(compressing).in_files,
         [&](std::size_t b, const StoredStreams& streams) {
             return to_json(RefinementTask{b, plan.choice, name, tasks[b].fingerprint, streams});
         });

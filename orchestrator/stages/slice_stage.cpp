@@ -2,6 +2,7 @@
 
 #include "lib/core/file.hpp"
 #include "lib/core/json.hpp"
+#include "orchestrator/estimate/memory_estimate.hpp"
 #include "orchestrator/stages.hpp"
 #include "orchestrator/stages/chain_stage.hpp"
 #include "orchestrator/stages/slice_widths.hpp"
@@ -114,6 +115,7 @@ std::vector<std::size_t> measure_in_order(JobRun& run) {
     }
     run_chain(run, "rotate", tasks,
               run.given_fingerprint({"streams", rotation_key(run, 0, widths)}),
+              rank_memory_of(run.given_context()).rotate_in_order().in_files,
               [&](std::size_t b, const StoredStreams& streams) {
                   const std::string& fingerprint = tasks[b].fingerprint;
                   return to_json(SequentialTask{b, widths, fingerprint, fingerprint, streams});
@@ -136,6 +138,7 @@ void refit(JobRun& run, const std::vector<std::size_t>& widths, const std::strin
         tasks.push_back(std::move(task));
     }
     run_chain(run, "refit", tasks, run.given_fingerprint({"streams", "refit", identity}),
+              rank_memory_of(run.given_context()).refit_slices().in_files,
               [&](std::size_t b, const StoredStreams& streams) {
                   return to_json(RefitTask{b, widths, tasks[b].fingerprint, streams});
               });

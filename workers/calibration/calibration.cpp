@@ -1,10 +1,15 @@
 #include "workers/calibration/calibration.hpp"
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
 #include <optional>
 
 #include "lib/checkpoint/artifact.hpp"
 #include "lib/core/errors.hpp"
+#include "lib/core/hash.hpp"
+#include "lib/core/io_error.hpp"
 #include "lib/core/json.hpp"
 #include "lib/core/task_progress.hpp"
 #include "workers/calibration/measured_model.hpp"
@@ -28,6 +33,31 @@ void observe_head(ForwardPass& forward, const LoadedWeights& head, const TokenSe
         std::vector<float> logits(x.rows * head.weight(Role::classifier).rows());
         forward.head(head, x, {logits.data(), x.rows, logits.size() / x.rows}, observe);
     }
+}
+
+/// Not flushed to disk: of no use to another run.
+void write_passing(const std::filesystem::path& path, std::span<const std::byte> bytes) {
+    std::ofstream file(path, std::ios::binary);
+    file.write(reinterpret_cast<const char*>(bytes.data()),
+               static_cast<std::streamsize>(bytes.size()));
+    file.close();
+    if (!file) {
+        throw_io("cannot write", path, errno);
+    }
+}
+
+/// Reads and removes it.
+std::vector<std::byte> read_passing(const std::filesystem::path& path, std::size_t size,
+                                    std::uint64_t hash) {
+    std::vector<std::byte> bytes(size);
+    std::ifstream file(path, std::ios::binary);
+    file.read(reinterpret_cast<char*>(bytes.data()), static_cast<std::streamsize>(size));
+    if (!file || hash_bytes(bytes) != hash) {
+        throw IoError(path.string() + ": not what the block before has written; run again");
+    }
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+    return bytes;
 }
 
 }  // namespace
@@ -72,7 +102,7 @@ public:
         const std::size_t tokens = batch_.tokens();
         const MatrixView<float> hidden = buffer_.matrix(tokens, context_.spec().hidden_size);
         if (task_.from >= 0) {
-            take(receive(tokens), hidden);
+            take(receive(number, tokens), hidden);
         } else if (input_) {
             take(input_->read(dataset(number)), hidden);
         } else {
@@ -94,7 +124,7 @@ public:
             stored_for_ += std::chrono::steady_clock::now() - start;
         }
         if (task_.to >= 0) {
-            context_.world->send(task_.to, comm::Tag::activation, std::move(bytes));
+            send(batch, std::move(bytes));
             ++sent_;
         }
     }
@@ -131,14 +161,31 @@ private:
         }
     }
 
-    std::vector<std::byte> receive(std::size_t tokens) {
+    void send(std::size_t batch, std::vector<std::byte> bytes) {
+        if (task_.in_files) {
+            const std::uint64_t hash = hash_bytes(bytes);
+            write_passing(context_.run.passing_stream(task_.block + 1, batch, task_.sweep), bytes);
+            bytes.resize(sizeof hash);
+            std::memcpy(bytes.data(), &hash, sizeof hash);
+        }
+        context_.world->send(task_.to, comm::Tag::activation, std::move(bytes));
+    }
+
+    std::vector<std::byte> receive(std::size_t batch, std::size_t tokens) {
+        const std::size_t size = tokens * context_.spec().hidden_size * sizeof(float);
         auto message = context_.world->receive(task_.from, comm::Tag::activation);
-        if (!message || message->bytes.size() != tokens * context_.spec().hidden_size * 4) {
+        std::uint64_t hash = 0;
+        if (!message || message->bytes.size() != (task_.in_files ? sizeof hash : size)) {
             throw StoppedError(
                 "calibration of " + place_name(task_.block, context_.spec().n_blocks) +
                 " stopped: the block before it failed on rank " + std::to_string(task_.from));
         }
-        return std::move(message->bytes);
+        if (!task_.in_files) {
+            return std::move(message->bytes);
+        }
+        std::memcpy(&hash, message->bytes.data(), sizeof hash);
+        return read_passing(context_.run.passing_stream(task_.block, batch, task_.sweep), size,
+                            hash);
     }
 
     void take(const std::vector<std::byte>& bytes, MatrixView<float> hidden) {
@@ -268,6 +315,7 @@ std::string to_json(const CalibrationTask& task) {
                           {"to", task.to},
                           {"accumulate", task.accumulate},
                           {"stored_stream", task.stored_stream},
+                          {"in_files", task.in_files},
                           {"fingerprint", task.fingerprint},
                           {"stream_fingerprint", task.stream_fingerprint},
                           {"next_stream_fingerprint", task.next_stream_fingerprint},
@@ -283,6 +331,7 @@ CalibrationTask calibration_task_from_json(const std::string& text) {
             json.at("to"),
             json.at("accumulate"),
             json.at("stored_stream"),
+            json.at("in_files"),
             json.at("fingerprint"),
             json.at("stream_fingerprint"),
             json.at("next_stream_fingerprint"),

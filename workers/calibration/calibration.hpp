@@ -32,7 +32,11 @@ struct CalibrationTask {
     int to = -1;             ///< -1: this task ends it
     bool accumulate = true;  ///< false: the statistics are stored already, only pass the stream on
     bool stored_stream = false;  ///< with from = -1: begin from the stored stream
-    std::string fingerprint;     ///< goes into the artifact
+    /// What goes from task to task goes by files, RunDirectory::passing_stream(), and a message
+    /// says that a batch is there: in memory the streams that wait would take more than a rank may
+    /// use.
+    bool in_files = false;
+    std::string fingerprint;  ///< goes into the artifact
     /// Of the streams before this block and behind it, as they are stored.
     std::string stream_fingerprint = {};
     std::string next_stream_fingerprint = {};

@@ -1,6 +1,7 @@
 #include "workers/chain/chain.hpp"
 
 #include "lib/core/errors.hpp"
+#include "lib/core/file.hpp"
 
 namespace lathe {
 
@@ -9,7 +10,12 @@ ChainBase::ChainBase(const JobContext& context, const StoredStreams& stored)
       n_blocks_(context.spec().n_blocks),
       share_(*context.world, read_samples(context.run.samples()).calibration),
       stored_(stored),
-      block_(stored.block.value_or(0)) {}
+      block_(stored.block.value_or(0)) {
+    if (stored.in_files) {
+        folder_ = context.run.chain_streams(stored.fingerprint);
+        make_directories(folder_);
+    }
+}
 
 void ChainBase::begin(std::vector<ResidualStream*> streams, const std::function<void()>& embed) {
     streams_ = std::move(streams);
@@ -26,7 +32,7 @@ void ChainBase::store_streams() {
     }
     const auto start = std::chrono::steady_clock::now();
     const std::vector<const ResidualStream*> streams(streams_.begin(), streams_.end());
-    write_streams(context_.run, {stored_.fingerprint, block_}, share_, streams);
+    write_streams(context_.run, {stored_.fingerprint, block_, false}, share_, streams);
     pace_.has_stored(std::chrono::steady_clock::now() - start);
     // All ranks have stored before the block of the last but one time. Where this run began stays:
     // a chain that fails begins there again.

@@ -47,7 +47,7 @@ protected:
 
     /// A stream of this rank's samples. @pre  `forward` outlives it
     [[nodiscard]] ResidualStream make_stream(ForwardPass& forward) const {
-        return {forward, share_.samples(), share_.batches()};
+        return {forward, share_.samples(), share_.batches(), folder_};
     }
     /// Fills the streams, from files if the first task says that they are there, else by `embed`.
     /// To be called at the end of a derived class's constructor. @pre  the streams are its members
@@ -65,7 +65,8 @@ private:
     const JobContext& context_;
     std::size_t n_blocks_;
     SampleShare share_;
-    StoredStreams stored_;  ///< where the chain began
+    StoredStreams stored_;          ///< where the chain began
+    std::filesystem::path folder_;  ///< of streams in files; empty: they are in memory
     std::vector<ResidualStream*> streams_;
     std::vector<std::size_t> stored_blocks_;  ///< before which this chain stored its streams
     StorePace pace_;

@@ -9,6 +9,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr const char* in_files = "/files";
+
 std::string dataset(std::size_t stream, std::size_t batch) {
     return "/" + std::to_string(stream) + "/" + std::to_string(batch);
 }
@@ -16,7 +18,8 @@ std::string dataset(std::size_t stream, std::size_t batch) {
 }  // namespace
 
 std::string to_text(const StoredStreams& streams) {
-    return streams.fingerprint + "/" + (streams.block ? std::to_string(*streams.block) : "");
+    return streams.fingerprint + "/" + (streams.block ? std::to_string(*streams.block) : "") +
+           (streams.in_files ? in_files : "");
 }
 
 StoredStreams stored_streams_from_text(const std::string& text) {
@@ -25,8 +28,13 @@ StoredStreams stored_streams_from_text(const std::string& text) {
         throw InternalError("stored streams \"" + text + "\": expected FINGERPRINT/BLOCK");
     }
     StoredStreams streams{text.substr(0, slash), {}};
-    if (slash + 1 < text.size()) {
-        streams.block = std::stoul(text.substr(slash + 1));
+    std::string block = text.substr(slash + 1);
+    if (block.ends_with(in_files)) {
+        streams.in_files = true;
+        block.resize(block.size() - std::string_view(in_files).size());
+    }
+    if (!block.empty()) {
+        streams.block = std::stoul(block);
     }
     return streams;
 }

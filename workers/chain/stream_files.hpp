@@ -21,9 +21,12 @@ struct StoredStreams {
     std::string fingerprint;
     /// The block before which a chain begins; none: at the embedding.
     std::optional<std::size_t> block;
+    /// Whether the streams of the chain that begins here stay in files on their way: in memory they
+    /// would take more than a rank may use.
+    bool in_files = false;
 };
 
-/// "FINGERPRINT/3", "FINGERPRINT/": as tasks carry it, and back.
+/// "FINGERPRINT/3", "FINGERPRINT/", "FINGERPRINT/3/files": as tasks carry it, and back.
 [[nodiscard]] std::string to_text(const StoredStreams& streams);
 [[nodiscard]] StoredStreams stored_streams_from_text(const std::string& text);
 

@@ -7,16 +7,33 @@
 namespace lathe {
 
 ResidualStream::ResidualStream(ForwardPass& forward, const TokenSequences& samples,
-                               std::span<const SequenceRange> batches)
-    : forward_(forward),
-      samples_(samples),
-      batches_(batches),
-      memory_(forward.backend().allocate<float>(samples.tokens() * forward.spec().hidden_size)) {}
+                               std::span<const SequenceRange> batches,
+                               const std::filesystem::path& folder)
+    : forward_(forward), samples_(samples), batches_(batches) {
+    const std::size_t size = samples.tokens() * forward.spec().hidden_size;
+    if (folder.empty() || !forward.backend().works_on_host()) {
+        memory_ = forward.backend().allocate<float>(size);
+        data_ = memory_.data();
+    } else {
+        scratch_.emplace(folder, size * sizeof(float));
+        data_ = reinterpret_cast<float*>(scratch_->data());
+    }
+}
+
+/// Lets go of the batch before.
+void ResidualStream::work_on(const SequenceRange& batch) const {
+    if (scratch_ && first_token_ && *first_token_ != batch.first_token) {
+        const std::size_t row_bytes = forward_.spec().hidden_size * sizeof(float);
+        scratch_->release(*first_token_ * row_bytes, batch_tokens_ * row_bytes);
+    }
+    first_token_ = batch.first_token;
+    batch_tokens_ = batch.tokens;
+}
 
 MatrixView<float> ResidualStream::part(const SequenceRange& batch) const {
     const ModelSpec& spec = forward_.spec();
-    return {memory_.data() + batch.first_token * spec.hidden_size, batch.tokens,
-            spec.stream_width(step_)};
+    work_on(batch);
+    return {data_ + batch.first_token * spec.hidden_size, batch.tokens, spec.stream_width(step_)};
 }
 
 bool ResidualStream::all_finite() const {

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <filesystem>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "lib/core/scratch_memory.hpp"
 #include "workers/network/forward.hpp"
 
 namespace lathe {
@@ -15,9 +18,12 @@ namespace lathe {
 /// Of a sliced model the rows of a batch are packed at the start of the batch's memory.
 class ResidualStream {
 public:
-    /// Memory alone: embed() or copy() fills it. @pre  all outlive the object
+    /// Memory alone: embed() or copy() fills it. With a folder, and where kernels work in host
+    /// memory, it lies in a file there, and the batch that is at work is in memory.
+    /// @pre  all outlive the object
     ResidualStream(ForwardPass& forward, const TokenSequences& samples,
-                   std::span<const SequenceRange> batches);
+                   std::span<const SequenceRange> batches,
+                   const std::filesystem::path& folder = {});
 
     /// The step that comes next, counted through the whole model.
     [[nodiscard]] std::size_t step() const { return step_; }
@@ -61,7 +67,13 @@ private:
     ForwardPass& forward_;
     const TokenSequences& samples_;
     std::span<const SequenceRange> batches_;
-    kernels::Array<float> memory_;  ///< [tokens, hidden_size]
+    void work_on(const SequenceRange& batch) const;
+
+    kernels::Array<float> memory_;  ///< or:
+    std::optional<ScratchMemory> scratch_;
+    float* data_ = nullptr;                           ///< [tokens, hidden_size] of one of them
+    mutable std::optional<std::size_t> first_token_;  ///< of the batch that is at work
+    mutable std::size_t batch_tokens_ = 0;
     std::size_t step_ = 0;
 };
 
