@@ -64,6 +64,7 @@ void WorkerTable::hear_all() {
 void WorkerTable::forgive(Timekeeper::Clock::duration pause) {
     for (Worker& worker : workers_) {
         worker.last_heard += pause;
+        worker.task_start += pause;
     }
 }
 

@@ -51,7 +51,7 @@ public:
     void hear(const comm::Control& message);
     /// As if every rank had spoken now.
     void hear_all();
-    /// Nobody listened for so long: no rank's silence.
+    /// Nobody listened for so long: no rank's silence, and no time that its task took.
     void forgive(Timekeeper::Clock::duration pause);
     /// The rank has this task from now on.
     void give(int rank, const Task& task);

@@ -1,5 +1,6 @@
 #include "lib/core/file.hpp"
 
+#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstdint>
@@ -141,11 +142,16 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
 }
 
 void MappedFile::release(std::span<const std::byte> range) const noexcept {
-    const auto page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
-    const auto first = reinterpret_cast<std::uintptr_t>(range.data()) / page * page;
-    const auto last = reinterpret_cast<std::uintptr_t>(range.data()) + range.size();
+    // Reading a byte may have mapped all that the page cache holds as one piece, up to this much.
+    constexpr std::uintptr_t piece = std::uintptr_t{2} << 20;
+    const auto begin = reinterpret_cast<std::uintptr_t>(data_);
+    const auto first = reinterpret_cast<std::uintptr_t>(range.data()) / piece * piece;
+    const auto last =
+        (reinterpret_cast<std::uintptr_t>(range.data()) + range.size() + piece - 1) / piece * piece;
     if (data_ != nullptr && !range.empty()) {
-        ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+        const std::uintptr_t from = std::max(begin, first);
+        ::madvise(reinterpret_cast<void*>(from), std::min(begin + size_, last) - from,
+                  MADV_DONTNEED);
     }
 }
 

@@ -21,7 +21,8 @@ public:
     [[nodiscard]] std::span<const std::byte> bytes() const noexcept { return {data_, size_}; }
     [[nodiscard]] const std::filesystem::path& path() const noexcept { return path_; }
     /// Tells the system that `range` (inside bytes()) is not needed again soon, so that a stream
-    /// through a large file does not count as resident memory.
+    /// through a large file does not count as resident memory. What lies within 2 MiB of it may be
+    /// read anew, too.
     void release(std::span<const std::byte> range) const noexcept;
 
 private:

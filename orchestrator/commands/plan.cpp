@@ -128,6 +128,11 @@ std::string plan_text(const JobContext& context, const Preflight& p,
         table += fmt::format("  {:<10} {:>6} tasks  {:>10.3g} FLOP  about {}\n", stage.name,
                              stage.tasks, stage.flops, duration_text(stage.seconds));
     }
+    for (const Preflight::Memory& stage : p.memory) {
+        if (stage.streams_in_files) {
+            table += "  streams of " + stage.stage + " go by files: there is no room in memory\n";
+        }
+    }
     const auto& serve = context.job.serve;
     for (const DroppedSetting& dropped : p.dropped) {
         table += fmt::format("serve {}: {}\n", serve->reader, describe(dropped));

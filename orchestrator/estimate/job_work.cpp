@@ -57,11 +57,11 @@ private:
     [[nodiscard]] std::uint64_t block_bytes_twice() const {
         return static_cast<std::uint64_t>(2 * sizes_.block_weights * sizes_.bytes_of_element());
     }
-    [[nodiscard]] static double add_panels(std::uint64_t bytes) {
-        return static_cast<double>(bytes + RankMemory::panel_bytes);
+    [[nodiscard]] static double with_process(std::uint64_t bytes) {
+        return static_cast<double>(bytes + RankMemory::process_bytes);
     }
     WorkCall& add(const char* stage, std::uint64_t rank_bytes) {
-        calls_.push_back(sizes_.call(stage, add_panels(rank_bytes)));
+        calls_.push_back(sizes_.call(stage, with_process(rank_bytes)));
         return calls_.back();
     }
 
@@ -97,7 +97,7 @@ private:
             }
             std::ranges::move(compression_work(sizes_, u, cuts[u]), std::back_inserter(call.tasks));
         }
-        call.rank_bytes = add_panels(rank_bytes);
+        call.rank_bytes = with_process(rank_bytes);
         calls_.push_back(std::move(call));
     }
 

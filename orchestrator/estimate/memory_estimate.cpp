@@ -87,7 +87,7 @@ std::vector<Preflight::Memory> stage_memory(const JobContext& context, const Uni
         add("gradients", {memory.differentiate()});
     }
     for (Preflight::Memory& stage : stages) {
-        stage.bytes += RankMemory::panel_bytes;
+        stage.bytes += RankMemory::process_bytes;
     }
     return stages;
 }

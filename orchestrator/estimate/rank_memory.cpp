@@ -64,7 +64,7 @@ RankMemory::RankMemory(const ModelSpec& spec, const JobConfig& job, std::uint64_
 
 RankMemory::Streamed RankMemory::with_streams(std::uint64_t n_streams, std::uint64_t rest) const {
     const std::uint64_t in_memory = rest + n_streams * stream_;
-    if (limit_ == 0 || in_memory + panel_bytes <= limit_) {
+    if (limit_ == 0 || in_memory + process_bytes <= limit_) {
         return {in_memory, false};
     }
     // Two batches of each: one at work, one that is let go.

@@ -12,15 +12,16 @@
 namespace lathe {
 
 /// Bytes of memory that one rank takes in each stage of a job, by what the stage's code holds at
-/// once. What every process has (libraries, panels of products) is panel_bytes and counted once.
+/// once. What every process has is process_bytes and counted once.
 class RankMemory {
 public:
     /// `spec`: of the model that the job was given. `limit`: what a rank may use; 0: no limit.
     /// @pre  both outlive the object
     RankMemory(const ModelSpec& spec, const JobConfig& job, std::uint64_t limit);
 
-    /// Panels of both operands of a product, at most (kernels/cpu), which threads keep.
-    static constexpr std::uint64_t panel_bytes = std::uint64_t{128} << 20;
+    /// Libraries, the tokenizer, what BLAS keeps, panels of both operands of a product that threads
+    /// keep: 240 to 400 MB were measured beyond what stages hold (docs/performance.md, Memory).
+    static constexpr std::uint64_t process_bytes = std::uint64_t{256} << 20;
 
     /// A stage that streams of all samples pass.
     struct Streamed {

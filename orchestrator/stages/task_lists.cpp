@@ -58,7 +58,7 @@ std::size_t rows_within(const ModelOutline& model, std::size_t unit,
                         const std::vector<Setting>& settings, std::uint64_t memory_limit) {
     const std::size_t all = row_count(model.spec, model.spec.units[unit]);
     const auto fits = [&](std::size_t rows) {
-        return RankMemory::compress(model, unit, settings, {0, rows}) + RankMemory::panel_bytes <=
+        return RankMemory::compress(model, unit, settings, {0, rows}) + RankMemory::process_bytes <=
                memory_limit;
     };
     std::size_t rows = fits(all) ? all : 1;

@@ -162,7 +162,10 @@ std::span<const std::byte> elements_of(const SourceModel& source, std::size_t in
 EncodedTensor source_tensor(const SourceModel& source, std::size_t index) {
     const TensorSpec& tensor = source.spec.tensors.at(index);
     std::vector<std::byte> memory;
-    return dense_from_bytes(elements_of(source, index, memory), tensor.shape, source.dtype(index));
+    EncodedTensor copy =
+        dense_from_bytes(elements_of(source, index, memory), tensor.shape, source.dtype(index));
+    source.weights.release(source.weights.at(tensor.name));
+    return copy;
 }
 
 }  // namespace lathe

@@ -22,12 +22,11 @@ ResidualStream::ResidualStream(ForwardPass& forward, const TokenSequences& sampl
 
 /// Lets go of the batch before.
 void ResidualStream::work_on(const SequenceRange& batch) const {
-    if (scratch_ && first_token_ && *first_token_ != batch.first_token) {
+    if (scratch_ && at_work_.first_token != batch.first_token) {
         const std::size_t row_bytes = forward_.spec().hidden_size * sizeof(float);
-        scratch_->release(*first_token_ * row_bytes, batch_tokens_ * row_bytes);
+        scratch_->release(at_work_.first_token * row_bytes, at_work_.tokens * row_bytes);
     }
-    first_token_ = batch.first_token;
-    batch_tokens_ = batch.tokens;
+    at_work_ = batch;
 }
 
 MatrixView<float> ResidualStream::part(const SequenceRange& batch) const {

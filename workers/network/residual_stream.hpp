@@ -60,6 +60,7 @@ public:
                                              const SignalObserver& observe) const;
 
 private:
+    void work_on(const SequenceRange& batch) const;
     [[nodiscard]] std::size_t step_of_block() const {
         return step_ % forward_.spec().steps_per_block();
     }
@@ -67,13 +68,10 @@ private:
     ForwardPass& forward_;
     const TokenSequences& samples_;
     std::span<const SequenceRange> batches_;
-    void work_on(const SequenceRange& batch) const;
-
     kernels::Array<float> memory_;  ///< or:
     std::optional<ScratchMemory> scratch_;
-    float* data_ = nullptr;                           ///< [tokens, hidden_size] of one of them
-    mutable std::optional<std::size_t> first_token_;  ///< of the batch that is at work
-    mutable std::size_t batch_tokens_ = 0;
+    float* data_ = nullptr;          ///< [tokens, hidden_size] of one of them
+    mutable SequenceRange at_work_;  ///< the batch asked for last
     std::size_t step_ = 0;
 };
 
