@@ -1,5 +1,6 @@
 #include "lib/core/file.hpp"
 
+#include <algorithm>
 #include <csignal>
 #include <fstream>
 #include <memory>
@@ -27,6 +28,36 @@ protected:
     void SetUp() override { make_directories(dir); }
     void TearDown() override { fs::remove_all(dir); }
 };
+
+/// Kilobytes of a file that count as memory of this process.
+std::size_t resident_kilobytes(const fs::path& file) {
+    std::ifstream maps("/proc/self/smaps");
+    std::string line;
+    std::size_t sum = 0;
+    for (bool is_ours = false; std::getline(maps, line);) {
+        const std::string key = line.substr(0, line.find(' '));
+        if (key.find('-') != std::string::npos) {  // the line of a mapping: its addresses
+            is_ours = line.ends_with(file.string());
+        } else if (is_ours && key == "Rss:") {
+            sum += std::stoul(line.substr(key.size()));
+        }
+    }
+    return sum;
+}
+
+// The system maps more than the byte that is read: all that the page cache holds as one piece.
+TEST_F(FileTest, LettingGoOfAByteLetsGoOfAllThatReadingItMapped) {
+    write_file(dir / "a", std::string(std::size_t{8} << 20, 'x'));
+    const MappedFile mapped(dir / "a");
+    std::size_t most = 0;
+    for (std::size_t at = 100; at < mapped.bytes().size(); at += std::size_t{3} << 20) {
+        EXPECT_EQ(static_cast<char>(mapped.bytes()[at]), 'x');
+        most = std::max(most, resident_kilobytes(dir / "a"));
+        mapped.release(mapped.bytes().subspan(at, 1));
+        EXPECT_EQ(resident_kilobytes(dir / "a"), 0U) << "after byte " << at;
+    }
+    EXPECT_GT(most, 4U) << "the system maps one page: the test shows nothing here";
+}
 
 TEST_F(FileTest, WriteThenRead) {
     write_file(dir / "a", "one");
