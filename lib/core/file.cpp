@@ -145,13 +145,12 @@ void MappedFile::release(std::span<const std::byte> range) const noexcept {
     // Reading a byte may have mapped all that the page cache holds as one piece, up to this much.
     constexpr std::uintptr_t piece = std::uintptr_t{2} << 20;
     const auto begin = reinterpret_cast<std::uintptr_t>(data_);
-    const auto first = reinterpret_cast<std::uintptr_t>(range.data()) / piece * piece;
-    const auto last =
-        (reinterpret_cast<std::uintptr_t>(range.data()) + range.size() + piece - 1) / piece * piece;
+    const auto first = reinterpret_cast<std::uintptr_t>(range.data());
+    const auto last = first + range.size();
     if (data_ != nullptr && !range.empty()) {
-        const std::uintptr_t from = std::max(begin, first);
-        ::madvise(reinterpret_cast<void*>(from), std::min(begin + size_, last) - from,
-                  MADV_DONTNEED);
+        const std::uintptr_t from = std::max(begin, first / piece * piece) - begin;
+        const std::uintptr_t to = std::min(size_, (last + piece - 1) / piece * piece - begin);
+        ::madvise(const_cast<std::byte*>(data_) + from, to - from, MADV_DONTNEED);
     }
 }
 

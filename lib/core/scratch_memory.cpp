@@ -28,6 +28,8 @@ public:
     ~NamelessFile() { close(descriptor_); }
     NamelessFile(const NamelessFile&) = delete;
     NamelessFile& operator=(const NamelessFile&) = delete;
+    NamelessFile(NamelessFile&&) = delete;
+    NamelessFile& operator=(NamelessFile&&) = delete;
 
     [[nodiscard]] int get() const { return descriptor_; }
 
@@ -64,7 +66,8 @@ ScratchMemory::~ScratchMemory() {
 }
 
 ScratchMemory::ScratchMemory(ScratchMemory&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)), size_bytes_(std::exchange(other.size_bytes_, 0)) {}
+    : data_(std::exchange(other.data_, nullptr)),
+      size_bytes_(std::exchange(other.size_bytes_, 0)) {}
 
 ScratchMemory& ScratchMemory::operator=(ScratchMemory&& other) noexcept {
     std::swap(data_, other.data_);
