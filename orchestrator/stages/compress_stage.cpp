@@ -13,7 +13,7 @@ namespace lathe {
 
 namespace {
 
-/// A unit with its task, what it costs, and the tasks of what it is made in.
+/// A unit with its task, as if it were made in one go.
 struct UnitWork {
     CompressionTask compression;
     StageTask task;
