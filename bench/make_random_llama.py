@@ -141,15 +141,14 @@ def write_weights(out, args, tensors):
     (out / "model.safetensors.index.json").write_text(json.dumps(index, indent=2) + "\n")
 
 
-def write_config(out, args):
-    config = dict(
+def config_of(args):
+    return dict(
         architectures=["LlamaForCausalLM"], model_type="llama", hidden_size=args.hidden,
         intermediate_size=args.ffn, num_hidden_layers=args.blocks, num_attention_heads=args.heads,
         num_key_value_heads=args.kv_heads, head_dim=args.head_dim, vocab_size=args.vocab,
         max_position_embeddings=args.max_positions, rms_norm_eps=1e-5, rope_theta=10000.0,
         hidden_act="silu", attention_bias=False, mlp_bias=False, tie_word_embeddings=args.tied,
         bos_token_id=256, eos_token_id=257, pad_token_id=258, torch_dtype=CONFIG_NAMES[args.dtype])
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def byte_characters():
@@ -180,6 +179,13 @@ def write_tokenizer(out, args):
     settings = dict(tokenizer_class="PreTrainedTokenizerFast", bos_token="<s>", eos_token="</s>",
                     pad_token="<pad>", model_max_length=args.max_positions)
     (out / "tokenizer_config.json").write_text(json.dumps(settings, indent=2) + "\n")
+
+
+def write_model(args, config, tensors):
+    args.out.mkdir(parents=True, exist_ok=True)
+    (args.out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
+    write_tokenizer(args.out, args)
+    write_weights(args.out, args, tensors)
 
 
 def parse_arguments():
@@ -226,10 +232,7 @@ def main():
     print(f"{parameters} parameters, {parameters * ITEM_SIZES[args.dtype]} bytes")
     if args.dry_run:
         return
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_config(args.out, args)
-    write_tokenizer(args.out, args)
-    write_weights(args.out, args, tensors_of(args))
+    write_model(args, config_of(args), tensors_of(args))
 
 
 if __name__ == "__main__":

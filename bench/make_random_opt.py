@@ -5,11 +5,10 @@
     make_random_opt.py OUT --hidden 9216 --ffn 36864 --blocks 1 --heads 72 --vocab 4096
 """
 import argparse
-import json
 import math
 import pathlib
 
-from make_random_llama import CONFIG_NAMES, ITEM_SIZES, N_SPECIAL, Tensor, write_tokenizer, write_weights
+from make_random_llama import CONFIG_NAMES, ITEM_SIZES, N_SPECIAL, Tensor, write_model
 
 POSITION_OFFSET = 2  # OPT's table of positions begins with two rows that no position has
 
@@ -39,13 +38,12 @@ def tensors_of(args):
     yield from norm("model.decoder.final_layer_norm")
 
 
-def write_config(out, args):
-    config = dict(
+def config_of(args):
+    return dict(
         architectures=["OPTForCausalLM"], model_type="opt", hidden_size=args.hidden, word_embed_proj_dim=args.hidden,
         ffn_dim=args.ffn, num_hidden_layers=args.blocks, num_attention_heads=args.heads, vocab_size=args.vocab,
         max_position_embeddings=args.max_positions, activation_function="relu", do_layer_norm_before=True,
         bos_token_id=256, eos_token_id=257, pad_token_id=258, torch_dtype=CONFIG_NAMES[args.dtype])
-    (out / "config.json").write_text(json.dumps(config, indent=2) + "\n")
 
 
 def parse_arguments():
@@ -70,13 +68,6 @@ def parse_arguments():
     return args
 
 
-def main():
-    args = parse_arguments()
-    args.out.mkdir(parents=True, exist_ok=True)
-    write_config(args.out, args)
-    write_tokenizer(args.out, args)
-    write_weights(args.out, args, tensors_of(args))
-
-
 if __name__ == "__main__":
-    main()
+    arguments = parse_arguments()
+    write_model(arguments, config_of(arguments), tensors_of(arguments))

@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "lib/core/descriptor.hpp"
 #include "lib/core/errors.hpp"
 #include "lib/core/hash.hpp"
 #include "lib/core/host_name.hpp"
@@ -24,23 +25,6 @@ namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view temporary_suffix = ".lathe-tmp";
-
-class Descriptor {
-public:
-    explicit Descriptor(int descriptor) : descriptor_(descriptor) {}
-    ~Descriptor() {
-        if (descriptor_ >= 0) {
-            ::close(descriptor_);
-        }
-    }
-    Descriptor(const Descriptor&) = delete;
-    Descriptor& operator=(const Descriptor&) = delete;
-    [[nodiscard]] int get() const { return descriptor_; }
-    int release() { return std::exchange(descriptor_, -1); }
-
-private:
-    int descriptor_;
-};
 
 int open_for_reading(const fs::path& path) {
     const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);

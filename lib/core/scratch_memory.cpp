@@ -9,34 +9,22 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lib/core/descriptor.hpp"
 #include "lib/core/io_error.hpp"
 
 namespace lathe {
 namespace {
 
-/// A file that is open and has no name.
-class NamelessFile {
-public:
-    explicit NamelessFile(const std::filesystem::path& directory)
-        : name_((directory / "scratch.XXXXXX").string()),
-          descriptor_(mkostemp(name_.data(), O_CLOEXEC)) {
-        if (descriptor_ < 0) {
-            throw_io("cannot make a file in", directory, errno);
-        }
-        unlink(name_.c_str());
+/// An open file that has no name.
+int open_nameless(const std::filesystem::path& directory) {
+    std::string name = (directory / "scratch.XXXXXX").string();
+    const int descriptor = mkostemp(name.data(), O_CLOEXEC);
+    if (descriptor < 0) {
+        throw_io("cannot make a file in", directory, errno);
     }
-    ~NamelessFile() { close(descriptor_); }
-    NamelessFile(const NamelessFile&) = delete;
-    NamelessFile& operator=(const NamelessFile&) = delete;
-    NamelessFile(NamelessFile&&) = delete;
-    NamelessFile& operator=(NamelessFile&&) = delete;
-
-    [[nodiscard]] int get() const { return descriptor_; }
-
-private:
-    std::string name_;
-    int descriptor_;
-};
+    unlink(name.c_str());
+    return descriptor;
+}
 
 }  // namespace
 
@@ -44,12 +32,11 @@ ScratchMemory::ScratchMemory(const std::filesystem::path& directory, std::size_t
     if (size_bytes == 0) {
         return;
     }
-    const NamelessFile file(directory);
+    const Descriptor file(open_nameless(directory));
     // Without room a write to the memory would end the process (SIGBUS).
     if (const int code = posix_fallocate(file.get(), 0, static_cast<off_t>(size_bytes));
         code != 0) {
-        throw_io("no room for " + std::to_string(size_bytes) + " bytes of activations in",
-                 directory, code);
+        throw_io("no room for " + std::to_string(size_bytes) + " bytes in", directory, code);
     }
     void* const data = mmap(nullptr, size_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file.get(), 0);
     if (data == MAP_FAILED) {

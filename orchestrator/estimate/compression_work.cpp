@@ -29,8 +29,8 @@ public:
     [[nodiscard]] WorkTask whole() const {
         Work work = all_;
         work.read += triangle_bytes_;
-        return task_of(stage::compress, compression_id(unit_), factor_flops_ + cost_of(rows_),
-                       work);
+        return task_of(stage::compress, compression_id(unit_),
+                       unit_cost(spec_, unit_, settings_.size()), work);
     }
 
     [[nodiscard]] std::vector<WorkTask> cut(const std::vector<UnitRows>& cuts) const {

@@ -32,9 +32,7 @@ UnitWork work_of(const JobRun& run, std::size_t u) {
     }
     work.task.task.stage = stage::compress;
     work.task.task.id = work.parts.front();
-    work.task.task.cost =
-        factor_cost(spec, unit) +
-        rows_cost(spec, unit, work.compression.settings.size(), row_count(spec, unit));
+    work.task.task.cost = unit_cost(spec, unit, work.compression.settings.size());
     work.task.artifact = run.run().candidates(unit.name);
     work.task.fingerprint = run.fingerprint(work.parts);
     work.compression.fingerprint = work.task.fingerprint;

@@ -39,6 +39,10 @@ double factor_cost(const ModelSpec& spec, const UnitSpec& unit) {
     return n * n * n;
 }
 
+double unit_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings) {
+    return factor_cost(spec, unit) + rows_cost(spec, unit, n_settings, row_count(spec, unit));
+}
+
 std::string compression_id(const UnitSpec& unit) {
     return "compress/" + unit.name;
 }
@@ -77,9 +81,7 @@ std::vector<std::vector<UnitRows>> compression_pieces(
     const ModelSpec& spec = model.spec;
     std::vector<double> costs;
     for (std::size_t u = 0; u < spec.units.size(); ++u) {
-        const UnitSpec& unit = spec.units[u];
-        costs.push_back(factor_cost(spec, unit) +
-                        rows_cost(spec, unit, settings[u].size(), row_count(spec, unit)));
+        costs.push_back(unit_cost(spec, spec.units[u], settings[u].size()));
     }
     const double large =
         std::accumulate(costs.begin(), costs.end(), 0.0) / (8.0 * static_cast<double>(n_ranks));

@@ -31,6 +31,8 @@ struct PipelineLink {
 [[nodiscard]] double rows_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings,
                                std::size_t n_rows);
 [[nodiscard]] double factor_cost(const ModelSpec& spec, const UnitSpec& unit);
+/// Of both, with all rows.
+[[nodiscard]] double unit_cost(const ModelSpec& spec, const UnitSpec& unit, std::size_t n_settings);
 
 /// Names of the tasks of a unit; what it is made in (cuts.size() > 1) comes first.
 [[nodiscard]] std::string compression_id(const UnitSpec& unit);
